@@ -1,0 +1,79 @@
+"""A frozen teacher, or an ensemble of them, run beside the student."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lskd_nmt import fairseq_io
+from lskd_nmt.errors import require
+from lskd_nmt.fairseq_io import Symbols
+from lskd_nmt.losses.divergences import mean_log_probs
+from lskd_nmt.teacher import vocabulary
+
+
+def split_paths(teacher_path: str | None) -> list[str]:
+    """The checkpoints named by `--teacher-path a.pt:b.pt`."""
+    return [path for path in (teacher_path or "").split(":") if path]
+
+
+@dataclass(frozen=True)
+class TeacherFacts:
+    """What a teacher's checkpoint says of its training; None where it does not say."""
+
+    path: str
+    arch: str | None
+    label_smoothing: float | None
+
+    def __str__(self) -> str:
+        smoothing = "unknown" if self.label_smoothing is None else self.label_smoothing
+        return f"teacher {self.path}: {self.arch}, trained with label smoothing {smoothing}"
+
+
+def check(path: str, student: Symbols, teacher_data: str | None) -> TeacherFacts:
+    """Refuse a checkpoint that is missing, damaged or of another vocabulary, without building its model."""
+    state = fairseq_io.read_checkpoint(path, "teacher")
+    vocabulary.require_equal(vocabulary.teacher_symbols(state, path, student.langs, teacher_data), student, path)
+    smoothing = fairseq_io.section(state, "criterion").get("label_smoothing")
+    arch = fairseq_io.section(state, "model").get("arch")
+    return TeacherFacts(path, arch, None if smoothing is None else float(smoothing))
+
+
+class LiveTeacher:
+    """Teacher models in evaluation mode, without gradients. Not an `nn.Module`, so that nothing adopts them."""
+
+    def __init__(self, models: list[Any], facts: list[TeacherFacts]) -> None:
+        """Freeze `models`, fairseq encoder-decoder models; `facts` describe them."""
+        require(bool(models), "no teacher given: name one or more checkpoints with --teacher-path a.pt:b.pt")
+        self.models = models
+        self.facts = facts
+        for model in models:
+            model.eval().requires_grad_(False)
+
+    @classmethod
+    def load(cls, paths: list[str], student: Symbols, student_data: str, teacher_data: str | None) -> "LiveTeacher":
+        """Check, then build each checkpoint by its own task; only then may the student's folder stand for its data."""
+        facts = [check(path, student, teacher_data) for path in paths]
+        overrides = {"data": student_data, "eval_bleu": False}
+        return cls([fairseq_io.load_model(path, overrides) for path in paths], facts)
+
+    def to(self, like: Tensor) -> None:
+        """Move to the device and floating type of one of the student's parameters."""
+        for model in self.models:
+            first = next(model.parameters())
+            if first.device != like.device or first.dtype != like.dtype:
+                model.to(device=like.device, dtype=like.dtype)
+
+    @torch.no_grad()
+    def log_probs(self, net_input: Mapping[str, Any], real: Tensor, prefix: int = 0) -> Tensor:
+        """Log of the (mean) probability of every symbol.   (B, T) bool with N true -> (N, V)
+
+        `real` marks the target positions that count, after the first `prefix` ones.
+        """
+        each = []
+        for model in self.models:
+            logits, *extra = model(**net_input)  # (B, T, V)
+            each.append(model.get_normalized_probs((logits[:, prefix:][real], *extra), log_probs=True))
+        return mean_log_probs(each)

@@ -1,0 +1,71 @@
+"""Teacher and student must agree on every symbol: the proof, or one clear error."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lskd_nmt.errors import LskdError
+from lskd_nmt.fairseq_io import SYMBOLS_KEY, Symbols, read_symbols, section
+
+SHOWN = 3  # differences that an error spells out
+
+
+def differences(teacher: Sequence[str], student: Sequence[str]) -> list[int]:
+    """The indices at which the two lists of symbols differ; past the end of the shorter one all do."""
+    longest = max(len(teacher), len(student))
+    return [i for i in range(longest) if list(teacher[i : i + 1]) != list(student[i : i + 1])]
+
+
+def require_equal(teacher: Symbols, student: Symbols, path: str) -> None:
+    """Refuse a teacher whose source or target dictionary is not the student's, symbol by symbol."""
+    complaints = []
+    for side in ("source", "target"):
+        ours: list[str] = getattr(student, side)
+        theirs: list[str] = getattr(teacher, side)
+        where = differences(theirs, ours)
+        if where:
+            shown = ", ".join(
+                f"{i}: {(theirs[i : i + 1] or ['nothing'])[0]!r} / {(ours[i : i + 1] or ['nothing'])[0]!r}"
+                for i in where[:SHOWN]
+            )
+            complaints.append(
+                f"{side} dictionaries differ at {len(where)} indices "
+                f"(teacher {len(theirs)} symbols, student {len(ours)}; teacher / student at {shown})"
+            )
+    if complaints:
+        advice = "binarise the student's data with the teacher's dictionary (--srcdict, --tgtdict)"
+        raise LskdError(f"teacher {path}: {'; '.join(complaints)}: {advice}")
+
+
+def teacher_symbols(
+    state: Mapping[str, Any], path: str, student_langs: tuple[str, str], teacher_data: str | None
+) -> Symbols:
+    """The symbols a teacher was trained with, from the first of four sources that has them.
+
+    In this order: the checkpoint itself; `teacher_data`; the checkpoint's folder; the data folder recorded in
+    it if that path is absolute (a relative one may by now be somebody else's). None of them: `LskdError`.
+    The teacher's languages name the files; a checkpoint whose training inferred them does not say, and the
+    student's are taken.
+    """
+    task = section(state, "task")
+    langs = task.get("source_lang") or student_langs[0], task.get("target_lang") or student_langs[1]
+    stored = (state.get("task_state") or {}).get(SYMBOLS_KEY)
+    if stored:
+        return Symbols(list(stored["source"]), list(stored["target"]), langs)
+    if teacher_data is not None:
+        named = read_symbols(teacher_data, langs)
+        if named is None:
+            raise LskdError(
+                f"--teacher-data {teacher_data} lacks dict.{langs[0]}.txt or dict.{langs[1]}.txt: "
+                "give the binarised folder that the teacher was trained on"
+            )
+        return named
+    recorded = str(task.get("data") or "").split(":")[0]
+    for folder in (str(Path(path).parent), recorded if Path(recorded).is_absolute() else None):
+        found = folder and read_symbols(folder, langs)
+        if found:
+            return found
+    raise LskdError(
+        f"teacher {path} was not trained by kd_ls, so its dictionaries cannot be proved equal to the "
+        f"student's: give --teacher-data, the folder with its dict.{langs[0]}.txt and dict.{langs[1]}.txt"
+    )

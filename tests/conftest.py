@@ -1,0 +1,101 @@
+"""Shared by the tests: the plugin loaded as fairseq loads it, and a corpus small enough to train on in a second."""
+
+import contextlib
+import random
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+USER_DIR = ROOT / "user_dir"
+sys.path.insert(0, str(ROOT))  # so that a checkout is tested, not an installed copy
+
+
+@pytest.fixture(scope="session")
+def plugin():
+    """The module of `--user-dir user_dir`, imported the way training does."""
+    from fairseq.utils import import_user_module
+
+    import_user_module(Namespace(user_dir=str(USER_DIR)))
+    return sys.modules["user_dir"]
+
+
+def write_copy_corpus(folder: Path, words: str, seed: int = 1, pairs: int = 60) -> None:
+    """`train` and `valid` of a task a tiny model can learn: the target repeats the source."""
+    draw = random.Random(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, size in (("train", pairs), ("valid", 12), ("test", 12)):
+        lines = [" ".join(draw.choices(words, k=draw.randint(2, 6))) for _ in range(size)]
+        for lang in ("aa", "bb"):
+            (folder / f"{split}.{lang}").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+
+
+def call(entry: object, name: str, *arguments: object) -> None:
+    """Run a fairseq command in this process, as its console script would."""
+    from fairseq import checkpoint_utils
+
+    before = sys.argv
+    sys.argv = [name, *map(str, arguments)]
+    checkpoint_utils.save_checkpoint.__dict__.pop("best", None)  # fairseq keeps it for the life of a process
+    try:
+        entry()  # type: ignore[operator]
+    finally:
+        sys.argv = before
+
+
+def binarise(text: Path, out: Path, *extra: object) -> Path:
+    """fairseq-preprocess with a joined dictionary."""
+    from fairseq_cli import preprocess
+
+    prefixes = [f"--{split}pref={text / split}" for split in ("train", "valid", "test")]
+    call(preprocess.cli_main, "fairseq-preprocess", "-s", "aa", "-t", "bb", *prefixes,
+         "--joined-dictionary", "--destdir", out, "--workers", 1, *extra)  # fmt: skip
+    return out
+
+
+def train(data: Path, save_dir: Path, *extra: object) -> Path:
+    """fairseq-train of a tiny transformer with kd_ls on the CPU; the folder with its checkpoints."""
+    from fairseq_cli import train as fairseq_train
+
+    call(fairseq_train.cli_main, "fairseq-train", data, "--user-dir", USER_DIR, "--save-dir", save_dir, "--cpu",
+         "--arch", "ls_transformer_tiny", "--encoder-embed-dim", 16, "--decoder-embed-dim", 16,
+         "--encoder-ffn-embed-dim", 16, "--decoder-ffn-embed-dim", 16, "--encoder-layers", 1, "--decoder-layers", 1,
+         "--criterion", "kd_ls", "--optimizer", "adam", "--lr", 0.01, "--max-tokens", 100, "--max-epoch", 2,
+         "--num-workers", 0, "--seed", 7, "--log-format", "none", *extra)  # fmt: skip
+    return save_dir
+
+
+@pytest.fixture(scope="session")
+def data(plugin, tmp_path_factory) -> Path:
+    """A binarised copy corpus over eight words."""
+    folder = tmp_path_factory.mktemp("copy")
+    write_copy_corpus(folder / "text", "abcdefgh")
+    return binarise(folder / "text", folder / "bin")
+
+
+@pytest.fixture(scope="session")
+def teacher(data, tmp_path_factory) -> Path:
+    """A checkpoint trained with label smoothing 0.1 on `data`."""
+    folder = train(data, tmp_path_factory.mktemp("teacher"), "--kd-weight", 0, "--label-smoothing", 0.1)
+    return folder / "checkpoint_last.pt"
+
+
+@pytest.fixture
+def refused(capsys):
+    """A context in which a command must stop with one line on stderr and exit code 2; yields a list with that line."""
+
+    @contextlib.contextmanager
+    def context() -> Iterator[list[str]]:
+        line: list[str] = []
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            yield line
+        assert stopped.value.code == 2
+        errors = [text for text in capsys.readouterr().err.splitlines() if ": error: " in text]
+        assert len(errors) == 1, errors
+        line.append(errors[0])
+
+    return context

@@ -1,0 +1,1 @@
+"""Architectures; fairseq imports every file here by itself."""
