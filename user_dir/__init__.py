@@ -1,10 +1,16 @@
 """fairseq plugin of lskd_nmt: `fairseq-train DATA --user-dir user_dir --criterion kd_ls …`."""
 
+import warnings
+
 from lskd_nmt.fairseq_io import allow_safe_unpickling
 
 from . import criterions  # noqa: F401
 from .preflight import guard_training
 from .resume import keep_batches_on_resume
+
+# Hydra's advice to fairseq's authors: twenty lines before every command, and none of it is the user's to act on.
+warnings.filterwarnings("ignore", category=UserWarning, module="hydra")
+warnings.filterwarnings("ignore", message="\\s*'config' is validated against ConfigStore", category=UserWarning)
 
 allow_safe_unpickling()
 guard_training()
