@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Decode the test set with one trained model.
+#
+#   experiments/steps/decode.sh --run runs/quickstart --model student-ls0.1-t2-s1
+#
+#   --run RUN        run folder with plan.json
+#   --model NAME     a trained model of the plan
+#   --device         auto (a GPU where there is one), gpu or cpu
+#   --precision      fp32, fp16 or bf16 (the last two on a GPU only)
+#   --threads N      CPU threads; 0 leaves it to the environment
+# Makes RUN/models/NAME/{generate.log,decode.json,test.hyp}.
+options='run model device precision threads'
+run='' model='' device=auto precision=fp32 threads=0
+# shellcheck source=experiments/lib.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
+parse_options "$@"
+[[ -n $run && -n $model ]] || die "--run and --model are needed: see --help"
+
+folder=$run/models/$model
+if [[ -e $folder/test.hyp ]]; then log "decode $model: done, skipped"; exit 0; fi
+[[ -e $folder/model.pt ]] || die "$folder/model.pt does not exist: run experiments/steps/train.sh first"
+choose_device
+
+log "decode $model"
+"$python" -m lskd_nmt.cli generate --run "$run" --model "$model" -- "${device_flags[@]}" > /dev/null
+"$python" -m lskd_nmt.cli hyp --run "$run" --model "$model" > /dev/null

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Score one model's translation of the test set: BLEU and chrF with signatures.
+#
+#   experiments/steps/score.sh --run runs/quickstart --model student-ls0.1-t2-s1
+#
+# Makes RUN/models/NAME/metrics.json.
+options='run model'
+run='' model=''
+# shellcheck source=experiments/lib.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
+parse_options "$@"
+[[ -n $run && -n $model ]] || die "--run and --model are needed: see --help"
+
+folder=$run/models/$model
+if [[ -e $folder/metrics.json ]]; then log "score $model: done, skipped"; exit 0; fi
+[[ -e $folder/test.hyp ]] || die "$folder/test.hyp does not exist: run experiments/steps/decode.sh first"
+log "score $model"
+"$python" -m lskd_nmt.cli score --run "$run" --model "$model" > /dev/null

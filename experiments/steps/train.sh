@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Train one model of a planned run; continues where an interrupted training stopped.
+#
+#   experiments/steps/train.sh --run runs/quickstart --model teacher-ls0.1-s1
+#
+#   --run RUN        run folder with plan.json (lskd plan CONFIG --out RUN)
+#   --model NAME     a model of the plan
+#   --device         auto (a GPU where there is one), gpu or cpu
+#   --precision      fp32, fp16 or bf16 (the last two on a GPU only)
+#   --threads N      CPU threads; 0 leaves it to the environment
+# Makes RUN/models/NAME/{train.log,run.json,curve.json,model.pt}.
+options='run model device precision threads'
+run='' model='' device=auto precision=fp32 threads=0
+# shellcheck source=experiments/lib.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
+parse_options "$@"
+[[ -n $run && -n $model ]] || die "--run and --model are needed: see --help"
+
+folder=$run/models/$model
+if [[ -e $folder/model.pt ]]; then log "train $model: done, skipped"; exit 0; fi
+[[ -e $folder/command.sh ]] || die "$run has no planned model '$model': run lskd plan CONFIG --out $run first"
+choose_device
+
+log "train $model (full log: $folder/train.log)"
+mkdir -p -- "$folder/checkpoints"
+rc=0
+"$python" -m lskd_nmt.cli watch --run "$run" --model "$model" -- "${device_flags[@]}" > /dev/null || rc=$?
+(( rc == 0 )) || exit "$rc"
+
+best=$folder/checkpoints/checkpoint_best.pt
+[[ -e $best ]] || best=$folder/checkpoints/checkpoint_last.pt
+publish "$folder/model.pt" cat -- "$best"
+log "train $model: $folder/model.pt"

@@ -1,0 +1,44 @@
+"""`lskd VERB`: the only place that parses arguments, prints and exits.
+
+Each verb reads files, calls one function, writes files and prints one JSON line.
+A module of verbs is one file here with `register(verbs)`.
+"""
+
+import argparse
+import errno
+import sys
+from collections.abc import Sequence
+
+from lskd_nmt import __version__
+from lskd_nmt.cli import data, experiment
+from lskd_nmt.errors import LskdError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of `lskd`, with every verb registered."""
+    parser = argparse.ArgumentParser(prog="lskd", description=__doc__.splitlines()[0])
+    parser.add_argument("--version", action="version", version=f"lskd_nmt {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    data.register(verbs)
+    experiment.register(verbs)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; 0 on success, 2 with one line on stderr for what the user can fix."""
+    args = build_parser().parse_args(argv)
+    try:
+        args.run(args)
+    except LskdError as error:
+        print(f"lskd {args.verb}: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR):
+            raise
+        print(f"lskd {args.verb}: error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,7 @@
+"""`python -m lskd_nmt.cli VERB`, the same as `lskd VERB`."""
+
+import sys
+
+from lskd_nmt.cli import main
+
+sys.exit(main())

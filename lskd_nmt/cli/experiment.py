@@ -1,0 +1,136 @@
+"""Verbs of the pipeline: `plan`, `watch`, `generate`, `hyp`, `score`, `table`, `curves`."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lskd_nmt import plan as planning
+from lskd_nmt import runs, scoring, training_log
+from lskd_nmt import watch as watching
+
+
+def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add this file's verbs."""
+
+    def add(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+        parser = verbs.add_parser(name, help=text, description=text)
+        parser.set_defaults(run=run)
+        return parser
+
+    parser = add("plan", run_plan, "resolve an experiment's YAML into a run folder: plan.json and the commands")
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN")
+
+    watch = add("watch", run_watch, "run one model's training command: log kept, progress shown, cost recorded")
+    generate = add("generate", run_generate, "run one model's decoding command: output kept, progress shown")
+    hyp = add("hyp", run_hyp, "fairseq-generate's output to text: every test row once, in order, subwords joined")
+    score = add("score", run_score, "BLEU and chrF of one model's test.hyp, with signatures")
+    for parser in (watch, generate, hyp, score):
+        parser.add_argument("--run", dest="folder", type=Path, required=True, metavar="RUN")
+        parser.add_argument("--model", required=True)
+    for parser in (watch, generate):
+        parser.add_argument("flags", nargs="*", help="after --, more flags for the command")
+
+    table = add("table", run_table, "the run's results as JSON, Markdown, LaTeX, CSV and a figure")
+    curves = add("curves", run_curves, "the learning curves of a run as a figure")
+    for parser in (table, curves):
+        parser.add_argument("folder", type=Path, metavar="RUN")
+        parser.add_argument("--out", type=Path, metavar="DIR", help="where to write; the run folder if not given")
+
+
+def answer(**facts: Any) -> None:
+    """The one JSON line on stdout."""
+    print(json.dumps(facts, ensure_ascii=False))
+
+
+def teller(model: str) -> Callable[[str], None]:
+    """Show a line about `model` on stderr."""
+    return lambda text: print(f"{model}: {text}", file=sys.stderr, flush=True)
+
+
+def run_plan(args: argparse.Namespace) -> None:
+    """`lskd plan CONFIG --out RUN`."""
+    plan = planning.plan(args.config, args.out)
+    runs.record_run(args.out, ["lskd", *sys.argv[1:]])
+    answer(plan=str(args.out / "plan.json"), models=[model["name"] for model in plan["models"]])
+
+
+def run_watch(args: argparse.Namespace) -> None:
+    """`lskd watch --run RUN --model NAME [-- FLAGS]`; exits with the training's code."""
+    run = runs.Run(args.folder)
+    model, folder = run.model(args.model), run.model_folder(args.model)
+    log, command = folder / "train.log", ["bash", str(folder / "command.sh"), *args.flags]
+    progress = training_log.Progress(training_log.limits(model["train_command"]))
+    cost = watching.Cost()
+    code = watching.watch(command, log, progress.line, teller(args.model))
+    lines = runs.read_lines(log)
+    facts = {"name": args.model, "seed": model["seed"], "parameters": training_log.parameters(lines),
+             "data": runs.data_hashes(run.data), "versions": runs.versions(), "host": runs.host()}  # fmt: skip
+    watching.record_attempt(folder / "run.json", facts, [*model["train_command"], *args.flags], code, cost)
+    runs.write_json(folder / "curve.json", training_log.curve(lines))
+    answer(model=args.model, exit_code=code, curve=str(folder / "curve.json"))
+    sys.exit(code)
+
+
+def run_generate(args: argparse.Namespace) -> None:
+    """`lskd generate --run RUN --model NAME [-- FLAGS]`; exits with the decoding's code."""
+    run = runs.Run(args.folder)
+    model, folder = run.model(args.model), run.model_folder(args.model)
+    log = folder / "generate.log"
+    log.unlink(missing_ok=True)
+    progress = training_log.Decoded(len(runs.read_lines(run.text("test", "source"))))
+    cost = watching.Cost()
+    command = ["bash", str(folder / "decode.sh"), *args.flags]
+    code = watching.watch(command, log, progress.line, teller(args.model))
+    facts = {"command": [*model["decode_command"], *args.flags], "commit": runs.commit(), **cost.seconds()}
+    runs.write_json(folder / "decode.json", facts)
+    answer(model=args.model, exit_code=code, decoded=progress.count)
+    sys.exit(code)
+
+
+def run_hyp(args: argparse.Namespace) -> None:
+    """`lskd hyp --run RUN --model NAME`: generate.log -> test.hyp."""
+    run = runs.Run(args.folder)
+    folder = run.model_folder(args.model)
+    sentences = len(runs.read_lines(run.text("test", "source")))
+    pieces = scoring.hypotheses(runs.read_lines(folder / "generate.log"), sentences)
+    lines = scoring.joined_subwords(pieces, str(run.data / "spm" / "spm.model"))
+    runs.write_text(folder / "test.hyp", "".join(f"{line}\n" for line in lines))
+    answer(hyp=str(folder / "test.hyp"), sentences=sentences)
+
+
+def run_score(args: argparse.Namespace) -> None:
+    """`lskd score --run RUN --model NAME`: test.hyp -> metrics.json."""
+    run = runs.Run(args.folder)
+    hyp, ref = run.model_folder(args.model) / "test.hyp", run.text("test", "target")
+    data = run.plan["data"]
+    scores = scoring.scores(runs.read_lines(hyp), runs.read_lines(ref), data["target_lang"], data["form"])
+    hashes = {"hyp_sha256": runs.sha256(hyp), "ref_sha256": runs.sha256(ref)}
+    facts = {"name": args.model, **scores, **hashes, "decode": run.plan["decode"], "commit": runs.commit()}
+    runs.write_json(hyp.with_name("metrics.json"), facts)
+    answer(model=args.model, bleu=scores["bleu"]["score"], chrf=scores["chrf"]["score"])
+
+
+def run_table(args: argparse.Namespace) -> None:
+    """`lskd table RUN [--out DIR]`."""
+    from lskd_nmt.report import plots, tables  # noqa: PLC0415  pandas and matplotlib take a second to import
+
+    out = args.out or args.folder
+    content = tables.results(args.folder)
+    runs.write_json(out / "table.json", content)
+    for kind, text in (("md", tables.markdown), ("tex", tables.latex), ("csv", tables.csv)):
+        runs.write_text(out / f"table.{kind}", text(content))
+    plots.save(plots.bleu(content), out / "bleu")
+    answer(table=str(out / "table.json"), models=len(content["rows"]), not_scored=content["not_scored"])
+
+
+def run_curves(args: argparse.Namespace) -> None:
+    """`lskd curves RUN [--out DIR]`."""
+    from lskd_nmt.report import plots  # noqa: PLC0415
+
+    out = args.out or args.folder
+    out.mkdir(parents=True, exist_ok=True)
+    answer(curves=[str(file) for file in plots.save(plots.curves(args.folder), out / "curves")])

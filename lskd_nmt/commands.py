@@ -1,0 +1,40 @@
+"""Commands as words and as scripts that a person can read, copy and run."""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lskd_nmt.runs import ROOT
+
+USER_DIR = "user_dir"  # as a plan has it; a script has the plugin's real place
+
+
+def as_arguments(flag: str, value: Any) -> list[str]:
+    """One flag as command-line words; none for false and null."""
+    if value is None or value is False:
+        return []
+    if value is True:
+        return [f"--{flag}"]
+    if isinstance(value, dict):
+        return [f"--{flag}", json.dumps(value)]
+    return [f"--{flag}", str(value)]
+
+
+def prepare_script(options: Mapping[str, Any]) -> str:
+    """The data preparation as a script that runs from anywhere."""
+    words = [word for name, value in options.items() for word in as_arguments(name.replace("_", "-"), value)]
+    command = shlex.join(["bash", str(ROOT / "data-prep" / "prepare.sh"), *words, "--out", "data"])
+    return f'#!/usr/bin/env bash\n# Prepares the data.\ncd -- "$(dirname -- "${{BASH_SOURCE[0]}}")"\n{command}\n'
+
+
+def command_script(what: str, command: Sequence[str]) -> str:
+    """A fairseq command as a script: one flag a line, runs from anywhere, takes further flags."""
+    argv = [str(ROOT / USER_DIR) if word == USER_DIR else word for word in command]
+    lines, rest = [shlex.join(argv[:2])], argv[2:]
+    while rest:
+        count = 2 if len(rest) > 1 and not rest[1].startswith("--") else 1
+        lines.append(f"  {shlex.join(rest[:count])}")
+        rest = rest[count:]
+    head = f"#!/usr/bin/env bash\n# {what} (further flags of {argv[0]} may follow, such as --cpu)\n"
+    return head + 'cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."\n' + " \\\n".join([*lines, '  "$@"']) + "\n"

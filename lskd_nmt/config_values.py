@@ -1,0 +1,92 @@
+"""What the values of a config may be: each check returns the value in its type, or says what it must be."""
+
+import math
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Check = Callable[[Any], Any]  # raises ValueError with the text behind "it must be"
+
+
+def number(low: float, high: float, what: str, low_included: bool = True, high_included: bool = True) -> Check:
+    """A finite float between `low` and `high`."""
+
+    def check(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise ValueError(what)
+        result = float(value)  # YAML 1.1 reads 1e-3 as text
+        above = result >= low if low_included else result > low
+        below = result <= high if high_included else result < high
+        if not (math.isfinite(result) and above and below):
+            raise ValueError(what)
+        return result
+
+    return check
+
+
+def integer(value: Any) -> int:
+    """A whole number from 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError("a whole number from 1")
+    return value
+
+
+def truth(value: Any) -> bool:
+    """A YAML true or false."""
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
+def word(value: Any) -> str:
+    """A name for files and commands."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+        raise ValueError("a name of letters, digits, '.', '_' and '-'")
+    return value
+
+
+def choice(*names: str) -> Check:
+    """One of `names`."""
+
+    def check(value: Any) -> str:
+        if value not in names:
+            raise ValueError(f"one of {', '.join(names)}")
+        return str(value)
+
+    return check
+
+
+def several(check: Check) -> Check:
+    """A list of different values; one value alone is a list of one."""
+
+    def check_all(value: Any) -> list[Any]:
+        values = [check(item) for item in (value if isinstance(value, list) else [value])]
+        if not values or len(set(values)) < len(values):
+            raise ValueError("a list of different values, at least one")
+        return values
+
+    return check_all
+
+
+def path(value: Any) -> str:
+    """A path with its ${VAR} expanded, absolute: commands run from the run folder."""
+    if not isinstance(value, str) or not value:
+        raise ValueError("a path")
+    expanded = re.sub(r"\$\{(\w+)\}", lambda match: environment(match[1]), value)
+    return str(Path(expanded).expanduser().absolute())
+
+
+def environment(name: str) -> str:
+    """The environment variable `name`, which must be set."""
+    if name not in os.environ:
+        raise ValueError(f"a path whose variables are set, and {name} is not: export {name}=FOLDER")
+    return os.environ[name]
+
+
+def flags(value: Any) -> dict[str, Any]:
+    """fairseq-train flags without their dashes; a mapping is passed as JSON, false or null takes a default out."""
+    if not isinstance(value, dict) or any(isinstance(item, list) for item in value.values()):
+        raise ValueError("fairseq-train flags without dashes, 'max-tokens: 4096' (several values as one text)")
+    return {str(name).replace("_", "-"): item for name, item in value.items()}

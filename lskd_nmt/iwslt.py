@@ -1,0 +1,177 @@
+"""TED talks as their archives hold them -> train, valid and test, by recipes that are stated here.
+
+`wit3`       IWSLT14's own layout: `train.tags.A-B.LANG`, `IWSLT14.TED*.A-B.LANG.xml`; also packed inside `2014-01.tgz`.
+             valid is every 23rd training pair, test is dev2010 + TEDX.dev2012 + tst2010 + tst2011 + tst2012 (those
+             that the pair has): the split of fairseq's prepare-iwslt14.sh for German, and ours for Russian, for
+             which no published recipe is known.
+`ted58`      `datasets/ru_to_en/LANG.{train,dev,test}` (Qi et al. 2018), its own split, detokenised here.
+`ted2020`    `TED2020.A-B.LANG` (OPUS), talks in a row: the last 2,000 pairs are test, the 2,000 before them valid.
+"""
+
+import html
+import io
+import re
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from lskd_nmt.errors import LskdError, require
+from lskd_nmt.moses import detokenised, tokenised
+from lskd_nmt.text import Pair, normalised
+
+Splits = dict[str, list[Pair]]
+Watch = Callable[[Sequence[str], str], Iterable[str]]
+SPLITS = ("train", "valid", "test")
+EVERY = 23  # of the training pairs one is validation
+TEST_SETS = ("TED.dev2010", "TEDX.dev2012", "TED.tst2010", "TED.tst2011", "TED.tst2012")
+HELD_OUT = 2000  # pairs of valid and of test where an archive has no split
+SKIPPED = re.compile(r"<(url|talkid|keywords|speaker|reviewer|translator|doc|/doc|refset|srcset|tstset|mteval)\b")
+KEPT_TAGS = re.compile(r"</?(title|description)>")
+SEGMENT = re.compile(r"<seg id=[^>]*>(.*?)</seg>", re.DOTALL)
+
+
+def unwatched(lines: Sequence[str], what: str) -> Iterable[str]:
+    """No progress."""
+    return lines
+
+
+def extract(archive: Path, layout: str, langs: Sequence[str], form: str = "raw", watch: Watch = unwatched) -> Splits:
+    """The three splits of an archive, as `raw` text or in `fairseq14` form (Moses-tokenised, cleaned, lower-cased).
+
+    `watch(lines, what)` passes lines on while they are tokenised, so that a caller can show progress.
+    """
+    files = members(archive)
+    if layout == "wit3":
+        return wit3(files, archive, langs, form, watch)
+    require(form == "raw", f"--form {form} needs the IWSLT14 archive itself, not {archive.name}: use --form raw")
+    return ted58(files, archive, langs, watch) if layout == "ted58" else ted2020(files, archive, langs)
+
+
+def members(archive: Path) -> dict[str, bytes]:
+    """Every file of a .zip or .tgz, and of the archives of a language pair inside it, by name without folders."""
+    content = archive.read_bytes()
+    try:
+        return dict(unpacked(content, archive.name.endswith(".zip")))
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+        raise LskdError(f"{archive} is no readable archive ({error}): download it again") from None
+
+
+def unpacked(content: bytes, is_zip: bool) -> list[tuple[str, bytes]]:
+    """(base name, or folder/name for plain language files, bytes) of all members."""
+    if is_zip:
+        with zipfile.ZipFile(io.BytesIO(content)) as package:
+            return [(Path(name).name, package.read(name)) for name in package.namelist() if not name.endswith("/")]
+    found: list[tuple[str, bytes]] = []
+    with tarfile.open(fileobj=io.BytesIO(content)) as package:
+        for member in package:
+            stream = package.extractfile(member)
+            if stream is None:
+                continue
+            path = Path(member.name)
+            if re.fullmatch(r"[a-z]{2}-[a-z]{2}\.tgz", path.name):
+                found += [(f"{path.stem}/{name}", data) for name, data in unpacked(stream.read(), False)]
+            elif path.name.split(".")[0] in ("en", "ru", "de") and path.parent.name.count("_to_"):
+                found.append((f"{path.parent.name}/{path.name}", stream.read()))
+            else:
+                found.append((path.name, stream.read()))
+    return found
+
+
+def text_of(files: dict[str, bytes], name: str, archive: Path) -> list[str]:
+    """The lines of one member, which must be there in UTF-8; only line feeds end a line."""
+    known = [key for key in files if key == name or key.endswith("/" + name)]
+    require(bool(known), f"{archive} holds no {name}: it is another archive, or damaged; see data-prep/corpora")
+    try:
+        return files[known[0]].decode("utf-8").removesuffix("\n").split("\n")
+    except UnicodeDecodeError:
+        raise LskdError(f"{archive}: {name} is not UTF-8: download it again") from None
+
+
+def paired(sides: Sequence[list[str]], what: str) -> list[Pair]:
+    """Two equally long sides as pairs."""
+    require(len(sides[0]) == len(sides[1]), f"{what} has {len(sides[0])} and {len(sides[1])} lines: download it again")
+    return list(zip(*sides, strict=True))
+
+
+def wit3(files: dict[str, bytes], archive: Path, langs: Sequence[str], form: str, watch: Watch) -> Splits:
+    """IWSLT14's layout, with German's or Russian's archive named in either direction."""
+    orders = [f"{langs[0]}-{langs[1]}", f"{langs[1]}-{langs[0]}"]
+    pair = next((o for o in orders if any(k.endswith(f"train.tags.{o}.{langs[0]}") for k in files)), orders[-1])
+    sides = [text_of(files, f"train.tags.{pair}.{lang}", archive) for lang in langs]
+    # A line is dropped on both sides at once by fairseq's script too: the tags stand on the same lines.
+    train = paired([tag_free(side) for side in sides], f"{archive}: train.tags.{pair}")
+    test: list[Pair] = []
+    for name in TEST_SETS:
+        names = [f"IWSLT14.{name}.{pair}.{lang}.xml" for lang in langs]
+        if any(key.endswith(names[0]) for key in files):
+            texts = ["\n".join(text_of(files, file, archive)) for file in names]
+            test += paired([segments(text, form == "raw") for text in texts], f"{archive}: {name}")
+    require(bool(test), f"{archive} holds none of the test sets {', '.join(TEST_SETS)}: it is another archive")
+    if form == "fairseq14":
+        train, test = fairseq14(train, langs, True, watch), fairseq14(test, langs, False, watch)
+    else:
+        train = [pair for pair in map(both_normalised, train) if all(pair)]
+        test = [pair for pair in map(both_normalised, test) if all(pair)]
+    numbered = list(enumerate(train, 1))
+    return {
+        "train": [pair for number, pair in numbered if number % EVERY],
+        "valid": [pair for number, pair in numbered if number % EVERY == 0],
+        "test": test,
+    }
+
+
+def tag_free(lines: Sequence[str]) -> list[str]:
+    """Talk text, titles and descriptions, without metadata lines and tags."""
+    return [KEPT_TAGS.sub("", line).strip() for line in lines if not SKIPPED.match(line.lstrip())]
+
+
+def segments(xml: str, unescape: bool) -> list[str]:
+    """The segments of a test set; the right single quote becomes an apostrophe and entities stay, as in fairseq's
+    script, or are undone."""
+    texts = [text.strip().replace("’", "'") for text in SEGMENT.findall(xml)]
+    return [html.unescape(text) for text in texts] if unescape else texts
+
+
+def fairseq14(pairs: Sequence[Pair], langs: Sequence[str], is_train: bool, watch: Watch) -> list[Pair]:
+    """Moses tokens (escaped, as the Moses script writes them), 1-175 of them and ratio 1.5 in train, lower-cased."""
+    sides = []
+    for i, lang in enumerate(langs):
+        lines = watch([pair[i] for pair in pairs], f"tokenising {lang}")
+        sides.append(tokenised(lines, lang, escape=True))
+    kept = []
+    for pair in zip(*sides, strict=True):
+        lengths = [len(side.split()) for side in pair]
+        fits = 1 <= min(lengths) and max(lengths) <= 175 and max(lengths) <= 1.5 * min(lengths)
+        if fits or not is_train:
+            kept.append((pair[0].lower(), pair[1].lower()))
+    return kept
+
+
+def both_normalised(pair: Pair) -> Pair:
+    """Both sides through `text.normalised`."""
+    return normalised(pair[0]), normalised(pair[1])
+
+
+def ted58(files: dict[str, bytes], archive: Path, langs: Sequence[str], watch: Watch) -> Splits:
+    """Qi et al. 2018: Moses tokens, their own split."""
+    result: Splits = {}
+    for split, theirs in zip(SPLITS, ("train", "dev", "test"), strict=True):
+        sides = []
+        for lang in langs:
+            key = f"ru_to_en/{lang}.{theirs}"
+            lines = text_of(files, key if key in files else f"{lang}.{theirs}", archive)
+            sides.append(detokenised(watch(lines, f"detokenising {lang} {split}"), lang))
+        result[split] = [pair for pair in map(both_normalised, paired(sides, f"{archive}: {theirs}")) if all(pair)]
+    return result
+
+
+def ted2020(files: dict[str, bytes], archive: Path, langs: Sequence[str]) -> Splits:
+    """OPUS TED2020: one running text."""
+    pair = "-".join(sorted(langs))
+    sides = [text_of(files, f"TED2020.{pair}.{lang}", archive) for lang in langs]
+    pairs = [pair for pair in map(both_normalised, paired(sides, str(archive))) if all(pair)]
+    held_out = min(HELD_OUT, len(pairs) // 10)
+    require(held_out > 0, f"{archive} holds {len(pairs)} pairs, too few to split: it is another archive")
+    ends = len(pairs) - 2 * held_out, len(pairs) - held_out
+    return {"train": pairs[: ends[0]], "valid": pairs[ends[0] : ends[1]], "test": pairs[ends[1] :]}

@@ -1,0 +1,17 @@
+"""Moses tokenisation as sacremoses does it."""
+
+from collections.abc import Iterable
+
+from sacremoses import MosesDetokenizer, MosesTokenizer
+
+
+def tokenised(lines: Iterable[str], lang: str, escape: bool = False) -> list[str]:
+    """Moses tokens separated by spaces; `escape` writes `&apos;` and the like, as the Moses script does."""
+    tokenise = MosesTokenizer(lang).tokenize
+    return [tokenise(line, return_str=True, escape=escape) for line in lines]
+
+
+def detokenised(lines: Iterable[str], lang: str) -> list[str]:
+    """Text from Moses tokens, XML escapes undone."""
+    detokenise = MosesDetokenizer(lang).detokenize
+    return [detokenise(line.split()) for line in lines]

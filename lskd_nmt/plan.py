@@ -1,0 +1,172 @@
+"""A config becomes a list of models, each with its full fairseq-train command."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lskd_nmt import __version__
+from lskd_nmt.commands import USER_DIR, as_arguments, command_script, prepare_script
+from lskd_nmt.config import read_config
+from lskd_nmt.errors import require
+from lskd_nmt.runs import read_json, write_json, write_text
+
+# What every training gets unless the config says otherwise: (flag, value, reason).
+TRAINING_DEFAULTS: tuple[tuple[str, Any, str], ...] = (
+    ("optimizer", "adam", "as every transformer of this field"),
+    ("adam-betas", "(0.9, 0.98)", "Vaswani et al. 2017"),
+    ("clip-norm", 0.0, "no clipping, as fairseq's IWSLT recipe"),
+    ("lr-scheduler", "inverse_sqrt", "Vaswani et al. 2017"),
+    ("lr", 5e-4, "fairseq's IWSLT recipe"),
+    ("warmup-updates", 4000, "fairseq's IWSLT recipe; set less for short trainings"),
+    ("weight-decay", 1e-4, "fairseq's IWSLT recipe"),
+    ("dropout", 0.3, "small corpora; the archs' own value is for large ones"),
+    ("max-tokens", 4096, "target tokens of a batch"),
+    ("eval-bleu", True, "the best checkpoint is chosen by what is reported"),
+    ("eval-bleu-args", {"beam": 1, "max_len_a": 1.5, "max_len_b": 10}, "greedy is cheap; an untrained model runs on"),
+    ("eval-bleu-remove-bpe", "sentencepiece", "subwords are sentencepiece's"),
+    ("best-checkpoint-metric", "bleu", "loss and BLEU part ways under label smoothing"),
+    ("maximize-best-checkpoint-metric", True, "more BLEU is better"),
+    ("patience", 10, "stop after 10 validations without a better one"),
+    ("no-epoch-checkpoints", True, "checkpoint_last resumes and checkpoint_best is published: no others are read"),
+    ("log-format", "json", "the learning curve is read from the log"),
+    ("log-interval", 20, "progress every few seconds on a CPU"),
+)
+RESERVED = {
+    "user-dir": "", "save-dir": "", "restore-file": "", "source-lang": "data.source_lang",
+    "target-lang": "data.target_lang",
+    "arch": "arch", "criterion": "", "seed": "seeds", "label-smoothing": "label_smoothing",
+    "smoothing-over": "smoothing_over", "temperature": "student.temperature", "kd-weight": "student.kd_weight",
+    "temper": "student.temper", "no-temperature-squared": "student.temperature_squared", "teacher-path": "",
+    "teacher-data": "", "cpu": "--device", "fp16": "--precision", "bf16": "--precision", "log-file": "",
+}  # fmt: skip
+
+
+def plan(config_file: Path, run: Path) -> dict[str, Any]:
+    """RUN/plan.json for `config_file`, written with its commands; an existing plan of the same config stays."""
+    config = read_config(config_file)
+    file = run / "plan.json"
+    if file.is_file():
+        resolved = read_json(file)
+        require_same(resolved["config"], config, run)
+    else:
+        resolved = expand(config)
+        write_text(run / "config.yaml", config_file.read_text(encoding="utf-8"))
+    for model in resolved["models"]:
+        folder = run / "models" / model["name"]
+        for script, what in (("command.sh", "train"), ("decode.sh", "decode")):
+            write_text(folder / script, command_script(f"{what}: {model['name']}", model[f"{what}_command"]))
+    if resolved["data"]["options"] is not None:
+        write_text(run / "prepare.sh", prepare_script(resolved["data"]["options"]))
+    write_json(file, resolved)
+    return resolved
+
+
+def require_same(old: Mapping[str, Any], new: Mapping[str, Any], run: Path) -> None:
+    """Refuse a config that differs from the one the run folder was made with."""
+    before, after = dict(leaves(old)), dict(leaves(new))
+    for key in {**before, **after}:
+        is_same = before.get(key) == after.get(key)
+        require(is_same, f"{run} was made with {key} = {before.get(key)!r}, the config now says {after.get(key)!r}: "
+                         "change it back, or give another --out")  # fmt: skip
+
+
+def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Each value of nested mappings with its dotted key."""
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def expand(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The resolved plan: data, decoding, and teachers, plain students and distilled students in training order."""
+    data = resolve_data(config["data"])
+    teachers = [teacher(config, data, alpha, seed) for alpha in config["teacher"]["label_smoothing"]
+                for seed in config["seeds"]]  # fmt: skip
+    plain = [student(config, data, None, 1.0, seed) for seed in config["seeds"] if config["student"]["plain"]]
+    distilled = [student(config, data, source, temperature, source["seed"]) for source in teachers
+                 for temperature in config["student"]["temperature"]]  # fmt: skip
+    models = teachers + plain + distilled
+    return {"name": config["name"], "lskd_nmt": __version__, "config": config, "data": data,
+            "decode": config["decode"], "models": models}  # fmt: skip
+
+
+def resolve_data(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Folder (from the run folder), languages and form of the data, and the options of data-prep/prepare.sh."""
+    if options["dir"] is not None:
+        prepared = read_json(Path(options["dir"]) / "prep.json")
+        facts = {name: prepared[name] for name in ("corpus", "form", "source_lang", "target_lang")}
+        return {"folder": options["dir"], **facts, "options": None}
+    given = {name: value for name, value in options.items() if value is not None}
+    words = str(options["corpus"]).split("_")
+    default = ("en", words[-1]) if len(words) > 2 else ("en", "de")  # iwslt_en_ru; toy
+    langs = options["source_lang"] or default[0], options["target_lang"] or default[1]
+    given.update(source_lang=langs[0], target_lang=langs[1], form=options["form"] or "raw")
+    facts = {name: given[name] for name in ("corpus", "form", "source_lang", "target_lang")}
+    return {"folder": "data", **facts, "options": given}
+
+
+def teacher(config: Mapping[str, Any], data: Mapping[str, Any], alpha: float, seed: int) -> dict[str, Any]:
+    """A teacher with label smoothing `alpha`."""
+    section = config["teacher"]
+    facts = {"role": "teacher", "teacher": None, "label_smoothing": alpha, "temperature": None, "kd_weight": 0.0}
+    objective = {"kd-weight": 0, "label-smoothing": alpha, "smoothing-over": section["smoothing_over"]}
+    return model(f"teacher-ls{alpha:g}-s{seed}", facts, section, objective, config, data, seed)
+
+
+def student(
+    config: Mapping[str, Any], data: Mapping[str, Any], source: dict[str, Any] | None, temperature: float, seed: int
+) -> dict[str, Any]:
+    """A student of the teacher `source`, or a plain one without."""
+    section = config["student"]
+    objective: dict[str, Any] = {"kd-weight": 0, "label-smoothing": section["label_smoothing"],
+                                 "smoothing-over": section["smoothing_over"]}  # fmt: skip
+    facts = {"role": "student", "teacher": None, "label_smoothing": None, "temperature": None, "kd_weight": 0.0}
+    name = f"student-plain-s{seed}"
+    if source is not None:
+        kd_weight = section["kd_weight"]
+        facts |= {"teacher": source["name"], "label_smoothing": source["label_smoothing"], "temperature": temperature,
+                  "kd_weight": kd_weight}  # fmt: skip
+        objective |= {"teacher-path": f"models/{source['name']}/model.pt", "temperature": temperature,
+                      "kd-weight": kd_weight, "temper": section["temper"],
+                      "no-temperature-squared": not section["temperature_squared"]}  # fmt: skip
+        name = f"student-ls{source['label_smoothing']:g}-t{temperature:g}-s{seed}"
+    return model(name, facts, section, objective, config, data, seed)
+
+
+def model(
+    name: str, facts: Mapping[str, Any], section: Mapping[str, Any], objective: Mapping[str, Any],
+    config: Mapping[str, Any], data: Mapping[str, Any], seed: int,
+) -> dict[str, Any]:  # fmt: skip
+    """One entry of the plan. Paths in its command are relative to the run folder."""
+    defaults = {flag: value for flag, value, _ in TRAINING_DEFAULTS} | validation_text(data)
+    flags = defaults | config["train"] | section["train"]
+    for flag in (*config["train"], *section["train"]):
+        way = f"use {RESERVED[flag]}" if RESERVED.get(flag) else "remove it"
+        require(flag not in RESERVED, f"train.{flag} is set by the pipeline: {way}")
+    lasts = [flags.get("max-epoch"), flags.get("max-update")]
+    require(any(lasts), f"{facts['role']}.train has neither max-epoch nor max-update: say when to stop")
+    chosen = {"source-lang": data["source_lang"], "target-lang": data["target_lang"], "user-dir": USER_DIR,
+             "arch": section["arch"], "criterion": "kd_ls", **objective, "seed": seed,
+             "save-dir": f"models/{name}/checkpoints", **flags}  # fmt: skip
+    argv = ["fairseq-train", f"{data['folder']}/bin",
+            *(word for flag in chosen.items() for word in as_arguments(*flag))]  # fmt: skip
+    return {"name": name, **facts, "arch": section["arch"], "seed": seed, "train_command": argv,
+            "decode_command": decode_command(name, config["decode"], data)}  # fmt: skip
+
+
+def decode_command(name: str, decode: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
+    """fairseq-generate on the test set; subwords stay, `lskd hyp` joins them."""
+    chosen = {"user-dir": USER_DIR, "path": f"models/{name}/model.pt", "gen-subset": "test",
+              "source-lang": data["source_lang"], "target-lang": data["target_lang"], "beam": decode["beam"],
+              "lenpen": decode["lenpen"], "max-tokens": decode["max_tokens"], "log-format": "none"}  # fmt: skip
+    words = (word for flag in chosen.items() for word in as_arguments(*flag))
+    return ["fairseq-generate", f"{data['folder']}/bin", *words]
+
+
+def validation_text(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Validation BLEU is of detokenised text: raw text is once its subwords are joined, a tokenised form is not."""
+    if data["form"] == "raw":
+        return {"eval-bleu-detok": "space"}
+    return {"eval-bleu-detok": "moses", "eval-bleu-detok-args": {"target_lang": data["target_lang"]}}

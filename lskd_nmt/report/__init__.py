@@ -1,0 +1,1 @@
+"""Tables and plots, from JSON files alone."""

@@ -1,0 +1,108 @@
+"""Figures of a run folder, in colours that colour-blind readers tell apart; the same input gives the same file."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from lskd_nmt.errors import require
+from lskd_nmt.report.tables import label
+from lskd_nmt.runs import Run, read_list
+
+# Okabe & Ito 2008, without yellow, which is faint on white
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+STYLES = ("-", "--", ":", "-.")
+SHAPES = {"teacher": "s", "student without KD": "D", "student": "o"}
+GREY = "#666666"
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Write STEM.png and STEM.svg, each whole or not at all."""
+    files = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
+    for file in files:
+        part = file.with_name(f"{file.name}.part")
+        try:
+            with mpl.rc_context({"svg.hashsalt": "lskd_nmt"}):
+                extra: dict[str, Any] = {"metadata": {"Date": None}} if file.suffix == ".svg" else {}
+                figure.savefig(part, format=file.suffix[1:], dpi=150, bbox_inches="tight", **extra)
+            part.replace(file)
+        finally:
+            part.unlink(missing_ok=True)
+    return files
+
+
+def colours_of(values: Sequence[Any]) -> dict[Any, str]:
+    """A colour for each distinct value, in order of appearance; grey for None."""
+    distinct = [value for value in dict.fromkeys(values) if value is not None]
+    return {None: GREY} | {value: COLOURS[index % len(COLOURS)] for index, value in enumerate(distinct)}
+
+
+def row_title(cell: Mapping[str, Any]) -> str:
+    """One line of the BLEU figure."""
+    text = label(cell)
+    if cell["label_smoothing"] is not None:
+        text += f", {'LS' if cell['role'] == 'teacher' else 'teacher LS'} {cell['label_smoothing']:g}"
+    return text + (f", T = {cell['temperature']:g}" if cell["temperature"] is not None else "")
+
+
+def bleu(content: Mapping[str, Any]) -> Figure:
+    """BLEU of every cell of a results table: a dot for each seed, the mean as a number; colour is the teacher's LS."""
+    cells = content["cells"]
+    colour = colours_of([cell["label_smoothing"] for cell in cells])
+    figure = Figure(figsize=(7, 0.9 + 0.42 * len(cells)))
+    axes = figure.subplots()
+    for height, cell in enumerate(cells):
+        key = ("role", "label_smoothing", "temperature")
+        members = [row["bleu"] for row in content["rows"] if all(row[name] == cell[name] for name in key)]
+        axes.plot(members, [height] * len(members), linestyle="none", markersize=7, alpha=0.85,
+                  color=colour[cell["label_smoothing"]], marker=SHAPES[label(cell)])  # fmt: skip
+        deviation = cell["bleu"]["deviation"]
+        spread = "" if deviation is None else f" ± {deviation:.2f}"
+        axes.annotate(f"{cell['bleu']['mean']:.2f}{spread}", (1.01, height), xycoords=("axes fraction", "data"),
+                      va="center", fontsize=9)  # fmt: skip
+    axes.set_yticks(range(len(cells)), [row_title(cell) for cell in cells])
+    axes.set_ylim(len(cells) - 0.5, -0.5)
+    axes.margins(x=0.08)
+    axes.set_xlabel("BLEU (sacreBLEU, test set)")
+    axes.set_title(content["name"], loc="left", fontsize=11)
+    axes.grid(axis="y", color="#dddddd", linewidth=0.8)
+    tidy(axes)
+    return figure
+
+
+def curves(folder: Path) -> Figure:
+    """Validation loss and greedy BLEU after each epoch, a line for each model that has begun."""
+    run = Run(folder)
+    models = [model for model in run.models if (run.model_folder(model["name"]) / "curve.json").is_file()]
+    require(bool(models), f"{folder} has no learning curve: run experiments/steps/train.sh first")
+    figure = Figure(figsize=(10, 4))
+    panels = figure.subplots(1, 2)
+    cells = list(dict.fromkeys(model["name"].rsplit("-s", 1)[0] for model in models))  # without the seed
+    for model in models:
+        number = cells.index(model["name"].rsplit("-s", 1)[0])
+        colour, style = COLOURS[number % len(COLOURS)], STYLES[number // len(COLOURS) % len(STYLES)]
+        epochs = read_list(run.model_folder(model["name"]) / "curve.json")
+        for axes, key in zip(panels, ("valid_nll_loss", "valid_bleu"), strict=True):
+            points = [(entry["epoch"], entry[key]) for entry in epochs if key in entry]
+            xs, ys = [epoch for epoch, _ in points], [value for _, value in points]
+            axes.plot(xs, ys, label=model["name"], marker=".", linewidth=1.4, color=colour, linestyle=style)
+    titles = ("validation loss, one-hot (bits per subword)", "validation BLEU, greedy")
+    for axes, title in zip(panels, titles, strict=True):
+        axes.set_title(title, loc="left", fontsize=11)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(axis="y", color="#dddddd", linewidth=0.8)
+        tidy(axes)
+    panels[1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=9)
+    return figure
+
+
+def tidy(axes: Axes) -> None:
+    """No box around the data."""
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)

@@ -1,0 +1,134 @@
+"""The results of a run folder: JSON first, then the same as Markdown, LaTeX and CSV. Nothing is scored here."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lskd_nmt.errors import require
+from lskd_nmt.runs import Run, read_json, read_list
+
+METRICS = ("bleu", "chrf", "bleu_tokenised_lowercased")
+LABELS = {"bleu": "BLEU", "chrf": "chrF", "bleu_tokenised_lowercased": "BLEU, tokenised lower-cased (older papers)"}
+CELL = ("role", "label_smoothing", "temperature", "kd_weight")  # models that differ in nothing but their seed
+
+
+def results(folder: Path) -> dict[str, Any]:
+    """Every scored model of the run with what its training cost, the mean over seeds, and the signatures."""
+    run = Run(folder)
+    rows = [row(run, model) for model in run.models if (run.model_folder(model["name"]) / "metrics.json").is_file()]
+    require(bool(rows), f"{folder} has no scored model: run experiments/steps/decode.sh and score.sh first")
+    missing = [model["name"] for model in run.models if model["name"] not in {entry["name"] for entry in rows}]
+    return {"name": run.plan["name"], "signatures": signatures(run, rows), "rows": rows, "cells": cells(rows),
+            "not_scored": missing}  # fmt: skip
+
+
+def row(run: Run, model: Mapping[str, Any]) -> dict[str, Any]:
+    """One model: what it is, its scores, and what its training cost."""
+    folder = run.model_folder(model["name"])
+    metrics, training = read_json(folder / "metrics.json"), read_json(folder / "run.json")
+    curve = read_list(folder / "curve.json")
+    keys = ("name", "role", "teacher", "label_smoothing", "temperature", "kd_weight", "arch", "seed")
+    bleus = [epoch["valid_bleu"] for epoch in curve if "valid_bleu" in epoch]
+    return {
+        **{key: model[key] for key in keys},
+        **{metric: metrics[metric]["score"] for metric in METRICS},
+        "sentences": metrics["sentences"],
+        "parameters": training["parameters"],
+        "epochs": len(curve),
+        "best_valid_bleu": max(bleus, default=None),
+        "cpu_hours": round(training["cpu_seconds"] / 3600, 3),
+        "wall_hours": round(training["wall_seconds"] / 3600, 3),
+    }
+
+
+def signatures(run: Run, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The signature of each metric, which must be the same for all rows."""
+    result = {}
+    for metric in METRICS:
+        found = {}
+        for entry in rows:
+            measured = read_json(run.model_folder(entry["name"]) / "metrics.json")[metric]
+            found[f"{measured['signature']} (text {measured['text']})"] = entry["name"]
+        require(len(found) == 1, f"{run.folder} holds {metric} of different signatures ({', '.join(found.values())}): "
+                                 "remove the older metrics.json and score again")  # fmt: skip
+        result[metric] = next(iter(found))
+    return result
+
+
+def cells(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Mean and standard deviation over the seeds of each cell, in the order of the plan."""
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for entry in rows:
+        groups.setdefault(tuple(entry[key] for key in CELL), []).append(entry)
+    result = []
+    for cell, members in groups.items():
+        summary: dict[str, Any] = dict(zip(CELL, cell, strict=True)) | {"seeds": [member["seed"] for member in members]}
+        for metric in METRICS:
+            values = [member[metric] for member in members]
+            deviation = round(statistics.stdev(values), 2) if len(values) > 1 else None
+            summary[metric] = {"mean": round(statistics.fmean(values), 2), "deviation": deviation}
+        summary["parameters"] = members[0]["parameters"]
+        summary["epochs"] = round(statistics.fmean(member["epochs"] for member in members), 1)
+        summary["cpu_hours"] = round(sum(member["cpu_hours"] for member in members), 2)
+        result.append(summary)
+    return result
+
+
+def label(entry: Mapping[str, Any]) -> str:
+    """What a row is, for people: `teacher`, `student without KD`, `student`."""
+    plain = entry["role"] == "student" and entry["temperature"] is None
+    return "student without KD" if plain else str(entry["role"])
+
+
+def frame(content: Mapping[str, Any]) -> pd.DataFrame:
+    """The table that people read: one row per cell, as text."""
+
+    def score(value: Mapping[str, Any]) -> str:
+        return f"{value['mean']:.2f}" + (f" ± {value['deviation']:.2f}" if value["deviation"] is not None else "")
+
+    def optional(value: float | None) -> str:
+        return "–" if value is None else f"{value:g}"
+
+    lines = [{
+        "model": label(cell),
+        "teacher's label smoothing": optional(cell["label_smoothing"]),
+        "T": optional(cell["temperature"]),
+        "KD weight": f"{cell['kd_weight']:g}",
+        "seeds": str(len(cell["seeds"])),
+        **{LABELS[metric]: score(cell[metric]) for metric in METRICS},
+        "parameters": f"{cell['parameters']:,}" if cell["parameters"] else "–",
+        "epochs": f"{cell['epochs']:g}",
+        "CPU hours": f"{cell['cpu_hours']:.2f}",
+    } for cell in content["cells"]]  # fmt: skip
+    return pd.DataFrame(lines, dtype=str)
+
+
+def notes(content: Mapping[str, Any]) -> list[str]:
+    """The lines under the table: signatures, the spread, and what is not in it."""
+    lines = [f"{LABELS[metric]}: {signature}" for metric, signature in content["signatures"].items()]
+    lines.append(f"{content['rows'][0]['sentences']} test sentences")
+    if any(len(cell["seeds"]) > 1 for cell in content["cells"]):
+        lines.append("scores are the mean ± standard deviation over seeds; CPU hours are their sum")
+    if content["not_scored"]:
+        lines.append(f"not scored yet: {', '.join(content['not_scored'])}")
+    return lines
+
+
+def markdown(content: Mapping[str, Any]) -> str:
+    """The table and its notes as Markdown."""
+    table = frame(content).to_markdown(index=False, disable_numparse=True)
+    return f"# {content['name']}\n\n{table}\n\n" + "".join(f"- {line}\n" for line in notes(content))
+
+
+def latex(content: Mapping[str, Any]) -> str:
+    """The table as LaTeX (booktabs), its notes as comments."""
+    body = frame(content).replace("±", r"$\\pm$", regex=True).to_latex(index=False)
+    return "".join(f"% {line}\n" for line in notes(content)) + body
+
+
+def csv(content: Mapping[str, Any]) -> str:
+    """One line per model, numbers only."""
+    return str(pd.DataFrame(content["rows"]).to_csv(index=False))

@@ -1,0 +1,94 @@
+"""From fairseq-generate's output to sacreBLEU's numbers, each with the signature that makes it comparable."""
+
+import re
+from collections.abc import Iterable, Sequence
+from importlib import metadata
+from typing import Any
+
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+from sacremoses import MosesDetokenizer, MosesTokenizer
+from sentencepiece import SentencePieceProcessor
+
+from lskd_nmt.errors import LskdError, require
+
+HYPOTHESIS = re.compile(r"H-(\d+)\t[^\t]*\t(.*)")
+SHOWN = 5  # row numbers in an error
+
+
+def hypotheses(lines: Iterable[str], sentences: int) -> list[str]:
+    """The subword text of rows 0 … sentences - 1, in order; every row must be there exactly once.
+
+    fairseq-generate prints batches by length and may leave rows out.
+    """
+    found: dict[int, str] = {}
+    twice: list[int] = []
+    for match in filter(None, map(HYPOTHESIS.match, lines)):
+        row = int(match[1])
+        if row in found:
+            twice.append(row)
+        found[row] = match[2].rstrip("\n")
+    missing = [row for row in range(sentences) if row not in found]
+    beyond = [row for row in sorted(found) if row >= sentences]
+    problems = {"missing": missing, "decoded twice": twice, "not in the test set": beyond}
+    text = "; ".join(f"{what}: {listed(rows)}" for what, rows in problems.items() if rows)
+    require(not text, f"decoding does not match the {sentences} test rows ({text}): "
+                      "decode this binarised test set again, without flags that skip sentences")  # fmt: skip
+    return [found[row] for row in range(sentences)]
+
+
+def listed(rows: Sequence[int]) -> str:
+    """How many rows, and the first few."""
+    more = ", …" if len(rows) > SHOWN else ""
+    return f"{len(rows)} rows ({', '.join(map(str, rows[:SHOWN]))}{more})"
+
+
+def joined_subwords(lines: Sequence[str], model_file: str) -> list[str]:
+    """Text from sentencepiece subwords separated by spaces."""
+    try:
+        processor = SentencePieceProcessor(model_file=model_file)
+    except (OSError, RuntimeError) as error:
+        raise LskdError(f"sentencepiece model {model_file} cannot be read ({error}): prepare the data again") from error
+    return [processor.decode_pieces(line.split()) for line in lines]
+
+
+def scores(hyps: Sequence[str], refs: Sequence[str], lang: str, form: str) -> dict[str, Any]:
+    """BLEU and chrF on detokenised text, and BLEU on tokenised lower-cased text, with signatures.
+
+    `form` is that of both texts: `raw` or `fairseq14` (Moses-tokenised, lower-cased; detokenised here first).
+    """
+    require(len(hyps) == len(refs), f"{len(hyps)} hypotheses and {len(refs)} references: decode the test set again")
+    require(bool(refs), "the test set is empty: prepare the data with a test set")
+    moses = f"sacremoses {metadata.version('sacremoses')}, -l {lang}"
+    plain, tokens = (list(hyps), list(refs)), (list(hyps), list(refs))
+    if form == "raw":
+        tokens = tokenised(hyps, lang), tokenised(refs, lang)
+        text, old = "as it is", f"tokenised by {moses}"
+    else:
+        plain = detokenised(hyps, lang), detokenised(refs, lang)
+        text, old = f"lower-cased, detokenised by {moses}", "tokenised, as prepared"
+    on_tokens = BLEU(lowercase=True, tokenize="none", force=True)
+    return {
+        "sentences": len(refs),
+        "bleu": {**measured(BLEU(), *plain), "text": text},
+        "chrf": {**measured(CHRF(), *plain), "text": text},
+        "bleu_tokenised_lowercased": {**measured(on_tokens, *tokens), "text": old},
+    }
+
+
+def measured(metric: BLEU | CHRF, hyps: Sequence[str], refs: Sequence[str]) -> dict[str, Any]:
+    """Score in percent, and signature."""
+    score = metric.corpus_score(list(hyps), [list(refs)]).score
+    return {"score": round(score, 2), "signature": str(metric.get_signature())}
+
+
+def tokenised(lines: Sequence[str], lang: str) -> list[str]:
+    """Moses tokens separated by spaces, not XML-escaped."""
+    tokenise = MosesTokenizer(lang).tokenize
+    return [tokenise(line, return_str=True, escape=False) for line in lines]
+
+
+def detokenised(lines: Sequence[str], lang: str) -> list[str]:
+    """Text from Moses tokens, XML escapes undone."""
+    detokenise = MosesDetokenizer(lang).detokenize
+    return [detokenise(line.split()) for line in lines]

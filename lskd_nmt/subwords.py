@@ -1,0 +1,60 @@
+"""Sentencepiece: one model for both languages, learned from the training text alone."""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import sentencepiece
+
+from lskd_nmt.errors import LskdError, require
+
+SPLITS = ("train", "valid", "test")
+
+
+def learn(files: Sequence[Path], prefix: Path, vocab_size: int, kind: str = "unigram") -> None:
+    """Write `prefix.model` and `prefix.vocab`: every character of the text is covered; same text, same bytes."""
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    part = prefix.with_name(prefix.name + ".part")
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            input=[str(file) for file in files], model_prefix=str(part), vocab_size=vocab_size, model_type=kind,
+            character_coverage=1.0, num_threads=1, input_sentence_size=0, minloglevel=2,
+        )  # fmt: skip
+    except (RuntimeError, OSError) as error:
+        raise LskdError(complaint(str(error), vocab_size)) from None
+    for ending in ("model", "vocab"):
+        Path(f"{part}.{ending}").replace(f"{prefix}.{ending}")
+
+
+def complaint(message: str, vocab_size: int) -> str:
+    """Sentencepiece's error about a size in our words, with the limit it names."""
+    most = re.search(r"value <= (\d+)", message)
+    if most:
+        return f"--vocab-size is {vocab_size}: this text allows at most {most[1]}"
+    least = re.search(r"required_chars\. \d+ vs (\d+)", message)
+    if least:
+        return f"--vocab-size is {vocab_size}: the characters of this text alone need {least[1]}"
+    return f"sentencepiece cannot learn {vocab_size} subwords ({' '.join(message.split())[:200]}): change --vocab-size"
+
+
+class Subwords:
+    """A learned model."""
+
+    def __init__(self, model: Path) -> None:
+        require(model.is_file(), f"{model} does not exist: run the subwords stage of data-prep/prepare.sh")
+        self.processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
+
+    def encode(self, lines: Iterable[str]) -> list[str]:
+        """Subwords separated by spaces."""
+        return [" ".join(self.processor.encode(line, out_type=str)) for line in lines]
+
+    def decode(self, lines: Iterable[str]) -> list[str]:
+        """Text again."""
+        return [self.processor.decode_pieces(line.split()) for line in lines]
+
+    def first_loss(self, lines: Sequence[str]) -> int | None:
+        """The number of the first line that does not survive encoding and decoding (normalised), or None."""
+        decoded = self.decode(self.encode(lines))
+        wanted = (self.processor.normalize(line).replace("▁", " ").strip() for line in lines)
+        pairs = enumerate(zip(wanted, decoded, strict=True), 1)
+        return next((number for number, (want, got) in pairs if want != got), None)

@@ -1,0 +1,88 @@
+"""Run one fairseq command with its log kept, its progress shown and its cost recorded."""
+
+import contextlib
+import os
+import resource
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from lskd_nmt.runs import commit, read_json, write_json
+
+Reader = Callable[[str], str | None]  # a log line -> what to show for it
+LAST_LINES = 15  # of the log, shown after a crash
+
+
+def watch(command: Sequence[str], log: Path, progress: Reader, show: Callable[[str], None]) -> int:
+    """Run `command`, append its output to `log`, show progress and error lines; its code (128 + N for signal N)."""
+    tail: deque[str] = deque(maxlen=LAST_LINES)
+    explained = False
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with (
+        log.open("a", encoding="utf-8") as out,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+                         env=environment, start_new_session=True) as child,
+        forwarded_signals(child),
+    ):  # fmt: skip
+        assert child.stdout is not None
+        for line in child.stdout:
+            out.write(line)
+            out.flush()
+            tail.append(line.rstrip("\n"))
+            is_error = ": error: " in line
+            explained |= is_error
+            text = line.rstrip("\n") if is_error else progress(line)
+            if text is not None:
+                show(text)
+        code = child.wait()
+    code = 128 - code if code < 0 else code
+    if code not in (0, 2, 128 + signal.SIGTERM) or (code == 2 and not explained):
+        show("\n".join([f"stopped with exit code {code}; the end of {log}:", *tail]))
+    return code
+
+
+@contextlib.contextmanager
+def forwarded_signals(child: "subprocess.Popen[str]") -> Iterator[None]:
+    """Interrupts of this process end the child and all it started; what was recorded so far is still written."""
+
+    def end(number: int, frame: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGTERM)
+
+    caught = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, end) for number in caught}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Cost:
+    """Wall and CPU seconds of the children run since it was made."""
+
+    def __init__(self) -> None:
+        self.start, self.used = time.monotonic(), self.cpu_seconds()
+
+    @staticmethod
+    def cpu_seconds() -> float:
+        """User and system time of all children that have ended."""
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    def seconds(self) -> dict[str, float]:
+        """`wall_seconds` and `cpu_seconds`."""
+        return {"wall_seconds": round(time.monotonic() - self.start, 1),
+                "cpu_seconds": round(self.cpu_seconds() - self.used, 1)}  # fmt: skip
+
+
+def record_attempt(file: Path, facts: dict[str, Any], command: Sequence[str], code: int, cost: Cost) -> None:
+    """Write a model's run.json: `facts`, every attempt so far, and what they cost together."""
+    attempts = read_json(file)["attempts"] if file.is_file() else []
+    attempts.append({"command": list(command), "commit": commit(), "exit_code": code, **cost.seconds()})
+    totals = {key: round(sum(attempt[key] for attempt in attempts), 1) for key in ("wall_seconds", "cpu_seconds")}
+    write_json(file, {**facts, **totals, "attempts": attempts})

@@ -1,0 +1,88 @@
+"""Who may import whom: the table of the README's map, read off every file's import statements."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+THIRD_PARTY = {"ctranslate2", "fairseq", "fairseq_cli", "matplotlib", "numpy", "omegaconf", "pandas", "sacrebleu",
+               "sacremoses", "sentencepiece", "torch", "yaml"}  # fmt: skip
+
+# prefix of a module -> (level, third party at the top of the file, third party also inside functions)
+HOUSE = {
+    "user_dir": (4, {"fairseq", "torch", "omegaconf"}, set()),
+    "lskd_nmt.cli": (3, set(), set()),
+    "lskd_nmt.teacher": (2, {"torch", "numpy"}, set()),
+    "lskd_nmt.report": (2, {"pandas"}, set()),
+    "lskd_nmt.report.plots": (2, {"matplotlib"}, set()),
+    "lskd_nmt.plan": (2, set(), {"yaml"}),
+    "lskd_nmt.config": (1, {"yaml"}, set()),
+    "lskd_nmt.fairseq_io": (1, set(), {"fairseq", "torch", "numpy"}),
+    "lskd_nmt.runs": (1, set(), {"fairseq", "torch"}),
+    "lskd_nmt.forecast": (1, set(), set()),
+    "lskd_nmt.losses": (0, {"torch"}, set()),
+    "lskd_nmt.toy": (0, set(), set()),
+    "lskd_nmt.text": (0, {"sentencepiece"}, {"sentencepiece"}),
+    "lskd_nmt.scoring": (0, {"sacrebleu", "sacremoses"}, {"sacrebleu", "sacremoses"}),
+    "lskd_nmt.errors": (0, set(), set()),
+    "lskd_nmt": (0, set(), set()),
+}
+
+FILES = sorted([*(ROOT / "lskd_nmt").rglob("*.py"), *(ROOT / "user_dir").rglob("*.py")])
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def room(module: str) -> str:
+    """The longest prefix of the module that the house knows."""
+    parts = module.split(".")
+    return next(name for n in range(len(parts), 0, -1) if (name := ".".join(parts[:n])) in HOUSE)
+
+
+def imports(path: Path):
+    """(imported module, whether at the top of the file) of every import statement."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    top = set(map(id, tree.body))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, id(node) in top) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            ours = [
+                n
+                for n in names
+                if (ROOT / n.replace(".", "/")).is_dir() or (ROOT / (n.replace(".", "/") + ".py")).is_file()
+            ]
+            yield from ((name, id(node) in top) for name in ours or [node.module])
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_imports_run_downhill(path):
+    home = room(module_name(path))
+    level, at_top, inside = HOUSE[home]
+    for name, is_top in imports(path):
+        first = name.split(".")[0]
+        if first in THIRD_PARTY:
+            assert first in (at_top if is_top else at_top | inside), f"{home} imports {name}"
+        elif first in ("lskd_nmt", "user_dir"):
+            other = room(name)
+            assert first != "user_dir", f"{home} imports {name}: the plugin is loaded by fairseq only"
+            assert other == home or HOUSE[other][0] <= level, f"{home} (level {level}) imports {name} uphill"
+
+
+@pytest.mark.parametrize("module, blocked", [
+    ("lskd_nmt.losses.objective", ["fairseq"]),
+    ("lskd_nmt.teacher.live", ["fairseq"]),
+    ("lskd_nmt.cli", ["fairseq", "torch"]),
+    ("lskd_nmt.report.tables", ["fairseq", "torch"]),
+    ("lskd_nmt.report.plots", ["fairseq", "torch"]),
+])  # fmt: skip
+def test_module_imports_without(module, blocked):
+    code = f"import sys; sys.modules.update(dict.fromkeys({blocked!r})); import {module}"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
