@@ -20,6 +20,7 @@
 #   --workers N          processes of fairseq-preprocess
 #   --stage, --stop-stage   first and last of: 1 fetch, 2 clean, 3 subwords, 4 binarise, 5 check
 # A second call continues where the first stopped. To begin anew, remove the folder.
+# shellcheck disable=SC2034,SC2154   # variables are shared with the corpus file that is sourced
 options='corpus out source_lang target_lang train valid test pairs seed raw_dir form expected_counts'
 options+=' vocab_size subwords max_words max_ratio drop_empty keep_repeated workers stage stop_stage'
 corpus='' out='' source_lang='' target_lang='' train='' valid='' test='' pairs=20000 seed=1 raw_dir='' form=raw
@@ -50,6 +51,34 @@ defaults
 langs=(--source-lang "$source_lang" --target-lang "$target_lang")
 
 lskd() { "$python" -m lskd_nmt.cli "$@"; }
+
+fetch_archive() {                    # the first of $mirrors (FILE|LAYOUT|BYTES|ADDRESS) to be had -> $archive, $layout
+  local entry bytes address
+  for entry in "${mirrors[@]}"; do
+    IFS='|' read -r archive layout bytes address <<< "$entry"
+    archive=${raw_dir:-$out/download}/$archive
+    if [[ -z $raw_dir && ! -e $archive ]]; then
+      log "fetch $address"
+      mkdir -p -- "$out/download"
+      if ! curl --fail --location --connect-timeout 20 --progress-bar --output "$archive.part" -- "$address" \
+        || ! is_archive "$archive.part"; then
+        log "nothing usable from $address"
+        rm -f -- "$archive.part"
+        continue
+      fi
+      mv -- "$archive.part" "$archive"
+    fi
+    [[ -e $archive ]] || continue
+    [[ $bytes == - || $(stat -c %s -- "$archive") == "$bytes" ]] \
+      || log "warning: $archive is not $bytes bytes long, as the known edition is"
+    return 0
+  done
+  die "no archive of $corpus ${raw_dir:+in $raw_dir }could be had: fetch one by hand (the first file of: $(
+    printf '%s; ' "${mirrors[@]}" | sed -E 's/([^|;]+)\|[^|]*\|[^|]*\|([^;]*)/\1 from \2/g')) and name its folder with --raw-dir"
+}
+
+is_archive() { "$python" -c 'import sys, tarfile, zipfile
+sys.exit(not (tarfile.is_tarfile(sys.argv[1]) or zipfile.is_zipfile(sys.argv[1])))' "$1"; }
 
 # What decides the outcome is written down; a folder made otherwise is not continued.
 settings() {
@@ -85,7 +114,7 @@ subwords_stage() {
 }
 
 binarise_stage() {
-  rm -rf -- "$out/bin.part" "$out/bin"
+  rm -rf -- "${out:?}/bin.part" "${out:?}/bin"
   fairseq-preprocess "${langs[@]}" --trainpref "$out/pieces/train" --validpref "$out/pieces/valid" \
     --testpref "$out/pieces/test" --joined-dictionary --destdir "$out/bin.part" --workers "$workers" > "$out/binarise.log" 2>&1 \
     || { tail -n 5 -- "$out/binarise.log" >&2; die "fairseq-preprocess failed: $out/binarise.log has it all"; }
@@ -100,8 +129,8 @@ check_stage() {
 fresh=no
 [[ -d $out ]] || fresh=yes
 mkdir -p -- "$out"
-need_space "$out" 200
 trap '[[ $fresh == no || -e $out/.done/fetch_stage ]] || rm -rf -- "$out"' EXIT   # nothing half-made is left behind
+need_space "$out" 200
 done_dir=$out/.done
 settings > "$out/settings"
 run_stage 1 fetch_stage

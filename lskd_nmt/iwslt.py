@@ -41,49 +41,49 @@ def extract(archive: Path, layout: str, langs: Sequence[str], form: str = "raw",
 
     `watch(lines, what)` passes lines on while they are tokenised, so that a caller can show progress.
     """
-    files = members(archive)
+    files = members(archive, langs)
     if layout == "wit3":
         return wit3(files, archive, langs, form, watch)
     require(form == "raw", f"--form {form} needs the IWSLT14 archive itself, not {archive.name}: use --form raw")
     return ted58(files, archive, langs, watch) if layout == "ted58" else ted2020(files, archive, langs)
 
 
-def members(archive: Path) -> dict[str, bytes]:
-    """Every file of a .zip or .tgz, and of the archives of a language pair inside it, by name without folders."""
-    content = archive.read_bytes()
+def members(archive: Path, langs: Sequence[str]) -> dict[str, bytes]:
+    """Every file of a .zip or .tgz, and of this pair's own archive inside it, by its name without folders."""
+    require(archive.is_file(), f"{archive} does not exist: see data-prep/corpora for where to fetch it")
     try:
-        return dict(unpacked(content, archive.name.endswith(".zip")))
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as package:
+                return {Path(name).name: package.read(name) for name in package.namelist() if not name.endswith("/")}
+        return unpacked(archive.read_bytes(), langs)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
         raise LskdError(f"{archive} is no readable archive ({error}): download it again") from None
 
 
-def unpacked(content: bytes, is_zip: bool) -> list[tuple[str, bytes]]:
-    """(base name, or folder/name for plain language files, bytes) of all members."""
-    if is_zip:
-        with zipfile.ZipFile(io.BytesIO(content)) as package:
-            return [(Path(name).name, package.read(name)) for name in package.namelist() if not name.endswith("/")]
-    found: list[tuple[str, bytes]] = []
+def unpacked(content: bytes, langs: Sequence[str]) -> dict[str, bytes]:
+    """The files of a .tgz that may concern these languages; TED58 keeps its pair folder, `ru_to_en/ru.train`."""
+    pairs = [f"{a}-{b}.tgz" for a, b in (langs, reversed(langs))]
+    found: dict[str, bytes] = {}
     with tarfile.open(fileobj=io.BytesIO(content)) as package:
         for member in package:
-            stream = package.extractfile(member)
+            path = Path(member.name)
+            is_other_pair = path.suffix == ".tgz" and path.name not in pairs
+            stream = None if is_other_pair else package.extractfile(member)
             if stream is None:
                 continue
-            path = Path(member.name)
-            if re.fullmatch(r"[a-z]{2}-[a-z]{2}\.tgz", path.name):
-                found += [(f"{path.stem}/{name}", data) for name, data in unpacked(stream.read(), False)]
-            elif path.name.split(".")[0] in ("en", "ru", "de") and path.parent.name.count("_to_"):
-                found.append((f"{path.parent.name}/{path.name}", stream.read()))
+            if path.suffix == ".tgz":
+                found |= unpacked(stream.read(), langs)
             else:
-                found.append((path.name, stream.read()))
+                key = f"{path.parent.name}/{path.name}" if "_to_" in path.parent.name else path.name
+                found[key] = stream.read()
     return found
 
 
 def text_of(files: dict[str, bytes], name: str, archive: Path) -> list[str]:
     """The lines of one member, which must be there in UTF-8; only line feeds end a line."""
-    known = [key for key in files if key == name or key.endswith("/" + name)]
-    require(bool(known), f"{archive} holds no {name}: it is another archive, or damaged; see data-prep/corpora")
+    require(name in files, f"{archive} holds no {name}: it is another archive, or damaged; see data-prep/corpora")
     try:
-        return files[known[0]].decode("utf-8").removesuffix("\n").split("\n")
+        return files[name].decode("utf-8").removesuffix("\n").split("\n")
     except UnicodeDecodeError:
         raise LskdError(f"{archive}: {name} is not UTF-8: download it again") from None
 
@@ -97,14 +97,13 @@ def paired(sides: Sequence[list[str]], what: str) -> list[Pair]:
 def wit3(files: dict[str, bytes], archive: Path, langs: Sequence[str], form: str, watch: Watch) -> Splits:
     """IWSLT14's layout, with German's or Russian's archive named in either direction."""
     orders = [f"{langs[0]}-{langs[1]}", f"{langs[1]}-{langs[0]}"]
-    pair = next((o for o in orders if any(k.endswith(f"train.tags.{o}.{langs[0]}") for k in files)), orders[-1])
+    pair = next((order for order in orders if f"train.tags.{order}.{langs[0]}" in files), orders[-1])
     sides = [text_of(files, f"train.tags.{pair}.{lang}", archive) for lang in langs]
-    # A line is dropped on both sides at once by fairseq's script too: the tags stand on the same lines.
     train = paired([tag_free(side) for side in sides], f"{archive}: train.tags.{pair}")
     test: list[Pair] = []
     for name in TEST_SETS:
         names = [f"IWSLT14.{name}.{pair}.{lang}.xml" for lang in langs]
-        if any(key.endswith(names[0]) for key in files):
+        if names[0] in files:
             texts = ["\n".join(text_of(files, file, archive)) for file in names]
             test += paired([segments(text, form == "raw") for text in texts], f"{archive}: {name}")
     require(bool(test), f"{archive} holds none of the test sets {', '.join(TEST_SETS)}: it is another archive")
@@ -142,7 +141,7 @@ def fairseq14(pairs: Sequence[Pair], langs: Sequence[str], is_train: bool, watch
     kept = []
     for pair in zip(*sides, strict=True):
         lengths = [len(side.split()) for side in pair]
-        fits = 1 <= min(lengths) and max(lengths) <= 175 and max(lengths) <= 1.5 * min(lengths)
+        fits = min(lengths) >= 1 and max(lengths) <= 175 and max(lengths) <= 1.5 * min(lengths)
         if fits or not is_train:
             kept.append((pair[0].lower(), pair[1].lower()))
     return kept
@@ -159,8 +158,7 @@ def ted58(files: dict[str, bytes], archive: Path, langs: Sequence[str], watch: W
     for split, theirs in zip(SPLITS, ("train", "dev", "test"), strict=True):
         sides = []
         for lang in langs:
-            key = f"ru_to_en/{lang}.{theirs}"
-            lines = text_of(files, key if key in files else f"{lang}.{theirs}", archive)
+            lines = text_of(files, f"{'_to_'.join(sorted(langs, reverse=True))}/{lang}.{theirs}", archive)
             sides.append(detokenised(watch(lines, f"detokenising {lang} {split}"), lang))
         result[split] = [pair for pair in map(both_normalised, paired(sides, f"{archive}: {theirs}")) if all(pair)]
     return result

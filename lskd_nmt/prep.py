@@ -25,7 +25,7 @@ def binarised_sentences(index: Path) -> int:
 def check(data: Path, langs: Sequence[str], facts: Mapping[str, Any]) -> dict[str, Any]:
     """Prove the folder's invariants and write `prep.json`: `facts`, counts, hashes.
 
-    Both sides of every split are equally long, in text, subwords and binary; the dictionaries of both languages are one;
+    Both sides of every split are equally long, in text and in binary; both languages have one dictionary;
     decode(encode(line)) is the normalised line on the validation set.
     """
     counts = {}
@@ -43,7 +43,7 @@ def check(data: Path, langs: Sequence[str], facts: Mapping[str, Any]) -> dict[st
                                   "train them on text with the same characters")  # fmt: skip
     dictionaries = [(data / "bin" / f"dict.{lang}.txt").read_bytes() for lang in langs]
     require(dictionaries[0] == dictionaries[1], f"{data}/bin has two dictionaries: binarise with --joined-dictionary")
-    files = sorted((data / "clean").glob("*.*")) + [data / "spm" / "spm.model"]
+    files = [*sorted((data / "clean").glob("*.*")), data / "spm" / "spm.model"]
     dropped = json.loads((data / "clean" / "dropped.json").read_text(encoding="utf-8"))
     content = {
         **facts,

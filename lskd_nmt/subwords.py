@@ -1,5 +1,6 @@
 """Sentencepiece: one model for both languages, learned from the training text alone."""
 
+import io
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -7,23 +8,29 @@ from pathlib import Path
 import sentencepiece
 
 from lskd_nmt.errors import LskdError, require
+from lskd_nmt.text import read_lines
 
 SPLITS = ("train", "valid", "test")
 
 
 def learn(files: Sequence[Path], prefix: Path, vocab_size: int, kind: str = "unigram") -> None:
     """Write `prefix.model` and `prefix.vocab`: every character of the text is covered; same text, same bytes."""
-    prefix.parent.mkdir(parents=True, exist_ok=True)
-    part = prefix.with_name(prefix.name + ".part")
+    lines = [line for file in files for line in read_lines(file)]
+    model = io.BytesIO()  # a model written by path would hold that path, and no two folders the same bytes
     try:
         sentencepiece.SentencePieceTrainer.train(
-            input=[str(file) for file in files], model_prefix=str(part), vocab_size=vocab_size, model_type=kind,
-            character_coverage=1.0, num_threads=1, input_sentence_size=0, minloglevel=2,
+            sentence_iterator=iter(lines), model_writer=model, vocab_size=vocab_size, model_type=kind,
+            character_coverage=1.0, num_threads=1, minloglevel=2,
         )  # fmt: skip
-    except (RuntimeError, OSError) as error:
+    except RuntimeError as error:
         raise LskdError(complaint(str(error), vocab_size)) from None
-    for ending in ("model", "vocab"):
-        Path(f"{part}.{ending}").replace(f"{prefix}.{ending}")
+    learned = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    pieces = (f"{learned.id_to_piece(i)}\t{learned.get_score(i):g}\n" for i in range(learned.get_piece_size()))
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    for ending, content in (("vocab", "".join(pieces).encode()), ("model", model.getvalue())):
+        part = Path(f"{prefix}.{ending}.part")
+        part.write_bytes(content)
+        part.replace(f"{prefix}.{ending}")
 
 
 def complaint(message: str, vocab_size: int) -> str:

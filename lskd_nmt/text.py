@@ -29,7 +29,7 @@ def read_lines(file: Path) -> list[str]:
 
 
 def read_bitext(prefix: str, langs: Sequence[str], drop_empty: bool = False) -> list[Pair]:
-    """The pairs of `prefix.SRC` and `prefix.TGT`, normalised; empty lines are an error unless they are to be dropped."""
+    """The pairs of `prefix.SRC` and `prefix.TGT`, normalised; an empty line is an error unless `drop_empty`."""
     files = [Path(f"{prefix}.{lang}") for lang in langs]
     sides = [[normalised(line) for line in read_lines(file)] for file in files]
     require(len(sides[0]) == len(sides[1]), f"{files[0]} has {len(sides[0])} lines and {files[1]} has {len(sides[1])}: "

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Your own bitext: --train, --valid and --test name PREFIX of PREFIX.SRC and PREFIX.TGT.
+# shellcheck disable=SC2034,SC2154   # a part of prepare.sh, which sources it and shares its variables
 set -euo pipefail
 
 defaults() { :; }

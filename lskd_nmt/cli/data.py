@@ -48,7 +48,9 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     subwords.add_argument("--kind", choices=("unigram", "bpe"), default="unigram")
 
     check = add("check-data", run_check, "prove a prepared folder's invariants and write its prep.json")
-    check.add_argument("--settings", type=Path, required=True, help="name=value lines of data-prep/prepare.sh to record")
+    check.add_argument(
+        "--settings", type=Path, required=True, help="name=value lines of data-prep/prepare.sh to record"
+    )
 
 
 def answer(**facts: object) -> None:
@@ -97,7 +99,9 @@ def run_clean(args: argparse.Namespace) -> None:
     """`lskd clean`: DIR appears whole or not at all."""
     langs = languages(args)
     require(args.max_words > 0, f"--max-words is {args.max_words}: give at least 1")
-    require(args.max_ratio == 0 or args.max_ratio >= 1, f"--max-ratio is {args.max_ratio}: give at least 1, or 0 for any")
+    require(
+        args.max_ratio == 0 or args.max_ratio >= 1, f"--max-ratio is {args.max_ratio}: give at least 1, or 0 for any"
+    )
     complaints, splits = [], {}
     for split in SPLITS:
         try:
@@ -111,7 +115,9 @@ def run_clean(args: argparse.Namespace) -> None:
     splits["train"], dropped = text.clean(
         splits["train"], args.max_words, args.max_ratio, held_out, distinct=not args.keep_repeated
     )
-    require(bool(splits["train"]), f"all {raw} training pairs were dropped ({dropped}): loosen --max-words or --max-ratio")
+    require(
+        bool(splits["train"]), f"all {raw} training pairs were dropped ({dropped}): loosen --max-words or --max-ratio"
+    )
     part = args.out.with_name(args.out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     for split, pairs in splits.items():
@@ -128,7 +134,9 @@ def run_subwords(args: argparse.Namespace) -> None:
 
     langs = languages(args)
     require(args.vocab_size > 0, f"--vocab-size is {args.vocab_size}: give at least 1")
-    subwords.learn([args.clean / f"train.{lang}" for lang in langs], args.out / "spm" / "spm", args.vocab_size, args.kind)
+    subwords.learn(
+        [args.clean / f"train.{lang}" for lang in langs], args.out / "spm" / "spm", args.vocab_size, args.kind
+    )
     model = subwords.Subwords(args.out / "spm" / "spm.model")
     for split in SPLITS:
         sides = [model.encode(text.read_lines(args.clean / f"{split}.{lang}")) for lang in langs]
