@@ -9,9 +9,9 @@
 #   --precision      fp32, fp16 or bf16 (the last two on a GPU only)
 #   --jobs N         models at a time; each gets an equal share of the cores
 #   --threads N      CPU threads of each job instead of that share
-#   --stage, --stop-stage   first and last of: 1 plan, 2 prepare, 3 teachers, 4 students, 5 decode, 6 score, 7 table
+#   --stage, --stop-stage   first and last of: 1 prepare, 2 teachers, 3 students, 4 decode, 5 score, 6 table
 options='config out device precision jobs threads stage stop_stage'
-config='' out='' device=auto precision=fp32 jobs=1 threads=0 stage=1 stop_stage=7
+config='' out='' device=auto precision=fp32 jobs=1 threads=0 stage=1 stop_stage=6
 # shellcheck source=experiments/lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 arguments=("$@")
@@ -19,13 +19,10 @@ parse_options "$@"
 [[ -n $config ]] || die "--config is needed: see --help"
 [[ -r $config ]] || die "--config $config cannot be read: experiments/configs has some to start from"
 [[ $jobs =~ ^[1-9][0-9]*$ ]] || die "--jobs is '$jobs': a whole number from 1"
-[[ $stage =~ ^[1-7]$ && $stop_stage =~ ^[1-7]$ ]] || die "--stage and --stop-stage go from 1 to 7, not '$stage' to '$stop_stage'"
+[[ $stage$stop_stage =~ ^[1-6][1-6]$ ]] || die "--stage and --stop-stage are '$stage' and '$stop_stage': from 1 to 6"
 choose_device                        # refuses now what the steps would refuse later
-if [[ -z $out ]]; then out=runs/$(sed -n 's/^name: *\([^ #]*\).*/\1/p' "$config"); fi
 if (( threads == 0 && jobs > 1 )); then threads=$(( $(nproc) / jobs > 1 ? $(nproc) / jobs : 1 )); fi
 steps=$root/experiments/steps
-
-lskd() { "$python" -m lskd_nmt.cli "$@" > /dev/null; }
 
 models() { "$python" -c '
 import json, sys
@@ -33,15 +30,18 @@ for model in json.load(open(sys.argv[1]))["models"]:
     if model["role"] in sys.argv[2:]:
         print(model["name"])' "$out/plan.json" "$@"; }
 
-for_each() {                         # for_each STEP ROLE... [-- OPTIONS]: the step for every model, $jobs at a time
+for_each() {                         # for_each STEP ROLE... [-- OPTIONS]: for every model, $jobs at a time
   local step=$1; shift
   local roles=()
   while (( $# )) && [[ $1 != -- ]]; do roles+=("$1"); shift; done
-  models "${roles[@]}" | xargs -r -P "$jobs" -I NAME -- bash "$steps/$step.sh" --run "$out" --model NAME "${@:2}"
+  local rc=0                         # 255 stops xargs after what runs now; its own message would be a second line
+  # shellcheck disable=SC2016         # for the inner shell
+  models "${roles[@]}" | xargs -r -P "$jobs" -I @MODEL@ -- bash -c '"$@" 2>&3 || exit $(( $? == 2 ? 255 : 1 ))' \
+    "$step" bash "$steps/$step.sh" --run "$out" --model @MODEL@ "${@:2}" 3>&2 2> /dev/null || rc=$?
+  (( rc == 0 )) || exit $(( rc == 124 ? 2 : 1 ))
 }
 
 machine=(-- --device "$device" --precision "$precision" --threads "$threads")
-plan() { lskd plan "$config" --out "$out"; }
 prepare() { bash "$steps/prepare.sh" --run "$out"; }
 teachers() { for_each train teacher "${machine[@]}"; }
 students() { for_each train student "${machine[@]}"; }
@@ -50,8 +50,10 @@ score() { for_each score teacher student; }
 table() { bash "$steps/table.sh" --run "$out"; }
 
 log "run.sh ${arguments[*]}"
+planned=$("$python" -m lskd_nmt.cli plan "$config" ${out:+--out "$out"} --call "run.sh ${arguments[*]}")
+out=$("$python" -c 'import json, sys; print(json.loads(sys.argv[1])["run"])' "$planned")
 number=0
-for name in plan prepare teachers students decode score table; do
+for name in prepare teachers students decode score table; do
   number=$(( number + 1 ))
   (( number < stage || number > stop_stage )) && continue
   log "stage $number: $name"

@@ -23,7 +23,9 @@ def as_arguments(flag: str, value: Any) -> list[str]:
 
 def prepare_script(options: Mapping[str, Any]) -> str:
     """The data preparation as a script that runs from anywhere."""
-    words = [word for name, value in options.items() for word in as_arguments(name.replace("_", "-"), value)]
+    spoken = {True: "yes", False: "no"}  # as prepare.sh has them
+    texts = {name: spoken.get(value, value) if isinstance(value, bool) else value for name, value in options.items()}
+    words = [word for name, value in texts.items() for word in as_arguments(name.replace("_", "-"), value)]
     command = shlex.join(["bash", str(ROOT / "data-prep" / "prepare.sh"), *words, "--out", "data"])
     return f'#!/usr/bin/env bash\n# Prepares the data.\ncd -- "$(dirname -- "${{BASH_SOURCE[0]}}")"\n{command}\n'
 

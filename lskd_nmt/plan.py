@@ -6,7 +6,6 @@ from typing import Any
 
 from lskd_nmt import __version__
 from lskd_nmt.commands import USER_DIR, as_arguments, command_script, prepare_script
-from lskd_nmt.config import read_config
 from lskd_nmt.errors import require
 from lskd_nmt.runs import read_json, write_json, write_text
 
@@ -21,6 +20,7 @@ TRAINING_DEFAULTS: tuple[tuple[str, Any, str], ...] = (
     ("weight-decay", 1e-4, "fairseq's IWSLT recipe"),
     ("dropout", 0.3, "small corpora; the archs' own value is for large ones"),
     ("max-tokens", 4096, "target tokens of a batch"),
+    ("required-batch-size-multiple", 1, "above 1 fairseq drops a last batch of odd size: the longest sentences"),
     ("eval-bleu", True, "the best checkpoint is chosen by what is reported"),
     ("eval-bleu-args", {"beam": 1, "max_len_a": 1.5, "max_len_b": 10}, "greedy is cheap; an untrained model runs on"),
     ("eval-bleu-remove-bpe", "sentencepiece", "subwords are sentencepiece's"),
@@ -41,16 +41,15 @@ RESERVED = {
 }  # fmt: skip
 
 
-def plan(config_file: Path, run: Path) -> dict[str, Any]:
-    """RUN/plan.json for `config_file`, written with its commands; an existing plan of the same config stays."""
-    config = read_config(config_file)
+def plan(config: Mapping[str, Any], source: str, run: Path) -> dict[str, Any]:
+    """Write RUN/plan.json and its commands for a resolved config; an existing plan of the same config stays."""
     file = run / "plan.json"
     if file.is_file():
         resolved = read_json(file)
         require_same(resolved["config"], config, run)
     else:
         resolved = expand(config)
-        write_text(run / "config.yaml", config_file.read_text(encoding="utf-8"))
+        write_text(run / "config.yaml", source)
     for model in resolved["models"]:
         folder = run / "models" / model["name"]
         for script, what in (("command.sh", "train"), ("decode.sh", "decode")):
@@ -160,7 +159,8 @@ def decode_command(name: str, decode: Mapping[str, Any], data: Mapping[str, Any]
     """fairseq-generate on the test set; subwords stay, `lskd hyp` joins them."""
     chosen = {"user-dir": USER_DIR, "path": f"models/{name}/model.pt", "gen-subset": "test",
               "source-lang": data["source_lang"], "target-lang": data["target_lang"], "beam": decode["beam"],
-              "lenpen": decode["lenpen"], "max-tokens": decode["max_tokens"], "log-format": "none"}  # fmt: skip
+              "lenpen": decode["lenpen"], "max-tokens": decode["max_tokens"],
+              "required-batch-size-multiple": 1, "log-format": "none"}  # fmt: skip
     words = (word for flag in chosen.items() for word in as_arguments(*flag))
     return ["fairseq-generate", f"{data['folder']}/bin", *words]
 

@@ -5,7 +5,6 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -100,7 +99,8 @@ def host() -> dict[str, Any]:
 
 def data_hashes(data: Path) -> dict[str, str]:
     """Hashes of what a training reads: dictionaries, and the binarised pairs of train and valid."""
-    files = sorted((data / "bin").glob("dict.*.txt")) + sorted((data / "bin").glob("[tv]*.*.bin"))
+    patterns = ("dict.*.txt", "train*.*.bin", "valid*.*.bin")
+    files = [file for pattern in patterns for file in sorted((data / "bin").glob(pattern))]
     return {file.name: sha256(file) for file in files}
 
 
@@ -128,9 +128,9 @@ class Run:
         return self.data / "clean" / f"{split}.{self.plan['data'][f'{side}_lang']}"
 
 
-def record_run(run: Path, command: Sequence[str]) -> None:
+def record_run(run: Path, command: str) -> None:
     """Append this call to RUN/run.json: what ran, from which commit, with which versions, on what."""
     file = run / "run.json"
     calls = read_json(file)["calls"] if file.is_file() else []
-    calls.append({"command": list(command), "commit": commit(), "versions": versions(), "host": host()})
+    calls.append({"command": command, "commit": commit(), "versions": versions(), "host": host()})
     write_json(file, {"calls": calls})

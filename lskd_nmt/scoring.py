@@ -7,10 +7,9 @@ from typing import Any
 
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
-from sacremoses import MosesDetokenizer, MosesTokenizer
-from sentencepiece import SentencePieceProcessor
 
-from lskd_nmt.errors import LskdError, require
+from lskd_nmt.errors import require
+from lskd_nmt.moses import detokenised, tokenised
 
 HYPOTHESIS = re.compile(r"H-(\d+)\t[^\t]*\t(.*)")
 SHOWN = 5  # row numbers in an error
@@ -33,7 +32,7 @@ def hypotheses(lines: Iterable[str], sentences: int) -> list[str]:
     problems = {"missing": missing, "decoded twice": twice, "not in the test set": beyond}
     text = "; ".join(f"{what}: {listed(rows)}" for what, rows in problems.items() if rows)
     require(not text, f"decoding does not match the {sentences} test rows ({text}): "
-                      "decode this binarised test set again, without flags that skip sentences")  # fmt: skip
+                      "decode this binarised test set again with --required-batch-size-multiple 1")  # fmt: skip
     return [found[row] for row in range(sentences)]
 
 
@@ -41,15 +40,6 @@ def listed(rows: Sequence[int]) -> str:
     """How many rows, and the first few."""
     more = ", …" if len(rows) > SHOWN else ""
     return f"{len(rows)} rows ({', '.join(map(str, rows[:SHOWN]))}{more})"
-
-
-def joined_subwords(lines: Sequence[str], model_file: str) -> list[str]:
-    """Text from sentencepiece subwords separated by spaces."""
-    try:
-        processor = SentencePieceProcessor(model_file=model_file)
-    except (OSError, RuntimeError) as error:
-        raise LskdError(f"sentencepiece model {model_file} cannot be read ({error}): prepare the data again") from error
-    return [processor.decode_pieces(line.split()) for line in lines]
 
 
 def scores(hyps: Sequence[str], refs: Sequence[str], lang: str, form: str) -> dict[str, Any]:
@@ -63,7 +53,7 @@ def scores(hyps: Sequence[str], refs: Sequence[str], lang: str, form: str) -> di
     plain, tokens = (list(hyps), list(refs)), (list(hyps), list(refs))
     if form == "raw":
         tokens = tokenised(hyps, lang), tokenised(refs, lang)
-        text, old = "as it is", f"tokenised by {moses}"
+        text, old = "raw", f"tokenised by {moses}"
     else:
         plain = detokenised(hyps, lang), detokenised(refs, lang)
         text, old = f"lower-cased, detokenised by {moses}", "tokenised, as prepared"
@@ -80,15 +70,3 @@ def measured(metric: BLEU | CHRF, hyps: Sequence[str], refs: Sequence[str]) -> d
     """Score in percent, and signature."""
     score = metric.corpus_score(list(hyps), [list(refs)]).score
     return {"score": round(score, 2), "signature": str(metric.get_signature())}
-
-
-def tokenised(lines: Sequence[str], lang: str) -> list[str]:
-    """Moses tokens separated by spaces, not XML-escaped."""
-    tokenise = MosesTokenizer(lang).tokenize
-    return [tokenise(line, return_str=True, escape=False) for line in lines]
-
-
-def detokenised(lines: Sequence[str], lang: str) -> list[str]:
-    """Text from Moses tokens, XML escapes undone."""
-    detokenise = MosesDetokenizer(lang).detokenize
-    return [detokenise(line.split()) for line in lines]

@@ -18,7 +18,7 @@ from lskd_nmt.errors import LskdError
 
 WORDS = {"en": ["the", "a", "dog", "cat", "sees", "hears", "big", "small", "house", "tree", "and", "under"],
          "de": ["der", "ein", "Hund", "Katze", "sieht", "hört", "groß", "klein", "Haus", "Baum", "und", "unter"],
-         "ru": ["это", "собака", "кошка", "видит", "слышит", "большой", "малый", "дом", "дерево", "и", "под"]}  # fmt: skip
+         "ru": ["это", "собака", "кошка", "видит", "слышит", "большой", "малый", "дом", "дерево", "и"]}  # fmt: skip
 
 
 def sentence(lang: str, number: int) -> str:
@@ -296,7 +296,7 @@ def test_form_that_an_archive_cannot_give(tmp_path):
 
 @pytest.fixture
 def curl(tmp_path):
-    """`curl(script)` puts a fake curl first on PATH; `$file` is where it must write, `$address` what it is asked for."""
+    """`curl(script)` puts a fake curl first on PATH: it is to write `$file`, and is asked for `$address`."""
 
     def install(script: str) -> str:
         fake = tmp_path / "bin" / "curl"

@@ -12,26 +12,35 @@ THIRD_PARTY = {"ctranslate2", "fairseq", "fairseq_cli", "matplotlib", "numpy", "
                "sacremoses", "sentencepiece", "torch", "yaml"}  # fmt: skip
 
 # prefix of a module -> (level, third party at the top of the file, third party also inside functions)
-HOUSE = {
+HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
     "user_dir": (4, {"fairseq", "torch", "omegaconf"}, set()),
     "lskd_nmt.cli": (3, set(), set()),
     "lskd_nmt.teacher": (2, {"torch", "numpy"}, set()),
     "lskd_nmt.report": (2, {"pandas"}, set()),
     "lskd_nmt.report.plots": (2, {"matplotlib"}, set()),
-    "lskd_nmt.plan": (2, set(), {"yaml"}),
+    "lskd_nmt.plan": (2, set(), set()),
+    "lskd_nmt.commands": (2, set(), set()),
+    "lskd_nmt.watch": (2, set(), set()),
+    "lskd_nmt.prep": (2, set(), set()),
     "lskd_nmt.config": (1, {"yaml"}, set()),
     "lskd_nmt.fairseq_io": (1, set(), {"fairseq", "torch", "numpy"}),
-    "lskd_nmt.runs": (1, set(), {"fairseq", "torch"}),
+    "lskd_nmt.runs": (1, set(), {"torch"}),
     "lskd_nmt.forecast": (1, set(), set()),
+    "lskd_nmt.config_values": (0, set(), set()),
+    "lskd_nmt.training_log": (0, set(), set()),
     "lskd_nmt.losses": (0, {"torch"}, set()),
     "lskd_nmt.toy": (0, set(), set()),
-    "lskd_nmt.text": (0, {"sentencepiece"}, {"sentencepiece"}),
-    "lskd_nmt.scoring": (0, {"sacrebleu", "sacremoses"}, {"sacrebleu", "sacremoses"}),
+    "lskd_nmt.text": (0, set(), set()),
+    "lskd_nmt.subwords": (0, {"sentencepiece"}, set()),
+    "lskd_nmt.moses": (0, {"sacremoses"}, set()),
+    "lskd_nmt.iwslt": (0, set(), set()),
+    "lskd_nmt.scoring": (0, {"sacrebleu"}, set()),
     "lskd_nmt.errors": (0, set(), set()),
-    "lskd_nmt": (0, set(), set()),
 }
 
-FILES = sorted([*(ROOT / "lskd_nmt").rglob("*.py"), *(ROOT / "user_dir").rglob("*.py")])
+FILES = sorted(
+    {*(ROOT / "lskd_nmt").rglob("*.py"), *(ROOT / "user_dir").rglob("*.py")} - {ROOT / "lskd_nmt/__init__.py"}
+)
 
 
 def module_name(path: Path) -> str:
@@ -39,9 +48,11 @@ def module_name(path: Path) -> str:
 
 
 def room(module: str) -> str:
-    """The longest prefix of the module that the house knows."""
+    """The longest prefix of the module that the house knows; a module without a room has to be given one."""
     parts = module.split(".")
-    return next(name for n in range(len(parts), 0, -1) if (name := ".".join(parts[:n])) in HOUSE)
+    rooms = [name for n in range(len(parts), 0, -1) if (name := ".".join(parts[:n])) in HOUSE]
+    assert rooms, f"{module} has no room in the table above: add it with its level"
+    return rooms[0]
 
 
 def imports(path: Path):
@@ -66,6 +77,8 @@ def test_imports_run_downhill(path):
     home = room(module_name(path))
     level, at_top, inside = HOUSE[home]
     for name, is_top in imports(path):
+        if name in ("lskd_nmt", "lskd_nmt.__version__"):
+            continue
         first = name.split(".")[0]
         if first in THIRD_PARTY:
             assert first in (at_top if is_top else at_top | inside), f"{home} imports {name}"

@@ -13,4 +13,4 @@ parse_options "$@"
 [[ -n $run ]] || die "--run is needed: see --help"
 [[ -e $run/plan.json ]] || die "$run has no plan.json: run lskd plan CONFIG --out $run first"
 
-if [[ -e $run/prepare.sh ]]; then bash "$run/prepare.sh"; fi
+if [[ -e $run/prepare.sh ]]; then bash "$run/prepare.sh" > /dev/null; fi

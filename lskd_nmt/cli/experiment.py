@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 from lskd_nmt import plan as planning
 from lskd_nmt import runs, scoring, training_log
 from lskd_nmt import watch as watching
+from lskd_nmt.config import read_config
+from lskd_nmt.subwords import Subwords
 
 
 def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -22,7 +25,8 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
     parser = add("plan", run_plan, "resolve an experiment's YAML into a run folder: plan.json and the commands")
     parser.add_argument("config", type=Path)
-    parser.add_argument("--out", type=Path, required=True, metavar="RUN")
+    parser.add_argument("--out", type=Path, metavar="RUN", help="runs/NAME of the config if not given")
+    parser.add_argument("--call", metavar="TEXT", help="the command to record in RUN/run.json instead of this one")
 
     watch = add("watch", run_watch, "run one model's training command: log kept, progress shown, cost recorded")
     generate = add("generate", run_generate, "run one model's decoding command: output kept, progress shown")
@@ -52,10 +56,12 @@ def teller(model: str) -> Callable[[str], None]:
 
 
 def run_plan(args: argparse.Namespace) -> None:
-    """`lskd plan CONFIG --out RUN`."""
-    plan = planning.plan(args.config, args.out)
-    runs.record_run(args.out, ["lskd", *sys.argv[1:]])
-    answer(plan=str(args.out / "plan.json"), models=[model["name"] for model in plan["models"]])
+    """`lskd plan CONFIG [--out RUN]`."""
+    config = read_config(args.config)
+    run = args.out or Path("runs") / config["name"]
+    plan = planning.plan(config, args.config.read_text(encoding="utf-8"), run)
+    runs.record_run(run, args.call or shlex.join(["lskd", *sys.argv[1:]]))
+    answer(run=str(run), models=[model["name"] for model in plan["models"]])
 
 
 def run_watch(args: argparse.Namespace) -> None:
@@ -97,7 +103,7 @@ def run_hyp(args: argparse.Namespace) -> None:
     folder = run.model_folder(args.model)
     sentences = len(runs.read_lines(run.text("test", "source")))
     pieces = scoring.hypotheses(runs.read_lines(folder / "generate.log"), sentences)
-    lines = scoring.joined_subwords(pieces, str(run.data / "spm" / "spm.model"))
+    lines = Subwords(run.data / "spm" / "spm.model").decode(pieces)
     runs.write_text(folder / "test.hyp", "".join(f"{line}\n" for line in lines))
     answer(hyp=str(folder / "test.hyp"), sentences=sentences)
 

@@ -11,7 +11,7 @@ from lskd_nmt.errors import require
 from lskd_nmt.runs import Run, read_json, read_list
 
 METRICS = ("bleu", "chrf", "bleu_tokenised_lowercased")
-LABELS = {"bleu": "BLEU", "chrf": "chrF", "bleu_tokenised_lowercased": "BLEU, tokenised lower-cased (older papers)"}
+LABELS = {"bleu": "BLEU", "chrf": "chrF", "bleu_tokenised_lowercased": "BLEU tok. lc"}
 CELL = ("role", "label_smoothing", "temperature", "kd_weight")  # models that differ in nothing but their seed
 
 
@@ -94,7 +94,7 @@ def frame(content: Mapping[str, Any]) -> pd.DataFrame:
 
     lines = [{
         "model": label(cell),
-        "teacher's label smoothing": optional(cell["label_smoothing"]),
+        "teacher LS": optional(cell["label_smoothing"]),
         "T": optional(cell["temperature"]),
         "KD weight": f"{cell['kd_weight']:g}",
         "seeds": str(len(cell["seeds"])),
@@ -109,7 +109,9 @@ def frame(content: Mapping[str, Any]) -> pd.DataFrame:
 def notes(content: Mapping[str, Any]) -> list[str]:
     """The lines under the table: signatures, the spread, and what is not in it."""
     lines = [f"{LABELS[metric]}: {signature}" for metric, signature in content["signatures"].items()]
-    lines.append(f"{content['rows'][0]['sentences']} test sentences")
+    lines += [f"{LABELS['bleu_tokenised_lowercased']}: tokenised, lower-cased text, for comparison with older papers",
+              "teacher LS is the teacher's label smoothing, T the temperature",
+              f"{content['rows'][0]['sentences']} test sentences"]  # fmt: skip
     if any(len(cell["seeds"]) > 1 for cell in content["cells"]):
         lines.append("scores are the mean ± standard deviation over seeds; CPU hours are their sum")
     if content["not_scored"]:

@@ -1,0 +1,234 @@
+"""The config's checks and its expansion, worked out by hand."""
+
+import json
+import shlex
+import subprocess
+
+import pytest
+
+from lskd_nmt.cli import main
+from lskd_nmt.commands import as_arguments, command_script
+from lskd_nmt.config import read_config, resolve
+from lskd_nmt.errors import LskdError
+from lskd_nmt.plan import RESERVED, TRAINING_DEFAULTS, expand, plan
+
+MINIMAL = """
+name: small
+data: {corpus: toy}
+teacher: {arch: big_one, train: {max-epoch: 3}}
+student: {arch: small_one, train: {max-epoch: 2}}
+"""
+
+
+def config(**sections):
+    base = {
+        "name": "small",
+        "data": {"corpus": "toy"},
+        "teacher": {"arch": "big_one", "train": {"max-epoch": 3}},
+        "student": {"arch": "small_one", "train": {"max-epoch": 2}},
+    }
+    for name, value in sections.items():
+        base[name] = {**base[name], **value} if isinstance(base.get(name), dict) else value
+    return base
+
+
+def expanded(**sections):
+    return {model["name"]: model for model in expand(resolve(config(**sections)))["models"]}
+
+
+def flag(model, name):
+    argv = model["train_command"]
+    return argv[argv.index(f"--{name}") + 1]
+
+
+def complaint(content):
+    with pytest.raises(LskdError) as refused:
+        expand(resolve(content, "x.yaml"))
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_a_grid_is_teachers_then_plain_students_then_one_student_per_teacher_and_temperature():
+    models = expanded(teacher={"label_smoothing": [0, 0.1]}, student={"temperature": [1, 2.5]}, seeds=[1, 7])
+    assert list(models) == [
+        "teacher-ls0-s1", "teacher-ls0-s7", "teacher-ls0.1-s1", "teacher-ls0.1-s7",
+        "student-plain-s1", "student-plain-s7",
+        "student-ls0-t1-s1", "student-ls0-t2.5-s1", "student-ls0-t1-s7", "student-ls0-t2.5-s7",
+        "student-ls0.1-t1-s1", "student-ls0.1-t2.5-s1", "student-ls0.1-t1-s7", "student-ls0.1-t2.5-s7",
+    ]  # fmt: skip
+
+
+def test_a_student_learns_from_the_teacher_of_its_own_seed():
+    student = expanded(seeds=[1, 7], student={"temperature": 2, "kd_weight": 0.5})["student-ls0.1-t2-s7"]
+    assert flag(student, "teacher-path") == "models/teacher-ls0.1-s7/model.pt"
+    assert (flag(student, "temperature"), flag(student, "kd-weight"), flag(student, "seed")) == ("2.0", "0.5", "7")
+    assert "--no-temperature-squared" not in student["train_command"]
+    assert (student["teacher"], student["label_smoothing"], student["temperature"]) == ("teacher-ls0.1-s7", 0.1, 2.0)
+
+
+def test_teachers_and_plain_students_have_no_teacher():
+    models = expanded(student={"label_smoothing": 0.2})
+    for name, smoothing in (("teacher-ls0.1-s1", "0.1"), ("student-plain-s1", "0.2")):
+        assert flag(models[name], "kd-weight") == "0"
+        assert flag(models[name], "label-smoothing") == smoothing
+        assert "--teacher-path" not in models[name]["train_command"]
+
+
+def test_without_plain_there_is_no_plain_student():
+    assert "student-plain-s1" not in expanded(student={"plain": False})
+
+
+def test_the_objective_options_reach_the_command():
+    student = expanded(student={"temper": "teacher", "smoothing_over": "vocabulary", "temperature_squared": False})
+    model = student["student-ls0.1-t1-s1"]
+    assert flag(model, "temper") == "teacher" and flag(model, "smoothing-over") == "vocabulary"
+    assert "--no-temperature-squared" in model["train_command"]
+
+
+def test_a_models_own_flags_win_over_the_shared_ones_and_those_over_the_defaults():
+    models = expanded(train={"lr": "1e-3", "dropout": 0.2, "patience": None, "eval-bleu": False},
+                      teacher={"train": {"max-epoch": 3, "dropout": 0.4}})  # fmt: skip
+    teacher, student = models["teacher-ls0.1-s1"], models["student-plain-s1"]
+    assert flag(teacher, "dropout") == "0.4" and flag(student, "dropout") == "0.2"
+    assert flag(teacher, "lr") == "1e-3"
+    assert flag(teacher, "clip-norm") == "0.0"
+    assert not {"--patience", "--eval-bleu"} & set(teacher["train_command"])
+
+
+def test_every_default_has_a_reason_and_none_is_the_pipelines_own():
+    names = [name for name, _, _ in TRAINING_DEFAULTS]
+    assert all(reason for _, _, reason in TRAINING_DEFAULTS)
+    assert len(set(names)) == len(names) and not set(names) & set(RESERVED)
+
+
+def test_flags_become_words():
+    assert as_arguments("eval-bleu", True) == ["--eval-bleu"]
+    assert as_arguments("eval-bleu", False) == as_arguments("patience", None) == []
+    assert as_arguments("eval-bleu-args", {"beam": 1}) == ["--eval-bleu-args", '{"beam": 1}']
+    assert as_arguments("lr", 0.0001) == ["--lr", "0.0001"]
+
+
+def test_tokenised_data_is_validated_on_detokenised_text():
+    data = {"corpus": "iwslt14_en_de", "form": "fairseq14"}
+    model = expanded(data=data)["teacher-ls0.1-s1"]
+    assert flag(model, "eval-bleu-detok") == "moses"
+    assert json.loads(flag(model, "eval-bleu-detok-args")) == {"target_lang": "de"}
+
+
+def test_the_languages_of_named_corpora_are_known():
+    langs = {name: expand(resolve(config(data={"corpus": name})))["data"] for name in ("toy", "iwslt_en_ru")}
+    assert (langs["toy"]["source_lang"], langs["toy"]["target_lang"]) == ("en", "de")
+    assert langs["iwslt_en_ru"]["target_lang"] == "ru"
+
+
+def test_decoding_drops_no_row():
+    command = expanded()["teacher-ls0.1-s1"]["decode_command"]
+    assert command[command.index("--required-batch-size-multiple") + 1] == "1"
+
+
+def test_an_unknown_key_is_refused_with_the_nearest_valid_one():
+    text = complaint(config(student={"temprature": 2}))
+    assert "unknown key 'student.temprature', the nearest valid one is 'student.temperature'" in text
+    assert "'seeds'" in complaint(config(seed=[1]))
+
+
+def test_all_complaints_come_at_once():
+    text = complaint(config(student={"temperature": 0, "kd_weight": 2}, decode={"beam": "five"}))
+    assert "student.temperature is 0, it must be a number above 0" in text
+    assert "student.kd_weight is 2" in text and "decode.beam is 'five', it must be a whole number from 1" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"teacher": {"label_smoothing": 1}}, "it must be a number from 0 up to, not including, 1"),
+        ({"teacher": {"label_smoothing": [0.1, 0.1]}}, "a list of different values"),
+        ({"seeds": []}, "seeds is [], it must be a list of different values, at least one"),
+        ({"student": {"temperature": float("nan")}}, "student.temperature is nan"),
+        ({"student": {"kd_weight": 0}}, "a number above 0, at most 1"),
+        ({"student": {"kd_weight": True}}, "a number above 0, at most 1"),
+        ({"student": {"plain": "no thanks"}}, "it must be true or false"),
+        ({"student": {"temper": "student"}}, "it must be one of both, teacher"),
+        ({"student": {"arch": None}}, "student.arch is missing"),
+        ({"name": "a b"}, "name is 'a b', it must be a name of letters"),
+        ({"train": {"lr": [1, 2]}}, "train is {'lr': [1, 2]}, it must be fairseq-train flags"),
+        ({"decode": 3}, "decode is 3, it must hold 'key: value' lines"),
+        ({"data": {"corpus": None}}, "data.corpus is missing"),
+        ({"data": {"corpus": "files"}}, "data.target_lang is missing, data.corpus 'files' needs it"),
+        ({"data": {"dir": "x"}}, "data.dir names a prepared folder, so data.corpus has no say"),
+        ({"data": {"train": 5}}, "data.train is 5, it must be a path"),
+        ({"teacher": {"train": {}}}, "teacher.train has neither max-epoch nor max-update: say when to stop"),
+        ({"train": {"seed": 3}}, "train.seed is set by the pipeline: use seeds"),
+        ({"train": {"save_dir": "x"}}, "train.save-dir is set by the pipeline: remove it"),
+    ],
+)
+def test_a_bad_value_is_refused_in_one_line(change, part):
+    assert part in complaint(config(**change))
+
+
+def test_a_path_may_hold_environment_variables_that_are_set(monkeypatch, tmp_path):
+    data = {"corpus": "files", "source_lang": "en", "target_lang": "de"}
+    data |= {split: "${MY_TEXT}/" + split for split in ("train", "valid", "test")}
+    monkeypatch.setenv("MY_TEXT", str(tmp_path))
+    assert resolve(config(data=data))["data"]["valid"] == str(tmp_path / "valid")
+    monkeypatch.delenv("MY_TEXT")
+    assert "MY_TEXT is not: export MY_TEXT=FOLDER" in complaint(config(data=data))
+
+
+def test_text_that_is_no_config_is_refused(tmp_path, capsys):
+    cases = {
+        "a: [1": "is not YAML",
+        "- 1": "holds no 'key: value' lines",
+        "name: a\nname: b": "line 1: key 'name' stands twice: keep one",
+    }
+    for text, part in cases.items():
+        file = tmp_path / "x.yaml"
+        file.write_text(text)
+        assert main(["plan", str(file), "--out", str(tmp_path / "run")]) == 2
+        err = capsys.readouterr().err
+        assert part in err and err.count("\n") == 1, err
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_existing_run_keeps_its_plan_and_refuses_another_config(tmp_path, capsys):
+    file, run = tmp_path / "x.yaml", tmp_path / "run"
+    file.write_text(MINIMAL)
+    assert main(["plan", str(file), "--out", str(run)]) == 0
+    models = ["teacher-ls0.1-s1", "student-plain-s1", "student-ls0.1-t1-s1"]
+    assert json.loads(capsys.readouterr().out) == {"run": str(run), "models": models}
+    before = (run / "plan.json").read_bytes()
+    plan(read_config(file), MINIMAL, run)
+    assert (run / "plan.json").read_bytes() == before
+    file.write_text(MINIMAL + "decode: {beam: 4}\n")
+    assert main(["plan", str(file), "--out", str(run)]) == 2
+    err = capsys.readouterr().err
+    assert "was made with decode.beam = 5, the config now says 4" in err and err.count("\n") == 1
+    assert (run / "plan.json").read_bytes() == before
+
+
+def test_a_prepared_folder_tells_its_languages_and_form(tmp_path):
+    facts = {"corpus": "files", "form": "raw", "source_lang": "xx", "target_lang": "yy"}
+    (tmp_path / "prep.json").write_text(json.dumps(facts))
+    content = expand(resolve(config(data={"corpus": None, "dir": str(tmp_path)})))
+    assert content["data"] == {"folder": str(tmp_path), **facts, "options": None}
+    assert content["models"][0]["train_command"][1] == f"{tmp_path}/bin"
+    assert "does not exist" in complaint(config(data={"corpus": None, "dir": str(tmp_path / "none")}))
+
+
+def test_the_written_command_is_the_planned_one(tmp_path):
+    argv = ["printf", "%s\\n", "--flag", "a b", "--args", '{"beam": 1}', "--switch", "--number", "-1"]
+    script = tmp_path / "models" / "x" / "command.sh"
+    script.parent.mkdir(parents=True)
+    script.write_text(command_script("test", argv))
+    said = subprocess.run(["bash", script, "--cpu"], capture_output=True, text=True, check=True)
+    assert said.stdout.splitlines() == [*argv[2:], "--cpu"]
+
+
+def test_the_preparation_command_has_the_configs_options(tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text(MINIMAL.replace("toy}", "toy, pairs: 300, keep_repeated: true, target_lang: ru}"))
+    plan(read_config(file), "", tmp_path / "run")
+    words = shlex.split((tmp_path / "run" / "prepare.sh").read_text().splitlines()[-1])
+    options = dict(zip(words[2::2], words[3::2], strict=True))
+    assert options == {"--corpus": "toy", "--pairs": "300", "--keep-repeated": "yes", "--source-lang": "en",
+                       "--target-lang": "ru", "--form": "raw", "--out": "data"}  # fmt: skip

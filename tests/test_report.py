@@ -1,0 +1,114 @@
+"""Tables and figures from JSON written by hand."""
+
+import csv
+import io
+import json
+import statistics
+
+import pytest
+
+from lskd_nmt import runs
+from lskd_nmt.cli import main
+from lskd_nmt.errors import LskdError
+from lskd_nmt.report import plots, tables
+
+SIGNATURES = {"bleu": "nrefs:1|tok:13a", "chrf": "nc:6", "bleu_tokenised_lowercased": "tok:none|case:lc"}
+
+
+def write_model(run, name, bleu, curve=((1, 5.0, 10.0), (2, 4.0, 12.5)), version="2"):
+    folder = run / "models" / name
+    scores = {metric: {"score": bleu + shift, "signature": f"{signature}|version:{version}", "text": "raw"}
+              for shift, (metric, signature) in enumerate(SIGNATURES.items())}  # fmt: skip
+    runs.write_json(folder / "metrics.json", {"name": name, "sentences": 200, **scores})
+    runs.write_json(folder / "run.json", {"parameters": 1234567, "cpu_seconds": 1800, "wall_seconds": 900})
+    epochs = [{"epoch": epoch, "valid_nll_loss": loss, "valid_bleu": score} for epoch, loss, score in curve]
+    runs.write_json(folder / "curve.json", epochs)
+
+
+def planned(name, role, smoothing=None, temperature=None, seed=1):
+    teacher = f"teacher-ls{smoothing:g}-s{seed}" if temperature else None
+    weight = 1.0 if temperature else 0.0
+    return {"name": name, "role": role, "teacher": teacher, "label_smoothing": smoothing, "temperature": temperature,
+            "kd_weight": weight, "arch": "tiny", "seed": seed}  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path):
+    models = [planned("teacher-ls0.1-s1", "teacher", 0.1), planned("teacher-ls0.1-s2", "teacher", 0.1, seed=2),
+              planned("student-plain-s1", "student"), planned("student-ls0.1-t2-s1", "student", 0.1, 2.0)]  # fmt: skip
+    runs.write_json(tmp_path / "plan.json", {"name": "try", "data": {"folder": "data"}, "models": models})
+    for model, bleu in zip(models[:3], (30.0, 31.0, 20.5), strict=True):
+        write_model(tmp_path, model["name"], bleu)
+    return tmp_path
+
+
+def test_seeds_of_one_cell_give_mean_and_deviation(run):
+    cell = tables.results(run)["cells"][0]
+    assert cell["seeds"] == [1, 2]
+    assert cell["bleu"] == {"mean": 30.5, "deviation": round(statistics.stdev([30, 31]), 2)}
+    assert cell["cpu_hours"] == 1.0  # half an hour each
+    assert tables.results(run)["cells"][1]["bleu"] == {"mean": 20.5, "deviation": None}
+
+
+def test_the_table_has_every_cell_the_signatures_and_what_is_missing(run):
+    text = tables.markdown(tables.results(run))
+    rows = [[field.strip() for field in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
+    assert rows[0] == ["model", "teacher LS", "T", "KD weight", "seeds", "BLEU", "chrF", "BLEU tok. lc", "parameters",
+                       "epochs", "CPU hours"]  # fmt: skip
+    assert rows[2] == ["teacher", "0.1", "–", "0", "2", "30.50 ± 0.71", "31.50 ± 0.71", "32.50 ± 0.71", "1,234,567",
+                       "2", "1.00"]  # fmt: skip
+    assert rows[3][:7] == ["student without KD", "–", "–", "0", "1", "20.50", "21.50"]
+    assert "- BLEU: nrefs:1|tok:13a|version:2 (text raw)" in text
+    assert "- not scored yet: student-ls0.1-t2-s1" in text and "- 200 test sentences" in text
+
+
+def test_csv_has_a_line_per_model_with_numbers_only(run):
+    lines = list(csv.DictReader(io.StringIO(tables.csv(tables.results(run)))))
+    assert [line["name"] for line in lines] == ["teacher-ls0.1-s1", "teacher-ls0.1-s2", "student-plain-s1"]
+    assert float(lines[1]["bleu"]) == 31.0 and int(lines[1]["parameters"]) == 1234567
+    assert lines[2]["temperature"] == ""
+    assert float(lines[0]["best_valid_bleu"]) == 12.5 and int(lines[0]["epochs"]) == 2
+
+
+def test_latex_is_a_booktabs_table_with_the_signatures_as_comments(run):
+    text = tables.latex(tables.results(run))
+    assert text.startswith("% BLEU: nrefs:1") and r"\toprule" in text and r"30.50 $\pm$ 0.71" in text
+
+
+def test_different_signatures_do_not_stand_in_one_table(run):
+    write_model(run, "student-plain-s1", 20.5, version="3")
+    with pytest.raises(LskdError, match="holds bleu of different signatures .*score again"):
+        tables.results(run)
+
+
+def test_a_run_without_scores_or_curves_is_refused(run, capsys):
+    for name in ("metrics", "curve"):
+        for file in run.glob(f"models/*/{name}.json"):
+            file.unlink()
+    for verb, part in (("table", "has no scored model"), ("curves", "has no learning curve")):
+        assert main([verb, str(run)]) == 2
+        err = capsys.readouterr().err
+        assert part in err and err.count("\n") == 1
+
+
+def test_the_figures_show_the_numbers(run):
+    axes = plots.bleu(tables.results(run)).axes[0]
+    assert [list(line.get_xdata()) for line in axes.lines] == [[30.0, 31.0], [20.5]]
+    assert [text.get_text() for text in axes.texts] == ["30.50 ± 0.71", "20.50"]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["teacher, LS 0.1", "student without KD"]
+    loss, bleu = plots.curves(run).axes
+    assert [line.get_label() for line in bleu.lines] == ["teacher-ls0.1-s1", "teacher-ls0.1-s2", "student-plain-s1"]
+    assert list(loss.lines[0].get_ydata()) == [5.0, 4.0] and list(bleu.lines[0].get_ydata()) == [10.0, 12.5]
+
+
+def test_the_verbs_write_everything_beside_and_the_same_twice(run, tmp_path, capsys):
+    kinds = {"table": ["table.json", "table.md", "table.tex", "table.csv", "bleu.png", "bleu.svg"],
+             "curves": ["curves.png", "curves.svg"]}  # fmt: skip
+    for verb, files in kinds.items():
+        written = []
+        for out in (tmp_path / "first", tmp_path / "second"):
+            assert main([verb, str(run), "--out", str(out)]) == 0
+            json.loads(capsys.readouterr().out)
+            written.append({file: (out / file).read_bytes() for file in files})
+        assert written[0] == written[1]
+    assert sorted(file.name for file in (tmp_path / "first").iterdir()) == sorted(sum(kinds.values(), []))

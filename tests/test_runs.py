@@ -1,0 +1,170 @@
+"""What a run folder records, and the reading of fairseq's log."""
+
+import hashlib
+import json
+import os
+import sys
+import time
+
+import pytest
+
+from lskd_nmt import runs, training_log, watch
+from lskd_nmt.errors import LskdError
+
+
+def complaint(call, *arguments):
+    with pytest.raises(LskdError) as refused:
+        call(*arguments)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    file = tmp_path / "deep" / "x.json"
+    runs.write_json(file, {"a": "ä"})
+    assert json.loads(file.read_text(encoding="utf-8")) == {"a": "ä"}
+    with pytest.raises(TypeError):
+        runs.write_json(file, {"a": object()})
+    with pytest.raises(UnicodeEncodeError):
+        runs.write_text(file, "\ud800")
+    assert runs.read_json(file) == {"a": "ä"}
+    assert os.listdir(file.parent) == ["x.json"]
+
+
+def test_files_that_cannot_be_read_are_refused(tmp_path):
+    file = tmp_path / "x"
+    assert "does not exist" in complaint(runs.read_json, file)
+    assert "does not exist" in complaint(runs.read_lines, file)
+    file.write_text("{")
+    assert "is not JSON" in complaint(runs.read_json, file)
+    file.write_text("[]")
+    assert "holds no JSON dict" in complaint(runs.read_json, file)
+    file.write_bytes(b"\xff\n")
+    assert "is not UTF-8 (byte 0)" in complaint(runs.read_lines, file)
+
+
+def test_only_line_feeds_end_a_line(tmp_path):
+    file = tmp_path / "x"
+    file.write_text("a\u2028b\n\nc\n", encoding="utf-8")
+    assert runs.read_lines(file) == ["a\u2028b", "", "c"]
+    file.write_text("")
+    assert runs.read_lines(file) == []
+
+
+def test_data_hashes_cover_dictionaries_and_training_pairs_but_not_the_test_set(tmp_path):
+    (tmp_path / "bin").mkdir()
+    for name in ("dict.en.txt", "train.en-de.en.bin", "valid.en-de.de.bin", "test.en-de.en.bin"):
+        (tmp_path / "bin" / name).write_text(name)
+    found = runs.data_hashes(tmp_path)
+    wanted = ("dict.en.txt", "train.en-de.en.bin", "valid.en-de.de.bin")
+    assert found == {name: hashlib.sha256(name.encode()).hexdigest() for name in wanted}
+
+
+def test_an_unknown_model_is_refused_with_the_planned_ones(tmp_path):
+    runs.write_json(tmp_path / "plan.json", {"models": [{"name": "a"}, {"name": "b"}], "data": {"folder": "data"}})
+    assert runs.Run(tmp_path).model("b") == {"name": "b"}
+    assert "no model 'c': one of a, b" in complaint(runs.Run(tmp_path).model, "c")
+
+
+def test_every_call_is_recorded_with_versions_and_without_names(tmp_path):
+    runs.record_run(tmp_path, "first")
+    runs.record_run(tmp_path, "second")
+    calls = runs.read_json(tmp_path / "run.json")["calls"]
+    assert [call["command"] for call in calls] == ["first", "second"]
+    assert calls[0]["versions"]["sacrebleu"] and set(calls[0]["host"]) == {"system", "machine", "cores"}
+
+
+def test_outside_of_git_there_is_no_commit(monkeypatch, tmp_path):
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    assert runs.commit() is None
+
+
+def log_line(tag, **values):
+    return f"2024-01-01 00:00:00 | INFO | {tag} | {json.dumps(values)}"
+
+
+LOG = [
+    "2024-01-01 00:00:00 | INFO | fairseq_cli.train | num. shared model params: 1,051,648 (num. trained: 1,051,648)",
+    log_line("train_inner", epoch=1, update=0.5, num_updates="10", loss="9", ppl="512"),
+    log_line("valid", epoch=1, valid_loss="4.5", valid_nll_loss="4", valid_bleu="1.5", valid_num_updates="20"),
+    log_line("train", epoch=1, train_loss="5", train_kd_loss="0.5", train_num_updates="20", train_wall="3"),
+    log_line("valid", epoch=2, valid_loss="9", valid_nll_loss="9", valid_bleu="0", valid_num_updates="40"),
+    log_line("valid", epoch=2, valid_loss="3", valid_nll_loss="2.5", valid_bleu="7", valid_num_updates="40"),
+    "| INFO | train | {broken",
+]
+
+
+def test_the_curve_has_an_entry_per_epoch_and_the_last_value_wins():
+    assert training_log.curve(LOG) == [
+        {"epoch": 1, "valid_loss": 4.5, "valid_nll_loss": 4.0, "valid_bleu": 1.5, "updates": 20,
+         "train_loss": 5.0, "train_kd_loss": 0.5},
+        {"epoch": 2, "valid_loss": 3.0, "valid_nll_loss": 2.5, "valid_bleu": 7.0, "updates": 40},
+    ]  # fmt: skip
+
+
+def test_the_model_size_is_what_fairseq_counted():
+    assert training_log.parameters(LOG) == 1051648
+    assert training_log.parameters(LOG[1:]) is None
+
+
+def test_progress_tells_place_and_time_left():
+    now = [0.0]
+    progress = training_log.Progress(training_log.limits(["x", "--max-epoch", "2"]), clock=lambda: now[0])
+
+    def update(seconds, epochs):
+        now[0] = seconds
+        return progress.line(log_line("train_inner", update=epochs, num_updates=10 * epochs, loss="1.5"))
+
+    assert update(0, 0.5) == "epoch 0.50  updates 5  loss 1.5"
+    assert update(5, 0.6) is None  # too soon after the last line
+    assert update(60, 1) == "epoch 1.00  updates 10  loss 1.5  left 2m00s"  # half an epoch a minute
+    assert progress.line(LOG[2]) == "epoch 1 done  loss 4.5  nll_loss 4  bleu 1.5"
+    assert progress.line("anything") is None
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(75, "1m15s"), (0, "0m00s"), (3600, "1h00m"), (7262, "2h01m")])
+def test_durations(seconds, text):
+    assert training_log.duration(seconds) == text
+
+
+def test_decoding_progress_counts_hypotheses():
+    now = [0.0]
+    progress = training_log.Decoded(30, clock=lambda: now[0])
+    assert progress.line("H-3\t-1\ta") is None
+    now[0] = 11
+    assert progress.line("S-4\ta") is None
+    assert progress.line("H-4\t-1\ta") == "decoded 2 of 30"
+
+
+def test_watching_keeps_the_log_shows_errors_and_passes_the_exit_code(tmp_path):
+    shown = []
+    script = "import sys; print('one'); print('x: error: bad', file=sys.stderr); sys.exit(2)"
+    log = tmp_path / "train.log"
+    log.write_text("before\n")
+    assert watch.watch([sys.executable, "-c", script], log, lambda line: None, shown.append) == 2
+    assert shown == ["x: error: bad"]
+    assert sorted(log.read_text().splitlines()) == ["before", "one", "x: error: bad"]
+
+
+def test_a_crash_shows_the_end_of_the_log(tmp_path):
+    shown = []
+    script = "print(*range(40), sep='\\n'); raise SystemExit(1)"
+    assert watch.watch([sys.executable, "-c", script], tmp_path / "l", lambda line: None, shown.append) == 1
+    lines = shown[0].splitlines()
+    assert "stopped with exit code 1" in lines[0] and lines[1:] == [str(number) for number in range(25, 40)]
+
+
+def test_cost_adds_up_over_attempts(tmp_path):
+    file = tmp_path / "run.json"
+    for code in (1, 0):
+        cost = watch.Cost()
+        busy = "import time; end = time.process_time() + 0.2\nwhile time.process_time() < end: pass"
+        start = time.monotonic()
+        watch.watch([sys.executable, "-c", busy], tmp_path / "log", lambda line: None, print)
+        wall = time.monotonic() - start
+        watch.record_attempt(file, {"name": "a"}, ["train"], code, cost)
+        last = runs.read_json(file)["attempts"][-1]
+        assert last["cpu_seconds"] >= 0.2 and abs(last["wall_seconds"] - wall) < 0.2
+    record = runs.read_json(file)
+    assert [attempt["exit_code"] for attempt in record["attempts"]] == [1, 0]
+    assert record["cpu_seconds"] == pytest.approx(sum(attempt["cpu_seconds"] for attempt in record["attempts"]))
