@@ -71,6 +71,8 @@ CONFIG: dict[str, Any] = {
     "decode": {
         "beam": Key(integer, 5),
         "lenpen": Key(number(-math.inf, math.inf, "a number"), 1.0),
+        "max_len_a": Key(number(0, math.inf, "a number from 0"), 1.5),  # at most a · source length + b subwords
+        "max_len_b": Key(integer, 20),
         "max_tokens": Key(integer, 4000),
     },
 }

@@ -159,7 +159,8 @@ def decode_command(name: str, decode: Mapping[str, Any], data: Mapping[str, Any]
     """fairseq-generate on the test set; subwords stay, `lskd hyp` joins them."""
     chosen = {"user-dir": USER_DIR, "path": f"models/{name}/model.pt", "gen-subset": "test",
               "source-lang": data["source_lang"], "target-lang": data["target_lang"], "beam": decode["beam"],
-              "lenpen": decode["lenpen"], "max-tokens": decode["max_tokens"],
+              "lenpen": decode["lenpen"], "max-len-a": decode["max_len_a"], "max-len-b": decode["max_len_b"],
+              "max-tokens": decode["max_tokens"],
               "required-batch-size-multiple": 1, "log-format": "none"}  # fmt: skip
     words = (word for flag in chosen.items() for word in as_arguments(*flag))
     return ["fairseq-generate", f"{data['folder']}/bin", *words]

@@ -1,0 +1,244 @@
+"""experiments/run.sh and its steps, with stand-ins for the fairseq commands (tests/bin)."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import sentencepiece
+
+ROOT = Path(__file__).resolve().parent.parent
+STEPS = ROOT / "experiments" / "steps"
+TEXT = [f"{who} {what} {how}." for who in ("Anna", "Otto", "Der Hund") for what in ("singt", "tanzt", "schläft")
+        for how in ("heute", "gern", "nie")]  # fmt: skip
+CONFIG = """
+name: tiny
+data: {{dir: {data}}}
+teacher: {{arch: ls_transformer_tiny, train: {{max-epoch: 2}}}}
+student: {{arch: ls_transformer_tiny, temperature: [1, 2], train: {{max-epoch: 2}}}}
+"""
+MODELS = ["teacher-ls0.1-s1", "student-plain-s1", "student-ls0.1-t1-s1", "student-ls0.1-t2-s1"]
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory):
+    """A DATA folder as data-prep leaves it, as far as the pipeline reads it."""
+    data = tmp_path_factory.mktemp("prepared")
+    for folder in ("clean", "spm", "bin"):
+        (data / folder).mkdir()
+    for lang in ("en", "de"):
+        (data / "clean" / f"test.{lang}").write_text("".join(f"{line}\n" for line in TEXT), encoding="utf-8")
+        (data / "bin" / f"dict.{lang}.txt").write_text("a 1\n")
+    prefix = data / "spm" / "spm"
+    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(TEXT), model_prefix=str(prefix), vocab_size=28,
+                                             minloglevel=2)  # fmt: skip
+    pieces = sentencepiece.SentencePieceProcessor(model_file=f"{prefix}.model").encode(TEXT, out_type=str)
+    (data / "pieces").write_text("".join(" ".join(line) + "\n" for line in pieces), encoding="utf-8")
+    facts = {"corpus": "files", "form": "raw", "source_lang": "en", "target_lang": "de"}
+    (data / "prep.json").write_text(json.dumps(facts))
+    return data
+
+
+class Bench:
+    """A working folder with a config, and commands that run in it."""
+
+    def __init__(self, folder, prepared):
+        self.folder, self.run, self.config = folder, folder / "runs" / "tiny", folder / "tiny.yaml"
+        self.config.write_text(CONFIG.format(data=prepared))
+        shutil.copytree(ROOT / "tests" / "bin", folder / "bin")
+        # the scripts put their Python's folder first on PATH: this one has the stand-ins beside it
+        (folder / "bin" / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+        (folder / "bin" / "python").chmod(0o755)
+        self.environment = {**os.environ, "LSKD_PYTHON": str(folder / "bin" / "python"),
+                            "FAKE_CALLS": str(folder / "calls"),
+                            "FAKE_HYPOTHESES": str(prepared / "pieces")}  # fmt: skip
+
+    def __call__(self, script, *arguments, fake="", **environment):
+        environment = {**self.environment, "FAKE": fake, **environment}
+        return subprocess.run(["bash", script, *map(str, arguments)], capture_output=True, text=True, check=False,
+                              cwd=self.folder, env=environment)  # fmt: skip
+
+    def experiment(self, *arguments, fake="", **environment):
+        return self(ROOT / "experiments" / "run.sh", "--config", "tiny.yaml", *arguments, fake=fake, **environment)
+
+    def calls(self, command="fairseq-train"):
+        file = self.folder / "calls"
+        calls = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        return {name: words for found, name, threads, *words in calls if found == command}
+
+    def model(self, name):
+        return self.run / "models" / name
+
+
+@pytest.fixture
+def bench(tmp_path, prepared):
+    return Bench(tmp_path, prepared)
+
+
+def error_line(done):
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.splitlines() if "error: " in line]
+    assert len(lines) == 1 and "Traceback" not in done.stderr, done.stderr
+    return lines[0]
+
+
+def test_a_run_ends_in_the_table_and_a_second_run_does_nothing(bench):
+    done = bench.experiment("--device", "cpu", "--jobs", "2", "--threads", "1")
+    assert done.returncode == 0, done.stderr
+    trained = bench.calls()
+    assert next(iter(trained)) == MODELS[0] and sorted(trained) == sorted(MODELS)
+    assert trained[MODELS[3]][-1] == "--cpu"
+    table = json.loads((bench.run / "table.json").read_text())
+    assert [(row["name"], row["bleu"], row["parameters"], row["epochs"]) for row in table["rows"]] == [
+        (name, 100.0, 4321, 2) for name in MODELS
+    ]
+    assert done.stdout == (bench.run / "table.md").read_text()
+    assert bench.model(MODELS[0]).joinpath("test.hyp").read_text(encoding="utf-8").splitlines() == TEXT
+    assert bench.model(MODELS[0]).joinpath("model.pt").read_text() == f"{MODELS[0]} best"
+    call = json.loads((bench.run / "run.json").read_text())["calls"][0]["command"]
+    assert call == "run.sh --config tiny.yaml --device cpu --jobs 2 --threads 1"
+
+    before = (bench.folder / "calls").read_text()
+    again = bench.experiment("--device", "cpu")
+    assert again.returncode == 0 and again.stdout == done.stdout
+    assert (bench.folder / "calls").read_text() == before
+    assert again.stderr.count("done, skipped") == 3 * len(MODELS)
+
+
+def test_an_interrupted_training_continues_and_its_cost_adds_up(bench):
+    teacher = bench.model(MODELS[0])
+    crashed = bench.experiment("--stop-stage", "2", fake=f"crash {MODELS[0]}")
+    assert crashed.returncode == 1
+    assert "stopped with exit code 1" in crashed.stderr and "something broke" in crashed.stderr
+    assert not (teacher / "model.pt").exists()
+    assert [epoch["epoch"] for epoch in json.loads((teacher / "curve.json").read_text())] == [1]
+    assert bench.experiment("--stop-stage", "2").returncode == 0
+    record = json.loads((teacher / "run.json").read_text())
+    assert [attempt["exit_code"] for attempt in record["attempts"]] == [1, 0]
+    seconds = [attempt["cpu_seconds"] for attempt in record["attempts"]]
+    assert record["cpu_seconds"] == pytest.approx(sum(seconds), abs=0.1)
+    curve = json.loads((teacher / "curve.json").read_text())
+    assert [(epoch["epoch"], epoch["valid_bleu"], epoch["updates"]) for epoch in curve] == [(1, 10, 10), (2, 20, 20)]
+    assert set(bench.calls()) == {MODELS[0]}  # --stop-stage 2 trains teachers only
+
+
+def test_a_refused_training_shows_fairseqs_line_and_exits_2(bench):
+    done = bench.experiment(fake=f"refuse {MODELS[1]}")
+    assert error_line(done) == f"{MODELS[1]}: fairseq-train: error: the teacher is broken: train it again"
+    assert not (bench.model(MODELS[1]) / "model.pt").exists()
+    assert MODELS[2] not in bench.calls()
+
+
+def test_a_decoding_that_drops_a_row_is_refused_and_leaves_no_translation(bench):
+    done = bench.experiment(fake=f"drop {MODELS[0]}")
+    assert "does not match the 27 test rows (missing: 1 rows (0))" in error_line(done)
+    assert not (bench.model(MODELS[0]) / "test.hyp").exists()
+    assert bench.experiment().returncode == 0
+
+
+def test_a_stopped_training_takes_its_children_along_and_records_its_cost(bench):
+    assert bench.experiment("--stop-stage", "1").returncode == 0
+    command = [sys.executable, "-m", "lskd_nmt.cli", "watch", "--run", str(bench.run), "--model", MODELS[0]]
+    path = f"{bench.folder / 'bin'}:{os.environ['PATH']}"
+    environment = {**bench.environment, "FAKE": f"hang {MODELS[0]}", "PYTHONPATH": str(ROOT), "PATH": path}
+    (bench.model(MODELS[0]) / "checkpoints").mkdir()
+    with subprocess.Popen(command, cwd=bench.folder, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "epoch 0.50" in process.stderr.readline()
+        log = bench.model(MODELS[0]) / "train.log"
+        while '"train_num_updates": "10"' not in log.read_text():
+            time.sleep(0.05)
+        start = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    assert time.monotonic() - start < 20
+    attempts = json.loads((bench.model(MODELS[0]) / "run.json").read_text())["attempts"]
+    assert [attempt["exit_code"] for attempt in attempts] == [143]
+
+
+def test_steps_run_by_hand_from_anywhere_and_say_what_must_come_first(bench):
+    assert "no planned model 'x': run lskd plan" in error_line(bench(STEPS / "train.sh", "--run", "r", "--model", "x"))
+    assert "has no plan.json" in error_line(bench(STEPS / "prepare.sh", "--run", "r"))
+    assert bench.experiment("--stop-stage", "1").returncode == 0
+    here = ("--run", bench.run, "--model", MODELS[2])
+    assert "model.pt does not exist: run experiments/steps/train.sh" in error_line(bench(STEPS / "decode.sh", *here))
+    assert "test.hyp does not exist: run experiments/steps/decode.sh" in error_line(bench(STEPS / "score.sh", *here))
+    assert "has no scored model" in error_line(bench(STEPS / "table.sh", "--run", bench.run))
+    bench.folder = bench.folder.parent  # another working directory
+    for step in ("train", "decode", "score"):
+        assert bench(STEPS / f"{step}.sh", *here).returncode == 0
+    metrics = json.loads((bench.model(MODELS[2]) / "metrics.json").read_text())
+    assert metrics["bleu"]["score"] == 100 and metrics["decode"]["beam"] == 5
+    assert set(bench(STEPS / "table.sh", "--run", bench.run).stdout.split()) >= {"|", "BLEU", "100.00"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--config", "none.yaml"], "--config none.yaml cannot be read"),
+        (["--jobs", "0"], "--jobs is '0': a whole number from 1"),
+        (["--stage", "9"], "--stage and --stop-stage are '9' and '6'"),
+        (["--device", "tpu"], "--device is 'tpu': auto, gpu or cpu"),
+        (["--precision", "int8"], "--precision is 'int8': fp32, fp16 or bf16"),
+        (["--precision", "fp16", "--device", "cpu"], "--precision fp16 needs a GPU: use fp32 with --device cpu"),
+        (["--threads", "many"], "--threads is 'many': a whole number"),
+        (["--colour", "red"], "unknown option '--colour'"),
+        (["--out"], "option '--out' needs a value"),
+    ],
+)
+def test_a_bad_option_is_refused_before_anything_is_made(bench, arguments, part):
+    assert part in error_line(bench.experiment(*arguments))
+    assert not (bench.folder / "runs").exists()
+
+
+def test_every_script_needs_its_options(bench):
+    assert "--config is needed" in error_line(bench(ROOT / "experiments" / "run.sh"))
+    for step in STEPS.glob("*.sh"):
+        assert "needed: see --help" in error_line(bench(step))
+
+
+def test_a_changed_or_unknown_key_stops_the_run(bench):
+    assert bench.experiment("--stop-stage", "1").returncode == 0
+    text = bench.config.read_text()
+    bench.config.write_text(text + "seeds: [1, 2]\n")
+    assert "runs/tiny was made with seeds = [1], the config now says [1, 2]" in error_line(bench.experiment())
+    bench.config.write_text(text + "sedes: [1, 2]\n")
+    assert "unknown key 'sedes', the nearest valid one is 'seeds'" in error_line(bench.experiment())
+
+
+def test_gpu_and_half_precision_follow_what_torch_sees(bench):
+    torch = bench.folder / "stub" / "torch"
+    torch.mkdir(parents=True)
+    bench.environment["PYTHONPATH"] = str(torch.parent)
+    for sees in (False, True):
+        torch.joinpath("__init__.py").write_text(f"class cuda:\n    is_available = staticmethod(lambda: {sees})\n")
+        choices = (["--device", "gpu"], ["--precision", "bf16"])
+        done = [bench.experiment("--stop-stage", "2", *choice) for choice in choices]
+        if not sees:
+            assert "torch sees no GPU" in error_line(done[0])
+            assert "--precision bf16 needs a GPU, and torch sees none" in error_line(done[1])
+    assert [each.returncode for each in done] == [0, 0]
+    assert "--cpu" not in bench.calls()[MODELS[0]]
+    done = bench(STEPS / "train.sh", "--run", bench.run, "--model", MODELS[1], "--precision", "bf16", "--threads", "3")
+    assert done.returncode == 0 and bench.calls()[MODELS[1]][-1] == "--bf16"
+    assert json.loads((bench.folder / "calls").read_text().splitlines()[-1])[2] == "3"
+
+
+def test_help_is_the_scripts_head(bench):
+    for script in [*STEPS.glob("*.sh"), *(ROOT / "experiments" / name for name in ("run.sh", "quickstart.sh"))]:
+        done = bench(script, "--help")
+        assert done.returncode == 0 and "experiments/" in done.stdout
+        assert script.read_text().startswith("#!/usr/bin/env bash\n# " + done.stdout.splitlines()[0])
+
+
+def test_the_shipped_configs_are_valid(bench, monkeypatch):
+    for config in (ROOT / "experiments" / "configs").glob("*.yaml"):
+        words = ["-m", "lskd_nmt.cli", "plan", str(config), "--out", str(bench.folder / config.stem)]
+        subprocess.run([sys.executable, *words], check=True, cwd=ROOT, env={**os.environ, "LSKD_DATA": "/data"})
+        plan = json.loads((bench.folder / config.stem / "plan.json").read_text())
+        assert plan["name"] == config.stem
