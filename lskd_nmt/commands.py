@@ -30,9 +30,14 @@ def prepare_script(options: Mapping[str, Any]) -> str:
     return f'#!/usr/bin/env bash\n# Prepares the data.\ncd -- "$(dirname -- "${{BASH_SOURCE[0]}}")"\n{command}\n'
 
 
+def runnable(command: Sequence[str]) -> list[str]:
+    """A planned command with the plugin's real place; it runs in the run folder."""
+    return [str(ROOT / USER_DIR) if word == USER_DIR else word for word in command]
+
+
 def command_script(what: str, command: Sequence[str]) -> str:
     """A fairseq command as a script: one flag a line, runs from anywhere, takes further flags."""
-    argv = [str(ROOT / USER_DIR) if word == USER_DIR else word for word in command]
+    argv = runnable(command)
     lines, rest = [shlex.join(argv[:2])], argv[2:]
     while rest:
         count = 2 if len(rest) > 1 and not rest[1].startswith("--") else 1

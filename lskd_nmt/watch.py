@@ -17,15 +17,15 @@ Reader = Callable[[str], str | None]  # a log line -> what to show for it
 LAST_LINES = 15  # of the log, shown after a crash
 
 
-def watch(command: Sequence[str], log: Path, progress: Reader, show: Callable[[str], None]) -> int:
-    """Run `command`, append its output to `log`, show progress and error lines; its code (128 + N for signal N)."""
+def watch(command: Sequence[str], folder: Path, log: Path, progress: Reader, show: Callable[[str], None]) -> int:
+    """Run `command` in `folder`, append its output to `log`, show progress; its exit code (128 + N for signal N)."""
     tail: deque[str] = deque(maxlen=LAST_LINES)
     explained = False
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with (
         log.open("a", encoding="utf-8") as out,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-                         env=environment, start_new_session=True) as child,
+                         cwd=folder, env=environment, start_new_session=True) as child,
         forwarded_signals(child),
     ):  # fmt: skip
         assert child.stdout is not None

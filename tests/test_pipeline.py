@@ -159,6 +159,7 @@ def test_a_stopped_training_takes_its_children_along_and_records_its_cost(bench)
     assert time.monotonic() - start < 20
     attempts = json.loads((bench.model(MODELS[0]) / "run.json").read_text())["attempts"]
     assert [attempt["exit_code"] for attempt in attempts] == [143]
+    assert attempts[0]["cpu_seconds"] >= 0.5
 
 
 def test_steps_run_by_hand_from_anywhere_and_say_what_must_come_first(bench):

@@ -141,7 +141,7 @@ def test_watching_keeps_the_log_shows_errors_and_passes_the_exit_code(tmp_path):
     script = "import sys; print('one'); print('x: error: bad', file=sys.stderr); sys.exit(2)"
     log = tmp_path / "train.log"
     log.write_text("before\n")
-    assert watch.watch([sys.executable, "-c", script], log, lambda line: None, shown.append) == 2
+    assert watch.watch([sys.executable, "-c", script], tmp_path, log, lambda line: None, shown.append) == 2
     assert shown == ["x: error: bad"]
     assert sorted(log.read_text().splitlines()) == ["before", "one", "x: error: bad"]
 
@@ -149,7 +149,7 @@ def test_watching_keeps_the_log_shows_errors_and_passes_the_exit_code(tmp_path):
 def test_a_crash_shows_the_end_of_the_log(tmp_path):
     shown = []
     script = "print(*range(40), sep='\\n'); raise SystemExit(1)"
-    assert watch.watch([sys.executable, "-c", script], tmp_path / "l", lambda line: None, shown.append) == 1
+    assert watch.watch([sys.executable, "-c", script], tmp_path, tmp_path / "l", lambda line: None, shown.append) == 1
     lines = shown[0].splitlines()
     assert "stopped with exit code 1" in lines[0] and lines[1:] == [str(number) for number in range(25, 40)]
 
@@ -160,7 +160,7 @@ def test_cost_adds_up_over_attempts(tmp_path):
         cost = watch.Cost()
         busy = "import time; end = time.process_time() + 0.2\nwhile time.process_time() < end: pass"
         start = time.monotonic()
-        watch.watch([sys.executable, "-c", busy], tmp_path / "log", lambda line: None, print)
+        watch.watch([sys.executable, "-c", busy], tmp_path, tmp_path / "log", lambda line: None, print)
         wall = time.monotonic() - start
         watch.record_attempt(file, {"name": "a"}, ["train"], code, cost)
         last = runs.read_json(file)["attempts"][-1]

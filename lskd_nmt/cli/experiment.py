@@ -11,6 +11,7 @@ from typing import Any
 from lskd_nmt import plan as planning
 from lskd_nmt import runs, scoring, training_log
 from lskd_nmt import watch as watching
+from lskd_nmt.commands import runnable
 from lskd_nmt.config import read_config
 from lskd_nmt.subwords import Subwords
 
@@ -68,14 +69,14 @@ def run_watch(args: argparse.Namespace) -> None:
     """`lskd watch --run RUN --model NAME [-- FLAGS]`; exits with the training's code."""
     run = runs.Run(args.folder)
     model, folder = run.model(args.model), run.model_folder(args.model)
-    log, command = folder / "train.log", ["bash", str(folder / "command.sh"), *args.flags]
+    log, command = folder / "train.log", [*model["train_command"], *args.flags]
     progress = training_log.Progress(training_log.limits(model["train_command"]))
     cost = watching.Cost()
-    code = watching.watch(command, log, progress.line, teller(args.model))
+    code = watching.watch(runnable(command), args.folder, log, progress.line, teller(args.model))
     lines = runs.read_lines(log)
     facts = {"name": args.model, "seed": model["seed"], "parameters": training_log.parameters(lines),
              "data": runs.data_hashes(run.data), "versions": runs.versions(), "host": runs.host()}  # fmt: skip
-    watching.record_attempt(folder / "run.json", facts, [*model["train_command"], *args.flags], code, cost)
+    watching.record_attempt(folder / "run.json", facts, command, code, cost)
     runs.write_json(folder / "curve.json", training_log.curve(lines))
     answer(model=args.model, exit_code=code, curve=str(folder / "curve.json"))
     sys.exit(code)
@@ -89,10 +90,11 @@ def run_generate(args: argparse.Namespace) -> None:
     log.unlink(missing_ok=True)
     progress = training_log.Decoded(len(runs.read_lines(run.text("test", "source"))))
     cost = watching.Cost()
-    command = ["bash", str(folder / "decode.sh"), *args.flags]
-    code = watching.watch(command, log, progress.line, teller(args.model))
-    facts = {"command": [*model["decode_command"], *args.flags], "commit": runs.commit(), **cost.seconds()}
-    runs.write_json(folder / "decode.json", facts)
+    command = [*model["decode_command"], *args.flags]
+    code = watching.watch(runnable(command), args.folder, log, progress.line, teller(args.model))
+    facts = {"command": command, "commit": runs.commit(), **cost.seconds()}
+    if code == 0:
+        runs.write_json(folder / "decode.json", facts)
     answer(model=args.model, exit_code=code, decoded=progress.count)
     sys.exit(code)
 
