@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 READY := .venv/.ready
-SCRIPTS := $(wildcard data-prep/*.sh data-prep/corpora/*.sh experiments/*.sh experiments/steps/*.sh) .ci/run
+SCRIPTS := $(wildcard data-prep/*.sh data-prep/corpora/*.sh experiments/*.sh experiments/steps/*.sh benchmarks/*.sh) .ci/run
 
 .PHONY: quickstart test lint env clean
 

@@ -46,7 +46,7 @@ def test_seeds_of_one_cell_give_mean_and_deviation(run):
     cell = tables.results(run)["cells"][0]
     assert cell["seeds"] == [1, 2]
     assert cell["bleu"] == {"mean": 30.5, "deviation": round(statistics.stdev([30, 31]), 2)}
-    assert cell["cpu_hours"] == 1.0  # half an hour each
+    assert cell["cpu_minutes"] == 60.0  # half an hour each
     assert tables.results(run)["cells"][1]["bleu"] == {"mean": 20.5, "deviation": None}
 
 
@@ -54,9 +54,9 @@ def test_the_table_has_every_cell_the_signatures_and_what_is_missing(run):
     text = tables.markdown(tables.results(run))
     rows = [[field.strip() for field in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
     assert rows[0] == ["model", "teacher LS", "T", "KD weight", "seeds", "BLEU", "chrF", "BLEU tok. lc", "parameters",
-                       "epochs", "CPU hours"]  # fmt: skip
+                       "epochs", "CPU min"]  # fmt: skip
     assert rows[2] == ["teacher", "0.1", "–", "0", "2", "30.50 ± 0.71", "31.50 ± 0.71", "32.50 ± 0.71", "1,234,567",
-                       "2", "1.00"]  # fmt: skip
+                       "2", "60.0"]  # fmt: skip
     assert rows[3][:7] == ["student without KD", "–", "–", "0", "1", "20.50", "21.50"]
     assert "- BLEU: nrefs:1|tok:13a|version:2 (text raw)" in text
     assert "- not scored yet: student-ls0.1-t2-s1" in text and "- 200 test sentences" in text

@@ -39,8 +39,8 @@ def row(run: Run, model: Mapping[str, Any]) -> dict[str, Any]:
         "parameters": training["parameters"],
         "epochs": len(curve),
         "best_valid_bleu": max(bleus, default=None),
-        "cpu_hours": round(training["cpu_seconds"] / 3600, 3),
-        "wall_hours": round(training["wall_seconds"] / 3600, 3),
+        "cpu_minutes": round(training["cpu_seconds"] / 60, 2),
+        "wall_minutes": round(training["wall_seconds"] / 60, 2),
     }
 
 
@@ -72,7 +72,7 @@ def cells(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             summary[metric] = {"mean": round(statistics.fmean(values), 2), "deviation": deviation}
         summary["parameters"] = members[0]["parameters"]
         summary["epochs"] = round(statistics.fmean(member["epochs"] for member in members), 1)
-        summary["cpu_hours"] = round(sum(member["cpu_hours"] for member in members), 2)
+        summary["cpu_minutes"] = round(sum(member["cpu_minutes"] for member in members), 1)
         result.append(summary)
     return result
 
@@ -101,7 +101,7 @@ def frame(content: Mapping[str, Any]) -> pd.DataFrame:
         **{LABELS[metric]: score(cell[metric]) for metric in METRICS},
         "parameters": f"{cell['parameters']:,}" if cell["parameters"] else "–",
         "epochs": f"{cell['epochs']:g}",
-        "CPU hours": f"{cell['cpu_hours']:.2f}",
+        "CPU min": f"{cell['cpu_minutes']:.1f}",
     } for cell in content["cells"]]  # fmt: skip
     return pd.DataFrame(lines, dtype=str)
 
@@ -113,7 +113,7 @@ def notes(content: Mapping[str, Any]) -> list[str]:
               "teacher LS is the teacher's label smoothing, T the temperature",
               f"{content['rows'][0]['sentences']} test sentences"]  # fmt: skip
     if any(len(cell["seeds"]) > 1 for cell in content["cells"]):
-        lines.append("scores are the mean ± standard deviation over seeds; CPU hours are their sum")
+        lines.append("scores are the mean ± standard deviation over seeds; CPU minutes are their sum")
     if content["not_scored"]:
         lines.append(f"not scored yet: {', '.join(content['not_scored'])}")
     return lines

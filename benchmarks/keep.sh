@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Keep what a run measured: tables, pictures, facts and commands; no text, no checkpoint, no path of this machine.
+#
+#   bash benchmarks/keep.sh --run runs/quickstart
+#
+#   --run RUN        a run folder whose last stage is done
+#   --out DIR        where to keep it; benchmarks/results/NAME OF RUN if not given
+options='run out'
+run='' out=''
+# shellcheck source=experiments/lib.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/../experiments/lib.sh"
+parse_options "$@"
+[[ -n $run ]] || die "--run is needed: see --help"
+[[ -e $run/table.json ]] || die "$run has no table.json: let experiments/run.sh finish it first"
+run=$(realpath -- "$run")
+out=$(realpath -m -- "${out:-$root/benchmarks/results/$(basename -- "$run")}")
+
+commands() { "$python" -c '
+import json, shlex, sys
+from pathlib import Path
+print("# What trained and decoded every model, in the run folder; the plugin is that of this repository.")
+run = Path(sys.argv[1])
+for model in json.loads((run / "plan.json").read_text())["models"]:
+    folder = run / "models" / model["name"]
+    train = json.loads((folder / "run.json").read_text())["attempts"][-1]["command"]
+    decode = json.loads((folder / "decode.json").read_text())["command"]
+    print("", shlex.join(train), shlex.join(decode), sep="\n")' "$run"; }
+
+copy() {                             # copy FILE...: under the same name, without this machine's folders
+  local file
+  for file in "$@"; do
+    mkdir -p -- "$out/$(dirname -- "$file")"
+    publish "$out/$file" sed -e "s#$run#RUN#g" -e "s#$root/##g" -e "s#${LSKD_DATA:-$run}#\$LSKD_DATA#g" -- "$run/$file"
+  done
+}
+
+cd -- "$run"
+mkdir -p -- "$out"
+copy config.yaml run.json data/prep.json models/*/{run,curve,metrics,decode}.json
+publish "$out/commands.txt" commands
+bash "$root/experiments/steps/table.sh" --run "$run" --out "$out"
+log "kept in $out"
