@@ -42,3 +42,19 @@ def kd_ls(
     hard = cross_entropy(smoothed_label(len(student), target, epsilon, over), softmax(student))
     soft = kl(softmax(teacher, temperature), softmax(student, temperature if temper == "both" else 1.0))
     return (1 - kd_weight) * hard + kd_weight * (temperature**2 if squared else 1) * soft
+
+
+def top_k_kl(p: list[float], q: list[float], k: int, tail: str) -> float:
+    """The divergence when only the k most probable of the teacher's symbols are known, written out symbol by symbol."""
+    kept = sorted(range(len(p)), key=lambda v: -p[v])[:k]
+    rest = [v for v in range(len(p)) if v not in kept]
+    mass = sum(p[v] for v in kept)
+    if tail == "renormalise":
+        return sum(p[v] / mass * math.log(p[v] / mass / q[v]) for v in kept)
+    known = sum(p[v] * math.log(p[v] / q[v]) for v in kept)
+    left = sum(p[v] for v in rest)
+    if not rest:
+        return known
+    if tail == "bucket":
+        return known + left * math.log(left / sum(q[v] for v in rest))
+    return known + sum(left / len(rest) * math.log(left / len(rest) / q[v]) for v in rest)
