@@ -1,7 +1,7 @@
 """What is read from fairseq's files; the package's only fairseq imports, inside functions."""
 
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -84,3 +84,114 @@ def load_model(path: str, overrides: Mapping[str, Any]) -> Any:
         reason = " ".join(str(error).split())[:200]
         raise LskdError(f"teacher {path} does not fit its own settings ({reason}): train it again") from error
     return models[0]
+
+
+def language_pair(folder: str) -> tuple[str, str]:
+    """Source and target language of a binarised folder, from its file names."""
+    from fairseq.data import data_utils
+
+    source, target = data_utils.infer_language_pair(folder)
+    require(None not in (source, target), f"data folder {folder} holds no train.SRC-TGT.* files: "
+                                          "give the output folder of fairseq-preprocess")  # fmt: skip
+    return source, target
+
+
+def is_translation(task: Any) -> bool:
+    """Whether the task is fairseq's `translation` itself, whose pairs reach the model as they are on disk."""
+    from fairseq.tasks.translation import TranslationTask
+
+    return type(task) is TranslationTask
+
+
+def translation_data(data: str, langs: tuple[str, str], split: str) -> list[Any]:
+    """The sentence pairs of a split as the `translation` task reads them, one dataset for each of the data folders."""
+    from fairseq.tasks.translation import TranslationConfig, TranslationTask
+
+    settings = {"dataset_impl": None, "train_subset": "train", "required_seq_len_multiple": 1}  # else interpolations
+    task = TranslationTask.setup_task(
+        TranslationConfig(data=data, source_lang=langs[0], target_lang=langs[1], **settings)
+    )
+    datasets = []
+    for epoch in range(1, len(data.split(":")) + 1):
+        try:
+            task.load_dataset(split, epoch=epoch)
+        except FileNotFoundError:
+            raise LskdError(f"data folder {data.split(':')[epoch - 1]} has no '{split}' of {langs[0]}-{langs[1]}: "
+                            "name splits that it has with --splits") from None  # fmt: skip
+        datasets.append(task.dataset(split))
+    return datasets
+
+
+def net_input(pairs: Sequence[tuple[Any, Any]], pad: int, eos: int) -> tuple[dict[str, Any], Any]:
+    """A model's input and the target of (source, target) tensors, in their order.   -> input, (B, T)"""
+    import torch
+    from fairseq.data.data_utils import collate_tokens
+
+    sources, targets = (list(side) for side in zip(*pairs, strict=True))
+    batch = {
+        "src_tokens": collate_tokens(sources, pad, eos, left_pad=True),
+        "src_lengths": torch.tensor([len(source) for source in sources]),
+        "prev_output_tokens": collate_tokens(targets, pad, eos, left_pad=False, move_eos_to_beginning=True),
+    }
+    return batch, collate_tokens(targets, pad, eos, left_pad=False)
+
+
+def load_plugin() -> None:
+    """Register the archs, as `--user-dir user_dir` does: without them a checkpoint of ours cannot be built."""
+    from argparse import Namespace
+
+    from fairseq.utils import import_user_module
+
+    import_user_module(Namespace(user_dir=str(Path(__file__).resolve().parent.parent / "user_dir")))
+
+
+def arch_settings(arch: str) -> Any:
+    """The settings of a named architecture."""
+    from argparse import Namespace
+
+    from fairseq.models import ARCH_CONFIG_REGISTRY
+
+    load_plugin()
+    names = sorted(name for name in ARCH_CONFIG_REGISTRY if name.startswith("ls_transformer"))
+    require(arch in ARCH_CONFIG_REGISTRY, f"--arch is {arch}: one of fairseq's, or of {', '.join(names)}")
+    settings = Namespace(arch=arch)
+    ARCH_CONFIG_REGISTRY[arch](settings)
+    return settings
+
+
+def device(wish: str) -> str:
+    """`cuda` or `cpu` for `auto`, `cuda` or `cpu`."""
+    import torch
+
+    require(wish != "cuda" or torch.cuda.is_available(), "--device is cuda, and torch sees no GPU: use --device cpu")
+    return "cuda" if wish != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def unwrapped(model: Any) -> Any:
+    """The model inside of what distributed training wraps around it."""
+    from fairseq.distributed import LegacyDistributedDataParallel, ModuleProxyWrapper
+    from torch.nn.parallel import DistributedDataParallel
+
+    while isinstance(model, ModuleProxyWrapper | DistributedDataParallel | LegacyDistributedDataParallel):
+        model = model.module
+    return model
+
+
+def output_projection(model: Any) -> "tuple[Any, Any] | None":
+    """Weight (V, D) and bias that turn a transformer's features into logits, or None where that is not all."""
+    from fairseq.models.transformer import TransformerDecoderBase, TransformerModelBase
+    from torch.nn import Linear
+
+    model = unwrapped(model)
+    decoder = getattr(model, "decoder", None)
+    if not isinstance(model, TransformerModelBase) or not isinstance(decoder, TransformerDecoderBase):
+        return None
+    projection = decoder.output_projection
+    own = type(decoder).output_layer is not TransformerDecoderBase.output_layer or decoder.adaptive_softmax is not None
+    return (projection.weight, projection.bias) if type(projection) is Linear and not own else None
+
+
+def tied_output(model: Any) -> bool:
+    """Whether the output projection is the decoder's embedding."""
+    decoder = unwrapped(model).decoder
+    return decoder.output_projection.weight is decoder.embed_tokens.weight

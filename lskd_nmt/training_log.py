@@ -17,9 +17,18 @@ def record(line: str) -> tuple[str, dict[str, float]] | None:
         return None
     try:
         content = json.loads(match[2])
-        return match[1], {name: float(value) for name, value in content.items() if value is not None}
-    except (ValueError, TypeError):
+    except ValueError:
         return None
+    return match[1], {name: float(value) for name, value in content.items() if is_number(value)}
+
+
+def is_number(value: object) -> bool:
+    """Whether a logged value is one; `kd_tail` is a word."""
+    try:
+        float(value)  # type: ignore[arg-type]
+    except (ValueError, TypeError):
+        return False
+    return True
 
 
 def curve(lines: Iterable[str]) -> list[dict[str, float]]:

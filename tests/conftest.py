@@ -68,6 +68,46 @@ def train(data: Path, save_dir: Path, *extra: object) -> Path:
     return save_dir
 
 
+def build(data: Path, *flags: object):
+    """Task, model and criterion as fairseq-train would build them."""
+    import torch
+    from fairseq import options, tasks
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+
+    parser = options.get_training_parser()
+    args = [data, "--user-dir", USER_DIR, "-s", "aa", "-t", "bb", "--criterion", "kd_ls", "--optimizer", "adam"]
+    args += [
+        "--arch",
+        "ls_transformer_tiny",
+        "--encoder-embed-dim",
+        16,
+        "--decoder-embed-dim",
+        16,
+        "--dropout",
+        0,
+        *flags,
+    ]
+    cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, list(map(str, [*args, *flags]))))
+    torch.manual_seed(3)
+    task = tasks.setup_task(cfg.task)
+    return task, task.build_model(cfg.model), task.build_criterion(cfg.criterion)
+
+
+def gradients(criterion, model, batch):
+    """The loss, and its gradient for every parameter of the model."""
+    import torch
+
+    loss = criterion(model, batch)[0]
+    return loss.detach(), list(torch.autograd.grad(loss, list(model.parameters())))
+
+
+def batch_of(task, count: int = 10) -> dict:
+    """The first sentence pairs of train."""
+    task.load_dataset("train")
+    dataset = task.dataset("train")
+    return dataset.collater([dataset[index] for index in range(count)])
+
+
 @pytest.fixture(scope="session")
 def data(plugin, tmp_path_factory) -> Path:
     """A binarised copy corpus over eight words."""

@@ -72,7 +72,7 @@ def test_unknown_choice(data, tmp_path, capsys):
 
 
 def test_no_teacher(refuses):
-    assert "--kd-weight is 0.5 and --teacher-path is not given: name a teacher" in refuses()
+    assert "--kd-weight is 0.5 and neither --teacher-path nor --teacher-store is given: name a teacher" in refuses()
 
 
 def test_missing_teacher(refuses, teacher):

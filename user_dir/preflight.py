@@ -5,7 +5,7 @@ Raised deep inside fairseq the same mistakes would be tracebacks with exit code 
 
 import errno
 import functools
-import os
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,16 +15,18 @@ from fairseq.data import data_utils
 from fairseq.distributed import utils as distributed_utils
 
 from lskd_nmt.errors import LskdError, require
-from lskd_nmt.fairseq_io import read_symbols
-from lskd_nmt.forecast import checkpoint_bytes, transformer_parameters
-from lskd_nmt.teacher import live
+from lskd_nmt.fairseq_io import Symbols, read_symbols
+from lskd_nmt.forecast import checkpoint_bytes, forecast_line, require_space, training_bytes, transformer_parameters
+from lskd_nmt.losses.chunked import chunk_size
+from lskd_nmt.teacher import live, store, writer
 
 from .criterions.kd_ls import options_of
+
+logger = logging.getLogger(__name__)
 
 
 def check_training(cfg: Any) -> None:
     """Refuse a resolved fairseq configuration that kd_ls could not train with."""
-    options = options_of(cfg.criterion)
     data = str(cfg.task.data).split(":")[0]
     require(Path(data).is_dir(), f"data folder {data} does not exist: give the output folder of fairseq-preprocess")
     langs = cfg.task.source_lang, cfg.task.target_lang
@@ -42,32 +44,44 @@ def check_training(cfg: Any) -> None:
             f"data folder {data} has two dictionaries, and "
             f"--arch {cfg.model.arch} shares one embedding: binarise with --joined-dictionary",
         )
-    if options.kd_weight > 0:
+    teacher_parameters = 0
+    if cfg.criterion.teacher_store:
+        check_store(cfg, student)
+    elif options_of(cfg.criterion).kd_weight > 0:
         paths = live.split_paths(cfg.criterion.teacher_path)
         require(
             bool(paths),
-            f"--kd-weight is {options.kd_weight} and --teacher-path is not given: "
-            "name a teacher checkpoint, or train without one with --kd-weight 0",
+            f"--kd-weight is {cfg.criterion.kd_weight} and neither --teacher-path nor --teacher-store is given: "
+            "name a teacher, or train without one with --kd-weight 0",
         )
         for path in paths:
-            live.check(path, student, cfg.criterion.teacher_data)
+            teacher_parameters += live.check(path, student, cfg.criterion.teacher_data).parameters
+    tokens = cfg.dataset.max_tokens
+    if tokens and hasattr(cfg.model, "encoder_ffn_embed_dim"):
+        symbols = len(student.target)
+        parts = training_bytes(cfg.model, symbols, tokens, chunk_size(symbols), teacher_parameters)
+        logger.info(forecast_line(parts))
     check_space(cfg, len(student.target))
+
+
+def check_store(cfg: Any, student: Symbols) -> None:
+    """Refuse a store that cannot stand for the teacher of this training."""
+    folder, task = cfg.criterion.teacher_store, cfg.task._name
+    require(not cfg.criterion.teacher_path, f"--teacher-store {folder} and --teacher-path are both given: give one")
+    require(task == "translation", f"--teacher-store is for the translation task, this is {task}: use --teacher-path")
+    opened = store.check(folder, student, cfg.criterion.temperature)
+    require(options_of(cfg.criterion, opened.layout.k).kd_weight > 0,
+            f"--teacher-store {folder} is given and --kd-weight is 0: leave one of them out")  # fmt: skip
+    splits = [cfg.dataset.train_subset, *cfg.dataset.valid_subset.split(",")]
+    writer.require_pairs(opened, cfg.task.data, student.langs, splits)
 
 
 def check_space(cfg: Any, symbols: int) -> None:
     """Refuse a save dir without room for two checkpoints: fairseq writes the new one before it drops the old."""
     if cfg.checkpoint.no_save:
         return
-    folder = Path(cfg.checkpoint.save_dir).absolute()
-    while not folder.exists():
-        folder = folder.parent
-    stats = os.statvfs(folder)
-    free, needed = stats.f_bavail * stats.f_frsize, 2 * checkpoint_bytes(transformer_parameters(cfg.model, symbols))
-    require(
-        free >= needed,
-        f"--save-dir {cfg.checkpoint.save_dir} has {free / 1e6:.0f} MB free, two checkpoints need "
-        f"about {needed / 1e6:.0f} MB: free some space or choose another folder",
-    )
+    needed = 2 * checkpoint_bytes(transformer_parameters(cfg.model, symbols))
+    require_space(Path(cfg.checkpoint.save_dir), needed, "--save-dir", "two checkpoints need")
 
 
 def guard_training() -> None:

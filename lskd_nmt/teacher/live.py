@@ -10,6 +10,7 @@ from torch import Tensor
 from lskd_nmt import fairseq_io
 from lskd_nmt.errors import require
 from lskd_nmt.fairseq_io import Symbols
+from lskd_nmt.losses.chunked import Projection, TeacherFeatures
 from lskd_nmt.losses.divergences import mean_log_probs
 from lskd_nmt.teacher import vocabulary
 
@@ -26,6 +27,7 @@ class TeacherFacts:
     path: str
     arch: str | None
     label_smoothing: float | None
+    parameters: int = 0
 
     def __str__(self) -> str:
         smoothing = "unknown" if self.label_smoothing is None else self.label_smoothing
@@ -38,7 +40,8 @@ def check(path: str, student: Symbols, teacher_data: str | None) -> TeacherFacts
     vocabulary.require_equal(vocabulary.teacher_symbols(state, path, student.langs, teacher_data), student, path)
     smoothing = fairseq_io.section(state, "criterion").get("label_smoothing")
     arch = fairseq_io.section(state, "model").get("arch")
-    return TeacherFacts(path, arch, None if smoothing is None else float(smoothing))
+    sizes = {tensor.data_ptr(): tensor.numel() for tensor in state["model"].values()}  # shared tensors once
+    return TeacherFacts(path, arch, None if smoothing is None else float(smoothing), sum(sizes.values()))
 
 
 class LiveTeacher:
@@ -66,12 +69,26 @@ class LiveTeacher:
             if first.device != like.device or first.dtype != like.dtype:
                 model.to(device=like.device, dtype=like.dtype)
 
+    def max_positions(self) -> tuple[int, int]:
+        """The longest source and target that every model can take, in symbols."""
+        limits = [model.max_positions() for model in self.models]
+        return min(source for source, _ in limits), min(target for _, target in limits)
+
+    @torch.no_grad()
+    def features(self, net_input: Mapping[str, Any], real: Tensor, prefix: int = 0) -> TeacherFeatures | None:
+        """What the models' output projections are given, or None if one has no plain projection.   -> (N, D') each
+
+        `real` marks the target positions that count, after the first `prefix` ones, (B, T) bool with N true.
+        """
+        projections = [fairseq_io.output_projection(model) for model in self.models]
+        if None in projections:
+            return None
+        each = [model(**net_input, features_only=True)[0][:, prefix:][real] for model in self.models]
+        return TeacherFeatures(each, [Projection(*projection) for projection in projections if projection])
+
     @torch.no_grad()
     def log_probs(self, net_input: Mapping[str, Any], real: Tensor, prefix: int = 0) -> Tensor:
-        """Log of the (mean) probability of every symbol.   (B, T) bool with N true -> (N, V)
-
-        `real` marks the target positions that count, after the first `prefix` ones.
-        """
+        """Log of the (mean) probability of every symbol.   (B, T) bool with N true -> (N, V)"""
         each = []
         for model in self.models:
             logits, *extra = model(**net_input)  # (B, T, V)

@@ -1,0 +1,70 @@
+"""Verb of the teacher store: `teacher-store`."""
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+
+from lskd_nmt import fairseq_io
+from lskd_nmt.errors import LskdError, require
+
+
+def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add this file's verb."""
+    about = "write what a teacher says of every target token, so that students train without it at several temperatures"
+    verb = verbs.add_parser("teacher-store", help=about, description=about)
+    verb.set_defaults(run=run_store)
+    verb.add_argument("--teacher-path", required=True, metavar="A.pt[:B.pt]", help="checkpoints; several are averaged")
+    verb.add_argument("--teacher-data", metavar="DIR", help="where the teacher's dict.*.txt are, if it does not say")
+    verb.add_argument("--data", required=True, metavar="DIR[:DIR]", help="binarised data of the student")
+    verb.add_argument("--out", type=Path, required=True, metavar="DIR")
+    verb.add_argument("--source-lang", "-s")
+    verb.add_argument("--target-lang", "-t")
+    verb.add_argument("--top-k", type=int, default=8, help="symbols kept of each token (default: %(default)s)")
+    verb.add_argument("--temperatures", default="1,2,3,64", help="students can train at these (default: %(default)s)")
+    verb.add_argument("--log-probs", choices=("fp16", "fp32"), default="fp16", help="stored as (default: %(default)s)")
+    verb.add_argument("--splits", default="train,valid", help="(default: %(default)s)")
+    verb.add_argument("--max-tokens", type=int, default=4096, help="in a batch of the teacher (default: %(default)s)")
+    verb.add_argument("--shard-pairs", type=int, default=8192, help="a killed run repeats at most one shard of so many")
+    verb.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """`1,2,64` -> (1.0, 2.0, 64.0)."""
+    try:
+        return tuple(float(part) for part in text.split(",") if part)
+    except ValueError:
+        raise LskdError(f"--temperatures is '{text}': give numbers with commas between, such as 1,2,3,64") from None
+
+
+def run_store(args: argparse.Namespace) -> None:
+    """`lskd teacher-store --teacher-path T.pt --data bin --out DIR`."""
+    from lskd_nmt.teacher.live import split_paths
+    from lskd_nmt.teacher.store import Layout
+    from lskd_nmt.teacher.writer import WriterSettings, write_store
+
+    logging.getLogger("fairseq").setLevel(logging.WARNING)
+    fairseq_io.load_plugin()
+    first = args.data.split(":")[0]
+    require(Path(first).is_dir(), f"--data {first} does not exist: give the output folder of fairseq-preprocess")
+    found = (args.source_lang, args.target_lang)
+    langs = found if all(found) else fairseq_io.language_pair(first)
+    symbols = fairseq_io.read_symbols(first, langs)
+    if symbols is None:
+        raise LskdError(f"--data {first} lacks dict.{langs[0]}.txt or dict.{langs[1]}.txt: "
+                        "give the output folder of fairseq-preprocess")  # fmt: skip
+    layout = Layout(args.top_k, numbers(args.temperatures), len(symbols.target), args.log_probs)
+    settings = WriterSettings(layout, tuple(args.splits.split(",")), args.max_tokens, args.shard_pairs)
+    device = fairseq_io.device(args.device)
+
+    def show(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    header = write_store(
+        args.out, split_paths(args.teacher_path), args.data, symbols, settings, device, show, args.teacher_data
+    )
+    for temperature, mass in header["tail_mass"].items():
+        show(f"T = {temperature}: {100 * mass:.1f} % of the teacher's mass lies outside of its top {layout.k}")
+    print(json.dumps({"store": str(args.out), "sentences": header["sentences"], "tokens": header["tokens"],
+                      "bytes_per_token": layout.token_bytes, "tail_mass": header["tail_mass"]}))  # fmt: skip

@@ -1,0 +1,208 @@
+"""Writes a teacher store: one pass of the teacher over train and valid, shard by shard, resumable to the same bytes."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lskd_nmt import fairseq_io
+from lskd_nmt.errors import LskdError, require
+from lskd_nmt.fairseq_io import Symbols
+from lskd_nmt.forecast import require_space, store_bytes
+from lskd_nmt.losses.signals import record
+from lskd_nmt.runs import read_json, sha256, write_json
+from lskd_nmt.teacher.live import LiveTeacher
+from lskd_nmt.teacher.store import (
+    FILE,
+    LOG_PROBS,
+    Layout,
+    ShardBuffer,
+    TeacherStore,
+    finish,
+    layout_content,
+    map_shard,
+    missing,
+    pair_key,
+)
+
+PLAN = "plan.json"
+
+
+@dataclass(frozen=True)
+class WriterSettings:
+    """How a store is written; all of it decides the bytes."""
+
+    layout: Layout
+    splits: tuple[str, ...] = ("train", "valid")
+    max_tokens: int = 4096  # padded target tokens in a batch of the teacher
+    shard_pairs: int = 8192
+
+    def __post_init__(self) -> None:
+        require(self.max_tokens > 0, f"--max-tokens is {self.max_tokens}: give a number above 0")
+        require(self.shard_pairs > 0, f"--shard-pairs is {self.shard_pairs}: give a number above 0")
+        require(bool(self.splits), "--splits is empty: give train,valid")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A distinct sentence pair and where its data are."""
+
+    key: int
+    dataset: int
+    index: int
+    source_tokens: int
+    target_tokens: int
+
+
+def distinct_pairs(datasets: Sequence[Any], limits: tuple[int, int]) -> tuple[list[Pair], int]:
+    """All pairs once, short ones first, and how many were left out because the teacher cannot take their length."""
+    pairs: dict[int, Pair] = {}
+    too_long = 0
+    for number, dataset in enumerate(datasets):
+        for index in range(len(dataset)):
+            item = dataset[index]
+            source, target = item["source"].numpy(), item["target"].numpy()
+            if len(source) > limits[0] or len(target) > limits[1]:
+                too_long += 1
+                continue
+            key = pair_key(source, target)
+            pairs.setdefault(key, Pair(key, number, index, len(source), len(target)))
+    return sorted(pairs.values(), key=lambda pair: (pair.target_tokens, pair.source_tokens, pair.key)), too_long
+
+
+def batches(pairs: Sequence[Pair], max_tokens: int) -> Iterator[list[Pair]]:
+    """Neighbours, as many as the token budget allows; at least one."""
+    batch: list[Pair] = []
+    longest = 0
+    for pair in pairs:
+        longest = max(longest, pair.source_tokens, pair.target_tokens)
+        if batch and longest * (len(batch) + 1) > max_tokens:
+            yield batch
+            batch, longest = [], max(pair.source_tokens, pair.target_tokens)
+        batch.append(pair)
+    if batch:
+        yield batch
+
+
+def write_store(
+    folder: Path,
+    teacher_path: Sequence[str],
+    data: str,
+    symbols: Symbols,
+    settings: WriterSettings,
+    device: str,
+    show: Callable[[str], None],
+    teacher_data: str | None = None,
+) -> dict[str, Any]:
+    """Make or complete the store in `folder`; its header. A store of other settings there is refused."""
+    teacher = LiveTeacher.load(list(teacher_path), symbols, data.split(":", maxsplit=1)[0], teacher_data)
+    langs = symbols.langs
+    facts = {
+        "teacher": [{"file": Path(fact.path).name, "sha256": sha256(Path(fact.path)), "arch": fact.arch,
+                     "label_smoothing": fact.label_smoothing} for fact in teacher.facts],
+        "symbols": {"source": symbols.source, "target": symbols.target, "langs": list(langs)},
+        "data": data_hashes(data, langs, settings.splits),
+    }  # fmt: skip
+    plan = {**facts, "layout": layout_content(settings.layout), "max_tokens": settings.max_tokens,
+            "shard_pairs": settings.shard_pairs, "splits": list(settings.splits)}  # fmt: skip
+    require_same_plan(folder / PLAN, plan)
+    if (folder / FILE).is_file():
+        show(f"{folder} is complete: nothing to do")
+        return read_json(folder / FILE)
+
+    datasets = [dataset for split in settings.splits for dataset in fairseq_io.translation_data(data, langs, split)]
+    pairs, too_long = distinct_pairs(datasets, teacher.max_positions())
+    require(bool(pairs), f"data folder {data} has no sentence pair in {', '.join(settings.splits)}")
+    if too_long:
+        show(f"{too_long} pairs are longer than the teacher can take and left out")
+    tokens = sum(pair.target_tokens for pair in pairs)
+    layout = settings.layout
+    needed = store_bytes(tokens, len(pairs), layout.k, len(layout.temperatures), layout.id_type.itemsize,
+                         LOG_PROBS[layout.log_probs].itemsize)  # fmt: skip
+    require_space(folder, needed, "--out", "the teacher store needs")
+    write_json(folder / PLAN, plan)
+    teacher.to(torch.zeros(0, device=device))
+    shards, done, start = [], 0, time.monotonic()
+    for number, chunk in enumerate(shard_slices(pairs, settings.shard_pairs)):
+        name = f"{number:05d}"
+        ready = complete_shard(folder / "shards", name, settings.layout)
+        if ready is None:
+            buffer = ShardBuffer(settings.layout)
+            for batch in batches(chunk, settings.max_tokens):
+                fill(buffer, batch, datasets, teacher, device)
+            buffer.write(folder / "shards", name)
+            ready = read_json(folder / "shards" / f"{name}.json")
+            done += ready["tokens"]
+            speed = done / (time.monotonic() - start)
+        shards.append(ready)
+        if done:
+            left = tokens - sum(shard["tokens"] for shard in shards)
+            show(f"shard {number + 1}: {tokens - left:,} of {tokens:,} tokens, {speed:.0f} a second, "
+                 f"{left / speed / 60:.1f} minutes left")  # fmt: skip
+    return finish(folder, settings.layout, facts, shards)
+
+
+def shard_slices(pairs: Sequence[Pair], size: int) -> Iterator[list[Pair]]:
+    """Slices of `size` pairs."""
+    rest = iter(pairs)
+    while chunk := list(islice(rest, size)):
+        yield chunk
+
+
+def require_same_plan(file: Path, plan: Mapping[str, Any]) -> None:
+    """Refuse a folder in which a store was begun with another plan."""
+    before = read_json(file) if file.is_file() else plan
+    other = [key for key in plan if before.get(key) != plan[key]]
+    require(not other, f"--out {file.parent} holds a teacher store with other {', '.join(other)}: give another folder, "
+                       "or remove this one")  # fmt: skip
+
+
+def complete_shard(folder: Path, name: str, layout: Layout) -> dict[str, Any] | None:
+    """The facts of a shard that is there and whole, else None."""
+    if not (folder / f"{name}.json").is_file():
+        return None
+    facts = read_json(folder / f"{name}.json")
+    map_shard(folder / f"{name}.bin", layout, facts["sentences"], facts["tokens"])
+    return facts
+
+
+def fill(
+    buffer: ShardBuffer, batch: Sequence[Pair], datasets: Sequence[Any], teacher: LiveTeacher, device: str
+) -> None:
+    """Run the teacher over one batch and keep its records, in the batch's order."""
+    items = [datasets[pair.dataset][pair.index] for pair in batch]
+    symbols, layout = datasets[0].tgt_dict, buffer.layout
+    net_input, target = fairseq_io.net_input([(item["source"], item["target"]) for item in items],
+                                             symbols.pad(), symbols.eos())  # fmt: skip
+    net_input = {name: tensor.to(device) for name, tensor in net_input.items()}
+    log_p = teacher.log_probs(net_input, target.ne(symbols.pad()).to(device)).float()  # (N, V)
+    buffer.add([pair.key for pair in batch], [pair.target_tokens for pair in batch],
+               record(log_p, layout.k, layout.temperatures))  # fmt: skip
+
+
+def data_hashes(data: str, langs: tuple[str, str], splits: Sequence[str]) -> dict[str, list[str]]:
+    """Hashes of the binarised text of each split, source then target, over all data folders."""
+    result: dict[str, list[str]] = {}
+    for split in splits:
+        files = [
+            Path(folder) / f"{split}.{langs[0]}-{langs[1]}.{lang}.bin" for folder in data.split(":") for lang in langs
+        ]
+        result[split] = [sha256(file) for file in files if file.is_file()]
+    return result
+
+
+def require_pairs(store: TeacherStore, data: str, langs: tuple[str, str], splits: Sequence[str]) -> None:
+    """Refuse data with a sentence pair that the store lacks; data that it was made of are known by their hashes."""
+    hashes = data_hashes(data, langs, splits)
+    for split in splits:
+        if hashes[split] and hashes[split] == store.header["data"].get(split):
+            continue
+        for dataset in fairseq_io.translation_data(data, langs, split):
+            for item in map(dataset.__getitem__, range(len(dataset))):
+                source, target = item["source"].numpy(), item["target"].numpy()
+                if store.positions([pair_key(source, target)])[0] < 0:
+                    raise LskdError(missing(store.folder, source, target))
