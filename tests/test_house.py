@@ -15,6 +15,7 @@ THIRD_PARTY = {"ctranslate2", "fairseq", "fairseq_cli", "matplotlib", "numpy", "
 HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
     "user_dir": (4, {"fairseq", "torch", "omegaconf"}, set()),
     "lskd_nmt.cli": (3, set(), set()),
+    "lskd_nmt.doctor": (3, {"torch"}, set()),
     "lskd_nmt.teacher": (2, {"torch", "numpy"}, set()),
     "lskd_nmt.report": (2, {"pandas"}, set()),
     "lskd_nmt.report.plots": (2, {"matplotlib"}, set()),

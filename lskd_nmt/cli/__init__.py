@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from lskd_nmt import __version__
-from lskd_nmt.cli import data, experiment
+from lskd_nmt.cli import data, doctor, experiment, store
 from lskd_nmt.errors import LskdError
 
 
@@ -20,7 +20,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"lskd_nmt {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     data.register(verbs)
+    doctor.register(verbs)
     experiment.register(verbs)
+    store.register(verbs)
     return parser
 
 

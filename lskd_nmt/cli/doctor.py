@@ -1,0 +1,41 @@
+"""Verb of the preflight checks: `doctor`."""
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+
+
+def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add this file's verb."""
+    about = "check installation, data and teacher, and predict the memory of a training and the size of a teacher store"
+    verb = verbs.add_parser("doctor", help=about, description=about)
+    verb.set_defaults(run=run_doctor)
+    verb.add_argument("--data", metavar="DIR[:DIR]", help="binarised data of the student")
+    verb.add_argument("--source-lang", "-s")
+    verb.add_argument("--target-lang", "-t")
+    verb.add_argument("--teacher-path", default="", metavar="A.pt[:B.pt]")
+    verb.add_argument("--teacher-data", metavar="DIR", help="where the teacher's dict.*.txt are, if it does not say")
+    verb.add_argument("--arch", default="ls_transformer_iwslt_small", help="of the student (default: %(default)s)")
+    verb.add_argument("--max-tokens", type=int, default=4096, help="of the training (default: %(default)s)")
+    verb.add_argument("--top-k", type=int, default=8, help="of a teacher store (default: %(default)s)")
+    verb.add_argument("--temperatures", default="1,2,3,64", help="of a teacher store (default: %(default)s)")
+    verb.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where the store would be")
+
+
+def run_doctor(args: argparse.Namespace) -> None:
+    """`lskd doctor --data bin --teacher-path T.pt`; exit code 2 if something is not well."""
+    from lskd_nmt.doctor import Patient, examine
+    from lskd_nmt.teacher.live import split_paths
+
+    logging.getLogger("fairseq").setLevel(logging.WARNING)
+    langs = (args.source_lang, args.target_lang)
+    patient = Patient(args.data, langs if all(langs) else None, split_paths(args.teacher_path), args.teacher_data,
+                      args.arch, args.max_tokens, args.top_k, len(args.temperatures.split(",")), args.out)  # fmt: skip
+    findings = examine(patient)
+    for finding in findings:
+        print(f"{'ok     ' if finding.well else 'PROBLEM'} {finding.what}: {finding.text}", file=sys.stderr)
+    print(json.dumps({finding.what: finding.well for finding in findings}))
+    if not all(finding.well for finding in findings):
+        sys.exit(2)

@@ -1,0 +1,103 @@
+"""`lskd doctor` and the forecasts: predicted sizes against measured ones, and each problem named with its fix."""
+
+import json
+
+import pytest
+import torch
+from conftest import batch_of, binarise, build, train, write_copy_corpus
+
+from lskd_nmt import cli, fairseq_io, forecast
+from lskd_nmt.losses.chunked import Projection, TeacherFeatures, kd_ls_from_features
+from lskd_nmt.losses.objective import KdOptions
+from lskd_nmt.teacher import live
+from lskd_nmt.teacher.store import Layout
+
+
+def doctor(capsys, *arguments: object) -> tuple[int, dict[str, bool], str]:
+    try:
+        code = cli.main(["doctor", *map(str, arguments)])
+    except SystemExit as stopped:
+        code = int(stopped.code)
+    out, err = capsys.readouterr()
+    return code, json.loads(out), err
+
+
+def peak_bytes(run) -> int:
+    """The most that was allocated at a time above the level before."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        run()
+    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
+    level = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        level += event.nbytes()
+        peak = max(peak, level)
+    return peak
+
+
+def test_a_healthy_setup_is_well(data, teacher, tmp_path, capsys):
+    code, findings, text = doctor(capsys, "--data", data, "--teacher-path", teacher, "--out", tmp_path / "new")
+    assert code == 0 and all(findings.values())
+    assert set(findings) == {"versions", "device", "data", "teacher", "memory", "teacher store"}
+    assert "trained with label smoothing 0.1" in text and "predicted peak memory" in text
+
+
+def test_the_size_of_the_teacher_is_the_models(teacher, data, plugin):
+    symbols = fairseq_io.read_symbols(str(data), ("aa", "bb"))
+    loaded = live.LiveTeacher.load([str(teacher)], symbols, str(data), None)
+    expected = sum(parameter.numel() for parameter in loaded.models[0].parameters())
+    assert loaded.facts[0].parameters == pytest.approx(expected, rel=0.01)  # and a version number or two
+
+
+@pytest.mark.parametrize("arguments, sick, part", [
+    (["--data", "nowhere"], "data", "--data nowhere does not exist"),
+    (["--data", "DATA", "--teacher-path", "nothing.pt"], "teacher", "teacher nothing.pt does not exist"),
+    (["--data", "DATA", "--arch", "ls_transformer_giant"], "memory", "--arch is ls_transformer_giant"),
+    (["--data", "DATA", "--max-tokens", "4000000000"], "memory", "lower --max-tokens"),
+    (["--data", "DATA", "--top-k", "4000000000000"], "teacher store", "a smaller --top-k"),
+])  # fmt: skip
+def test_each_problem_is_named_with_its_fix(arguments, sick, part, data, capsys):
+    code, findings, text = doctor(capsys, *(str(data) if part == "DATA" else part for part in arguments))
+    assert code == 2 and not findings[sick]
+    problems = [line for line in text.splitlines() if line.startswith("PROBLEM")]
+    assert len(problems) == 1 and part in problems[0]
+
+
+def test_a_teacher_of_other_words_is_a_problem(data, teacher, tmp_path, capsys):
+    write_copy_corpus(tmp_path / "text", "zyxw")
+    other = binarise(tmp_path / "text", tmp_path / "bin")
+    code, findings, text = doctor(capsys, "--data", other, "--teacher-path", teacher)
+    assert code == 2 and not findings["teacher"] and "dictionaries differ" in text
+
+
+@pytest.mark.parametrize("n, v, d", [(600, 3000, 64), (1500, 8000, 32)])
+def test_the_forecast_of_the_loss_is_what_it_takes(n, v, d):
+    h, w = torch.randn(n, d, requires_grad=True), torch.randn(v, d, requires_grad=True)
+    teacher = TeacherFeatures([torch.randn(n, d)], [Projection(torch.randn(v, d))])
+    target, options, chunk = torch.randint(v, (n,)), KdOptions(2.0, 0.5, 0.1), 200
+    measured = peak_bytes(lambda: kd_ls_from_features(h, Projection(w), target, teacher, options, chunk=chunk).loss)
+    assert 0.6 < forecast.chunked_loss_bytes(v, d, n, chunk) / measured < 1.7
+
+
+def test_the_forecast_of_activations_is_what_a_step_keeps(data, plugin):
+    widths = "--encoder-embed-dim", 128, "--decoder-embed-dim", 128  # 2+2 layers, inner width 512
+    task, model, criterion = build(data, "--kd-weight", 0, *widths)
+    batch = batch_of(task, 60)
+
+    def step():
+        criterion(model, batch)[0].backward()
+
+    gradients = 4 * sum(parameter.numel() for parameter in model.parameters())
+    predicted = forecast.activation_bytes(fairseq_io.arch_settings("ls_transformer_tiny"), batch["target"].numel())
+    assert 0.5 < (predicted + gradients) / peak_bytes(step) < 2
+
+
+def test_the_forecast_of_a_store_is_its_layouts():
+    layout = Layout(8, (1.0, 2.0), 100)
+    assert forecast.store_bytes(1000, 50, 8, 2) == 1000 * layout.token_bytes + 50 * 12
+
+
+def test_training_says_what_memory_it_will_take(data, teacher, tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        train(data, tmp_path, "--teacher-path", teacher, "--max-epoch", 1, "--no-save")
+    said = [record.getMessage() for record in caplog.records if "predicted peak memory" in record.getMessage()]
+    assert len(said) == 1 and "teacher" in said[0]
