@@ -1,4 +1,4 @@
-# make quickstart | test | lint | env | clean        everything sets up .venv first
+# make quickstart | test | lint | bench | env | clean        everything sets up .venv first
 SHELL := /bin/bash
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -6,7 +6,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 READY := .venv/.ready
 SCRIPTS := $(wildcard data-prep/*.sh data-prep/corpora/*.sh experiments/*.sh experiments/steps/*.sh benchmarks/*.sh) .ci/run
 
-.PHONY: quickstart test lint env clean
+.PHONY: quickstart test lint bench env clean
 
 env: $(READY)
 
@@ -30,6 +30,9 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/shellcheck -x $(SCRIPTS)
+
+bench: $(READY)
+	$(BIN)/python benchmarks/kd_step.py --out benchmarks/results/kd_step_cpu
 
 clean:
 	rm -rf .venv build *.egg-info runs

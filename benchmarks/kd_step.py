@@ -1,0 +1,279 @@
+"""What distilling costs: whole training steps and the loss alone, side by side, interleaved, medians.
+
+    python benchmarks/kd_step.py --out benchmarks/results/kd_step_cpu
+
+1 plain   fairseq's label_smoothed_cross_entropy
+2 floor   the same, and the teacher's whole forward pass, its output projection included
+3 dense   textbook word-level KD: two log-softmaxes over all positions and F.kl_div(log_target=True)
+4 live    kd_ls with a live teacher
+5 store   kd_ls from a teacher store (top 8, bucket)
+"""
+
+import argparse
+import itertools
+import json
+import logging
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the profiler's own chatter
+
+from conftest import binarise, build, train  # noqa: E402
+from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion  # noqa: E402
+
+from lskd_nmt import fairseq_io, runs  # noqa: E402
+from lskd_nmt.losses.chunked import Projection, TeacherFeatures, kd_ls_from_features  # noqa: E402
+from lskd_nmt.losses.objective import KdOptions  # noqa: E402
+from lskd_nmt.losses.signals import top_k  # noqa: E402
+from lskd_nmt.teacher.store import Layout  # noqa: E402
+from lskd_nmt.teacher.writer import WriterSettings, write_store  # noqa: E402
+
+ARCH, EPSILON, WEIGHT = "ls_transformer_iwslt_small", 0.1, 0.5
+SIZE = [
+    part
+    for side in ("encoder", "decoder")
+    for part in (f"--{side}-embed-dim", 256, f"--{side}-ffn-embed-dim", 1024, f"--{side}-layers", 2)
+]  # over the tiny one of the tests
+STUDENT = "--arch", ARCH, *SIZE
+Step = Callable[[], Any]
+
+
+def make_data(folder: Path, symbols: int, tokens: int) -> Path:
+    """A binarised folder of random sentences over so many symbols; enough of them for one batch."""
+    draw, words = random.Random(1), [f"w{number}" for number in range(symbols - 4)]
+    folder.mkdir(parents=True)
+    lines = [" ".join(draw.choices(words, k=draw.randint(10, 30))) for _ in range(tokens // 20 + 8)]
+    for split in ("train", "valid", "test"):
+        for lang in ("aa", "bb"):
+            (folder / f"{split}.{lang}").write_text("\n".join(lines if split == "train" else lines[:8]) + "\n")
+    (folder / "dict.txt").write_text("".join(f"{word} 1\n" for word in words))
+    return binarise(folder, folder / "bin", "--srcdict", folder / "dict.txt")
+
+
+def dense_kd(model: Any, teacher: Any, sample: dict[str, Any], temperature: float) -> torch.Tensor:
+    """Word-level KD as a good engineer would write it."""
+    target, logits = sample["target"], model(**sample["net_input"])[0].float()  # (B, T, V)
+    with torch.no_grad():
+        log_p = (teacher(**sample["net_input"])[0].float() / temperature).log_softmax(-1)
+    return dense_loss(logits, log_p, target, temperature)
+
+
+def dense_loss(logits: torch.Tensor, log_p: torch.Tensor, target: torch.Tensor, temperature: float) -> torch.Tensor:
+    """(1-λ)·LS-NLL + λ·T²·KL, padding masked."""
+    log_q, real = logits.log_softmax(-1), target.ne(1)
+    soft_q = log_q if temperature == 1 else (logits / temperature).log_softmax(-1)
+    nll = -log_q.gather(-1, target.unsqueeze(-1)).squeeze(-1)
+    share = EPSILON / (logits.size(-1) - 1)
+    hard = (1 - EPSILON - share) * nll - share * log_q.sum(-1)
+    kd = functional.kl_div(soft_q, log_p, log_target=True, reduction="none").sum(-1)
+    return (((1 - WEIGHT) * hard + WEIGHT * temperature**2 * kd) * real).sum()
+
+
+def whole_steps(
+    data: Path, teacher_path: Path, store: Path, tokens: int, temperature: float, device: str, dtype: torch.dtype
+) -> tuple[dict[str, Step], int]:
+    """The five steps (forward, backward, Adam) on one batch, and its target tokens."""
+    kd = *STUDENT, "--temperature", temperature, "--kd-weight", WEIGHT, "--label-smoothing", EPSILON
+    task, model, live = build(data, *kd, "--teacher-path", teacher_path)
+    _, _, stored = build(data, *kd, "--teacher-store", store)
+    plain = LabelSmoothedCrossEntropyCriterion(task, False, EPSILON)
+    model, teacher = (module.to(device, dtype) for module in (model, live._teacher[0].models[0]))
+    task.load_dataset("train")
+    dataset = task.dataset("train")
+    sample = dataset.collater([dataset[index] for index in range(tokens // 21)])
+    sample["target"] = sample["target"].to(device)
+    sample["net_input"] = {name: tensor.to(device) for name, tensor in sample["net_input"].items()}
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-5)
+
+    def step(loss: Callable[[], torch.Tensor]) -> Step:
+        def run() -> None:
+            optimizer.zero_grad(set_to_none=True)
+            loss().backward()
+            optimizer.step()
+
+        return run
+
+    def floor() -> torch.Tensor:
+        with torch.no_grad():
+            teacher(**sample["net_input"])
+        return plain(model, sample)[0]
+
+    steps = {
+        "plain": step(lambda: plain(model, sample)[0]),
+        "floor": step(floor),
+        "dense": step(lambda: dense_kd(model, teacher, sample, temperature)),
+        "live": step(lambda: live(model, sample)[0]),
+        "store": step(lambda: stored(model, sample)[0]),
+    }
+    return steps, sample["ntokens"]
+
+
+def losses_alone(symbols: int, tokens: int, temperature: float, device: str, dtype: torch.dtype) -> dict[str, Step]:
+    """Forward and backward from features to their gradients, output projections included."""
+    generator = torch.Generator().manual_seed(1)
+
+    def draw(*shape: int, grad: bool = False) -> torch.Tensor:
+        tensor = (torch.randn(*shape, generator=generator) * 0.06).to(device, dtype)
+        return tensor.requires_grad_(grad)
+
+    h, w, g, v = draw(tokens, 256, grad=True), draw(symbols, 256, grad=True), draw(tokens, 256), draw(symbols, 256)
+    target = torch.randint(4, symbols, (tokens,), generator=generator).to(device)
+    with torch.no_grad():
+        signal = top_k((g @ v.t()).float().log_softmax(-1), 8, temperature)
+    live = KdOptions(temperature, WEIGHT, EPSILON)
+    stored = KdOptions(temperature, WEIGHT, EPSILON, tail="bucket", top_k=8)
+
+    def plain() -> torch.Tensor:
+        log_q = functional.linear(h, w).float().log_softmax(-1)
+        nll, smooth = -log_q.gather(-1, target.unsqueeze(-1)).sum(), -log_q.sum()
+        return (1 - EPSILON) * nll + EPSILON / symbols * smooth
+
+    def dense() -> torch.Tensor:
+        with torch.no_grad():
+            log_p = (functional.linear(g, v).float() / temperature).log_softmax(-1)
+        return dense_loss(functional.linear(h, w).float(), log_p, target, temperature)
+
+    teacher = TeacherFeatures([g], [Projection(v)])
+    chosen: dict[str, Callable[[], torch.Tensor]] = {
+        "plain": plain,
+        "dense": dense,
+        "live": lambda: kd_ls_from_features(h, Projection(w), target, teacher, live).loss,
+        "store": lambda: kd_ls_from_features(h, Projection(w), target, signal, stored).loss,
+    }
+
+    def step(loss: Callable[[], torch.Tensor]) -> Step:
+        def run() -> None:
+            h.grad = w.grad = None
+            loss().backward()
+
+        return run
+
+    return {name: step(loss) for name, loss in chosen.items()}
+
+
+def seconds(run: Step, device: str) -> float:
+    """One call's wall time."""
+    start = time.perf_counter()
+    run()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def peak_bytes(run: Step, device: str) -> int:
+    """The most bytes that were allocated at a time above the level before the call."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run()
+        return torch.cuda.max_memory_allocated() - before
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        run()
+    level = peak = 0
+    events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        level += event.nbytes()
+        peak = max(peak, level)
+    return peak
+
+
+def measure(steps: dict[str, Step], rounds: int, device: str) -> dict[str, dict[str, float]]:
+    """Median seconds and peak bytes of each; interleaved, so that a busy machine disturbs all alike."""
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for run in steps.values():
+        run()
+    for _ in range(rounds):
+        for name, run in steps.items():
+            times[name].append(seconds(run, device))
+    return {name: {"seconds": statistics.median(times[name]), "peak_bytes": peak_bytes(run, device)}
+            for name, run in steps.items()}  # fmt: skip
+
+
+def processor() -> str:
+    """The name of the processor or of the GPU."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    found = subprocess.run(["lscpu"], capture_output=True, text=True, check=False).stdout
+    names = [line.split(":", 1)[1].strip() for line in found.splitlines() if line.startswith("Model name")]
+    return names[0] if names else platform.machine()
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """Everything as ratios: steps to plain (1) and to the floor (2), the loss alone to dense (3)."""
+    names = ["what", "V", "tokens", "T", "type", "plain (1)", "floor (2)", "dense (3)", "live (4)", "store (5)",
+             "(4)/(2)", "(3)/(4)", "(5)/(1)", "peak (4)/(3)"]  # fmt: skip
+    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    for entry in results:
+        found = entry["measured"]
+        speed = {name: f"{entry['tokens'] / found[name]['seconds']:,.0f}" if name in found else "–"
+                 for name in ("plain", "floor", "dense", "live", "store")}  # fmt: skip
+
+        def ratio(a: str, b: str, key: str = "seconds", found: dict[str, Any] = found) -> str:
+            return f"{found[a][key] / found[b][key]:.2f}" if a in found and b in found else "–"
+
+        lines.append("| " + " | ".join([
+            entry["what"], f"{entry['symbols']:,}", f"{entry['tokens']:,}", f"{entry['temperature']:g}", entry["type"],
+            *speed.values(), ratio("live", "floor"), ratio("dense", "live"), ratio("store", "plain"),
+            ratio("live", "dense", "peak_bytes"),
+        ]) + " |")  # fmt: skip
+    return "\n".join(lines) + "\n\nSpeeds are target tokens a second; ratios are of median seconds and of peak bytes.\n"
+
+
+def main() -> None:
+    """Measure and write OUT.json and OUT.md."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--type", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--symbols", default="10000,32000")
+    parser.add_argument("--tokens", default="2000")
+    parser.add_argument("--temperatures", default="1,2")
+    parser.add_argument("--rounds", type=int, default=9)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    logging.disable(logging.INFO)
+    dtype = getattr(torch, args.type)
+    results: list[dict[str, Any]] = []
+    temperatures = tuple(map(float, args.temperatures.split(",")))
+    for symbols, tokens in itertools.product(*(map(int, text.split(",")) for text in (args.symbols, args.tokens))):
+        with tempfile.TemporaryDirectory() as folder:
+            data = make_data(Path(folder) / "data", symbols, tokens)
+            teacher = train(data, Path(folder) / "teacher", *STUDENT, "--kd-weight", 0, "--max-update", 1)
+            teacher /= "checkpoint_last.pt"  # of random weights: its speed is a trained one's
+            store, known = Path(folder) / "store", fairseq_io.read_symbols(str(data), ("aa", "bb"))
+            assert known is not None
+            settings = WriterSettings(Layout(8, temperatures, len(known.target)))
+            write_store(store, [str(teacher)], str(data), known, settings, args.device, lambda line: None)
+            for temperature in temperatures:
+                steps, count = whole_steps(data, teacher, store, tokens, temperature, args.device, dtype)
+                alone = losses_alone(symbols, count, temperature, args.device, dtype)
+                for what, runs_of in (("whole step", steps), ("loss alone", alone)):
+                    entry = {"what": what, "symbols": symbols, "tokens": count, "temperature": temperature,
+                             "type": args.type, "measured": measure(runs_of, args.rounds, args.device)}  # fmt: skip
+                    results.append(entry)
+                    print(table([entry]).splitlines()[2], file=sys.stderr, flush=True)
+    facts = {"command": " ".join(["python", *sys.argv]), "commit": runs.commit(), "versions": runs.versions(),
+             "processor": processor(), "threads": 1, "rounds": args.rounds, "student": ARCH, "teacher": ARCH,
+             "results": results}  # fmt: skip
+    runs.write_json(args.out.with_suffix(".json"), facts)
+    runs.write_text(args.out.with_suffix(".md"), table(results))
+    print(json.dumps({"out": str(args.out.with_suffix(".json"))}))
+
+
+if __name__ == "__main__":
+    main()
