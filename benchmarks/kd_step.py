@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the profiler's own chatter
 
-from conftest import binarise, build, train  # noqa: E402
+from conftest import binarise, build, peak_bytes, train  # noqa: E402
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion  # noqa: E402
 
 from lskd_nmt import fairseq_io, runs  # noqa: E402
@@ -174,22 +174,15 @@ def seconds(run: Step, device: str) -> float:
     return time.perf_counter() - start
 
 
-def peak_bytes(run: Step, device: str) -> int:
+def peak_of(run: Step, device: str) -> int:
     """The most bytes that were allocated at a time above the level before the call."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        run()
-        return torch.cuda.max_memory_allocated() - before
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        run()
-    level = peak = 0
-    events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        level += event.nbytes()
-        peak = max(peak, level)
-    return peak
+    if device == "cpu":
+        return int(peak_bytes(run))
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    run()
+    return torch.cuda.max_memory_allocated() - before
 
 
 def measure(steps: dict[str, Step], rounds: int, device: str) -> dict[str, dict[str, float]]:
@@ -200,7 +193,7 @@ def measure(steps: dict[str, Step], rounds: int, device: str) -> dict[str, dict[
     for _ in range(rounds):
         for name, run in steps.items():
             times[name].append(seconds(run, device))
-    return {name: {"seconds": statistics.median(times[name]), "peak_bytes": peak_bytes(run, device)}
+    return {name: {"seconds": statistics.median(times[name]), "peak_bytes": peak_of(run, device)}
             for name, run in steps.items()}  # fmt: skip
 
 

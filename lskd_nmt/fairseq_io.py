@@ -1,7 +1,8 @@
 """What is read from fairseq's files; the package's only fairseq imports, inside functions."""
 
+import contextlib
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -134,6 +135,23 @@ def net_input(pairs: Sequence[tuple[Any, Any]], pad: int, eos: int) -> tuple[dic
         "prev_output_tokens": collate_tokens(targets, pad, eos, left_pad=False, move_eos_to_beginning=True),
     }
     return batch, collate_tokens(targets, pad, eos, left_pad=False)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """fairseq's remarks about itself, unseen."""
+    import logging
+    import warnings
+
+    logger = logging.getLogger("fairseq")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            yield
+    finally:
+        logger.setLevel(before)
 
 
 def load_plugin() -> None:

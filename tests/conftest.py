@@ -108,6 +108,20 @@ def batch_of(task, count: int = 10) -> dict:
     return dataset.collater([dataset[index] for index in range(count)])
 
 
+def peak_bytes(run) -> int:
+    """The most bytes that a call had allocated at a time above the level before, on the CPU."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        run()
+    events = [event for event in recorded.profiler.kineto_results.events() if event.name() == "[memory]"]
+    level = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        level += event.nbytes()
+        peak = max(peak, level)
+    return peak
+
+
 @pytest.fixture(scope="session")
 def data(plugin, tmp_path_factory) -> Path:
     """A binarised copy corpus over eight words."""

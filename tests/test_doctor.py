@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from conftest import batch_of, binarise, build, train, write_copy_corpus
+from conftest import batch_of, binarise, build, peak_bytes, train, write_copy_corpus
 
 from lskd_nmt import cli, fairseq_io, forecast
 from lskd_nmt.losses.chunked import Projection, TeacherFeatures, kd_ls_from_features
@@ -20,18 +20,6 @@ def doctor(capsys, *arguments: object) -> tuple[int, dict[str, bool], str]:
         code = int(stopped.code)
     out, err = capsys.readouterr()
     return code, json.loads(out), err
-
-
-def peak_bytes(run) -> int:
-    """The most that was allocated at a time above the level before."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        run()
-    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
-    level = peak = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        level += event.nbytes()
-        peak = max(peak, level)
-    return peak
 
 
 def test_a_healthy_setup_is_well(data, teacher, tmp_path, capsys):

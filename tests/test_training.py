@@ -75,6 +75,17 @@ def test_validation_bleu_is_the_students(data, teacher, tmp_path, caplog):
     assert scores[0] > 5 * max(scores[1], 1), scores
 
 
+def test_translations_of_nothing_score_zero_and_do_not_stop_the_training(data, tmp_path, caplog):
+    silent = json.dumps({"beam": 12, "lenpen": -100, "min_len": 0})  # the shortest hypothesis always wins
+    with caplog.at_level("INFO"):
+        train(data, tmp_path, "--kd-weight", 0, "--max-epoch", 2, "--log-format", "json", "--eval-bleu",
+              "--eval-bleu-args", silent, "--best-checkpoint-metric", "bleu",
+              "--maximize-best-checkpoint-metric")  # fmt: skip
+    valid = [json.loads(r.getMessage()) for r in caplog.records if '"valid_loss"' in r.getMessage()]
+    assert [float(line["valid_bleu"]) for line in valid] == [0, 0]
+    assert (tmp_path / "checkpoint_best.pt").is_file()
+
+
 def test_stock_generate_reads_the_student(data, student, capsys):
     from fairseq_cli import generate
 

@@ -21,6 +21,7 @@ from lskd_nmt.losses.chunked import chunk_size
 from lskd_nmt.teacher import live, store, writer
 
 from .criterions.kd_ls import options_of
+from .validation import score_silence
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +95,7 @@ def guard_training() -> None:
         try:
             if name == "kd_ls":
                 check_training(cfg)
+                score_silence()
             return call_main(cfg, main, **kwargs)
         except LskdError as error:
             refuse(str(error))

@@ -2,9 +2,10 @@
 
 import argparse
 import json
-import logging
 import sys
 from pathlib import Path
+
+from lskd_nmt import fairseq_io
 
 
 def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -29,11 +30,11 @@ def run_doctor(args: argparse.Namespace) -> None:
     from lskd_nmt.doctor import Patient, examine
     from lskd_nmt.teacher.live import split_paths
 
-    logging.getLogger("fairseq").setLevel(logging.WARNING)
     langs = (args.source_lang, args.target_lang)
     patient = Patient(args.data, langs if all(langs) else None, split_paths(args.teacher_path), args.teacher_data,
                       args.arch, args.max_tokens, args.top_k, len(args.temperatures.split(",")), args.out)  # fmt: skip
-    findings = examine(patient)
+    with fairseq_io.quiet():
+        findings = examine(patient)
     for finding in findings:
         print(f"{'ok     ' if finding.well else 'PROBLEM'} {finding.what}: {finding.text}", file=sys.stderr)
     print(json.dumps({finding.what: finding.well for finding in findings}))

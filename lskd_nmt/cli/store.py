@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import logging
 import sys
 from pathlib import Path
 
@@ -44,8 +43,8 @@ def run_store(args: argparse.Namespace) -> None:
     from lskd_nmt.teacher.store import Layout
     from lskd_nmt.teacher.writer import WriterSettings, write_store
 
-    logging.getLogger("fairseq").setLevel(logging.WARNING)
-    fairseq_io.load_plugin()
+    with fairseq_io.quiet():
+        fairseq_io.load_plugin()
     first = args.data.split(":")[0]
     require(Path(first).is_dir(), f"--data {first} does not exist: give the output folder of fairseq-preprocess")
     found = (args.source_lang, args.target_lang)
@@ -61,9 +60,10 @@ def run_store(args: argparse.Namespace) -> None:
     def show(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    header = write_store(
-        args.out, split_paths(args.teacher_path), args.data, symbols, settings, device, show, args.teacher_data
-    )
+    with fairseq_io.quiet():
+        header = write_store(
+            args.out, split_paths(args.teacher_path), args.data, symbols, settings, device, show, args.teacher_data
+        )
     for temperature, mass in header["tail_mass"].items():
         show(f"T = {temperature}: {100 * mass:.1f} % of the teacher's mass lies outside of its top {layout.k}")
     print(json.dumps({"store": str(args.out), "sentences": header["sentences"], "tokens": header["tokens"],
