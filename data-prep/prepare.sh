@@ -31,6 +31,7 @@ parse_options "$@"
 here=$root/data-prep
 
 [[ -n $out ]] || die "--out is needed: see --help"
+[[ $out != -* ]] || out=./$out
 [[ -f $here/corpora/$corpus.sh ]] \
   || die "--corpus is '$corpus': one of $(cd "$here/corpora" && printf '%s ' *.sh | sed 's/\.sh//g')"
 [[ $form == raw || $form == fairseq14 ]] || die "--form is '$form': raw or fairseq14"
@@ -87,6 +88,7 @@ settings() {
     max_words max_ratio drop_empty keep_repeated; do
     printf '%s=%s\n' "$name" "${!name}"
   done
+  if declare -F fingerprint > /dev/null; then fingerprint; fi
 }
 if [[ -e $out/settings ]]; then
   changed=$(diff <(settings) "$out/settings" | sed -n 's/^[<>] //p' | paste -sd ' ') || true
@@ -128,8 +130,17 @@ check_stage() {
 
 fresh=no
 [[ -d $out ]] || fresh=yes
-mkdir -p -- "$out"
-trap '[[ $fresh == no || -e $out/.done/fetch_stage ]] || rm -rf -- "$out"' EXIT   # nothing half-made is left behind
+mkdir -p -- "$out" 2> /dev/null || die "--out $out cannot be made: give a folder that you may write to"
+
+forget_refused() {                   # what was refused is read again next time; nothing half-made is left behind
+  local rc=$?
+  if (( rc == 2 )) && [[ ! -e $out/.done/subwords_stage ]]; then
+    rm -rf -- "${out:?}"/{raw,raw.part,clean,spm,pieces,settings,.done}
+    [[ ! -d $out/download ]] || rmdir --ignore-fail-on-non-empty -- "$out/download"
+    [[ $fresh == no ]] || rmdir --ignore-fail-on-non-empty -- "$out"
+  fi
+}
+trap forget_refused EXIT
 need_space "$out" 200
 done_dir=$out/.done
 settings > "$out/settings"

@@ -123,12 +123,13 @@ def test_check_finds_a_binary_that_lost_lines(prepared, tmp_path):
     (["--test", "/nowhere/test"], "/nowhere/test.en cannot be read: --test takes the path without .en"),
     (["--source-lang", ""], "--source-lang and --target-lang are needed"),
     (["--size", "3"], "unknown option '--size'"),
+    (["--out", "/proc/new"], "--out /proc/new cannot be made"),
     (["--vocab-size", "4000"], "--vocab-size is 4000: this text allows at most"),
 ])  # fmt: skip
 def test_bad_options_are_refused(files, tmp_path, flags, message):
     result = prepare(*flags_of(files, tmp_path / "out", *flags), expect=2)
     assert message in result.stderr
-    assert not (tmp_path / "out" / "spm").exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_every_bad_file_is_named_at_once_and_nothing_is_left(files, tmp_path):
@@ -140,7 +141,24 @@ def test_every_bad_file_is_named_at_once_and_nothing_is_left(files, tmp_path):
     result = prepare(*flags_of(tmp_path, tmp_path / "out"), expect=2)
     for part in ("train.en has 300 lines and", "valid.en is empty", "test.de line 1 is not UTF-8"):
         assert part in result.stderr
-    assert not (tmp_path / "out" / "clean").exists()
+    assert not (tmp_path / "out").exists()
+
+
+def test_mended_text_is_read_again_and_edited_text_is_noticed(files, tmp_path):
+    for file in files.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    bad, whole = tmp_path / "train.de", (files / "train.de").read_bytes()
+    (tmp_path / "out").mkdir()  # the user's own folder stays
+    bad.write_bytes(whole + b"one more\n")
+    prepare(*flags_of(tmp_path, tmp_path / "out"), expect=2)
+    assert list((tmp_path / "out").iterdir()) == []
+    bad.write_bytes(whole)
+    prepare(*flags_of(tmp_path, tmp_path / "out", "--stop-stage", 2))
+    bad.write_bytes(whole.replace(b"e", b"a"))
+    assert "was made with other settings" in prepare(*flags_of(tmp_path, tmp_path / "out"), expect=2).stderr
+    for file in tmp_path.glob("*.??"):
+        file.unlink()  # gone is not edited
+    prepare(*flags_of(tmp_path, tmp_path / "out", "--stop-stage", 2))
 
 
 def test_empty_training_lines_can_be_dropped(files, tmp_path):

@@ -5,6 +5,16 @@ set -euo pipefail
 
 defaults() { :; }
 
+fingerprint() {                      # so that edited text is noticed; text that has gone is taken for unchanged
+  local files=("$train.$source_lang" "$train.$target_lang" "$valid.$source_lang" "$valid.$target_lang"
+    "$test.$source_lang" "$test.$target_lang")
+  if cat -- "${files[@]}" > /dev/null 2>&1; then
+    printf 'text_sha256=%s\n' "$(cat -- "${files[@]}" | sha256sum | cut -d ' ' -f 1)"
+  elif [[ -e $out/settings ]]; then
+    grep '^text_sha256=' "$out/settings" || true
+  fi
+}
+
 fetch() {
   local split lang prefix
   for split in train valid test; do
