@@ -126,7 +126,7 @@ def write_store(
     require_space(folder, needed, "--out", "the teacher store needs")
     write_json(folder / PLAN, plan)
     teacher.to(torch.zeros(0, device=device))
-    shards, done, start = [], 0, time.monotonic()
+    shards, progress = [], Progress(tokens, show)
     for number, chunk in enumerate(shard_slices(pairs, settings.shard_pairs)):
         name = f"{number:05d}"
         ready = complete_shard(folder / "shards", name, settings.layout)
@@ -134,16 +134,37 @@ def write_store(
             buffer = ShardBuffer(settings.layout)
             for batch in batches(chunk, settings.max_tokens):
                 fill(buffer, batch, datasets, teacher, device)
+                progress.add(sum(pair.target_tokens for pair in batch))
             buffer.write(folder / "shards", name)
             ready = read_json(folder / "shards" / f"{name}.json")
-            done += ready["tokens"]
-            speed = done / (time.monotonic() - start)
+        else:
+            progress.skip(ready["tokens"])
         shards.append(ready)
-        if done:
-            left = tokens - sum(shard["tokens"] for shard in shards)
-            show(f"shard {number + 1}: {tokens - left:,} of {tokens:,} tokens, {speed:.0f} a second, "
-                 f"{left / speed / 60:.1f} minutes left")  # fmt: skip
     return finish(folder, settings.layout, facts, shards)
+
+
+class Progress:
+    """Says every ten seconds how far the writer is, how fast, and how long it will take."""
+
+    def __init__(self, tokens: int, show: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self.tokens, self.show, self.clock = tokens, show, clock
+        self.there = self.written = 0
+        self.start = self.shown = clock()
+
+    def skip(self, tokens: int) -> None:
+        """Tokens that an earlier call wrote."""
+        self.there += tokens
+
+    def add(self, tokens: int) -> None:
+        """Tokens that were just written."""
+        self.written += tokens
+        now, left = self.clock(), self.tokens - self.there - self.written
+        if now - self.shown < 10 and left > 0:
+            return
+        self.shown = now
+        speed = self.written / max(now - self.start, 1e-9)
+        self.show(f"{self.tokens - left:,} of {self.tokens:,} tokens, {speed:,.0f} a second, "
+                  f"{left / speed / 60:.1f} minutes left")  # fmt: skip
 
 
 def shard_slices(pairs: Sequence[Pair], size: int) -> Iterator[list[Pair]]:
