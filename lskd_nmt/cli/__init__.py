@@ -16,7 +16,11 @@ from lskd_nmt.errors import LskdError
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of `lskd`, with every verb registered."""
-    parser = argparse.ArgumentParser(prog="lskd", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="lskd",
+        description="Distillation for neural machine translation, verb by verb: each reads files, writes files and "
+        "prints one line of JSON. data-prep/prepare.sh and experiments/run.sh call them in order.",
+    )
     parser.add_argument("--version", action="version", version=f"lskd_nmt {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     data.register(verbs)
