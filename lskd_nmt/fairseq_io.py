@@ -154,13 +154,40 @@ def quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
+def plugin_folder() -> Path:
+    """Where `user_dir` is, in a checkout and in an installation."""
+    return Path(__file__).resolve().parent.parent / "user_dir"
+
+
 def load_plugin() -> None:
     """Register the archs, as `--user-dir user_dir` does: without them a checkpoint of ours cannot be built."""
     from argparse import Namespace
 
     from fairseq.utils import import_user_module
 
-    import_user_module(Namespace(user_dir=str(Path(__file__).resolve().parent.parent / "user_dir")))
+    import_user_module(Namespace(user_dir=str(plugin_folder())))
+
+
+def transformer_settings() -> list[str]:
+    """The names of all settings of fairseq's transformer."""
+    from argparse import Namespace
+
+    from fairseq.models.transformer.transformer_legacy import base_architecture
+
+    settings = Namespace()
+    base_architecture(settings)
+    return [*vars(settings), "max_source_positions", "max_target_positions"]
+
+
+def piece_lines(data: str, langs: tuple[str, str], split: str) -> tuple[list[str], list[str]]:
+    """A binarised split as lines of subwords, source and target."""
+    (dataset,) = translation_data(data, langs, split)
+    sides: tuple[list[str], list[str]] = [], []
+    for index in range(len(dataset)):
+        item = dataset[index]
+        for lines, name, symbols in zip(sides, ("source", "target"), (dataset.src_dict, dataset.tgt_dict), strict=True):
+            lines.append(" ".join(symbols[i] for i in item[name].tolist() if i != symbols.eos()))
+    return sides
 
 
 def arch_settings(arch: str) -> Any:

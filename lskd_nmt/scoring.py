@@ -70,3 +70,8 @@ def measured(metric: BLEU | CHRF, hyps: Sequence[str], refs: Sequence[str]) -> d
     """Score in percent, and signature."""
     score = metric.corpus_score(list(hyps), [list(refs)]).score
     return {"score": round(score, 2), "signature": str(metric.get_signature())}
+
+
+def corpus_bleu(hyps: Sequence[str], refs: Sequence[str]) -> float:
+    """sacreBLEU's default BLEU, in percent."""
+    return float(measured(BLEU(), hyps, refs)["score"])

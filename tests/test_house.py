@@ -17,6 +17,8 @@ HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
     "lskd_nmt.cli": (3, set(), set()),
     "lskd_nmt.doctor": (3, {"torch"}, set()),
     "lskd_nmt.teacher": (2, {"torch", "numpy"}, set()),
+    "lskd_nmt.export": (2, set(), {"torch", "ctranslate2"}),
+    "lskd_nmt.translate": (2, set(), {"ctranslate2"}),
     "lskd_nmt.report": (2, {"pandas"}, set()),
     "lskd_nmt.report.plots": (2, {"matplotlib"}, set()),
     "lskd_nmt.plan": (2, set(), set()),

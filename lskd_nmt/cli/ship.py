@@ -1,0 +1,61 @@
+"""Verbs of models that ship: `export`, `translate`."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from lskd_nmt import fairseq_io
+from lskd_nmt.errors import require
+
+
+def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add this file's verbs."""
+    about = "write a student that needs neither plugin nor teacher, proved on the validation set"
+    export = verbs.add_parser("export", help=about, description=about)
+    export.set_defaults(run=run_export)
+    export.add_argument("--checkpoint", type=Path, required=True, metavar="S.pt")
+    export.add_argument("--data", type=Path, required=True, metavar="DIR", help="binarised data, with its spm.model")
+    export.add_argument("--out", type=Path, required=True, metavar="PATH", help="a .pt file, or a new folder")
+    export.add_argument("--to", choices=("fairseq", "ctranslate2"), required=True)
+    export.add_argument("--quantization", default="float32", help="of ctranslate2, such as int8 (default: %(default)s)")
+    export.add_argument("--split", default="valid", help="that it is proved on (default: %(default)s)")
+
+    about = "translate standard input, line by line, with an exported CTranslate2 model"
+    translate = verbs.add_parser("translate", help=about, description=about)
+    translate.set_defaults(run=run_translate)
+    translate.add_argument("model", type=Path, metavar="MODEL")
+    translate.add_argument("--beam", type=int, default=5)
+    translate.add_argument("--nbest", type=int, default=1, help="'line ||| translation ||| score' if above 1")
+    translate.add_argument("--threads", type=int, default=0)
+
+
+def run_export(args: argparse.Namespace) -> None:
+    """`lskd export --checkpoint S.pt --data bin --to ctranslate2 --quantization int8 --out DIR`."""
+    from lskd_nmt import export
+
+    require(args.data.is_dir(), f"--data {args.data} does not exist: give the output folder of fairseq-preprocess")
+
+    def show(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    with fairseq_io.quiet():
+        langs = fairseq_io.language_pair(str(args.data))
+        place = (args.checkpoint, args.data, langs, args.out, show)
+        if args.to == "fairseq":
+            facts = export.export_fairseq(*place, split=args.split)
+        else:
+            facts = export.export_ctranslate2(*place, quantization=args.quantization, split=args.split)
+    print(json.dumps({"out": str(args.out), **facts}))
+
+
+def run_translate(args: argparse.Namespace) -> None:
+    """`lskd translate MODEL < in > out`."""
+    from lskd_nmt.translate import Translator
+
+    require(args.beam > 0, f"--beam is {args.beam}: give a number above 0")
+    lines = (line.rstrip("\n") for line in sys.stdin)
+    for number, best in enumerate(Translator(args.model, args.threads).translate(lines, args.beam, args.nbest)):
+        for translation in best:
+            rich = f"{number} ||| {translation.text} ||| {translation.score:.4f}"
+            print(translation.text if args.nbest == 1 else rich, flush=True)
