@@ -18,6 +18,7 @@ $(READY): setup.py constraints.txt
 	@echo "[2/4] torch, numpy and build tools" && $(PIP) pip setuptools wheel cython numpy torch
 	@echo "[3/4] fairseq-fixed, compiled here (2-3 minutes)" && $(PIP) --no-build-isolation 'fairseq-fixed==0.12.3.1'
 	@echo "[4/4] lskd_nmt and its tools" && $(PIP) --no-build-isolation -e '.[test]'
+	@ln -sfn "$(CURDIR)/user_dir" "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')/user_dir"
 	@touch $@
 
 quickstart: $(READY)

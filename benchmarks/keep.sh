@@ -5,6 +5,7 @@
 #
 #   --run RUN        a run folder whose last stage is done
 #   --out DIR        where to keep it; benchmarks/results/NAME OF RUN if not given
+set -euo pipefail
 options='run out'
 run='' out=''
 # shellcheck source=experiments/lib.sh

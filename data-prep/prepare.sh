@@ -21,6 +21,7 @@
 #   --stage, --stop-stage   first and last of: 1 fetch, 2 clean, 3 subwords, 4 binarise, 5 check
 # A second call continues where the first stopped. To begin anew, remove the folder.
 # shellcheck disable=SC2034,SC2154   # variables are shared with the corpus file that is sourced
+set -euo pipefail
 options='corpus out source_lang target_lang train valid test pairs seed raw_dir form expected_counts'
 options+=' vocab_size subwords max_words max_ratio drop_empty keep_repeated workers stage stop_stage'
 corpus='' out='' source_lang='' target_lang='' train='' valid='' test='' pairs=20000 seed=1 raw_dir='' form=raw

@@ -6,6 +6,7 @@
 #
 #   --out RUN        run folder; runs/quickstart of this checkout if not given
 #   --jobs N         models at a time, with one thread each
+set -euo pipefail
 options='out jobs'
 out='' jobs=2
 # shellcheck source=experiments/lib.sh

@@ -10,6 +10,7 @@
 #   --jobs N         models at a time; each gets an equal share of the cores
 #   --threads N      CPU threads of each job instead of that share
 #   --stage, --stop-stage   first and last of: 1 prepare, 2 teachers, 3 students, 4 decode, 5 score, 6 table
+set -euo pipefail
 options='config out device precision jobs threads stage stop_stage'
 config='' out='' device=auto precision=fp32 jobs=1 threads=0 stage=1 stop_stage=6
 # shellcheck source=experiments/lib.sh

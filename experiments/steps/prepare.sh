@@ -5,6 +5,7 @@
 #   experiments/steps/prepare.sh --run runs/quickstart
 #
 # Makes RUN/data.
+set -euo pipefail
 options='run'
 run=''
 # shellcheck source=experiments/lib.sh

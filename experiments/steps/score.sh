@@ -4,6 +4,7 @@
 #   experiments/steps/score.sh --run runs/quickstart --model student-ls0.1-t2-s1
 #
 # Makes RUN/models/NAME/metrics.json.
+set -euo pipefail
 options='run model'
 run='' model=''
 # shellcheck source=experiments/lib.sh

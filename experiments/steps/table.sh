@@ -5,6 +5,7 @@
 #
 #   --run RUN        run folder
 #   --out DIR        where to write; the run folder if not given
+set -euo pipefail
 options='run out'
 run='' out=''
 # shellcheck source=experiments/lib.sh

@@ -9,6 +9,7 @@
 #   --precision      fp32, fp16 or bf16 (the last two on a GPU only)
 #   --threads N      CPU threads; 0 leaves it to the environment
 # Makes RUN/models/NAME/{train.log,run.json,curve.json,model.pt}.
+set -euo pipefail
 options='run model device precision threads'
 run='' model='' device=auto precision=fp32 threads=0
 # shellcheck source=experiments/lib.sh
