@@ -25,7 +25,7 @@ set_option() {                       # set_option --max-update 500 sets max_upda
 parse_options() {                    # options='out stage …' names what may be set; --help prints the script's head
   while (( $# )); do
     case $1 in
-      -h|--help) sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$0"; exit 0 ;;
+      -h|--help) sed -n '2,/^[^#]/{/^# shellcheck/d;/^#/s/^# \{0,1\}//p}' "$0"; exit 0 ;;
       *) set_option "$@"; shift 2 ;;
     esac
   done

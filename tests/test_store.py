@@ -85,6 +85,13 @@ def test_the_mass_outside_of_the_top_k_is_reported_for_every_temperature(store, 
     assert header["tokens"] == int(gold.ne(1).sum()) and header["sentences"] == len(unique)
 
 
+def test_a_pair_that_is_not_there_is_named_in_its_words(store, data):
+    symbols = fairseq_io.read_symbols(str(data), LANGS).source
+    pair = np.array([symbols.index(word) for word in ("a", "a", "h", "</s>")])
+    with pytest.raises(LskdError, match="lacks the sentence pair 'a a h </s>' / 'h </s>': write a store of the data"):
+        TeacherStore.open(store).lookup([(pair, pair[2:])])
+
+
 def files_of(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
 
@@ -211,7 +218,7 @@ def test_stores_that_cannot_stand_for_the_teacher_are_refused(store, copy, teach
         ((data, "--teacher-store", store, "--top-k", 5), "--top-k is 5, and the teacher store keeps 4"),
         ((data, "--teacher-store", store, "--tail", "dense"), "--tail is dense"),
         ((data, "--teacher-store", store, "--task", "translation_lev"), "is for the translation task"),
-        ((fresh, "--teacher-store", store), "lacks the sentence pair with source ids ["),
+        ((fresh, "--teacher-store", store), "lacks the sentence pair '"),
         ((other, "--teacher-store", store), "dictionaries differ"),
     ]
     for (folder, *flags), part in cases:

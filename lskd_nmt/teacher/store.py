@@ -191,7 +191,7 @@ class TeacherStore:
         positions = self.positions([pair_key(*pair) for pair in pairs])
         for (source, target), at in zip(pairs, positions, strict=True):
             if at < 0 or self.length_of[at] != len(target):
-                raise LskdError(missing(self.folder, source, target))
+                raise LskdError(missing(self.folder, self.header["symbols"], source, target))
             shard, start = self.shards[self.shard_of[at]], self.start_of[at]
             rows = slice(start + prefix, start + len(target))
             parts.append(Encoded(shard.ids[rows], shard.log_probs[rows], shard.log_sum_exps[rows]))
@@ -201,10 +201,11 @@ class TeacherStore:
         return decode(Encoded(*(np.concatenate(column) for column in zip(*parts, strict=True))))
 
 
-def missing(folder: Path, source: NDArray[Any], target: NDArray[Any]) -> str:
-    """What is wrong with a pair that the store does not have."""
-    return (f"teacher store {folder} lacks the sentence pair with source ids {source.tolist()} and target ids "
-            f"{target.tolist()}: write a store of the data that you train and validate on")  # fmt: skip
+def missing(folder: Path, symbols: Mapping[str, Sequence[str]], source: NDArray[Any], target: NDArray[Any]) -> str:
+    """What is wrong with a pair that the store does not have, in its words."""
+    left, right = (" ".join(symbols[side][i] for i in ids) for side, ids in (("source", source), ("target", target)))
+    return (f"teacher store {folder} lacks the sentence pair '{left}' / '{right}': "
+            "write a store of the data that you train and validate on")  # fmt: skip
 
 
 def check(folder: str, student: Symbols, temperature: float) -> "TeacherStore":

@@ -226,4 +226,4 @@ def require_pairs(store: TeacherStore, data: str, langs: tuple[str, str], splits
             for item in map(dataset.__getitem__, range(len(dataset))):
                 source, target = item["source"].numpy(), item["target"].numpy()
                 if store.positions([pair_key(source, target)])[0] < 0:
-                    raise LskdError(missing(store.folder, source, target))
+                    raise LskdError(missing(store.folder, store.header["symbols"], source, target))
