@@ -25,7 +25,7 @@ quickstart: $(READY)
 	@bash experiments/quickstart.sh
 
 test: $(READY)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	@$(BIN)/python -m pytest
 
 lint: $(READY)
 	$(BIN)/ruff check .

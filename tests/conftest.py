@@ -1,6 +1,7 @@
 """Shared by the tests: the plugin loaded as fairseq loads it, and a corpus small enough to train on in a second."""
 
 import contextlib
+import os
 import random
 import sys
 from argparse import Namespace
@@ -11,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 USER_DIR = ROOT / "user_dir"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models crawl where threads fight for busy cores
 sys.path.insert(0, str(ROOT))  # so that a checkout is tested, not an installed copy
 
 
