@@ -38,10 +38,24 @@ def runnable(command: Sequence[str]) -> list[str]:
 def command_script(what: str, command: Sequence[str]) -> str:
     """A fairseq command as a script: one flag a line, runs from anywhere, takes further flags."""
     argv = runnable(command)
-    lines, rest = [shlex.join(argv[:2])], argv[2:]
+    lines = flag_lines(argv, 2)
+    head = f"#!/usr/bin/env bash\n# {what} (further flags of {argv[0]} may follow, such as --cpu)\n"
+    return head + 'cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."\n' + " \\\n".join([*lines, '  "$@"']) + "\n"
+
+
+def hypotheses_script(teacher: str, commands: Sequence[Sequence[str]]) -> str:
+    """The commands of a teacher's hypotheses as a script; the first takes further flags, one that fails ends it."""
+    note = f"hypotheses: {teacher} (further flags of {' '.join(commands[0][:3])} may follow, such as --workers 4)"
+    head = f'#!/usr/bin/env bash\n# {note}\nset -e\ncd -- "$(dirname -- "${{BASH_SOURCE[0]}}")/../.."\n'
+    parts = [[*flag_lines(command, 3), *(['  "$@"'] if number == 0 else [])] for number, command in enumerate(commands)]
+    return head + "".join(" \\\n".join(lines) + "\n" for lines in parts)
+
+
+def flag_lines(argv: Sequence[str], first: int) -> list[str]:
+    """A command's first words, then a flag a line."""
+    lines, rest = [shlex.join(argv[:first])], argv[first:]
     while rest:
         count = 2 if len(rest) > 1 and not rest[1].startswith("--") else 1
         lines.append(f"  {shlex.join(rest[:count])}")
         rest = rest[count:]
-    head = f"#!/usr/bin/env bash\n# {what} (further flags of {argv[0]} may follow, such as --cpu)\n"
-    return head + 'cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."\n' + " \\\n".join([*lines, '  "$@"']) + "\n"
+    return lines

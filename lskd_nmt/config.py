@@ -61,10 +61,24 @@ CONFIG: dict[str, Any] = {
         "label_smoothing": Key(label_smoothing, 0.0),
         "smoothing_over": smoothing_over,
         "temperature": Key(several(above_zero), [1.0]),
+        "kd_level": Key(several(choice("word", "sequence", "both")), ["word"]),
+        "hypotheses": Key(several(choice("beam", "interpolate", "multi")), ["beam"]),
         "kd_weight": Key(number(0, 1, "a number above 0, at most 1", low_included=False), 1.0),
         "temper": Key(choice("both", "teacher"), "both"),
         "temperature_squared": Key(truth, True),
         "train": Key(flags, {}),
+    },
+    "seqkd": {
+        "engine": Key(choice("ctranslate2", "fairseq"), "ctranslate2"),
+        "quantization": Key(word, "float32"),
+        "beam": Key(integer, 5),
+        "nbest": Key(integer, 1),
+        "sampling": Key(truth, False),
+        "temperature": Key(above_zero, 1.0),
+        "similarity": Key(choice("bleu", "chrf"), "bleu"),
+        "max_ratio": Key(number(0, math.inf, "a number from 1, or 0 for any")),
+        "drop_copies": Key(truth, False),
+        "shard_sentences": Key(integer, 1000),
     },
     "train": Key(flags, {}),
     "seeds": Key(several(integer), [1]),
@@ -111,7 +125,7 @@ def resolve(content: Any, file: str = "config") -> dict[str, Any]:
     complaints: list[str] = []
     config = resolve_section(content, CONFIG, "", complaints)
     if not complaints:
-        complaints = data_complaints(config["data"])
+        complaints = data_complaints(config["data"]) + seqkd_complaints(config)
     require(not complaints, f"{file}: {'; '.join(complaints)}")
     return config
 
@@ -150,3 +164,22 @@ def data_complaints(data: Mapping[str, Any]) -> list[str]:
         return ["data.corpus is missing: name a corpus, 'files' for your own, or data.dir for a prepared folder"]
     needed = ("source_lang", "target_lang", "train", "valid", "test") if data["corpus"] == "files" else ()
     return [f"data.{name} is missing, data.corpus 'files' needs it" for name in needed if data[name] is None]
+
+
+def seqkd_complaints(config: Mapping[str, Any]) -> list[str]:
+    """What is wrong between the teacher's translations and those who learn them."""
+    section, options = config["student"], config["seqkd"]
+    if set(section["kd_level"]) == {"word"}:
+        return []
+    several = [method for method in section["hypotheses"] if method != "beam"]
+    complaints = [f"student.hypotheses has {method}, and seqkd.nbest is 1: decode more hypotheses"
+                  for method in several[:1] if options["nbest"] == 1]  # fmt: skip
+    if options["nbest"] > options["beam"] and not options["sampling"]:
+        complaints.append(
+            f"seqkd.nbest is {options['nbest']} and seqkd.beam is {options['beam']}: give at most the beam"
+        )
+    if options["temperature"] != 1 and not options["sampling"]:
+        complaints.append(
+            f"seqkd.temperature is {options['temperature']:g} without seqkd.sampling: beam search has none"
+        )
+    return complaints

@@ -17,6 +17,7 @@ from lskd_nmt import fairseq_io
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.runs import write_json
 from lskd_nmt.scoring import corpus_bleu, hypotheses
+from lskd_nmt.subwords import joined
 
 QUANTIZATIONS = ("float32", "float16", "int8", "int8_float16", "int8_float32")
 BLEU_APART = 0.5  # between fairseq and CTranslate2, at most
@@ -140,8 +141,8 @@ def export_ctranslate2(
         theirs = translate_with_fairseq(checkpoint, data, langs, split, len(source), plugin=True)
         ours = translate_pieces(new, [line.split() for line in source])
         same = sum(a == b for a, b in zip(theirs, ours, strict=True))
-        reference = [words(line) for line in target]
-        scores = [corpus_bleu([words(line) for line in lines], reference) for lines in (theirs, ours)]
+        reference = [joined(line) for line in target]
+        scores = [corpus_bleu([joined(line) for line in lines], reference) for lines in (theirs, ours)]
         facts = {"to": "ctranslate2", "quantization": quantization, "sentences": len(ours), "identical": same,
                  "bleu_fairseq": scores[0], "bleu_ctranslate2": scores[1],
                  "bytes": (new / "model.bin").stat().st_size}  # fmt: skip
@@ -151,11 +152,6 @@ def export_ctranslate2(
         write_json(new / PROOF, facts)
         new.replace(out)
     return facts
-
-
-def words(pieces: str) -> str:
-    """Sentencepiece's pieces, joined."""
-    return pieces.replace(" ", "").replace("▁", " ").strip()
 
 
 def translate_pieces(model: Path, source: Sequence[Sequence[str]], beam: int = 5) -> list[str]:

@@ -97,6 +97,48 @@ def language_pair(folder: str) -> tuple[str, str]:
     return source, target
 
 
+def dictionaries(folder: str, langs: tuple[str, str]) -> list[Any]:
+    """fairseq's dictionaries of a data folder, source and target."""
+    from fairseq.data import Dictionary
+
+    return [Dictionary.load(str(Path(folder) / f"dict.{lang}.txt")) for lang in langs]
+
+
+def generate(
+    models: Sequence[Any], symbols: Any, net_input: Mapping[str, Any], *, beam: int, sampling: bool, temperature: float,
+    len_penalty: float, max_len_a: float, max_len_b: int,
+) -> list[list[tuple[list[int], float]]]:  # fmt: skip
+    """Symbol ids without the end, and score, of each sentence's `beam` hypotheses, as fairseq-generate finds them.
+
+    Samples come as they were drawn, the results of beam search best first.
+    """
+    from fairseq.search import Sampling
+    from fairseq.sequence_generator import SequenceGenerator
+
+    for model in models:
+        model.make_generation_fast_(beamable_mm_beam_size=None, need_attn=False)
+    search = Sampling(symbols) if sampling else None
+    generator = SequenceGenerator(models, symbols, beam_size=beam, max_len_a=max_len_a, max_len_b=max_len_b,
+                                  temperature=temperature, len_penalty=len_penalty, search_strategy=search)  # fmt: skip
+    found = generator.generate(models, {"net_input": net_input})
+    return [[(hypothesis["tokens"].tolist()[:-1], float(hypothesis["score"])) for hypothesis in best] for best in found]
+
+
+def write_pairs(
+    folder: str, langs: tuple[str, str], split: str, pairs: Sequence[tuple[Any, Any]], symbols: tuple[int, int]
+) -> None:
+    """Sentence pairs (source ids, target ids, with their ends) as a split of a binarised folder, in their order."""
+    import torch
+    from fairseq.data import indexed_dataset
+
+    for side, (lang, size) in enumerate(zip(langs, symbols, strict=True)):
+        stem = f"{folder}/{split}.{langs[0]}-{langs[1]}.{lang}"
+        builder = indexed_dataset.make_builder(f"{stem}.bin", "mmap", size)
+        for pair in pairs:
+            builder.add_item(torch.as_tensor(pair[side]))
+        builder.finalize(f"{stem}.idx")
+
+
 def is_translation(task: Any) -> bool:
     """Whether the task is fairseq's `translation` itself, whose pairs reach the model as they are on disk."""
     from fairseq.tasks.translation import TranslationTask
@@ -220,6 +262,20 @@ def unwrapped(model: Any) -> Any:
     while isinstance(model, ModuleProxyWrapper | DistributedDataParallel | LegacyDistributedDataParallel):
         model = model.module
     return model
+
+
+def own_transformer(model: Any) -> Any:
+    """The transformer whose encoder and decoder may be called by themselves, or None.
+
+    torch's DistributedDataParallel and fully sharded wrappers have to see whole forward passes.
+    """
+    from fairseq.distributed import LegacyDistributedDataParallel, ModuleProxyWrapper
+    from fairseq.models.transformer import TransformerModelBase
+
+    while isinstance(model, ModuleProxyWrapper | LegacyDistributedDataParallel):
+        model = model.module
+    own = isinstance(model, TransformerModelBase) and type(model).forward is TransformerModelBase.forward
+    return model if own else None
 
 
 def output_projection(model: Any) -> "tuple[Any, Any] | None":

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lskd_nmt import __version__
-from lskd_nmt.commands import USER_DIR, as_arguments, command_script, prepare_script
+from lskd_nmt.commands import USER_DIR, as_arguments, command_script, hypotheses_script, prepare_script
 from lskd_nmt.errors import require
 from lskd_nmt.runs import read_json, write_json, write_text
 
@@ -37,7 +37,8 @@ RESERVED = {
     "arch": "arch", "criterion": "", "seed": "seeds", "label-smoothing": "label_smoothing",
     "smoothing-over": "smoothing_over", "temperature": "student.temperature", "kd-weight": "student.kd_weight",
     "temper": "student.temper", "no-temperature-squared": "student.temperature_squared", "teacher-path": "",
-    "teacher-data": "", "cpu": "--device", "fp16": "--precision", "bf16": "--precision", "log-file": "",
+    "teacher-data": "", "kd-level": "student.kd_level", "hypotheses": "student.hypotheses",
+    "cpu": "--device", "fp16": "--precision", "bf16": "--precision", "log-file": "",
 }  # fmt: skip
 
 
@@ -54,6 +55,8 @@ def plan(config: Mapping[str, Any], source: str, run: Path) -> dict[str, Any]:
         folder = run / "models" / model["name"]
         for script, what in (("command.sh", "train"), ("decode.sh", "decode")):
             write_text(folder / script, command_script(f"{what}: {model['name']}", model[f"{what}_command"]))
+        if model.get("seqkd_commands"):
+            write_text(folder / "hypotheses.sh", hypotheses_script(model["name"], model["seqkd_commands"]))
     if resolved["data"]["options"] is not None:
         write_text(run / "prepare.sh", prepare_script(resolved["data"]["options"]))
     write_json(file, resolved)
@@ -83,9 +86,17 @@ def expand(config: Mapping[str, Any]) -> dict[str, Any]:
     data = resolve_data(config["data"])
     teachers = [teacher(config, data, alpha, seed) for alpha in config["teacher"]["label_smoothing"]
                 for seed in config["seeds"]]  # fmt: skip
-    plain = [student(config, data, None, 1.0, seed) for seed in config["seeds"] if config["student"]["plain"]]
-    distilled = [student(config, data, source, temperature, source["seed"]) for source in teachers
-                 for temperature in config["student"]["temperature"]]  # fmt: skip
+    plain = [student(config, data, None, None, seed) for seed in config["seeds"] if config["student"]["plain"]]
+    temperatures = {
+        "sequence": [None],
+        "word": config["student"]["temperature"],
+        "both": config["student"]["temperature"],
+    }
+    distilled = [student(config, data, source, temperature, source["seed"], *kind)
+                 for source in teachers for kind in kinds(config["student"])
+                 for temperature in temperatures[kind[0]]]  # fmt: skip
+    for source in teachers:
+        source["seqkd_commands"] = seqkd_commands(source["name"], config, data)
     models = teachers + plain + distilled
     return {"name": config["name"], "lskd_nmt": __version__, "config": config, "data": data,
             "decode": config["decode"], "models": models}  # fmt: skip
@@ -114,23 +125,54 @@ def teacher(config: Mapping[str, Any], data: Mapping[str, Any], alpha: float, se
     return model(f"teacher-ls{alpha:g}-s{seed}", facts, section, objective, config, data, seed)
 
 
+def kinds(section: Mapping[str, Any]) -> list[tuple[str, str | None]]:
+    """The levels of distillation, and the hypotheses that those above words learn."""
+    return [(level, hypotheses) for level in section["kd_level"]
+            for hypotheses in (section["hypotheses"] if level != "word" else [None])]  # fmt: skip
+
+
+def seqkd_commands(name: str, config: Mapping[str, Any], data: Mapping[str, Any]) -> list[list[str]]:
+    """How a teacher's hypotheses are decoded and chosen; none if no student learns from them."""
+    options, folder = config["seqkd"], f"models/{name}/hypotheses"
+    methods = dict.fromkeys(method for _, method in kinds(config["student"]) if method)
+    langs = {"data": f"{data['folder']}/bin", "source-lang": data["source_lang"], "target-lang": data["target_lang"]}
+    search = ("engine", "quantization", "beam", "nbest", "sampling", "shard_sentences")
+    decoding = {"teacher-path": f"models/{name}/model.pt", **langs, "out": f"{folder}/decoded",
+                **{option.replace("_", "-"): options[option] for option in search},
+                "temperature": options["temperature"] if options["sampling"] else None,
+                "max-len-a": config["decode"]["max_len_a"], "max-len-b": config["decode"]["max_len_b"],
+                "lenpen": config["decode"]["lenpen"]}  # fmt: skip
+    filters = {option.replace("_", "-"): options[option] for option in ("similarity", "max_ratio", "drop_copies")}
+    choosing = [{"decoded": f"{folder}/decoded", **langs, "out": f"{folder}/{method}", "method": method, **filters}
+                for method in methods]  # fmt: skip
+    steps = [("decode", decoding), *(("select", each) for each in choosing)] if methods else []
+    return [["lskd", "seqkd", step, *(word for flag in flags.items() for word in as_arguments(*flag))]
+            for step, flags in steps]  # fmt: skip
+
+
 def student(
-    config: Mapping[str, Any], data: Mapping[str, Any], source: dict[str, Any] | None, temperature: float, seed: int
-) -> dict[str, Any]:
+    config: Mapping[str, Any], data: Mapping[str, Any], source: dict[str, Any] | None, temperature: float | None,
+    seed: int, level: str = "word", hypotheses: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """A student of the teacher `source`, or a plain one without."""
     section = config["student"]
     objective: dict[str, Any] = {"kd-weight": 0, "label-smoothing": section["label_smoothing"],
                                  "smoothing-over": section["smoothing_over"]}  # fmt: skip
     facts = {"role": "student", "teacher": None, "label_smoothing": None, "temperature": None, "kd_weight": 0.0}
-    name = f"student-plain-s{seed}"
-    if source is not None:
-        kd_weight = section["kd_weight"]
-        facts |= {"teacher": source["name"], "label_smoothing": source["label_smoothing"], "temperature": temperature,
-                  "kd_weight": kd_weight}  # fmt: skip
+    if source is None:
+        return model(f"student-plain-s{seed}", facts, section, objective, config, data, seed)
+    facts |= {"teacher": source["name"], "label_smoothing": source["label_smoothing"], "temperature": temperature,
+              "kd_weight": section["kd_weight"], "kd_level": level, "hypotheses": hypotheses}  # fmt: skip
+    objective["kd-weight"] = section["kd_weight"]
+    kind = f"-t{temperature:g}" if temperature is not None else ""
+    if hypotheses is not None:
+        objective |= {"kd-level": level, "hypotheses": f"models/{source['name']}/hypotheses/{hypotheses}"}
+        kind = f"-{level}-{hypotheses}{kind}"
+    if temperature is not None:
         objective |= {"teacher-path": f"models/{source['name']}/model.pt", "temperature": temperature,
-                      "kd-weight": kd_weight, "temper": section["temper"],
+                      "temper": section["temper"],
                       "no-temperature-squared": not section["temperature_squared"]}  # fmt: skip
-        name = f"student-ls{source['label_smoothing']:g}-t{temperature:g}-s{seed}"
+    name = f"student-ls{source['label_smoothing']:g}{kind}-s{seed}"
     return model(name, facts, section, objective, config, data, seed)
 
 

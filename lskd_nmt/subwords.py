@@ -44,6 +44,13 @@ def complaint(message: str, vocab_size: int) -> str:
     return f"sentencepiece cannot learn {vocab_size} subwords ({' '.join(message.split())[:200]}): change --vocab-size"
 
 
+def joined(pieces: str) -> str:
+    """A line of subwords as text: sentencepiece's, else those of BPE with `@@`."""
+    if "▁" in pieces:
+        return pieces.replace(" ", "").replace("▁", " ").strip()
+    return f"{pieces} ".replace("@@ ", "").strip()
+
+
 class Subwords:
     """A learned model."""
 

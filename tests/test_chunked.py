@@ -69,6 +69,18 @@ def test_loss_and_every_gradient_are_the_dense_ones(chunk, bias, every):
             torch.testing.assert_close(ours, theirs, **EXACT)
 
 
+@pytest.mark.parametrize("combination", GRID[::17])
+def test_weights_are_those_of_the_tokens_in_the_sum(combination):
+    case, options = Case(1), settings(*combination)
+    weights = torch.tensor([0.0, 2.0, 0.5, 1.0, *[0.25] * (N - 4)], dtype=torch.float64)
+    expected, found = case.dense(options), case.chunked(options, chunk=5, weights=weights)
+    torch.testing.assert_close(found.loss, (expected.loss * weights).sum(), **EXACT)
+    torch.testing.assert_close(found.nll, expected.nll, **EXACT)
+    slopes = torch.autograd.grad((expected.loss * weights).sum(), case.inputs())
+    for ours, theirs in zip(torch.autograd.grad(found.loss, case.inputs()), slopes, strict=True):
+        torch.testing.assert_close(ours, theirs, **EXACT)
+
+
 @pytest.mark.parametrize("combination", GRID[40:44] + GRID[-4:])
 def test_gradcheck(combination):
     case = Case(n=3, v=5, d=2)

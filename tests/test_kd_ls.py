@@ -154,13 +154,15 @@ def test_two_workers_log_what_one_does(criterion, plugin):
 def test_metrics_are_means_in_bits(criterion, plugin):
     from fairseq.logging import metrics
 
-    logs = [{"loss": 8.0, "nll_loss": 6.0, "kd_loss": 4.0, "ntokens": 4, "sample_size": 2, "nsentences": 2}]
+    logs = [{"loss": 8.0, "nll_loss": 6.0, "kd_loss": 4.0, "kd_ntokens": 5, "seq_loss": 3.0, "seq_ntokens": 7,
+             "ntokens": 4, "sample_size": 2, "nsentences": 2}]  # fmt: skip
     with metrics.aggregate(new_root=True) as meters:
         criterion().reduce_metrics(logs)
     values = meters.get_smoothed_values()
     assert values["loss"] == pytest.approx(8 / 2 / math.log(2), abs=1e-3)
     assert values["nll_loss"] == pytest.approx(6 / 4 / math.log(2), abs=1e-3)
-    assert values["kd_loss"] == pytest.approx(4 / 4 / math.log(2), abs=1e-3)
+    assert values["kd_loss"] == pytest.approx(4 / 5 / math.log(2), abs=1e-3)
+    assert values["seq_loss"] == pytest.approx(3 / 7 / math.log(2), abs=1e-3)
     assert values["ppl"] == pytest.approx(math.exp(6 / 4), abs=1e-2)
 
 

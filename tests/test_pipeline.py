@@ -183,7 +183,7 @@ def test_steps_run_by_hand_from_anywhere_and_say_what_must_come_first(bench):
     [
         (["--config", "none.yaml"], "--config none.yaml cannot be read"),
         (["--jobs", "0"], "--jobs is '0': a whole number from 1"),
-        (["--stage", "9"], "--stage and --stop-stage are '9' and '6'"),
+        (["--stage", "9"], "--stage and --stop-stage are '9' and '7'"),
         (["--device", "tpu"], "--device is 'tpu': auto, gpu or cpu"),
         (["--precision", "int8"], "--precision is 'int8': fp32, fp16 or bf16"),
         (["--precision", "fp16", "--device", "cpu"], "--precision fp16 needs a GPU: use fp32 with --device cpu"),

@@ -18,9 +18,10 @@ from lskd_nmt.errors import LskdError, require
 from lskd_nmt.fairseq_io import Symbols, read_symbols
 from lskd_nmt.forecast import checkpoint_bytes, forecast_line, require_space, training_bytes, transformer_parameters
 from lskd_nmt.losses.chunked import chunk_size
+from lskd_nmt.seqkd import store as hypotheses
 from lskd_nmt.teacher import live, store, writer
 
-from .criterions.kd_ls import options_of
+from .criterions.kd_ls import check_level, options_of
 from .validation import score_silence
 
 logger = logging.getLogger(__name__)
@@ -45,10 +46,13 @@ def check_training(cfg: Any) -> None:
             f"data folder {data} has two dictionaries, and "
             f"--arch {cfg.model.arch} shares one embedding: binarise with --joined-dictionary",
         )
+    check_level(cfg.criterion)
+    if cfg.criterion.hypotheses:
+        check_hypotheses(cfg, student)
     teacher_parameters = 0
     if cfg.criterion.teacher_store:
         check_store(cfg, student)
-    elif options_of(cfg.criterion).kd_weight > 0:
+    elif options_of(cfg.criterion).kd_weight > 0 and str(cfg.criterion.kd_level) != "sequence":
         paths = live.split_paths(cfg.criterion.teacher_path)
         require(
             bool(paths),
@@ -73,8 +77,18 @@ def check_store(cfg: Any, student: Symbols) -> None:
     opened = store.check(folder, student, cfg.criterion.temperature)
     require(options_of(cfg.criterion, opened.layout.k).kd_weight > 0,
             f"--teacher-store {folder} is given and --kd-weight is 0: leave one of them out")  # fmt: skip
-    splits = [cfg.dataset.train_subset, *cfg.dataset.valid_subset.split(",")]
-    writer.require_pairs(opened, cfg.task.data, student.langs, splits)
+    data, splits = cfg.task.data, [cfg.dataset.train_subset, *cfg.dataset.valid_subset.split(",")]
+    if cfg.criterion.hypotheses:  # the teacher is asked about its own translations
+        data, splits = f"{cfg.criterion.hypotheses}/{hypotheses.BIN}", [cfg.dataset.train_subset]
+    writer.require_pairs(opened, data, student.langs, splits)
+
+
+def check_hypotheses(cfg: Any, student: Symbols) -> None:
+    """Refuse hypotheses that are not of this training's data."""
+    task = cfg.task._name
+    require(task == "translation", f"--hypotheses is for the translation task, this is {task}: train on its bin folder")
+    opened = hypotheses.check(cfg.criterion.hypotheses, student)
+    hypotheses.require_pairs(opened, cfg.task.data, student.langs, cfg.dataset.train_subset)
 
 
 def check_space(cfg: Any, symbols: int) -> None:

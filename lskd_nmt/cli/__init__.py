@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from lskd_nmt import __version__
-from lskd_nmt.cli import data, doctor, experiment, ship, store
+from lskd_nmt.cli import data, doctor, experiment, seqkd, ship, store
 from lskd_nmt.errors import LskdError
 
 
@@ -27,6 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     doctor.register(verbs)
     experiment.register(verbs)
     store.register(verbs)
+    seqkd.register(verbs)
     ship.register(verbs)
     return parser
 

@@ -58,13 +58,15 @@ def kd_ls_from_features(
     teacher: TeacherFeatures | Signal | None,
     options: KdOptions,
     *,
+    weights: Tensor | None = None,
     accuracy: bool = False,
     chunk: int = 0,
 ) -> ChunkedTerms:
-    """(1-λ)·LS-NLL(ε) + λ·τ²·KL(p(τ)‖q(τ)), summed.   (N, D), (V, D), (N,), teacher -> () and (N,) each
+    """Σ w·[(1-λ)·LS-NLL(ε) + λ·τ²·KL(p(τ)‖q(τ))].   (N, D), (V, D), (N,), teacher -> () and (N,) each
 
     The teacher is given by its own features, by a dense signal (log p at τ = 1), or by a top-k signal at τ.
-    `accuracy` asks for `correct`; `chunk` is the tokens worked on at a time, 0 for the default.
+    `weights` are those of the tokens in the sum, (N,), without gradient, 1 if not given; `accuracy` asks for `correct`;
+    `chunk` is the tokens worked on at a time, 0 for the default.
     """
     weight, bias = projection
     work = work_dtype(features)
@@ -73,6 +75,7 @@ def kd_ls_from_features(
         target,
         teacher if options.kd_weight else None,
         options,
+        None if weights is None else weights.detach(),
         accuracy,
         chunk or chunk_size(weight.size(0)),
         work,
@@ -94,6 +97,7 @@ class Plan(NamedTuple):
     target: Tensor
     teacher: TeacherFeatures | Signal | None
     options: KdOptions
+    weights: Tensor | None
     accuracy: bool
     chunk: int
     work: torch.dtype
@@ -147,6 +151,10 @@ class Gradient(NamedTuple):
     matrix: Tensor  # (C, V), its entries of the order of probabilities
     scale: float
     shared: Tensor  # (C,)
+
+    def times(self, weights: Tensor) -> "Gradient":
+        """The gradient of the weighted sum; overwrites `matrix`.   (C,)"""
+        return Gradient(self.matrix.mul_(weights.unsqueeze(-1)), self.scale, self.shared * weights)
 
 
 def divergence(signal: Signal, log_q: Tensor, options: KdOptions) -> tuple[Tensor, Tensor | None]:
@@ -287,6 +295,9 @@ def run_chunks(
             correct[where] = z.argmax(-1) == target
         terms, grad = chunk_terms(z, target, teacher_signal(plan, where), plan)
         loss[where], nll[where] = terms.loss, terms.nll
+        if plan.weights is not None:
+            loss[where] *= plan.weights[where]
+            grad = grad and grad.times(plan.weights[where])
         if kd is not None and terms.kd is not None:
             kd[where] = terms.kd
         if gradients is not None and grad is not None:

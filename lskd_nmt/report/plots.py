@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lskd_nmt.errors import require
-from lskd_nmt.report.tables import label
+from lskd_nmt.report.tables import CELL, label, level
 from lskd_nmt.runs import Run, read_list
 
 # Okabe & Ito 2008, without yellow, which is faint on white
@@ -46,6 +46,8 @@ def row_title(cell: Mapping[str, Any]) -> str:
     text = label(cell)
     if cell["label_smoothing"] is not None:
         text += f", {'LS' if cell['role'] == 'teacher' else 'teacher LS'} {cell['label_smoothing']:g}"
+    if cell["hypotheses"]:
+        text += f", {level(cell)}"
     return text + (f", T = {cell['temperature']:g}" if cell["temperature"] is not None else "")
 
 
@@ -56,8 +58,7 @@ def bleu(content: Mapping[str, Any]) -> Figure:
     figure = Figure(figsize=(7, 0.9 + 0.42 * len(cells)))
     axes = figure.subplots()
     for height, cell in enumerate(cells):
-        key = ("role", "label_smoothing", "temperature")
-        members = [row["bleu"] for row in content["rows"] if all(row[name] == cell[name] for name in key)]
+        members = [row["bleu"] for row in content["rows"] if all(row[name] == cell[name] for name in CELL)]
         axes.plot(members, [height] * len(members), linestyle="none", markersize=7, alpha=0.85,
                   color=colour[cell["label_smoothing"]], marker=SHAPES[label(cell)])  # fmt: skip
         deviation = cell["bleu"]["deviation"]

@@ -12,7 +12,8 @@ from lskd_nmt.runs import Run, read_json, read_list
 
 METRICS = ("bleu", "chrf", "bleu_tokenised_lowercased")
 LABELS = {"bleu": "BLEU", "chrf": "chrF", "bleu_tokenised_lowercased": "BLEU tok. lc"}
-CELL = ("role", "label_smoothing", "temperature", "kd_weight")  # models that differ in nothing but their seed
+# models that agree in these differ in nothing but their seed
+CELL = ("role", "label_smoothing", "kd_level", "hypotheses", "temperature", "kd_weight")
 
 
 def results(folder: Path) -> dict[str, Any]:
@@ -30,10 +31,11 @@ def row(run: Run, model: Mapping[str, Any]) -> dict[str, Any]:
     folder = run.model_folder(model["name"])
     metrics, training = read_json(folder / "metrics.json"), read_json(folder / "run.json")
     curve = read_list(folder / "curve.json")
-    keys = ("name", "role", "teacher", "label_smoothing", "temperature", "kd_weight", "arch", "seed")
+    keys = ("name", "role", "teacher", "label_smoothing", "kd_level", "hypotheses", "temperature", "kd_weight", "arch",
+            "seed")  # fmt: skip
     bleus = [epoch["valid_bleu"] for epoch in curve if "valid_bleu" in epoch]
     return {
-        **{key: model[key] for key in keys},
+        **{key: model.get(key) for key in keys},  # older plans know no level: theirs is word
         **{metric: metrics[metric]["score"] for metric in METRICS},
         "sentences": metrics["sentences"],
         "parameters": training["parameters"],
@@ -79,8 +81,16 @@ def cells(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def label(entry: Mapping[str, Any]) -> str:
     """What a row is, for people: `teacher`, `student without KD`, `student`."""
-    plain = entry["role"] == "student" and entry["temperature"] is None
+    plain = entry["role"] == "student" and entry["label_smoothing"] is None  # that of its teacher
     return "student without KD" if plain else str(entry["role"])
+
+
+def level(entry: Mapping[str, Any]) -> str:
+    """What a student learns of its teacher: `word`, `sequence (beam)`, `both (interpolate)`; – for others."""
+    if label(entry) != "student":
+        return "–"
+    kind = entry["kd_level"] or "word"
+    return f"{kind} ({entry['hypotheses']})" if entry["hypotheses"] else kind
 
 
 def frame(content: Mapping[str, Any]) -> pd.DataFrame:
@@ -92,9 +102,11 @@ def frame(content: Mapping[str, Any]) -> pd.DataFrame:
     def optional(value: float | None) -> str:
         return "–" if value is None else f"{value:g}"
 
+    has_levels = any(cell["hypotheses"] for cell in content["cells"])
     lines = [{
         "model": label(cell),
         "teacher LS": optional(cell["label_smoothing"]),
+        **({"KD level": level(cell)} if has_levels else {}),
         "T": optional(cell["temperature"]),
         "KD weight": f"{cell['kd_weight']:g}",
         "seeds": str(len(cell["seeds"])),
@@ -112,6 +124,9 @@ def notes(content: Mapping[str, Any]) -> list[str]:
     lines += [f"{LABELS['bleu_tokenised_lowercased']}: tokenised, lower-cased text, for comparison with older papers",
               "teacher LS is the teacher's label smoothing, T the temperature",
               f"{content['rows'][0]['sentences']} test sentences"]  # fmt: skip
+    if any(cell["hypotheses"] for cell in content["cells"]):
+        lines.append("KD level: probabilities on references (word), translations (sequence), or both; in brackets, "
+                     "which translations")  # fmt: skip
     if any(len(cell["seeds"]) > 1 for cell in content["cells"]):
         lines.append("scores are the mean ± standard deviation over seeds; CPU minutes are their sum")
     if content["not_scored"]:

@@ -81,8 +81,12 @@ class Layout:
 
 def pair_key(source: NDArray[Any], target: NDArray[Any]) -> int:
     """64 bits of a hash over the symbol ids of a sentence pair, without padding, wherever it stands in a corpus."""
-    ids = np.concatenate([[len(source)], source, target]).astype("<u4")
-    return int.from_bytes(hashlib.blake2b(ids.tobytes(), digest_size=8).digest(), "little")
+    return ids_key(np.concatenate([[len(source)], source, target]))
+
+
+def ids_key(ids: NDArray[Any]) -> int:
+    """64 bits of a hash over numbers below 2³²."""
+    return int.from_bytes(hashlib.blake2b(ids.astype("<u4").tobytes(), digest_size=8).digest(), "little")
 
 
 class Encoded(NamedTuple):
@@ -191,7 +195,7 @@ class TeacherStore:
         positions = self.positions([pair_key(*pair) for pair in pairs])
         for (source, target), at in zip(pairs, positions, strict=True):
             if at < 0 or self.length_of[at] != len(target):
-                raise LskdError(missing(self.folder, self.header["symbols"], source, target))
+                raise LskdError(missing("teacher store", self.folder, self.header["symbols"], source, target))
             shard, start = self.shards[self.shard_of[at]], self.start_of[at]
             rows = slice(start + prefix, start + len(target))
             parts.append(Encoded(shard.ids[rows], shard.log_probs[rows], shard.log_sum_exps[rows]))
@@ -201,10 +205,12 @@ class TeacherStore:
         return decode(Encoded(*(np.concatenate(column) for column in zip(*parts, strict=True))))
 
 
-def missing(folder: Path, symbols: Mapping[str, Sequence[str]], source: NDArray[Any], target: NDArray[Any]) -> str:
+def missing(
+    what: str, folder: Path, symbols: Mapping[str, Sequence[str]], source: NDArray[Any], target: NDArray[Any]
+) -> str:
     """What is wrong with a pair that the store does not have, in its words."""
     left, right = (" ".join(symbols[side][i] for i in ids) for side, ids in (("source", source), ("target", target)))
-    return (f"teacher store {folder} lacks the sentence pair '{left}' / '{right}': "
+    return (f"{what} {folder} lacks the sentence pair '{left}' / '{right}': "
             "write a store of the data that you train and validate on")  # fmt: skip
 
 

@@ -1,6 +1,5 @@
 """Writes a teacher store: one pass of the teacher over train and valid, shard by shard, resumable to the same bytes."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -14,6 +13,7 @@ from lskd_nmt.errors import LskdError, require
 from lskd_nmt.fairseq_io import Symbols
 from lskd_nmt.forecast import require_space, store_bytes
 from lskd_nmt.losses.signals import record
+from lskd_nmt.progress import Progress
 from lskd_nmt.runs import read_json, sha256, write_json
 from lskd_nmt.teacher.live import LiveTeacher
 from lskd_nmt.teacher.store import (
@@ -109,7 +109,7 @@ def write_store(
     }  # fmt: skip
     plan = {**facts, "layout": layout_content(settings.layout), "max_tokens": settings.max_tokens,
             "shard_pairs": settings.shard_pairs, "splits": list(settings.splits)}  # fmt: skip
-    require_same_plan(folder / PLAN, plan)
+    require_same_plan(folder / PLAN, plan, "a teacher store")
     if (folder / FILE).is_file():
         show(f"{folder} is complete: nothing to do")
         return read_json(folder / FILE)
@@ -126,7 +126,7 @@ def write_store(
     require_space(folder, needed, "--out", "the teacher store needs")
     write_json(folder / PLAN, plan)
     teacher.to(torch.zeros(0, device=device))
-    shards, progress = [], Progress(tokens, show)
+    shards, progress = [], Progress(tokens, "tokens", show)
     for number, chunk in enumerate(shard_slices(pairs, settings.shard_pairs)):
         name = f"{number:05d}"
         ready = complete_shard(folder / "shards", name, settings.layout)
@@ -143,30 +143,6 @@ def write_store(
     return finish(folder, settings.layout, facts, shards)
 
 
-class Progress:
-    """Says every ten seconds how far the writer is, how fast, and how long it will take."""
-
-    def __init__(self, tokens: int, show: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
-        self.tokens, self.show, self.clock = tokens, show, clock
-        self.there = self.written = 0
-        self.start = self.shown = clock()
-
-    def skip(self, tokens: int) -> None:
-        """Tokens that an earlier call wrote."""
-        self.there += tokens
-
-    def add(self, tokens: int) -> None:
-        """Tokens that were just written."""
-        self.written += tokens
-        now, left = self.clock(), self.tokens - self.there - self.written
-        if now - self.shown < 10 and left > 0:
-            return
-        self.shown = now
-        speed = self.written / max(now - self.start, 1e-9)
-        self.show(f"{self.tokens - left:,} of {self.tokens:,} tokens, {speed:,.0f} a second, "
-                  f"{left / speed / 60:.1f} minutes left")  # fmt: skip
-
-
 def shard_slices(pairs: Sequence[Pair], size: int) -> Iterator[list[Pair]]:
     """Slices of `size` pairs."""
     rest = iter(pairs)
@@ -174,11 +150,11 @@ def shard_slices(pairs: Sequence[Pair], size: int) -> Iterator[list[Pair]]:
         yield chunk
 
 
-def require_same_plan(file: Path, plan: Mapping[str, Any]) -> None:
-    """Refuse a folder in which a store was begun with another plan."""
+def require_same_plan(file: Path, plan: Mapping[str, Any], what: str) -> None:
+    """Refuse a folder in which `what` was begun with another plan."""
     before = read_json(file) if file.is_file() else plan
     other = [key for key in plan if before.get(key) != plan[key]]
-    require(not other, f"--out {file.parent} holds a teacher store with other {', '.join(other)}: give another folder, "
+    require(not other, f"--out {file.parent} holds {what} with other {', '.join(other)}: give another folder, "
                        "or remove this one")  # fmt: skip
 
 
@@ -226,4 +202,4 @@ def require_pairs(store: TeacherStore, data: str, langs: tuple[str, str], splits
             for item in map(dataset.__getitem__, range(len(dataset))):
                 source, target = item["source"].numpy(), item["target"].numpy()
                 if store.positions([pair_key(source, target)])[0] < 0:
-                    raise LskdError(missing(store.folder, store.header["symbols"], source, target))
+                    raise LskdError(missing("teacher store", store.folder, store.header["symbols"], source, target))

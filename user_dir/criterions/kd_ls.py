@@ -2,7 +2,7 @@
 
 import logging
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Optional, get_args
 
 import torch
@@ -16,12 +16,16 @@ from torch import Tensor
 from lskd_nmt import fairseq_io
 from lskd_nmt.errors import require
 from lskd_nmt.fairseq_io import SYMBOLS_KEY, Symbols, is_translation
-from lskd_nmt.losses.chunked import Projection, TeacherFeatures, kd_ls_from_features
+from lskd_nmt.losses.chunked import ChunkedTerms, Projection, TeacherFeatures, kd_ls_from_features
 from lskd_nmt.losses.objective import KdOptions, kd_ls_terms
 from lskd_nmt.losses.signals import Record, Signal, Tail, TopK, at_temperature, top_k
 from lskd_nmt.losses.smoothing import argmax_is_target
+from lskd_nmt.seqkd.store import HypothesisStore
 from lskd_nmt.teacher.live import LiveTeacher, split_paths
 from lskd_nmt.teacher.store import TeacherStore
+
+from .sequence import hypotheses_of
+from .student import Student
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +43,16 @@ class KdLsConfig(FairseqDataclass):
     )
     teacher_store: Optional[str] = field(
         default=None, metadata={"help": "what `lskd teacher-store` wrote, instead of a teacher: none is loaded then"}
+    )
+    kd_level: ChoiceEnum(["word", "sequence", "both"]) = field(  # type: ignore[valid-type]
+        default="word",
+        metadata={
+            "help": "what is distilled: the teacher's probabilities on the references (word), its translations "
+            "(sequence), or its translations and its probabilities on them (both)"
+        },
+    )
+    hypotheses: Optional[str] = field(
+        default=None, metadata={"help": "the teacher's translations, which `lskd seqkd select` wrote"}
     )
     temperature: float = field(default=1.0, metadata={"help": "T of the divergence, above 0"})
     kd_weight: float = field(
@@ -90,16 +104,44 @@ def options_of(cfg: KdLsConfig, stored: int = 0) -> KdOptions:
     )
 
 
+# flags that say how a teacher's probabilities are distilled, and their defaults
+WORD_FLAGS = {"teacher_path": None, "teacher_store": None, "temperature": 1.0, "top_k": 0, "tail": None,
+              "temper": "both", "no_temperature_squared": False}  # fmt: skip
+
+
+def check_level(cfg: KdLsConfig) -> None:
+    """Refuse flags that the level of distillation would not read."""
+    level = str(cfg.kd_level)
+    if level == "word":
+        require(not cfg.hypotheses, f"--hypotheses {cfg.hypotheses} is given and --kd-level is word: "
+                                    "use --kd-level sequence or both")  # fmt: skip
+        return
+    require(bool(cfg.hypotheses), f"--kd-level is {level} and --hypotheses is not given: "
+                                  "name a folder that lskd seqkd select wrote")  # fmt: skip
+    require(cfg.kd_weight > 0, f"--kd-level is {level} and --kd-weight is 0: give a weight, or leave the level out")
+    unread = [name for name, default in WORD_FLAGS.items() if str(getattr(cfg, name)) != str(default)]
+    flags = ", ".join("--" + name.replace("_", "-") for name in unread)
+    require(level == "both" or not unread, f"--kd-level is sequence and does not read {flags}: remove it, or "
+            "use --kd-level both (lskd seqkd decode --sampling has a temperature)")  # fmt: skip
+
+
 @register_criterion("kd_ls", dataclass=KdLsConfig)
 class KdLsCriterion(FairseqCriterion):
-    """(1-λ)·LS-NLL(ε) + λ·T²·KL(p(T)‖q(T)), summed over the real target tokens of a batch."""
+    """(1-λ)·LS-NLL(ε) + λ·T²·KL(p(T)‖q(T)), summed over the real target tokens of a batch.
+
+    With hypotheses h_1 … h_M of the teacher instead (1-λ)·LS-NLL(ε) + (λ/M)·Σ_m Σ_t -log q(h_m,t), to which the level
+    `both` adds (λ/M)·Σ_m Σ_t T²·KL(p(T)‖q(T)) on their prefixes.
+    """
 
     def __init__(self, cfg: KdLsConfig, task: Any) -> None:
         """Check the settings and load the teacher, before the first batch."""
         super().__init__(task)
         self.cfg = cfg
+        check_level(cfg)
         self._store = TeacherStore.open(cfg.teacher_store, verify=False) if cfg.teacher_store else None
+        self._hypotheses = HypothesisStore.open(cfg.hypotheses, verify=False) if cfg.hypotheses else None
         self.options = options_of(cfg, self._store.layout.k if self._store else 0)
+        self.reference_options = replace(self.options, kd_weight=0.0, top_k=0, tail="dense")
         both = task.source_dictionary, task.target_dictionary
         source, target = (list(dictionary.symbols) for dictionary in both)
         task.state.merge_state_dict({SYMBOLS_KEY: {"source": source, "target": target}})
@@ -107,11 +149,13 @@ class KdLsCriterion(FairseqCriterion):
         # the student, wrap it in DDP and call .train() on it at every step.
         self._teacher: tuple[LiveTeacher, ...] = ()
         self._dense_said = False
+        for flag in ("teacher_store", "hypotheses"):
+            require(not getattr(cfg, flag) or is_translation(task),
+                    f"--{flag.replace('_', '-')} is for the translation task, not for {type(task).__name__}: "
+                    "use --teacher-path")  # fmt: skip
         if self._store:
-            require(is_translation(task), f"--teacher-store is for the translation task, not for "
-                                          f"{type(task).__name__}: use --teacher-path")  # fmt: skip
             self.column = self._store.layout.column(self.options.temperature)
-        elif self.options.kd_weight > 0:
+        elif self.options.kd_weight > 0 and str(cfg.kd_level) != "sequence":
             paths = split_paths(cfg.teacher_path)
             symbols = Symbols(source, target, (task.cfg.source_lang, task.cfg.target_lang))
             self._teacher = (LiveTeacher.load(paths, symbols, task.cfg.data, cfg.teacher_data),)
@@ -125,39 +169,89 @@ class KdLsCriterion(FairseqCriterion):
 
     def forward(self, model: Any, sample: dict[str, Any], reduce: bool = True) -> tuple[Tensor, Any, dict[str, Any]]:
         """Summed loss in nats, its divisor, and summable logs. With `reduce=False` the loss is per position (B·T,)."""
-        prefix = self.cfg.ignore_prefix_size
-        projection = self.projection(model) if reduce else None
-        dense = projection is None
-        output, *extra = model(**sample["net_input"], **({} if dense else {"features_only": True}))  # (B, T, V or D)
-        target = model.get_targets(sample, (output, *extra))[:, prefix:]  # (B, T)
-        real = target.ne(self.padding_idx)  # (B, T)  padding dies here: the losses only see real tokens
-        output, gold = output[:, prefix:][real], target[real]  # (N, V or D), (N,)
-        signal = self.teacher_signal(model, sample, real, dense)
-        if projection is not None:
-            terms = kd_ls_from_features(
-                output, Projection(*projection), gold, signal, self.options, accuracy=self.cfg.report_accuracy
-            )
-            loss, correct = terms.loss, terms.correct
+        learns = self._hypotheses is not None and model.training  # in validation the reference alone counts
+        assert reduce or not learns, "there is no loss per position of the reference"
+        student = Student(model, sample["net_input"], reduce and self.projection(model) is not None, learns)
+        if learns:
+            terms, loss, extra = self.sequence_terms(student, sample)
         else:
-            log_q = model.get_normalized_probs((output, *extra), log_probs=True)  # (N, V)
-            terms = kd_ls_terms(log_q, gold, signal, self.options)
-            loss, correct = terms.loss.sum(), argmax_is_target(log_q, gold) if self.cfg.report_accuracy else None
-            if not reduce:
-                loss = torch.zeros_like(target, dtype=log_q.dtype).masked_scatter(real, terms.loss).view(-1)  # (B·T,)
-        sample_size = target.size(0) if self.cfg.sentence_avg else sample["ntokens"]
+            options = self.options if self._hypotheses is None else self.reference_options
+            terms = self.terms(student, sample["net_input"], sample["target"], options)
+            loss = terms.loss.sum() if reduce else self.per_position(terms.loss, sample["target"])
+            extra = {} if terms.kd is None else self.divergence_logs(terms.kd)
         logs = {
             "loss": loss.data,
             "nll_loss": terms.nll.data.sum(),
             "ntokens": sample["ntokens"],
-            "nsentences": target.size(0),
-            "sample_size": sample_size,
+            "nsentences": sample["target"].size(0),
+            "sample_size": sample["target"].size(0) if self.cfg.sentence_avg else sample["ntokens"],
+            **extra,
         }
-        if terms.kd is not None:
-            logs["kd_loss"] = terms.kd.data.sum()
-            logs[f"tail_{self.options.tail}"] = sample["ntokens"]  # the mode, in a form that sums
-        if correct is not None:
-            logs["n_correct"], logs["total"] = correct.sum().item(), real.sum().item()
-        return loss, sample_size, logs
+        if terms.correct is not None:
+            logs["n_correct"], logs["total"] = terms.correct.sum().item(), terms.correct.numel()
+        return loss, logs["sample_size"], logs
+
+    def sequence_terms(self, student: Student, sample: dict[str, Any]) -> tuple[ChunkedTerms, Tensor, dict[str, Any]]:
+        """The reference's terms, the whole loss, and what is logged of the hypotheses."""
+        assert self._hypotheses is not None
+        weight, net_input = self.options.kd_weight, sample["net_input"]
+        pad, eos = self.padding_idx, self.task.target_dictionary.eos()
+        pairs = self.pairs(net_input, sample["target"])
+        hypotheses = hypotheses_of(self._hypotheses, pairs, sample["target"], pad, eos)
+        found = hypotheses.target.numel() > 0
+        with torch.set_grad_enabled(weight < 1 or not found):  # its weight is 0, and it is only logged
+            terms = self.terms(student, net_input, sample["target"], self.reference_options)
+            loss = (1 - weight) * terms.loss.sum()
+        logs: dict[str, Any] = {"seq_loss": 0.0, "seq_ntokens": 0}
+        level_both = str(self.cfg.kd_level) == "both"
+        if level_both:
+            logs |= self.divergence_logs(loss.new_zeros(0))
+        if found:
+            options, share = self.reference_options, weight * hypotheses.share
+            if level_both:  # NLL + KL is twice their mean
+                options, share = replace(self.options, kd_weight=0.5), 2 * share
+            theirs = self.terms(student, hypotheses.net_input(net_input), hypotheses.target,
+                                replace(options, label_smoothing=0.0), hypotheses.row, share)  # fmt: skip
+            loss = loss + theirs.loss.sum()
+            logs |= {"seq_loss": theirs.nll.data.sum(), "seq_ntokens": theirs.nll.numel()}
+            if theirs.kd is not None:
+                logs |= self.divergence_logs(theirs.kd)
+        return terms, loss, logs
+
+    def terms(
+        self, student: Student, net_input: dict[str, Tensor], target: Tensor, options: KdOptions,
+        row: Tensor | None = None, weights: Tensor | None = None,
+    ) -> ChunkedTerms:  # fmt: skip
+        """The terms of these targets; of the dense path the loss is per token, (N,).
+
+        `target` (B, T) may be another one than that of the batch; then `row` (B,) says whose sources they have.
+        `weights` (B,) are those of the sentences.
+        """
+        prefix = self.cfg.ignore_prefix_size
+        output, *extra = student.outputs(net_input["prev_output_tokens"], row)  # (B, T, V or D)
+        real = target[:, prefix:].ne(self.padding_idx)  # (B, T)  padding dies here: the losses only see real tokens
+        output, gold = output[:, prefix:][real], target[:, prefix:][real]  # (N, V or D), (N,)
+        each = None if weights is None else weights.unsqueeze(-1).expand_as(real)[real]  # (N,)
+        signal = self.teacher_signal(student, net_input, target, real) if options.kd_weight else None
+        if student.features_only:
+            projection = fairseq_io.output_projection(student.model)
+            assert projection is not None
+            return kd_ls_from_features(output, Projection(*projection), gold, signal, options,
+                                       weights=each, accuracy=self.cfg.report_accuracy)  # fmt: skip
+        log_q = student.model.get_normalized_probs((output, *extra), log_probs=True)  # (N, V)
+        loss, nll, kd = kd_ls_terms(log_q, gold, signal, options)
+        correct = argmax_is_target(log_q, gold) if self.cfg.report_accuracy else None
+        return ChunkedTerms(loss if each is None else loss * each, nll, kd, correct)
+
+    def per_position(self, loss: Tensor, target: Tensor) -> Tensor:
+        """A loss per token (N,) as one per position, 0 at padding.   -> (B·T,)"""
+        real = target[:, self.cfg.ignore_prefix_size :].ne(self.padding_idx)
+        return torch.zeros_like(real, dtype=loss.dtype).masked_scatter(real, loss).view(-1)
+
+    def divergence_logs(self, kd: Tensor) -> dict[str, Any]:
+        """What is logged of a divergence (N,): its sum, of how many tokens, and the mode in a form that sums."""
+        count = kd.numel()
+        return {"kd_loss": kd.data.sum(), "kd_ntokens": count, f"tail_{self.options.tail}": count}
 
     def projection(self, model: Any) -> tuple[Tensor, Tensor | None] | None:
         """The student's output projection if the loss can be taken from its features, else None, said once."""
@@ -174,32 +268,33 @@ class KdLsCriterion(FairseqCriterion):
         return None if reason else projection
 
     def teacher_signal(
-        self, model: Any, sample: dict[str, Any], real: Tensor, dense: bool
-    ) -> TeacherFeatures | Signal | None:
+        self, student: Student, net_input: dict[str, Tensor], target: Tensor, real: Tensor
+    ) -> TeacherFeatures | Signal:
         """The teacher's opinion on the same positions; for the dense path as a signal.   -> of N tokens"""
-        if self.options.kd_weight == 0:
-            return None
         if self._store:
-            return self.stored_signal(self._store, sample, real.device)
+            return self.stored_signal(self._store, net_input, target)
         teacher, prefix = self._teacher[0], self.cfg.ignore_prefix_size
-        like = next((p for p in model.parameters()), None)
+        like = next((p for p in student.model.parameters()), None)
         if like is not None:
             teacher.to(like)  # hidden from the trainer's own .to() and .half()
-        features = None if dense else teacher.features(sample["net_input"], real, prefix)
+        features = teacher.features(net_input, real, prefix) if student.features_only else None
         if features is not None:
             return features
-        log_p = teacher.log_probs(sample["net_input"], real, prefix)  # (N, V)
+        log_p = teacher.log_probs(net_input, real, prefix)  # (N, V)
         return top_k(log_p, self.options.top_k, self.options.temperature) if self.options.top_k else log_p
 
-    def stored_signal(self, store: TeacherStore, sample: dict[str, Any], device: torch.device) -> Signal:
+    def stored_signal(self, store: TeacherStore, net_input: dict[str, Tensor], target: Tensor) -> Signal:
         """The same from the store.   -> top k of N tokens"""
-        source, target = (ids.cpu().numpy() for ids in (sample["net_input"]["src_tokens"], sample["target"]))
-        pads = self.task.source_dictionary.pad(), self.padding_idx
-        pairs = [(s[s != pads[0]], t[t != pads[1]]) for s, t in zip(source, target, strict=True)]
-        record = store.lookup(pairs, self.cfg.ignore_prefix_size)
+        record = store.lookup(self.pairs(net_input, target), self.cfg.ignore_prefix_size)
         ids, log_probs = (kept[:, : self.options.top_k] for kept in (record.ids, record.log_probs))
         signal = at_temperature(Record(ids, log_probs, record.log_sum_exps), self.options.temperature, self.column)
-        return TopK(*(part.to(device) for part in signal))
+        return TopK(*(part.to(target.device) for part in signal))
+
+    def pairs(self, net_input: dict[str, Tensor], target: Tensor) -> list[tuple[Any, Any]]:
+        """The sentence pairs as ids without padding."""
+        source, gold = (ids.cpu().numpy() for ids in (net_input["src_tokens"], target))
+        pads = self.task.source_dictionary.pad(), self.padding_idx
+        return [(s[s != pads[0]], t[t != pads[1]]) for s, t in zip(source, gold, strict=True)]
 
     @classmethod
     def reduce_metrics(cls, logging_outputs: list[dict[str, Any]]) -> None:
@@ -213,8 +308,10 @@ class KdLsCriterion(FairseqCriterion):
 
         log_mean("loss", total("sample_size"))
         log_mean("nll_loss", total("ntokens"))
-        if any("kd_loss" in log for log in logging_outputs):
-            log_mean("kd_loss", total("ntokens"))
+        if total("seq_ntokens"):
+            log_mean("seq_loss", total("seq_ntokens"))
+        if total("kd_ntokens"):
+            log_mean("kd_loss", total("kd_ntokens"))
             for tail in get_args(Tail):
                 if total(f"tail_{tail}"):
                     metrics.log_derived("kd_tail", lambda meters, tail=tail: tail)

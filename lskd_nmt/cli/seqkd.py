@@ -1,0 +1,142 @@
+"""Verbs of sequence-level distillation: `seqkd decode`, `seqkd select`."""
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from lskd_nmt import fairseq_io
+from lskd_nmt.errors import LskdError, require
+from lskd_nmt.fairseq_io import Symbols
+
+
+def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add this file's verbs."""
+    about = "sequence-level distillation: a teacher's translations of the training source, decoded, chosen, stored"
+    steps = verbs.add_parser("seqkd", help=about, description=about).add_subparsers(
+        dest="step", required=True, metavar="decode|select"
+    )
+    register_decode(steps)
+    register_select(steps)
+
+
+def add(
+    steps: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, run: Callable[..., None], about: str
+) -> argparse.ArgumentParser:
+    """A verb of `seqkd`."""
+    parser = steps.add_parser(name, help=about, description=about, formatter_class=Defaults)
+    parser.set_defaults(run=run)
+    parser.add_argument("--data", required=True, metavar="DIR[:DIR]", help="binarised data of the student")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder, or one to complete")
+    parser.add_argument("--source-lang", "-s", help="taken from the data if not given")
+    parser.add_argument("--target-lang", "-t", help="taken from the data if not given")
+    parser.add_argument("--split", default="train", help="what is decoded")
+    return parser
+
+
+class Defaults(argparse.ArgumentDefaultsHelpFormatter):
+    """Defaults in the help, but for None and booleans."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        is_plain = action.default is None or isinstance(action.default, bool)
+        return action.help if is_plain else super()._get_help_string(action)
+
+
+def register_decode(steps: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """`seqkd decode`."""
+    decode = add(steps, "decode", run_decode, "let the teacher translate the training source, in shards that resume")
+    decode.add_argument("--teacher-path", required=True, metavar="A.pt[:B.pt]",
+                        help="several are an ensemble, for --engine fairseq")  # fmt: skip
+    decode.add_argument("--teacher-data", metavar="DIR", help="where the teacher's dict.*.txt are, if it does not say")
+    decode.add_argument("--engine", default="ctranslate2", help="ctranslate2 or fairseq")
+    decode.add_argument("--quantization", default="float32", help="of ctranslate2, such as int8")
+    decode.add_argument("--beam", type=int, default=5, help="size of the beam")
+    decode.add_argument("--nbest", type=int, default=1, help="hypotheses a sentence")
+    decode.add_argument("--lenpen", type=float, default=1.0, help="exponent of the length in a score")
+    decode.add_argument("--max-len-a", type=float, default=1.5, help="at most a * source length + b subwords")
+    decode.add_argument("--max-len-b", type=int, default=20, help="see --max-len-a")
+    decode.add_argument("--sampling", action="store_true", help="draw hypotheses instead of searching for the best")
+    decode.add_argument("--temperature", type=float, default=1.0, help="of --sampling")
+    decode.add_argument("--seed", type=int, default=1, help="of --sampling")
+    decode.add_argument("--batch-tokens", type=int, default=2048, help="padded source subwords of a batch")
+    decode.add_argument("--shard-sentences", type=int, default=1000, help="a killed run repeats at most a shard")
+    decode.add_argument("--workers", type=int, default=0, help="processes; 0: one for each core or GPU")
+    decode.add_argument("--threads", type=int, default=1, help="of each process")
+    decode.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where it runs")
+    decode.add_argument("--part", default="1/1", metavar="I/N", help="do every N-th shard, from the I-th: one of N "
+                                                                     "machines that share the folder")  # fmt: skip
+    decode.add_argument("--accept-difference", action="store_true",
+                        help="go on although CTranslate2 and fairseq translate differently")  # fmt: skip
+
+
+def register_select(steps: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """`seqkd select`."""
+    select = add(steps, "select", run_select, "choose among decoded hypotheses, and store them for training")
+    select.add_argument(
+        "--decoded", required=True, metavar="DIR[:DIR]", help="of lskd seqkd decode; several are united"
+    )
+    methods = "beam: the best; interpolate: the one closest to the reference; multi: several"
+    select.add_argument("--method", default="beam", help=methods)
+    select.add_argument("--hypotheses", type=int, default=0, help="of multi, the first so many; 0: all")
+    select.add_argument("--similarity", default="bleu", help="of interpolate: smoothed sentence bleu, or chrf")
+    select.add_argument("--max-ratio", type=float, default=0,
+                        help="of the lengths of source and hypothesis in subwords; 0: any")  # fmt: skip
+    select.add_argument("--drop-copies", action="store_true", help="drop hypotheses that repeat the source")
+
+
+def symbols_of(args: argparse.Namespace) -> Symbols:
+    """The dictionaries of `--data`; loads the plugin."""
+    first = args.data.split(":")[0]
+    require(Path(first).is_dir(), f"--data {first} does not exist: give the output folder of fairseq-preprocess")
+    with fairseq_io.quiet():
+        fairseq_io.load_plugin()
+    found = (args.source_lang, args.target_lang)
+    langs = found if all(found) else fairseq_io.language_pair(first)
+    symbols = fairseq_io.read_symbols(first, langs)
+    if symbols is None:
+        raise LskdError(f"--data {first} lacks dict.{langs[0]}.txt or dict.{langs[1]}.txt: "
+                        "give the output folder of fairseq-preprocess")  # fmt: skip
+    return symbols
+
+
+def show(line: str) -> None:
+    """One line on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def run_decode(args: argparse.Namespace) -> None:
+    """`lskd seqkd decode --teacher-path T.pt --data bin --out DIR`."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(args.threads))  # before the engines are imported
+    from lskd_nmt.seqkd.decode import Place, decode
+    from lskd_nmt.seqkd.engines import DecodeSettings
+    from lskd_nmt.teacher.live import split_paths
+
+    names = DecodeSettings.__dataclass_fields__
+    settings = DecodeSettings(**{name: getattr(args, name) for name in names})
+    part = re.fullmatch(r"(\d+)/(\d+)", args.part)
+    if part is None:
+        raise LskdError(f"--part is '{args.part}': give i/n, such as 2/8")
+    place = Place(args.workers, args.threads, args.device, (int(part[1]), int(part[2])))
+    symbols = symbols_of(args)
+    with fairseq_io.quiet():
+        ledger = decode(args.out, split_paths(args.teacher_path), args.data, symbols, settings, place, show,
+                        args.split, args.teacher_data, args.accept_difference)  # fmt: skip
+    facts = {} if ledger is None else {name: ledger[name] for name in ("rows", "hypotheses", "empty_rows")}
+    print(json.dumps({"decoded": str(args.out), "complete": ledger is not None, **facts}))
+
+
+def run_select(args: argparse.Namespace) -> None:
+    """`lskd seqkd select --decoded DIR --data bin --out HYPOTHESES`."""
+    from lskd_nmt.seqkd.select import SelectSettings, select
+
+    settings = SelectSettings(**{name: getattr(args, name) for name in SelectSettings.__dataclass_fields__})
+    symbols = symbols_of(args)
+    decoded = [Path(folder) for folder in args.decoded.split(":")]
+    with fairseq_io.quiet():
+        header = select(args.out, decoded, args.data, symbols, settings, show, args.split)
+    shown = ("sentences", "hypotheses", "dropped", "sentences_without", "sampled_share", "distinct_share",
+             "reference_share", "distinct_words", "type_token_ratio", "distinct_bigram_ratio")  # fmt: skip
+    print(json.dumps({"hypotheses_store": str(args.out), **{name: header[name] for name in shown}}))

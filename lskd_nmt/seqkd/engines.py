@@ -1,0 +1,156 @@
+"""What translates: CTranslate2, or fairseq itself. Both take and give subwords and search alike."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from lskd_nmt import fairseq_io
+from lskd_nmt.errors import require
+from lskd_nmt.seqkd.ledger import Hypothesis
+
+ENGINES = ("ctranslate2", "fairseq")
+QUANTIZATIONS = ("float32", "float16", "int8", "int8_float16", "int8_float32")
+Pieces = Sequence[str]
+
+
+@dataclass(frozen=True)
+class DecodeSettings:
+    """How the teacher decodes; all of it may decide the translations."""
+
+    engine: str = "ctranslate2"
+    quantization: str = "float32"
+    beam: int = 5
+    nbest: int = 1
+    lenpen: float = 1.0
+    max_len_a: float = 1.5  # at most a · source length + b subwords, with the source's end
+    max_len_b: int = 20
+    sampling: bool = False
+    temperature: float = 1.0
+    seed: int = 1
+    batch_tokens: int = 2048  # padded source subwords of a batch, with their ends
+    shard_sentences: int = 1000
+
+    def __post_init__(self) -> None:
+        require(self.engine in ENGINES, f"--engine is {self.engine}: one of {', '.join(ENGINES)}")
+        require(self.quantization in QUANTIZATIONS,
+                f"--quantization is {self.quantization}: one of {', '.join(QUANTIZATIONS)}")  # fmt: skip
+        require(self.engine == "ctranslate2" or self.quantization == "float32",
+                f"--quantization is {self.quantization} and --engine is fairseq: it is of ctranslate2")  # fmt: skip
+        for name in ("beam", "nbest", "batch_tokens", "shard_sentences"):
+            value = getattr(self, name)
+            require(value > 0, f"--{name.replace('_', '-')} is {value}: give a number above 0")
+        require(self.sampling or self.nbest <= self.beam,
+                f"--nbest is {self.nbest} and --beam is {self.beam}: give 1 to {self.beam}")  # fmt: skip
+        require(0 < self.temperature < float("inf"), f"--temperature is {self.temperature}: give a number above 0")
+        require(self.sampling or self.temperature == 1,
+                f"--temperature is {self.temperature:g} without --sampling: beam search has none")  # fmt: skip
+        require(self.max_len_a >= 0 and self.max_len_b >= 0 and self.max_len_a + self.max_len_b > 0,
+                f"--max-len-a is {self.max_len_a:g} and --max-len-b is {self.max_len_b}: "
+                "give numbers from 0, not both 0")  # fmt: skip
+
+    def content(self) -> dict[str, Any]:
+        """For a plan."""
+        return asdict(self)
+
+    def longest(self, batch: Sequence[Pieces]) -> int:
+        """The most subwords a translation of this batch may have, as fairseq counts them."""
+        return max(1, int(self.max_len_a * (max(map(len, batch)) + 1) + self.max_len_b))
+
+
+class Engine(Protocol):
+    """Translates batches."""
+
+    def translate(self, batch: Sequence[Pieces], settings: DecodeSettings) -> list[list[Hypothesis]]:
+        """The `nbest` hypotheses of each sentence, best first, or as they were drawn."""
+
+    def reseed(self, seed: int) -> None:
+        """Start the random numbers of sampling anew."""
+
+
+class CTranslate2Engine:
+    """A converted model."""
+
+    def __init__(self, model: Path, device: str = "cpu", compute_type: str = "default", threads: int = 1,
+                 index: int = 0) -> None:  # fmt: skip
+        """`threads` are those of one batch; `index` is the GPU's."""
+        self.place = {"device": device, "compute_type": compute_type, "intra_threads": threads, "device_index": index}
+        self.model = str(model)
+        self.reseed(0)
+
+    def reseed(self, seed: int) -> None:
+        """A new translator, because CTranslate2 seeds the threads of one only once."""
+        import ctranslate2
+
+        ctranslate2.set_random_seed(seed)
+        self.translator: Any = ctranslate2.Translator(self.model, **self.place)
+
+    def translate(self, batch: Sequence[Pieces], settings: DecodeSettings) -> list[list[Hypothesis]]:
+        """See `Engine`."""
+        search: dict[str, Any] = {"beam_size": settings.beam}
+        if settings.sampling:
+            search = {"beam_size": 1, "sampling_topk": 0, "sampling_temperature": settings.temperature}
+        results = self.translator.translate_batch(
+            [list(pieces) for pieces in batch], num_hypotheses=settings.nbest, length_penalty=settings.lenpen,
+            max_decoding_length=settings.longest(batch), max_input_length=0, return_scores=True, **search,
+        )  # fmt: skip
+        return [[Hypothesis(" ".join(pieces), score)
+                 for pieces, score in zip(result.hypotheses, result.scores, strict=True)]
+                for result in results]  # fmt: skip
+
+
+class FairseqEngine:
+    """fairseq's own generator, with one model or several as an ensemble."""
+
+    def __init__(self, teacher_path: Sequence[str], data: str, langs: tuple[str, str], device: str = "cpu") -> None:
+        """Builds the models by their own tasks; `data` has the dictionaries."""
+        fairseq_io.load_plugin()
+        overrides = {"data": data, "eval_bleu": False}
+        self.models = [fairseq_io.load_model(path, overrides).eval().to(device) for path in teacher_path]
+        self.source, self.target = fairseq_io.dictionaries(data, langs)
+        self.device = device
+
+    def reseed(self, seed: int) -> None:
+        """torch's."""
+        import torch
+
+        torch.manual_seed(seed)
+
+    def translate(self, batch: Sequence[Pieces], settings: DecodeSettings) -> list[list[Hypothesis]]:
+        """See `Engine`."""
+        import torch
+
+        rows = [torch.tensor([*map(self.source.index, pieces), self.source.eos()]) for pieces in batch]
+        net_input, _ = fairseq_io.net_input([(row, row) for row in rows], self.source.pad(), self.source.eos())
+        net_input = {name: tensor.to(self.device) for name, tensor in net_input.items()}
+        found = fairseq_io.generate(
+            self.models, self.target, net_input, beam=settings.nbest if settings.sampling else settings.beam,
+            sampling=settings.sampling, temperature=settings.temperature, len_penalty=settings.lenpen,
+            max_len_a=settings.max_len_a, max_len_b=settings.max_len_b,
+        )  # fmt: skip
+        return [[Hypothesis(" ".join(self.target[i] for i in ids), score) for ids, score in best[: settings.nbest]]
+                for best in found]  # fmt: skip
+
+
+def batches(sentences: Sequence[Pieces], tokens: int) -> Iterator[list[int]]:
+    """Positions of sentences of similar length, long ones first, at most so many padded subwords a batch."""
+    batch: list[int] = []
+    longest = 0
+    for at in sorted(range(len(sentences)), key=lambda at: (-len(sentences[at]), at)):
+        longest = longest or len(sentences[at]) + 1
+        if batch and longest * (len(batch) + 1) > tokens:
+            yield batch
+            batch, longest = [], len(sentences[at]) + 1
+        batch.append(at)
+    if batch:
+        yield batch
+
+
+def translate_all(engine: Engine, sentences: Sequence[Pieces], settings: DecodeSettings) -> list[list[Hypothesis]]:
+    """Every sentence's hypotheses, in the order of the sentences."""
+    result: list[list[Hypothesis]] = [[] for _ in sentences]
+    for batch in batches(sentences, settings.batch_tokens):
+        translated = engine.translate([sentences[at] for at in batch], settings)
+        for at, hypotheses in zip(batch, translated, strict=True):
+            result[at] = hypotheses
+    return result

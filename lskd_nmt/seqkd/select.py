@@ -1,0 +1,223 @@
+"""Which of the teacher's translations the student learns: the best, the one closest to the reference, or several."""
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+
+from lskd_nmt import fairseq_io
+from lskd_nmt.errors import LskdError, require
+from lskd_nmt.fairseq_io import Symbols
+from lskd_nmt.progress import Progress
+from lskd_nmt.runs import read_json, sha256
+from lskd_nmt.seqkd import ledger, store
+from lskd_nmt.seqkd.decode import corpus_pairs, source_key
+from lskd_nmt.seqkd.ledger import Hypothesis, Row
+from lskd_nmt.subwords import joined
+from lskd_nmt.teacher.store import pair_key
+from lskd_nmt.teacher.writer import data_hashes
+
+METHODS = ("beam", "interpolate", "multi")
+SIMILARITIES: dict[str, Callable[[], Any]] = {"bleu": lambda: BLEU(effective_order=True), "chrf": CHRF}
+
+
+@dataclass(frozen=True)
+class SelectSettings:
+    """How hypotheses are chosen."""
+
+    method: str = "beam"
+    hypotheses: int = 0  # of `multi`; 0: all
+    similarity: str = "bleu"  # of `interpolate`: smoothed sentence BLEU, or chrF
+    max_ratio: float = 0.0  # of the lengths of source and hypothesis in subwords; 0: any
+    drop_copies: bool = False
+
+    def __post_init__(self) -> None:
+        require(self.method in METHODS, f"--method is {self.method}: one of {', '.join(METHODS)}")
+        require(self.similarity in SIMILARITIES,
+                f"--similarity is {self.similarity}: one of {', '.join(SIMILARITIES)}")  # fmt: skip
+        require(self.hypotheses >= 0, f"--hypotheses is {self.hypotheses}: give a number above 0, or 0 for all")
+        require(self.method == "multi" or not self.hypotheses,
+                f"--hypotheses is {self.hypotheses} and --method is {self.method}: it is of multi")  # fmt: skip
+        require(self.max_ratio == 0 or self.max_ratio >= 1,
+                f"--max-ratio is {self.max_ratio:g}: give at least 1, or 0 for any")  # fmt: skip
+
+
+def fault(hypothesis: Hypothesis, source: Sequence[str], settings: SelectSettings) -> str | None:
+    """Why a hypothesis is dropped, or None."""
+    lengths = len(hypothesis.pieces.split()), len(source)
+    if not lengths[0]:
+        return "empty"
+    if settings.max_ratio and max(lengths) > settings.max_ratio * min(lengths):
+        return "ratio"
+    if settings.drop_copies and joined(hypothesis.pieces) == joined(" ".join(source)):
+        return "copy"
+    return None
+
+
+class Chooser:
+    """Filters and chooses, and counts what it dropped."""
+
+    def __init__(self, settings: SelectSettings) -> None:
+        self.settings = settings
+        self.similarity = SIMILARITIES[settings.similarity]()
+        self.dropped: Counter[str] = Counter()
+        self.without: list[int] = []  # rows that have no hypothesis left
+
+    def choose(self, row: int, hypotheses: Sequence[Hypothesis], source: Sequence[str], reference: str) -> list[int]:
+        """The positions of those chosen.   `reference` in subwords"""
+        faults = [fault(hypothesis, source, self.settings) for hypothesis in hypotheses]
+        self.dropped.update(reason for reason in faults if reason)
+        kept = [at for at, reason in enumerate(faults) if reason is None]
+        if not kept:
+            self.without.append(row)
+            return []
+        if self.settings.method == "beam":
+            return [max(kept, key=lambda at: hypotheses[at].score)]
+        if self.settings.method == "interpolate":
+            truth = [joined(reference)]
+            return [
+                max(kept, key=lambda at: self.similarity.sentence_score(joined(hypotheses[at].pieces), truth).score)
+            ]
+        return kept[: self.settings.hypotheses or len(kept)]
+
+
+def select(
+    out: Path,
+    decoded: Sequence[Path],
+    data: str,
+    symbols: Symbols,
+    settings: SelectSettings,
+    show: Callable[[str], None],
+    split: str = "train",
+) -> dict[str, Any]:
+    """Write the store of chosen hypotheses and its corpus to `out`, whole or not at all; the store's header."""
+    langs, first = symbols.langs, data.split(":", maxsplit=1)[0]
+    hashes = data_hashes(data, langs, (split,))
+    ledgers = [ledger.open_ledger(folder, hashes) for folder in decoded]
+    for folder, content in zip(decoded, ledgers, strict=True):
+        require(split in content["data"], f"{folder} holds no '{split}', but {', '.join(content['data'])}: "
+                                          "name it with --split")  # fmt: skip
+        search = content["settings"]
+        require(not (search["sampling"] and 0 < settings.hypotheses < search["nbest"]),
+                f"--hypotheses is {settings.hypotheses} of {search['nbest']} samples in {folder}, and the first are "
+                "not a random choice: take all, or decode with a smaller --nbest")  # fmt: skip
+    facts: dict[str, Any] = {
+        "selection": asdict(settings),
+        "decoded": [{"ledger": sha256(folder / ledger.FILE), "teacher": content["teacher"],
+                     "settings": content["settings"]} for folder, content in zip(decoded, ledgers, strict=True)],
+        "split": split,
+        "data": hashes,
+        "symbols": {"source": symbols.source, "target": symbols.target, "langs": list(langs)},
+    }  # fmt: skip
+    if (out / store.FILE).is_file():
+        return same_store(out, facts, show)
+    require(not out.exists(), f"--out {out} is there already and holds no hypotheses: give a new folder")
+    sampled = [content["settings"]["sampling"] for content in ledgers]
+    rows = [ledger.read_rows(folder / ledger.ROWS) for folder in decoded]
+    chooser, pairs = Chooser(settings), list[tuple[Any, Any]]()
+    chosen: dict[int, list[tuple[Any, float]]] = {}
+    report = Diversity(), Diversity()
+    progress = Progress(ledgers[0]["rows"], "sentences", show)
+    target = fairseq_io.dictionaries(first, langs)[1]
+    for number, (pair, entries) in enumerate(
+        zip(corpus_pairs(data, langs, split), zip(*rows, strict=True), strict=True)
+    ):
+        check_row(number, entries, pair.source_ids, decoded)
+        hypotheses = [hypothesis for entry in entries for hypothesis in entry.hypotheses]
+        origin = [is_sampled for entry, is_sampled in zip(entries, sampled, strict=True) for _ in entry.hypotheses]
+        positions = chooser.choose(number, hypotheses, pair.source, pair.reference)
+        report[0].add([joined(hypotheses[at].pieces) for at in positions], joined(pair.reference),
+                      sum(origin[at] for at in positions))  # fmt: skip
+        report[1].add([joined(pair.reference)], "", 0)
+        ids = [to_ids(hypotheses[at].pieces, target) for at in positions]
+        pairs += [(pair.source_ids, each) for each in ids]
+        chosen.setdefault(pair_key(pair.source_ids, pair.target_ids),
+                          list(zip(ids, (hypotheses[at].score for at in positions), strict=True)))  # fmt: skip
+        progress.add(1)
+    require(bool(pairs), f"no hypothesis is left ({dict(chooser.dropped)} dropped): loosen --max-ratio")
+    facts |= {"sentences": len(chosen), **report[0].facts(), "of_references": report[1].facts(),
+              "dropped": dict(chooser.dropped), "sentences_without": len(chooser.without)}  # fmt: skip
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out.parent, prefix=out.name + ".part.") as temporary:
+        new = Path(temporary) / "store"
+        (new / store.BIN).mkdir(parents=True)
+        for file in Path(first).iterdir():
+            if file.is_file() and not file.name.startswith(f"{split}."):
+                shutil.copyfile(file, new / store.BIN / file.name)
+        fairseq_io.write_pairs(str(new / store.BIN), langs, split, pairs, (len(symbols.source), len(symbols.target)))
+        store.write(new, chosen, facts)
+        new.rename(out)
+    return read_json(out / store.FILE)
+
+
+def same_store(out: Path, facts: Mapping[str, Any], show: Callable[[str], None]) -> dict[str, Any]:
+    """The header of a finished store that was chosen in the same way, or a refusal."""
+    header = read_json(out / store.FILE)
+    other = [name for name, value in facts.items() if header.get(name) != value]
+    require(not other, f"--out {out} holds hypotheses with other {', '.join(other)}: give another folder, or remove it")
+    show(f"{out} is complete: nothing to do")
+    return header
+
+
+def check_row(number: int, entries: Sequence[Row], source: Any, decoded: Sequence[Path]) -> None:
+    """A row that was proved once still is where it must be."""
+    for folder, entry in zip(decoded, entries, strict=True):
+        require(entry.number == number and entry.source == source_key(source),
+                f"{folder} row {number} is of another source sentence: decode again")  # fmt: skip
+
+
+def to_ids(pieces: str, symbols: Any) -> Any:
+    """Symbol ids with the end symbol; a subword that the dictionary lacks is refused."""
+    ids = [symbols.index(piece) for piece in pieces.split()]
+    if symbols.unk() in ids:
+        unknown = next(piece for piece, i in zip(pieces.split(), ids, strict=True) if i == symbols.unk())
+        if unknown != symbols.unk_word:
+            raise LskdError(f"the dictionary lacks the decoded subword '{unknown}': decode with this data's dictionary")
+    return np.asarray([*ids, symbols.eos()], np.int64)
+
+
+class Diversity:
+    """How many hypotheses, how different, in how many words."""
+
+    def __init__(self) -> None:
+        self.count = self.distinct = self.references = self.sampled = self.tokens = 0
+        self.words: Counter[str] = Counter()
+        self.pairs: Counter[tuple[str, str]] = Counter()
+
+    def add(self, texts: Sequence[str], reference: str, sampled: int) -> None:
+        """The chosen hypotheses of a sentence."""
+        self.count += len(texts)
+        self.distinct += len(set(texts))
+        self.references += sum(text == reference for text in texts)
+        self.sampled += sampled
+        for text in texts:
+            words = text.split()
+            self.words.update(words)
+            self.pairs.update(pairwise(words))
+
+    def facts(self) -> dict[str, Any]:
+        """Shares from 0 to 1; words are what spaces separate."""
+        total, pairs = self.words.total(), self.pairs.total()
+        return {
+            "hypotheses": self.count,
+            "sampled_share": share(self.sampled, self.count),
+            "distinct_share": share(self.distinct, self.count),  # differ from the others of their sentence
+            "reference_share": share(self.references, self.count),
+            "words": total,
+            "distinct_words": len(self.words),
+            "type_token_ratio": share(len(self.words), total),
+            "distinct_bigram_ratio": share(len(self.pairs), pairs),
+        }
+
+
+def share(part: int, whole: int) -> float:
+    """part/whole, rounded."""
+    return round(part / whole, 4) if whole else 0.0

@@ -1,0 +1,30 @@
+"""The student on a batch: its sources encoded once for all their target sides, where that is allowed."""
+
+from typing import Any
+
+from torch import Tensor
+
+from lskd_nmt import fairseq_io
+
+
+class Student:
+    """A model and a batch's sources."""
+
+    def __init__(self, model: Any, net_input: dict[str, Tensor], features_only: bool, encode_once: bool) -> None:
+        """`encode_once`: the model is called several times; one wrapped by torch's DDP runs whole forwards even so."""
+        self.model, self.net_input, self.features_only = model, net_input, features_only
+        inner = fairseq_io.own_transformer(model) if encode_once else None
+        self.decoder = inner and inner.decoder
+        self.encoder = inner and inner.encoder
+        if inner:
+            self.encoded = inner.encoder(net_input["src_tokens"], src_lengths=net_input["src_lengths"])
+
+    def outputs(self, prev_output_tokens: Tensor, row: Tensor | None = None) -> tuple[Any, ...]:
+        """Logits or features (B, T, V or D), and what belongs to them; `row` names the source of each, (B,)."""
+        extra = {"features_only": True} if self.features_only else {}
+        if self.decoder is not None:
+            encoded = self.encoded if row is None else self.encoder.reorder_encoder_out(self.encoded, row)
+            return tuple(self.decoder(prev_output_tokens, encoder_out=encoded, **extra))
+        sources = {name: self.net_input[name] if row is None else self.net_input[name][row]
+                   for name in ("src_tokens", "src_lengths")}  # fmt: skip
+        return tuple(self.model(**sources, prev_output_tokens=prev_output_tokens, **extra))
