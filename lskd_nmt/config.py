@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from lskd_nmt.config_values import Check, choice, flags, integer, number, path, several, truth, word
+from lskd_nmt.config_values import Check, average, choice, flags, integer, number, path, several, truth, word
 from lskd_nmt.errors import LskdError, require
 
 
@@ -53,6 +53,7 @@ CONFIG: dict[str, Any] = {
         "arch": Key(word, required=True),
         "label_smoothing": Key(several(label_smoothing), [0.1]),
         "smoothing_over": smoothing_over,
+        "average": Key(average),
         "train": Key(flags, {}),
     },
     "student": {
@@ -66,6 +67,7 @@ CONFIG: dict[str, Any] = {
         "kd_weight": Key(number(0, 1, "a number above 0, at most 1", low_included=False), 1.0),
         "temper": Key(choice("both", "teacher"), "both"),
         "temperature_squared": Key(truth, True),
+        "average": Key(average),
         "train": Key(flags, {}),
     },
     "seqkd": {

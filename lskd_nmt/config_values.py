@@ -1,5 +1,6 @@
 """What the values of a config may be: each check returns the value in its type, or says what it must be."""
 
+import contextlib
 import math
 import os
 import re
@@ -83,6 +84,14 @@ def environment(name: str) -> str:
     if name not in os.environ:
         raise ValueError(f"a path whose variables are set, and {name} is not: export {name}=FOLDER")
     return os.environ[name]
+
+
+def average(value: Any) -> dict[str, int]:
+    """Which checkpoints become one: `{"last": N}` or `{"best": N}`."""
+    if isinstance(value, dict) and len(value) == 1 and set(value) <= {"last", "best"}:
+        with contextlib.suppress(ValueError):
+            return {how: integer(count) for how, count in value.items()}
+    raise ValueError("{last: N} or {best: N}, N a whole number from 1")
 
 
 def flags(value: Any) -> dict[str, Any]:

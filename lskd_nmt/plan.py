@@ -1,5 +1,6 @@
 """A config becomes a list of models, each with its full fairseq-train command."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ TRAINING_DEFAULTS: tuple[tuple[str, Any, str], ...] = (
     ("best-checkpoint-metric", "bleu", "loss and BLEU part ways under label smoothing"),
     ("maximize-best-checkpoint-metric", True, "more BLEU is better"),
     ("patience", 10, "stop after 10 validations without a better one"),
-    ("no-epoch-checkpoints", True, "checkpoint_last resumes and checkpoint_best is published: no others are read"),
+    ("no-epoch-checkpoints", True, "checkpoint_last resumes, checkpoint_best is published; averages keep others"),
     ("log-format", "json", "the learning curve is read from the log"),
     ("log-interval", 20, "progress every few seconds on a CPU"),
 )
@@ -182,10 +183,11 @@ def model(
 ) -> dict[str, Any]:  # fmt: skip
     """One entry of the plan. Paths in its command are relative to the run folder."""
     defaults = {flag: value for flag, value, _ in TRAINING_DEFAULTS} | validation_text(data)
-    flags = defaults | config["train"] | section["train"]
+    flags = defaults | keep_flags(section["average"]) | config["train"] | section["train"]
     for flag in (*config["train"], *section["train"]):
         way = f"use {RESERVED[flag]}" if RESERVED.get(flag) else "remove it"
         require(flag not in RESERVED, f"train.{flag} is set by the pipeline: {way}")
+    require_kept(flags, section["average"], facts["role"])
     lasts = [flags.get("max-epoch"), flags.get("max-update")]
     require(any(lasts), f"{facts['role']}.train has neither max-epoch nor max-update: say when to stop")
     chosen = {"source-lang": data["source_lang"], "target-lang": data["target_lang"], "user-dir": USER_DIR,
@@ -193,8 +195,28 @@ def model(
              "save-dir": f"models/{name}/checkpoints", **flags}  # fmt: skip
     argv = ["fairseq-train", f"{data['folder']}/bin",
             *(word for flag in chosen.items() for word in as_arguments(*flag))]  # fmt: skip
-    return {"name": name, **facts, "arch": section["arch"], "seed": seed, "train_command": argv,
-            "decode_command": decode_command(name, config["decode"], data)}  # fmt: skip
+    return {"name": name, **facts, "average": section["average"], "arch": section["arch"], "seed": seed,
+            "train_command": argv, "decode_command": decode_command(name, config["decode"], data)}  # fmt: skip
+
+
+def keep_flags(average: Mapping[str, int] | None) -> dict[str, Any]:
+    """The fairseq-train flags that keep the checkpoints of an average."""
+    if average is None:
+        return {}
+    if "last" in average:
+        return {"keep-last-epochs": average["last"], "no-epoch-checkpoints": False}
+    return {"keep-best-checkpoints": average["best"]}
+
+
+def require_kept(flags: Mapping[str, Any], average: Mapping[str, int] | None, role: str) -> None:
+    """Refuse flags of the user's that keep fewer checkpoints than are averaged."""
+    for how, count in (average or {}).items():
+        flag = {"last": "keep-last-epochs", "best": "keep-best-checkpoints"}[how]
+        kept = int(flags[flag]) if re.fullmatch(r"-?\d+", str(flags[flag])) else 0  # fairseq: every epoch, no best
+        enough = kept >= count or (how == "last" and kept < 1)
+        require(enough, f"train.{flag} is {flags[flag]!r} and {role}.average takes the {how} {count}: remove the first")
+        every_epoch = how == "best" or not flags["no-epoch-checkpoints"]
+        require(every_epoch, f"train.no-epoch-checkpoints leaves nothing to {role}.average's last {count}: remove it")
 
 
 def decode_command(name: str, decode: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:

@@ -19,6 +19,7 @@ HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
     "lskd_nmt.teacher": (2, {"torch", "numpy"}, set()),
     "lskd_nmt.seqkd": (2, {"numpy"}, {"torch", "ctranslate2"}),
     "lskd_nmt.seqkd.select": (2, {"numpy", "sacrebleu"}, set()),
+    "lskd_nmt.averaging": (2, {"torch"}, set()),
     "lskd_nmt.export": (2, set(), {"torch", "ctranslate2"}),
     "lskd_nmt.translate": (2, set(), {"ctranslate2"}),
     "lskd_nmt.report": (2, {"pandas"}, set()),

@@ -8,7 +8,8 @@
 #   --device         auto (a GPU where there is one), gpu or cpu
 #   --precision      fp32, fp16 or bf16 (the last two on a GPU only)
 #   --threads N      CPU threads; 0 leaves it to the environment
-# Makes RUN/models/NAME/{train.log,run.json,curve.json,model.pt}.
+# Makes RUN/models/NAME/{train.log,run.json,curve.json,model.pt}; model.pt is the best checkpoint, or the average that
+# the plan names.
 set -euo pipefail
 options='run model device precision threads'
 run='' model='' device=auto precision=fp32 threads=0
@@ -28,7 +29,17 @@ rc=0
 "$python" -m lskd_nmt.cli watch --run "$run" --model "$model" -- "${device_flags[@]}" > /dev/null || rc=$?
 (( rc == 0 )) || exit "$rc"
 
-best=$folder/checkpoints/checkpoint_best.pt
-[[ -e $best ]] || best=$folder/checkpoints/checkpoint_last.pt
-publish "$folder/model.pt" cat -- "$best"
+averaged=$("$python" -c '
+import json, sys
+(model,) = (model for model in json.load(open(sys.argv[1]))["models"] if model["name"] == sys.argv[2])
+for which, count in (model.get("average") or {}).items():  # plans of before have no such key
+    print(f"--{which} {count}")' "$run/plan.json" "$model")
+if [[ -n $averaged ]]; then
+  read -ra which <<< "$averaged"
+  "$python" -m lskd_nmt.cli average --folder "$folder/checkpoints" "${which[@]}" --out "$folder/model.pt" > /dev/null
+else
+  best=$folder/checkpoints/checkpoint_best.pt
+  [[ -e $best ]] || best=$folder/checkpoints/checkpoint_last.pt
+  publish "$folder/model.pt" cat -- "$best"
+fi
 log "train $model: $folder/model.pt"

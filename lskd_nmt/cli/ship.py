@@ -1,4 +1,4 @@
-"""Verbs of models that ship: `export`, `translate`."""
+"""Verbs of models that ship: `average`, `export`, `translate`."""
 
 import argparse
 import json
@@ -11,6 +11,17 @@ from lskd_nmt.errors import require
 
 def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add this file's verbs."""
+    about = "one checkpoint whose weights are the mean of several"
+    average = verbs.add_parser("average", help=about, description=about)
+    average.set_defaults(run=run_average)
+    source = average.add_mutually_exclusive_group(required=True)
+    source.add_argument("--inputs", type=Path, nargs="+", metavar="A.pt")
+    source.add_argument("--folder", type=Path, metavar="DIR", help="a training's --save-dir; with --last or --best")
+    count = average.add_mutually_exclusive_group()
+    count.add_argument("--last", type=int, metavar="N", help="checkpointN.pt of the last N epochs")
+    count.add_argument("--best", type=int, metavar="N", help="the N best checkpoint.best_METRIC_X.pt")
+    average.add_argument("--out", type=Path, required=True, metavar="M.pt")
+
     about = "write a student that needs neither plugin nor teacher, proved on the validation set"
     export = verbs.add_parser("export", help=about, description=about)
     export.set_defaults(run=run_export)
@@ -28,6 +39,22 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     translate.add_argument("--beam", type=int, default=5)
     translate.add_argument("--nbest", type=int, default=1, help="'line ||| translation ||| score' if above 1")
     translate.add_argument("--threads", type=int, default=0)
+
+
+def run_average(args: argparse.Namespace) -> None:
+    """`lskd average --inputs A.pt B.pt --out M.pt`, or `--folder DIR --last N`, or `--folder DIR --best N`."""
+    from lskd_nmt import averaging
+
+    how, count = ("best", args.best) if args.last is None else ("last", args.last)
+    require((args.folder is None) == (count is None), "--last N or --best N goes with --folder DIR, and only with it")
+    files = args.inputs
+    if args.folder is not None:
+        require(count > 0, f"--{how} is {count}: give a whole number from 1")
+        require(args.folder.is_dir(), f"--folder {args.folder} does not exist: give the --save-dir of fairseq-train")
+        files = (averaging.last_epochs if how == "last" else averaging.best)(args.folder, count)
+        if len(files) < count:
+            print(f"{args.folder} holds {len(files)} of the {how} {count}: averaging what is there", file=sys.stderr)
+    print(json.dumps({"out": str(args.out), "files": [str(file) for file in averaging.average(files, args.out)]}))
 
 
 def run_export(args: argparse.Namespace) -> None:
