@@ -40,10 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LskdError as error:
         print(f"lskd {args.verb}: error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"lskd {args.verb}: interrupted: the same command continues", file=sys.stderr)
+        return 130
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR):
             raise
-        print(f"lskd {args.verb}: error: {error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"lskd {args.verb}: error: {error.filename or 'writing'}: {error.strerror}", file=sys.stderr)
         return 2
     return 0
 

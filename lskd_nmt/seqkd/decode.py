@@ -130,8 +130,8 @@ def decode(
         show(f"{out} is complete: nothing to do")
         return read_json(out / ledger.FILE)
     corpus = read_corpus(data, langs, split)
-    write_json(out / ledger.PLAN, plan)
     device = engine_device(place.device, settings.engine)
+    write_json(out / ledger.PLAN, plan)
     model = convert(out / MODEL, teacher_path[0], first, langs) if settings.engine == "ctranslate2" else None
     fairseq = partial(FairseqEngine, list(teacher_path), first, langs, device)
     if model is not None and not (out / CHECK).is_file():

@@ -89,7 +89,8 @@ class CTranslate2Engine:
         """See `Engine`."""
         search: dict[str, Any] = {"beam_size": settings.beam}
         if settings.sampling:
-            search = {"beam_size": 1, "sampling_topk": 0, "sampling_temperature": settings.temperature}
+            search = {"beam_size": 1, "sampling_topk": 0, "sampling_temperature": settings.temperature,
+                      "suppress_sequences": [["<blank>"]]}  # its padding, which fairseq never draws  # fmt: skip
         results = self.translator.translate_batch(
             [list(pieces) for pieces in batch], num_hypotheses=settings.nbest, length_penalty=settings.lenpen,
             max_decoding_length=settings.longest(batch), max_input_length=0, return_scores=True, **search,

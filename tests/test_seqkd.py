@@ -1,0 +1,462 @@
+"""A teacher's translations: decoded alike by both engines, resumed to the same bytes, proved row by row, chosen."""
+
+import json
+import math
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, call, train
+
+from lskd_nmt import cli, fairseq_io
+from lskd_nmt.errors import LskdError
+from lskd_nmt.seqkd import decode as decoding
+from lskd_nmt.seqkd import engines, ledger, select
+from lskd_nmt.seqkd.engines import DecodeSettings, FairseqEngine, batches
+from lskd_nmt.seqkd.ledger import Hypothesis, Row
+from lskd_nmt.seqkd.select import Chooser, Diversity, SelectSettings
+from lskd_nmt.seqkd.store import HypothesisStore
+
+LANGS = ("aa", "bb")
+SETTINGS = DecodeSettings(beam=4, nbest=3, batch_tokens=40, shard_sentences=7)
+
+
+def decode(out: Path, teacher: Path, data: Path, settings: DecodeSettings = SETTINGS, part=(1, 1), accept=False):
+    symbols, place = fairseq_io.read_symbols(str(data), LANGS), decoding.Place(1, 1, "cpu", part)
+    return decoding.decode(out, [str(teacher)], str(data), symbols, settings, place, lambda line: None,
+                           accept_difference=accept)  # fmt: skip
+
+
+def rows_of(folder: Path) -> list[Row]:
+    return list(ledger.read_rows(folder / "rows.jsonl"))
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+
+
+@pytest.fixture(scope="module")
+def teacher(data, tmp_path_factory) -> Path:
+    """One that has learned to end its translations."""
+    flags = "--kd-weight", 0, "--label-smoothing", 0.1, "--max-epoch", 40, "--dropout", 0, "--no-epoch-checkpoints"
+    return train(data, tmp_path_factory.mktemp("teacher"), *flags) / "checkpoint_last.pt"
+
+
+@pytest.fixture(scope="module")
+def decoded(teacher, data, tmp_path_factory) -> Path:
+    """CTranslate2's three best of every training sentence."""
+    out = tmp_path_factory.mktemp("decoded") / "whole"
+    assert decode(out, teacher, data)["rows"] == 60
+    return out
+
+
+def generated(capsys, teacher, data, *flags) -> dict[int, list[tuple[str, float]]]:
+    """What fairseq-generate finds in train, by row."""
+    from fairseq_cli import generate
+
+    capsys.readouterr()
+    call(generate.cli_main, "fairseq-generate", data, "--user-dir", ROOT / "user_dir", "--path", teacher, "--cpu",
+         "--gen-subset", "train", "-s", "aa", "-t", "bb", "--max-len-a", 0, "--max-len-b", 20, *flags,
+         "--required-batch-size-multiple", 1, "--log-format", "none")  # fmt: skip
+    found: dict[int, list[tuple[str, float]]] = {}
+    for line in capsys.readouterr().out.splitlines():
+        if line.startswith("H-"):
+            row, score, text = line.split("\t")
+            found.setdefault(int(row[2:]), []).append((text, float(score) * math.log(2)))  # it prints bits
+    return found
+
+
+@pytest.mark.parametrize("engine", ["fairseq", "ctranslate2"])
+def test_an_engine_finds_what_fairseq_generate_finds(engine, teacher, data, tmp_path, capsys):
+    decode(tmp_path / "d", teacher, data, replace(SETTINGS, engine=engine, lenpen=0.8, max_len_a=0))
+    expected = generated(capsys, teacher, data, "--beam", 4, "--nbest", 3, "--lenpen", 0.8)
+    found = {row.number: row.hypotheses for row in rows_of(tmp_path / "d")}
+    assert len(expected) == len(found) == 60
+    if engine == "fairseq":
+        for number, hypotheses in found.items():
+            assert [h.pieces for h in hypotheses] == [text for text, _ in expected[number]]
+            assert [h.score for h in hypotheses] == pytest.approx([score for _, score in expected[number]], abs=1e-3)
+    else:  # whose probabilities leave out special symbols: a little mass where there are only sixteen
+        assert sum(found[number][0].pieces == expected[number][0][0] for number in found) >= 57
+        for number, hypotheses in found.items():
+            assert hypotheses[0].score == pytest.approx(expected[number][0][1], abs=0.05)
+
+
+@pytest.mark.parametrize("engine", ["fairseq", "ctranslate2"])
+def test_no_translation_is_longer_than_allowed(engine, teacher, data, tmp_path):
+    decode(tmp_path / "d", teacher, data, replace(SETTINGS, engine=engine, max_len_a=0, max_len_b=2), accept=True)
+    assert max(len(h.pieces.split()) for row in rows_of(tmp_path / "d") for h in row.hypotheses) == 2
+
+
+def test_an_ensemble_of_a_model_with_itself_is_that_model(teacher, data):
+    one, two = (FairseqEngine([str(teacher)] * count, str(data), LANGS) for count in (1, 2))
+    sentences = [["a", "b", "c"], ["h"], ["d", "e"]]
+    for left, right in zip(one.translate(sentences, SETTINGS), two.translate(sentences, SETTINGS), strict=True):
+        assert [h.pieces for h in left] == [h.pieces for h in right]
+        assert [h.score for h in left] == pytest.approx([h.score for h in right], abs=1e-4)
+
+
+def test_every_row_says_where_it_is_from(decoded, data):
+    (dataset,) = fairseq_io.translation_data(str(data), LANGS, "train")
+    rows, content = rows_of(decoded), json.loads((decoded / "ledger.json").read_text())
+    assert [row.number for row in rows] == list(range(60))
+    assert [row.source for row in rows] == [decoding.source_key(dataset[i]["source"].numpy()) for i in range(60)]
+    assert len({row.source for row in rows}) > 50 and len({row.settings for row in rows}) == 1
+    for row in rows:
+        scores = [hypothesis.score for hypothesis in row.hypotheses]
+        assert len(scores) == 3 and scores == sorted(scores, reverse=True) and scores[0] < 0
+    assert (content["rows"], content["hypotheses"], content["empty_rows"]) == (60, 180, 0)
+    assert content["settings"]["beam"] == 4 and content["teacher"][0]["label_smoothing"] == 0.1
+    assert {file.name for file in decoded.iterdir()} == {"check.json", "ledger.json", "plan.json", "rows.jsonl"}
+    check = json.loads((decoded / "check.json").read_text())
+    assert check["sentences"] == 60 and check["identical"]["float32"] >= 0.85
+
+
+def test_a_decoding_stopped_anywhere_continues_to_the_same_bytes(decoded, teacher, data, tmp_path, monkeypatch):
+    real, draw, published = decoding.write_shard, random.Random(3), []
+
+    def unlucky(folder, number, rows):
+        if draw.random() < 0.4:
+            (folder / "shards").mkdir(exist_ok=True)
+            (folder / "shards" / f"{number:05d}.jsonl.part").write_text("half")
+            raise KeyboardInterrupt
+        real(folder, number, rows)
+        published.append(number)
+
+    monkeypatch.setattr(decoding, "write_shard", unlucky)
+    stops = 0
+    while not (tmp_path / "d" / "ledger.json").is_file():
+        try:
+            decode(tmp_path / "d", teacher, data)
+        except KeyboardInterrupt:
+            stops += 1
+            decoding.STATE.clear()
+    assert stops >= 3 and sorted(published) == list(range(9))  # no shard twice
+    assert files_of(tmp_path / "d") == files_of(decoded)
+
+
+def test_killed_processes_leave_no_worker_and_what_another_number_of_them_completes(decoded, teacher, data, tmp_path):
+    words = ["seqkd", "decode", "--teacher-path", teacher, "--data", data, "--out", tmp_path / "d", "--device", "cpu"]
+    words += ["--beam", 4, "--nbest", 3, "--batch-tokens", 40, "--shard-sentences", 7, "--workers", 2]
+    command = [sys.executable, "-m", "lskd_nmt.cli", *map(str, words)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True) as child:
+        while child.poll() is None and len(list(tmp_path.glob("d/shards/*.jsonl"))) < 1:
+            time.sleep(0.01)
+        child.kill()
+    for _ in range(100):
+        if not processes_of_group(child.pid):
+            break
+        time.sleep(0.1)
+    assert not processes_of_group(child.pid)
+    decode(tmp_path / "d", teacher, data)
+    assert files_of(tmp_path / "d") == files_of(decoded)
+
+
+def processes_of_group(group: int) -> list[int]:
+    """Processes of a group that still run."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, its_group = stat.read_text().rsplit(")", 1)[1].split()[:3]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(its_group) == group and state != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def test_parts_on_several_machines_make_one_whole(decoded, teacher, data, tmp_path):
+    assert decode(tmp_path / "d", teacher, data, part=(2, 3)) is None
+    assert sorted(file.stem for file in tmp_path.glob("d/shards/*")) == ["00001", "00004", "00007"]
+    assert decode(tmp_path / "d", teacher, data, part=(1, 3)) is None
+    assert decode(tmp_path / "d", teacher, data, part=(3, 3))["rows"] == 60
+    assert files_of(tmp_path / "d") == files_of(decoded)
+
+
+@pytest.mark.parametrize("engine", ["fairseq", "ctranslate2"])
+def test_samples_follow_the_seed_and_the_temperature(engine, teacher, data, tmp_path):
+    base = replace(SETTINGS, engine=engine, sampling=True, nbest=4)
+    kinds = {"one": base, "again": base, "seed": replace(base, seed=2), "hot": replace(base, temperature=5.0),
+             "cold": replace(base, temperature=0.01)}  # fmt: skip
+    for name, settings in kinds.items():
+        decode(tmp_path / name, teacher, data, settings)
+    texts = {name: [[h.pieces for h in row.hypotheses] for row in rows_of(tmp_path / name)] for name in kinds}
+    assert texts["one"] == texts["again"] != texts["seed"]
+    distinct = {name: sum(len(set(each)) for each in texts[name]) for name in kinds}
+    assert distinct["cold"] < distinct["one"] <= distinct["hot"]
+    decode(tmp_path / "greedy", teacher, data, replace(SETTINGS, engine=engine, beam=1, nbest=1))
+    greedy = [row.hypotheses[0].pieces for row in rows_of(tmp_path / "greedy")]
+    assert sum(each[0] == best for each, best in zip(texts["cold"], greedy, strict=True)) >= 57
+
+
+def test_a_batch_holds_at_most_its_tokens_and_every_sentence_once():
+    draw = random.Random(1)
+    sentences = [["x"] * draw.randint(0, 30) for _ in range(200)]
+    made = list(batches(sentences, 64))
+    assert sorted(at for batch in made for at in batch) == list(range(200))
+    for batch in made:
+        assert len(batch) == 1 or len(batch) * (max(len(sentences[at]) for at in batch) + 1) <= 64
+    assert list(batches([], 64)) == []
+
+
+def row(number, source=None, settings="x"):
+    return Row(number, source or f"s{number}", settings, (Hypothesis("a b", -0.5),))
+
+
+SOURCES = [f"s{number}" for number in range(6)]
+
+
+def test_rows_that_are_all_there_once_and_in_order_pass():
+    rows = [row(number) for number in range(6)]
+    assert list(ledger.prove(rows, SOURCES, "x")) == rows
+
+
+@pytest.mark.parametrize("rows, part", [
+    ([0, 1, 3, 5], "missing: 2 rows (2, 4)"),
+    ([0, 1, 2, 2, 3, 4, 5], "there twice: 1 rows (2)"),
+    ([0, 2, 1, 3, 4, 5], "out of order: 1 rows (1)"),
+    ([0, 1, 2, 3, 4, 5, 6], "of another source sentence: 1 rows (6)"),
+])  # fmt: skip
+def test_rows_that_are_missing_doubled_disordered_or_beyond_are_named(rows, part):
+    with pytest.raises(LskdError) as refused:
+        list(ledger.prove([row(number) for number in rows], SOURCES, "x"))
+    assert part in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_swapped_translations_and_rows_of_other_settings_are_named():
+    swapped = [row(0), row(1, "s2"), row(2, "s1"), *map(row, range(3, 6))]
+    with pytest.raises(LskdError, match=r"of another source sentence: 2 rows \(1, 2\)"):
+        list(ledger.prove(swapped, SOURCES, "x"))
+    with pytest.raises(LskdError, match=r"of other settings: 1 rows \(5\)"):
+        list(ledger.prove([*map(row, range(5)), row(5, settings="y")], SOURCES, "x"))
+
+
+@pytest.mark.parametrize("damage", ["doubled", "swapped", "cut", "garbage"])
+def test_a_damaged_shard_is_never_merged(damage, teacher, data, tmp_path):
+    decode(tmp_path / "d", teacher, data, part=(1, 2))
+    shard = tmp_path / "d" / "shards" / "00002.jsonl"
+    lines = shard.read_text().splitlines(keepends=True)
+    if damage == "swapped":  # the translations of two rows, each under the other's number
+        contents = [json.loads(line) for line in lines]
+        contents[0]["row"], contents[1]["row"] = contents[1]["row"], contents[0]["row"]
+        lines = [json.dumps(content) + "\n" for content in [contents[1], contents[0], *contents[2:]]]
+    shard.write_text({"doubled": "".join([lines[0], *lines]), "swapped": "".join(lines), "cut": "".join(lines[:-1]),
+                      "garbage": "{" + "".join(lines)}[damage])  # fmt: skip
+    with pytest.raises(LskdError, match=r"there twice: 1 rows \(14\)|another source sentence: 2 rows|"
+                                        r"missing: 1 rows \(20\)|line 1 is damaged"):  # fmt: skip
+        decode(tmp_path / "d", teacher, data, part=(2, 2))
+    assert not (tmp_path / "d" / "ledger.json").exists() and not (tmp_path / "d" / "rows.jsonl").exists()
+    shard.unlink()
+    assert decode(tmp_path / "d", teacher, data)["rows"] == 60
+
+
+def test_engines_that_translate_otherwise_stop_a_long_run(teacher, data, tmp_path, monkeypatch):
+    honest = engines.CTranslate2Engine.translate
+
+    def wrong(self, batch, settings):
+        return [[Hypothesis("a", -1.0)] if number % 3 == 0 else hypotheses
+                for number, hypotheses in enumerate(honest(self, batch, settings))]  # fmt: skip
+
+    monkeypatch.setattr(engines.CTranslate2Engine, "translate", wrong)
+    with pytest.raises(LskdError, match=r"BLEU apart and \d\d\.\d % of the float32 translations are identical"):
+        decode(tmp_path / "d", teacher, data)
+    assert not (tmp_path / "d" / "shards").exists()
+    assert decode(tmp_path / "d", teacher, data, accept=True)["rows"] == 60
+
+
+@pytest.mark.parametrize("extra, part", [
+    (["--teacher-path", "TEACHER:TEACHER"], "CTranslate2 has no ensembles: use --engine fairseq"),
+    (["--teacher-path", "nothing.pt"], "teacher nothing.pt does not exist"),
+    (["--data", "nowhere"], "--data nowhere does not exist"),
+    (["--engine", "marian"], "--engine is marian"),
+    (["--nbest", "6"], "--nbest is 6 and --beam is 5"),
+    (["--temperature", "2"], "--temperature is 2 without --sampling"),
+    (["--engine", "fairseq", "--quantization", "int8"], "it is of ctranslate2"),
+    (["--quantization", "int3"], "--quantization is int3"),
+    (["--part", "3/2"], "--part is 3/2"), (["--part", "x"], "--part is 'x'"),
+    (["--beam", "0"], "--beam is 0"), (["--shard-sentences", "0"], "--shard-sentences is 0"),
+    (["--max-len-a", "0", "--max-len-b", "0"], "not both 0"),
+    (["--split", "dev"], "has no 'dev'"), (["--device", "cuda"], "no GPU"),
+])  # fmt: skip
+def test_decodings_that_cannot_be_are_refused(extra, part, teacher, data, tmp_path, capsys):
+    words = ["seqkd", "decode", "--teacher-path", teacher, "--data", data, "--out", tmp_path / "d"]
+    words += [word.replace("TEACHER", str(teacher)) for word in extra]
+    assert cli.main(list(map(str, words))) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    assert len(errors) == 1 and part in errors[0]
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_folder_begun_with_other_settings_is_refused_and_a_finished_one_left_alone(decoded, teacher, data):
+    before = files_of(decoded)
+    with pytest.raises(LskdError, match="holds a decoding with other settings"):
+        decode(decoded, teacher, data, replace(SETTINGS, beam=5))
+    assert decode(decoded, teacher, data)["rows"] == 60
+    assert files_of(decoded) == before
+
+
+def choose(nbest, source="x y", reference="▁the ▁cat ▁sat", **settings):
+    chooser = Chooser(SelectSettings(**settings))
+    return chooser.choose(0, [Hypothesis(*each) for each in nbest], source.split(), reference), chooser
+
+
+NBEST = [("▁a ▁dog ▁sat", -0.1), ("▁the ▁cat ▁sits", -0.2), ("▁the ▁cat ▁sat", -0.3), ("▁x", -0.05)]
+
+
+def test_beam_takes_the_best_interpolate_the_closest_multi_the_first():
+    assert choose(NBEST)[0] == [3]
+    assert choose(NBEST, method="interpolate")[0] == [2]
+    assert choose(NBEST[:2], method="interpolate", similarity="chrf")[0] == [1]
+    assert choose(NBEST, method="multi", hypotheses=2)[0] == [0, 1]
+    assert choose(NBEST, method="multi")[0] == [0, 1, 2, 3]
+
+
+def test_the_closest_is_the_one_that_sacrebleu_scores_highest():
+    import sacrebleu
+
+    draw, words = random.Random(2), ["▁the", "▁cat", "▁sat", "▁on", "▁mat", "s", "▁."]
+    for _ in range(20):
+        hypotheses = [(" ".join(draw.choices(words, k=draw.randint(1, 7))), -1.0) for _ in range(6)]
+        truth = "the cat sat on mats ."
+        texts = [pieces.replace(" ", "").replace("▁", " ").strip() for pieces, _ in hypotheses]
+        scores = [sacrebleu.sentence_bleu(text, [truth], use_effective_order=True).score for text in texts]
+        (chosen,) = choose(hypotheses, reference="▁the ▁cat ▁sat ▁on ▁mat s ▁.", method="interpolate")[0]
+        if "▁" in "".join(pieces for pieces, _ in hypotheses):
+            assert scores[chosen] == max(scores)
+
+
+def test_filters_say_what_they_dropped():
+    hypotheses = [("", -0.1), ("▁x ▁y", -0.2), ("▁a " * 7, -0.3), ("▁a ▁b", -0.4)]
+    positions, chooser = choose(hypotheses, "▁x ▁y", max_ratio=3, drop_copies=True)
+    assert positions == [3] and chooser.dropped == {"empty": 1, "copy": 1, "ratio": 1} and chooser.without == []
+    positions, chooser = choose(hypotheses[:2], "▁x ▁y", drop_copies=True)
+    assert positions == [] and chooser.without == [0]
+    assert choose(hypotheses[1:2], "▁x ▁y")[0] == [0]
+
+
+def test_diversity_is_counted_by_hand():
+    report = Diversity()
+    report.add(["a b a", "a b a", "c"], "c", 2)
+    report.add(["a b"], "x", 0)
+    assert report.facts() == {
+        "hypotheses": 4, "sampled_share": 0.5, "distinct_share": 0.75, "reference_share": 0.25, "words": 9,
+        "distinct_words": 3, "type_token_ratio": 0.3333, "distinct_bigram_ratio": 0.4,
+    }  # fmt: skip
+
+
+def chosen(decoded, data, out, **settings):
+    symbols = fairseq_io.read_symbols(str(data), LANGS)
+    return select.select(out, decoded if isinstance(decoded, list) else [decoded], str(data), symbols,
+                         SelectSettings(**settings), lambda line: None)  # fmt: skip
+
+
+def test_the_store_the_corpus_and_the_rows_say_the_same(decoded, data, tmp_path):
+    header = chosen(decoded, data, tmp_path / "h", method="multi", hypotheses=2)
+    (dataset,) = fairseq_io.translation_data(str(data), LANGS, "train")
+    pairs = [(dataset[i]["source"].numpy(), dataset[i]["target"].numpy()) for i in range(60)]
+    store = HypothesisStore.open(tmp_path / "h")
+    texts = [[" ".join(dataset.tgt_dict[i] for i in ids[:-1]) for ids in each] for each in store.lookup(pairs)]
+    expected = [[h.pieces for h in row.hypotheses[:2]] for row in rows_of(decoded)]
+    assert texts == expected and all(ids[-1] == 2 for each in store.lookup(pairs) for ids in each)
+    assert header["hypotheses"] == 120 and header["sentences"] == len({(tuple(s), tuple(t)) for s, t in pairs})
+    source, target = fairseq_io.piece_lines(str(tmp_path / "h" / "bin"), LANGS, "train")
+    assert target == [text for each in expected for text in each]
+    assert source == [line for line in fairseq_io.piece_lines(str(data), LANGS, "train")[0] for _ in range(2)]
+    for split in ("valid", "test"):
+        assert fairseq_io.piece_lines(str(tmp_path / "h" / "bin"), LANGS, split) == fairseq_io.piece_lines(
+            str(data), LANGS, split
+        )
+    for lang in LANGS:
+        assert (tmp_path / "h" / "bin" / f"dict.{lang}.txt").read_bytes() == (data / f"dict.{lang}.txt").read_bytes()
+    assert chosen(decoded, data, tmp_path / "h", method="multi", hypotheses=2) == header
+    with pytest.raises(LskdError, match="holds hypotheses with other selection"):
+        chosen(decoded, data, tmp_path / "h", method="beam")
+
+
+def test_the_best_and_samples_may_be_united(decoded, teacher, data, tmp_path):
+    decode(tmp_path / "s", teacher, data, replace(SETTINGS, sampling=True, nbest=5, temperature=3.0))
+    header = chosen([decoded, tmp_path / "s"], data, tmp_path / "h", method="multi")
+    assert header["hypotheses"] == 60 * 8 and header["sampled_share"] == 0.625
+    counts = Counter(len({h.pieces for h in row.hypotheses}) for row in rows_of(tmp_path / "s"))
+    assert max(counts) == 5
+    with pytest.raises(LskdError, match=r"--hypotheses is 2 of 5 samples"):
+        chosen(tmp_path / "s", data, tmp_path / "two", method="multi", hypotheses=2)
+
+
+def test_all_filtered_pairs_stay_in_the_store_and_leave_the_corpus(decoded, data, tmp_path):
+    header = chosen(decoded, data, tmp_path / "h", max_ratio=1)
+    (dataset,) = fairseq_io.translation_data(str(data), LANGS, "train")
+    found = HypothesisStore.open(tmp_path / "h").lookup([(dataset[i]["source"].numpy(), dataset[i]["target"].numpy())
+                                                         for i in range(60)])  # fmt: skip
+    empty = sum(not each for each in found)
+    assert header["sentences_without"] == empty > 0 and header["dropped"]["ratio"] >= empty
+    assert len(fairseq_io.piece_lines(str(tmp_path / "h" / "bin"), LANGS, "train")[0]) == 60 - empty
+
+
+@pytest.fixture
+def copy(decoded, tmp_path) -> Path:
+    shutil.copytree(decoded, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def test_rows_that_were_edited_and_unfinished_decodings_are_refused(copy, data, tmp_path):
+    text = (copy / "rows.jsonl").read_text()
+    (copy / "rows.jsonl").write_text(text.replace('"row": 3,', '"row": 4,', 1))
+    with pytest.raises(LskdError, match=r"rows\.jsonl was edited"):
+        chosen(copy, data, tmp_path / "h")
+    (copy / "ledger.json").unlink()
+    with pytest.raises(LskdError, match="run it again to finish this one"):
+        chosen(copy, data, tmp_path / "h")
+    assert not (tmp_path / "h").exists()
+
+
+def test_a_ledger_of_other_data_is_refused(decoded, data, tmp_path):
+    other = tmp_path / "bin"
+    shutil.copytree(data, other)
+    for file in data.glob("valid.*"):
+        shutil.copyfile(file, other / file.name.replace("valid", "train"))
+    with pytest.raises(LskdError, match=r"was decoded from other data \(train differs\)"):
+        chosen(decoded, other, tmp_path / "h")
+
+
+def test_a_store_that_was_cut_or_edited_is_refused(decoded, data, tmp_path):
+    chosen(decoded, data, tmp_path / "h")
+    ids = np.load(tmp_path / "h" / "ids.npy")
+    np.save(tmp_path / "h" / "ids.npy", ids[::-1])
+    with pytest.raises(LskdError, match=r"ids\.npy was edited, damaged or removed"):
+        HypothesisStore.open(tmp_path / "h")
+    np.save(tmp_path / "h" / "ids.npy", ids)
+    header = (tmp_path / "h" / "hypotheses.json").read_text()
+    (tmp_path / "h" / "hypotheses.json").write_text(header.replace('"split": "train"', '"split": "valid"'))
+    with pytest.raises(LskdError, match=r"hypotheses.json was edited"):
+        HypothesisStore.open(tmp_path / "h")
+
+
+def test_the_verbs_work_together_and_say_what_they_made(teacher, data, tmp_path, capsys):
+    common = ["--data", str(data)]
+    words = ["seqkd", "decode", "--teacher-path", str(teacher), *common, "--out", str(tmp_path / "d"), "--workers", "1"]
+    assert cli.main([*words, "--engine", "fairseq", "--nbest", "2"]) == 0
+    assert json.loads(capsys.readouterr().out)["hypotheses"] == 120
+    words = ["seqkd", "select", "--decoded", str(tmp_path / "d"), *common, "--out", str(tmp_path / "h")]
+    assert cli.main([*words, "--method", "interpolate", "--similarity", "chrf"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["hypotheses"] == 60 and said["dropped"] == {}
+    assert cli.main([*words[:-1], str(tmp_path / "x"), "--method", "best"]) == 2
+    assert "--method is best: one of beam, interpolate, multi" in capsys.readouterr().err
+
+
+def test_an_interrupt_is_one_line(teacher, data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(decoding, "write_shard", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    words = ["seqkd", "decode", "--teacher-path", teacher, "--data", data, "--out", tmp_path / "d", "--workers", 1]
+    assert cli.main([*map(str, words), "--engine", "fairseq"]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "lskd seqkd: interrupted: the same command continues"
+    decoding.STATE.clear()
