@@ -20,7 +20,7 @@ FILE, ROWS, PLAN, SHARDS = "ledger.json", "rows.jsonl", "plan.json", "shards"
 
 
 class Hypothesis(NamedTuple):
-    """Subwords, and the engine's log-probability over their number (with the end) to the power of the length penalty."""
+    """Subwords, and the log-probability over their number (with the end) to the power of the length penalty."""
 
     pieces: str
     score: float
