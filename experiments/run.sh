@@ -46,7 +46,10 @@ for_each() {                         # for_each STEP ROLE... [-- OPTIONS]: for e
 machine=(-- --device "$device" --precision "$precision" --threads "$threads")
 prepare() { bash "$steps/prepare.sh" --run "$out"; }
 teachers() { for_each train teacher "${machine[@]}"; }
-hypotheses() { for_each hypotheses teacher "${machine[@]}"; }
+hypotheses() (                       # one teacher at a time, with all the cores
+  workers=$(( jobs * threads )); jobs=1
+  for_each hypotheses teacher -- --device "$device" --precision "$precision" --threads "$workers"
+)
 students() { for_each train student "${machine[@]}"; }
 decode() { for_each decode teacher student "${machine[@]}"; }
 score() { for_each score teacher student; }

@@ -243,3 +243,35 @@ def test_the_shipped_configs_are_valid(bench, monkeypatch):
         subprocess.run([sys.executable, *words], check=True, cwd=ROOT, env={**os.environ, "LSKD_DATA": "/data"})
         plan = json.loads((bench.folder / config.stem / "plan.json").read_text())
         assert plan["name"] == config.stem
+
+
+SEQUENCE_LEVEL = """
+name: tiny
+data: {{dir: {data}}}
+teacher: {{arch: ls_transformer_tiny, train: {{max-epoch: 2}}}}
+student:
+  arch: ls_transformer_tiny
+  plain: false
+  kd_level: [sequence, both]
+  hypotheses: [beam, interpolate]
+  train: {{max-epoch: 2}}
+seqkd: {{nbest: 5}}
+"""
+
+
+def test_students_of_translations_wait_for_them(bench, prepared):
+    bench.config.write_text(SEQUENCE_LEVEL.format(data=prepared))
+    refused = bench.experiment("--device", "cpu", "--jobs", "2", "--threads", "3", fake="refuse interpolate")
+    assert error_line(refused) == "lskd seqkd: error: the disk is full: free some"
+    done = bench.experiment("--device", "cpu", "--jobs", "2", "--threads", "3")
+    assert done.returncode == 0, done.stderr
+    made = bench.calls("lskd")
+    assert list(made) == ["decoded", "beam", "interpolate"]
+    assert made["decoded"][-4:] == ["--workers", "6", "--device", "cpu"]
+    calls = [json.loads(line)[:2] for line in (bench.folder / "calls").read_text().splitlines()]
+    students = [name for command, name in calls if command == "fairseq-train" and name.startswith("student")]
+    assert sorted(students) == ["student-ls0.1-both-beam-t1-s1", "student-ls0.1-both-interpolate-t1-s1",
+                                "student-ls0.1-sequence-beam-s1", "student-ls0.1-sequence-interpolate-s1"]  # fmt: skip
+    assert calls.index(["fairseq-train", students[0]]) > calls.index(["lskd", "interpolate"])
+    table = (bench.run / "table.md").read_text()
+    assert "| both (interpolate)" in table and "| sequence (beam)" in table

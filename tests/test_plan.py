@@ -232,3 +232,36 @@ def test_the_preparation_command_has_the_configs_options(tmp_path):
     options = dict(zip(words[2::2], words[3::2], strict=True))
     assert options == {"--corpus": "toy", "--pairs": "300", "--keep-repeated": "yes", "--source-lang": "en",
                        "--target-lang": "ru", "--form": "raw", "--out": "data"}  # fmt: skip
+
+
+def test_students_of_translations_name_their_level_and_read_what_their_teacher_wrote():
+    models = expanded(student={"kd_level": ["word", "sequence", "both"], "hypotheses": ["beam", "multi"],
+                               "temperature": [1, 2], "plain": False}, seqkd={"beam": 8, "nbest": 4})  # fmt: skip
+    assert list(models)[1:] == [
+        "student-ls0.1-t1-s1", "student-ls0.1-t2-s1", "student-ls0.1-sequence-beam-s1",
+        "student-ls0.1-sequence-multi-s1", "student-ls0.1-both-beam-t1-s1", "student-ls0.1-both-beam-t2-s1",
+        "student-ls0.1-both-multi-t1-s1", "student-ls0.1-both-multi-t2-s1",
+    ]  # fmt: skip
+    sequence, both = models["student-ls0.1-sequence-multi-s1"], models["student-ls0.1-both-beam-t2-s1"]
+    assert flag(sequence, "kd-level") == "sequence" and flag(both, "kd-level") == "both"
+    assert flag(sequence, "hypotheses") == "models/teacher-ls0.1-s1/hypotheses/multi"
+    assert not {"--teacher-path", "--temperature", "--temper"} & set(sequence["train_command"])
+    assert flag(both, "teacher-path") == "models/teacher-ls0.1-s1/model.pt" and flag(both, "temperature") == "2.0"
+    assert "--kd-level" not in models["student-ls0.1-t1-s1"]["train_command"]
+    decode, beam, multi = models["teacher-ls0.1-s1"]["seqkd_commands"]
+    assert decode[:3] == ["lskd", "seqkd", "decode"] and decode[decode.index("--nbest") + 1] == "4"
+    assert "--temperature" not in decode and "--sampling" not in decode
+    assert [step[step.index("--method") + 1] for step in (beam, multi)] == ["beam", "multi"]
+    assert {step[step.index("--decoded") + 1] for step in (beam, multi)} == {decode[decode.index("--out") + 1]}
+    assert expanded()["teacher-ls0.1-s1"]["seqkd_commands"] == []
+
+
+@pytest.mark.parametrize("sections, part", [
+    ({"student": {"kd_level": "words"}}, "student.kd_level is 'words', it must be one of word, sequence, both"),
+    ({"student": {"kd_level": "both", "hypotheses": "interpolate"}}, "has interpolate, and seqkd.nbest is 1"),
+    ({"student": {"kd_level": "both"}, "seqkd": {"nbest": 6}}, "seqkd.nbest is 6 and seqkd.beam is 5"),
+    ({"student": {"kd_level": "both"}, "seqkd": {"temperature": 2}}, "seqkd.temperature is 2 without seqkd.sampling"),
+    ({"train": {"kd-level": "both"}}, "train.kd-level is set by the pipeline: use student.kd_level"),
+])  # fmt: skip
+def test_translations_that_cannot_be_made_are_refused(sections, part):
+    assert part in complaint(config(**sections))
