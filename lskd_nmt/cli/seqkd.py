@@ -61,7 +61,7 @@ def register_decode(steps: "argparse._SubParsersAction[argparse.ArgumentParser]"
     decode.add_argument("--sampling", action="store_true", help="draw hypotheses instead of searching for the best")
     decode.add_argument("--temperature", type=float, default=1.0, help="of --sampling")
     decode.add_argument("--seed", type=int, default=1, help="of --sampling")
-    decode.add_argument("--batch-tokens", type=int, default=2048, help="padded source subwords of a batch")
+    decode.add_argument("--batch-tokens", type=int, default=1024, help="padded source subwords of a batch")
     decode.add_argument("--shard-sentences", type=int, default=1000, help="a killed run repeats at most a shard")
     decode.add_argument("--workers", type=int, default=0, help="processes; 0: one for each core or GPU")
     decode.add_argument("--threads", type=int, default=1, help="of each process")

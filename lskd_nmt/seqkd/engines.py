@@ -28,7 +28,7 @@ class DecodeSettings:
     sampling: bool = False
     temperature: float = 1.0
     seed: int = 1
-    batch_tokens: int = 2048  # padded source subwords of a batch, with their ends
+    batch_tokens: int = 1024  # padded source subwords of a batch, with their ends
     shard_sentences: int = 1000
 
     def __post_init__(self) -> None:

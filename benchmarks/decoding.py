@@ -1,0 +1,254 @@
+"""What decoding a training source costs, by engine, on the same CPU cores.
+
+    python benchmarks/decoding.py tune --teacher T.pt --data DATA/bin --out benchmarks/results/decoding_tune_cpu
+    python benchmarks/decoding.py race --teacher T.pt --data DATA/bin --out benchmarks/results/decoding_cpu
+
+`tune` times the engines' own work on a part of train, interleaved: several batch sizes, workers and threads, and a
+vocabulary map. `race` times whole commands, from their start to their last byte, on all of train: fairseq-generate, and
+lskd seqkd decode in float32 and int8 with its comparison of the engines; then it scores each on the test set.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from ctranslate2.converters import FairseqConverter
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from lskd_nmt import fairseq_io, runs, scoring  # noqa: E402
+from lskd_nmt.seqkd import decode, ledger  # noqa: E402
+from lskd_nmt.seqkd.engines import CTranslate2Engine, DecodeSettings, FairseqEngine, translate_all  # noqa: E402
+from lskd_nmt.subwords import joined  # noqa: E402
+
+CANDIDATES, COMMON = 20, 100  # of a vocabulary map: for each source subword, and for all
+
+
+def show(line: str) -> None:
+    """One line on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def vocabulary_map(corpus: decode.Corpus, file: Path) -> None:
+    """For each source subword the target subwords that go with it most (Dice), and common ones for all."""
+    seen: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
+    together: dict[str, Counter[str]] = {}
+    for source, reference in zip(corpus.sources, corpus.references, strict=True):
+        sides = set(source), set(reference.split())
+        for counter, side in zip(seen, sides, strict=True):
+            counter.update(side)
+        for piece in sides[0]:
+            together.setdefault(piece, Counter()).update(sides[1])
+    lines = ["\t" + " ".join(piece for piece, _ in seen[1].most_common(COMMON))]
+    for piece, found in together.items():
+        near = sorted(found, key=lambda other: -2 * found[other] / (seen[0][piece] + seen[1][other]))
+        lines.append(f"{piece}\t{' '.join(near[:CANDIDATES])}")
+    file.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+
+
+def tune(args: argparse.Namespace, langs: tuple[str, str]) -> list[dict[str, Any]]:
+    """Sentences a second of every arrangement; the median, smallest and largest of the rounds."""
+    corpus = decode.read_corpus(args.data, langs, "train")
+    part = decode.Corpus(*(side[:: len(side) // args.sentences][: args.sentences] for side in corpus))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        vocabulary_map(corpus, folder / "vmap")
+        converter = FairseqConverter(args.teacher, args.data, source_lang=langs[0], target_lang=langs[1],
+                                     user_dir=str(fairseq_io.plugin_folder()))  # fmt: skip
+        converter.convert(str(folder / "model"), vmap=str(folder / "vmap"))
+        arrangements = [(kind, workers, args.cores // workers, batch, False)
+                        for kind in ("float32", "int8") for workers in (1, args.cores)
+                        for batch in (512, 1024, 2048, 4096, 8192)]  # fmt: skip
+        arrangements += [(kind, args.cores, 1, 2048, True) for kind in ("float32", "int8")]
+        arrangements += [("fairseq", 1, args.cores, batch, False) for batch in (1024, 4096, 12000)]
+        found: dict[tuple[Any, ...], list[float]] = {arrangement: [] for arrangement in arrangements}
+        outputs = {}
+        for number in range(args.rounds):
+            for arrangement in arrangements:
+                show(f"round {number + 1}: {arrangement}")
+                speed, outputs[arrangement] = timed(arrangement, part, args, langs, folder)
+                found[arrangement].append(speed)
+    reference = [joined(line) for line in part.references]
+    return [{"engine": kind, "workers": workers, "threads": threads, "batch_tokens": batch, "vocabulary_map": vmap,
+             "sentences_per_second": statistics.median(speeds), "from": min(speeds), "to": max(speeds),
+             "bleu_of_part": scoring.corpus_bleu([joined(line) for line in outputs[arrangement]], reference)}
+            for arrangement, speeds in found.items()
+            for kind, workers, threads, batch, vmap in [arrangement]]  # fmt: skip
+
+
+class Mapped(CTranslate2Engine):
+    """One that uses the vocabulary map of its model."""
+
+    def reseed(self, seed: int) -> None:
+        """A translator whose every call uses the map."""
+        super().reseed(seed)
+        self.translator = Translating(partial(self.translator.translate_batch, use_vmap=True))
+
+
+class Translating:
+    """Something with a `translate_batch`."""
+
+    def __init__(self, translate_batch: Callable[..., Any]) -> None:
+        self.translate_batch = translate_batch
+
+
+def timed(
+    arrangement: tuple[Any, ...], part: decode.Corpus, args: argparse.Namespace, langs: tuple[str, str], folder: Path
+) -> tuple[float, list[str]]:
+    """Sentences a second without the start of processes, and the translations."""
+    kind, workers, threads, batch, vmap = arrangement
+    settings = DecodeSettings(
+        beam=args.beam, batch_tokens=batch, engine="fairseq" if kind == "fairseq" else "ctranslate2"
+    )
+    if kind == "fairseq":
+        torch.set_num_threads(threads)
+        engine: Any = FairseqEngine([args.teacher], args.data, langs)
+        start = time.monotonic()
+        result = translate_all(engine, part.sources, settings)
+        return len(part.sources) / (time.monotonic() - start), [best[0].pieces for best in result]
+    whole = [(Mapped if vmap else CTranslate2Engine)(folder / "model", "cpu", kind, threads) for _ in range(workers)]
+    slices = [part.sources[worker::workers] for worker in range(workers)]
+    start = time.monotonic()
+    with ThreadPoolExecutor(workers) as pool:  # CTranslate2 works outside of Python's lock
+        results = list(pool.map(partial(translate_all, settings=settings), whole, slices))
+    seconds = time.monotonic() - start
+    lines = [""] * len(part.sources)
+    for worker, translated in enumerate(results):
+        lines[worker::workers] = [best[0].pieces for best in translated]
+    return len(lines) / seconds, lines
+
+
+def race(args: argparse.Namespace, langs: tuple[str, str]) -> list[dict[str, Any]]:
+    """Wall and CPU seconds of each command on train, and BLEU of each engine on test."""
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in ("fairseq-generate", "float32", "int8"):
+            show(f"{kind}: train")
+            seconds = run(command(kind, "train", args, langs, Path(folder) / kind))
+            show(f"{kind}: test")
+            run(command(kind, "test", args, langs, Path(folder) / f"{kind}-test"))
+            results.append({"engine": kind, **seconds, **scored(kind, Path(folder) / f"{kind}-test", args, langs)})
+    return results
+
+
+def command(kind: str, split: str, args: argparse.Namespace, langs: tuple[str, str], out: Path) -> list[str]:
+    """The command that decodes a split to `out`."""
+    bound = ["--beam", str(args.beam), "--max-len-a", "1.5", "--max-len-b", "20"]
+    binaries = Path(sys.executable).parent
+    if kind == "fairseq-generate":
+        return ["sh", "-c", f'"$@" > {out}', "sh", str(binaries / kind), args.data, "--user-dir",
+                str(fairseq_io.plugin_folder()), "--path", args.teacher, "--gen-subset", split, *bound, "--cpu",
+                "--max-tokens", str(args.fairseq_tokens), "--required-batch-size-multiple", "1",
+                "-s", langs[0], "-t", langs[1], "--log-format", "none"]  # fmt: skip
+    return [
+        str(binaries / "lskd"),
+        "seqkd",
+        "decode",
+        "--teacher-path",
+        args.teacher,
+        "--data",
+        args.data,
+        "--split",
+        split,
+        "--out",
+        str(out),
+        *bound,
+        "--quantization",
+        kind,
+        "--workers",
+        str(args.cores),
+        "--device",
+        "cpu",
+    ]
+
+
+def run(words: Sequence[str]) -> dict[str, float]:
+    """Wall and CPU seconds of a command with its children."""
+    before, start = os.times(), time.monotonic()
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    after = os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return {"wall_seconds": round(time.monotonic() - start, 1), "cpu_seconds": round(cpu, 1)}
+
+
+def scored(kind: str, out: Path, args: argparse.Namespace, langs: tuple[str, str]) -> dict[str, Any]:
+    """BLEU on the test set, and how many sentences there are."""
+    references = fairseq_io.piece_lines(args.data, langs, "test")[1]
+    if kind == "fairseq-generate":
+        lines = scoring.hypotheses(out.read_text(encoding="utf-8").splitlines(), len(references))
+    else:
+        lines = [row.hypotheses[0].pieces for row in ledger.read_rows(out / ledger.ROWS)]
+    text = [[joined(line) for line in side] for side in (lines, references)]
+    return {"test_sentences": len(lines), "test_bleu": scoring.measured(scoring.BLEU(), *text)}
+
+
+def race_table(results: Sequence[Mapping[str, Any]]) -> str:
+    """As Markdown, with the share of fairseq's time."""
+    first = results[0]
+    lines = ["| engine | wall s | of fairseq's | CPU s | of fairseq's | BLEU on test |", "|---|---|---|---|---|---|"]
+    lines += [f"| {r['engine']} | {r['wall_seconds']:.0f} | {r['wall_seconds'] / first['wall_seconds']:.2f} | "
+              f"{r['cpu_seconds']:.0f} | {r['cpu_seconds'] / first['cpu_seconds']:.2f} | "
+              f"{r['test_bleu']['score']:.2f} |" for r in results]  # fmt: skip
+    return "\n".join([*lines, "", f"BLEU: {first['test_bleu']['signature']}", ""])
+
+
+def tune_table(results: Sequence[Mapping[str, Any]]) -> str:
+    """As Markdown, fastest first."""
+    names = "engine", "workers", "threads each", "batch, subwords", "vocabulary map", "sentences/s (from–to)", "BLEU"
+    lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
+    for r in sorted(results, key=lambda r: -r["sentences_per_second"]):
+        speed = f"{r['sentences_per_second']:.0f} ({r['from']:.0f}–{r['to']:.0f})"
+        cells = (
+            r["engine"],
+            r["workers"],
+            r["threads"],
+            r["batch_tokens"],
+            "yes" if r["vocabulary_map"] else "no",
+            speed,
+        )
+        lines.append(f"| {' | '.join(map(str, cells))} | {r['bleu_of_part']:.2f} |")
+    return "\n".join([*lines, "", "BLEU is of the part that was translated, against the training references", ""])
+
+
+def main() -> None:
+    """Measure and write OUT.json and OUT.md."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("tune", "race"))
+    parser.add_argument("--teacher", required=True)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--beam", type=int, default=5)
+    parser.add_argument("--sentences", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--fairseq-tokens", type=int, default=4096, help="fairseq-generate's --max-tokens")
+    args = parser.parse_args()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-args.cores :])
+    os.environ["OMP_NUM_THREADS"] = str(args.cores)  # the commands set their own for worker processes
+    with fairseq_io.quiet():
+        fairseq_io.load_plugin()
+        langs = fairseq_io.language_pair(args.data)
+        results = (tune if args.what == "tune" else race)(args, langs)
+    table = tune_table(results) if args.what == "tune" else race_table(results)
+    words = [Path(word).name if "/" in word else word for word in sys.argv]
+    facts = {"command": " ".join(["python", "benchmarks/" + words[0], *words[1:]]), "commit": runs.commit(),
+             "versions": runs.versions(), "host": runs.host(), "cores": args.cores, "results": results}  # fmt: skip
+    runs.write_json(args.out.with_suffix(".json"), facts)
+    runs.write_text(args.out.with_suffix(".md"), table)
+    print(table)
+
+
+if __name__ == "__main__":
+    main()
