@@ -2,8 +2,8 @@
 
     python benchmarks/peaked.py --run runs/multi30k_seqkd --out benchmarks/results/multi30k_seqkd/peaked
 
-For every trained model of a run, on the test set: BLEU of greedy and of beam search, the mean entropy of its next subword
-on the references' prefixes (bits), and the mean probability of its own best translation as a whole.
+For every trained model of a run, on the test set: BLEU of greedy and of beam search, the mean entropy of its next
+subword on the references' prefixes (bits), and the mean probability of its own best translation as a whole.
 """
 
 import argparse
