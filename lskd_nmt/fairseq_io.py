@@ -74,6 +74,12 @@ def read_symbols(folder: str, langs: tuple[str, str]) -> Symbols | None:
     return Symbols(source, target, langs)
 
 
+def max_source_positions(path: str) -> int:
+    """The most symbols of a source sentence, its end included, that a checkpoint's model takes."""
+    state = read_checkpoint(path, "teacher")
+    return int(section(state, "model").get("max_source_positions") or section(state, "task")["max_source_positions"])
+
+
 def load_model(path: str, overrides: Mapping[str, Any]) -> Any:
     """The checkpoint's model, built by its own task from its own settings, with `overrides` laid over them."""
     from fairseq.checkpoint_utils import load_model_ensemble_and_task

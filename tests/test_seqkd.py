@@ -183,6 +183,19 @@ def test_parts_on_several_machines_make_one_whole(decoded, teacher, data, tmp_pa
 
 
 @pytest.mark.parametrize("engine", ["fairseq", "ctranslate2"])
+def test_empty_sentences_are_translated_and_overlong_ones_have_no_hypothesis(engine, teacher, data, tmp_path):
+    shutil.copytree(data, tmp_path / "bin")
+    sources = [[2], [4, 5, 2], [4] * 1024 + [2], [4] * 1023 + [2]]
+    pairs = [(np.array(source), np.array([5, 2])) for source in sources]
+    fairseq_io.write_pairs(str(tmp_path / "bin"), LANGS, "train", pairs, (16, 16))
+    decode(tmp_path / "d", teacher, tmp_path / "bin", replace(SETTINGS, engine=engine), accept=True)
+    assert [len(row.hypotheses) for row in rows_of(tmp_path / "d")] == [3, 3, 0, 3]
+    header = chosen(tmp_path / "d", tmp_path / "bin", tmp_path / "h")
+    without = sum(not any(h.pieces for h in row.hypotheses) for row in rows_of(tmp_path / "d"))
+    assert header["sentences_without"] == without >= 1 and header["hypotheses"] == 4 - without
+
+
+@pytest.mark.parametrize("engine", ["fairseq", "ctranslate2"])
 def test_samples_follow_the_seed_and_the_temperature(engine, teacher, data, tmp_path):
     base = replace(SETTINGS, engine=engine, sampling=True, nbest=4)
     kinds = {"one": base, "again": base, "seed": replace(base, seed=2), "hot": replace(base, temperature=5.0),

@@ -13,6 +13,7 @@ from conftest import ROOT, batch_of, build, gradients, train
 from lskd_nmt import cli, fairseq_io
 from lskd_nmt.errors import LskdError
 from lskd_nmt.fairseq_io import Symbols, read_checkpoint
+from lskd_nmt.runs import sha256
 from lskd_nmt.seqkd import store as stores
 from lskd_nmt.seqkd.store import HypothesisStore
 from lskd_nmt.teacher.store import pair_key
@@ -23,7 +24,7 @@ EOS, PAD = 2, 1
 
 
 @pytest.fixture(scope="module")
-def hypotheses(data, tmp_path_factory):
+def hypotheses(data, teacher, tmp_path_factory):
     """A store in which the sentences have 0, 1, 2 or 3 hypotheses of random symbols, whatever the teacher."""
     draw = random.Random(5)
     symbols = fairseq_io.read_symbols(str(data), LANGS)
@@ -41,7 +42,8 @@ def hypotheses(data, tmp_path_factory):
     for lang in LANGS:
         (folder / "bin" / f"dict.{lang}.txt").write_bytes((data / f"dict.{lang}.txt").read_bytes())
     facts = {"symbols": {"source": symbols.source, "target": symbols.target, "langs": list(LANGS)},
-             "data": data_hashes(str(data), LANGS, ("train",)), "split": "train"}  # fmt: skip
+             "data": data_hashes(str(data), LANGS, ("train",)), "split": "train",
+             "decoded": [{"teacher": [{"file": "t.pt", "sha256": sha256(teacher)}]}]}  # fmt: skip
     stores.write(folder, chosen, facts)
     return folder
 
@@ -212,10 +214,13 @@ def test_two_workers_train_the_student_that_one_trains(data, teacher, hypotheses
     (["--kd-level", "sequence", "--hypotheses", "STORE", "--kd-weight", "0"], "--kd-weight is 0"),
     (["--kd-level", "sequence", "--hypotheses", "STORE", "--temperature", "2"], "does not read --temperature"),
     (["--kd-level", "sequence", "--hypotheses", "STORE", "--teacher-path", "TEACHER"], "does not read --teacher-path"),
+    (["--kd-level", "both", "--hypotheses", "STORE", "--teacher-path", "OTHER"], "are of another teacher (t.pt) than"),
     (["--kd-level", "both", "--hypotheses", "STORE"], "neither --teacher-path nor --teacher-store is given"),
 ])  # fmt: skip
 def test_trainings_that_cannot_be_are_refused(flags, part, data, teacher, hypotheses, tmp_path, refused):
-    known = {"TEACHER": teacher, "STORE": hypotheses}
+    other = tmp_path / "other.pt"
+    other.write_bytes(teacher.read_bytes() + b" ")
+    known = {"TEACHER": teacher, "STORE": hypotheses, "OTHER": other}
     with refused() as line:
         train(data, tmp_path / "m", *[known.get(flag, flag) for flag in flags])
     assert part in line[0]

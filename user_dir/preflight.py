@@ -18,6 +18,7 @@ from lskd_nmt.errors import LskdError, require
 from lskd_nmt.fairseq_io import Symbols, read_symbols
 from lskd_nmt.forecast import checkpoint_bytes, forecast_line, require_space, training_bytes, transformer_parameters
 from lskd_nmt.losses.chunked import chunk_size
+from lskd_nmt.runs import sha256
 from lskd_nmt.seqkd import store as hypotheses
 from lskd_nmt.teacher import live, store, writer
 
@@ -88,7 +89,25 @@ def check_hypotheses(cfg: Any, student: Symbols) -> None:
     task = cfg.task._name
     require(task == "translation", f"--hypotheses is for the translation task, this is {task}: train on its bin folder")
     opened = hypotheses.check(cfg.criterion.hypotheses, student)
+    if str(cfg.criterion.kd_level) == "both":
+        check_own_prefixes(cfg, opened)
     hypotheses.require_pairs(opened, cfg.task.data, student.langs, cfg.dataset.train_subset)
+
+
+def check_own_prefixes(cfg: Any, opened: hypotheses.HypothesisStore) -> None:
+    """Refuse a teacher that did not decode the hypotheses."""
+    flags = cfg.criterion
+    if flags.teacher_store:
+        teachers = store.TeacherStore.open(flags.teacher_store, verify=False).header["teacher"]
+        given = {entry["sha256"] for entry in teachers}
+    else:
+        given = {sha256(Path(path)) for path in live.split_paths(flags.teacher_path) if Path(path).is_file()}
+    decoders = [decoding["teacher"] for decoding in opened.header["decoded"]]
+    names = ", ".join(sorted({entry["file"] for teacher in decoders for entry in teacher}))
+    require(not given or any(given == {entry["sha256"] for entry in teacher} for teacher in decoders),
+            f"--hypotheses {flags.hypotheses} are of another teacher ({names}) than "
+            f"{flags.teacher_store or flags.teacher_path}: decode with this one, or use "
+            "--kd-level sequence")  # fmt: skip
 
 
 def check_space(cfg: Any, symbols: int) -> None:

@@ -130,13 +130,18 @@ def decode(
         show(f"{out} is complete: nothing to do")
         return read_json(out / ledger.FILE)
     corpus = read_corpus(data, langs, split)
+    longest = min(fairseq_io.max_source_positions(path) for path in teacher_path)
+    short = [row for row, source in enumerate(corpus.sources) if len(source) < longest]
+    if len(short) < len(corpus.sources):
+        show(f"{len(corpus.sources) - len(short)} sentences have more than the {longest} subwords that the teacher "
+             "takes and get no hypothesis")  # fmt: skip
     device = engine_device(place.device, settings.engine)
     write_json(out / ledger.PLAN, plan)
     model = convert(out / MODEL, teacher_path[0], first, langs) if settings.engine == "ctranslate2" else None
     fairseq = partial(FairseqEngine, list(teacher_path), first, langs, device)
     if model is not None and not (out / CHECK).is_file():
-        compare(out / CHECK, partial(CTranslate2Engine, model, device), fairseq, corpus, settings, show,
-                accept_difference)  # fmt: skip
+        compare(out / CHECK, partial(CTranslate2Engine, model, device), fairseq, corpus, short, settings,
+                show, accept_difference)  # fmt: skip
     size = settings.shard_sentences
     shards = range((len(corpus.sources) + size - 1) // size)
     progress = Progress(len(corpus.sources), "sentences", show)
@@ -153,7 +158,7 @@ def decode(
         partial(CTranslate2Engine, model, device, settings.quantization, place.threads, index)
         for index in range(device_count(device))
     ]  # fmt: skip
-    work = Work(out, settings, settings_hash(plan), place.threads)
+    work = Work(out, settings, settings_hash(plan), place.threads, longest)
     run_shards(
         work, makers, [Job(number, rows, *slices(corpus, rows)) for number, rows in todo], place.workers, progress
     )
@@ -206,13 +211,13 @@ def compare(
     ctranslate2: Callable[..., Engine],
     fairseq: Callable[[], Engine],
     corpus: Corpus,
+    rows: Sequence[int],
     settings: DecodeSettings,
     show: Callable[[str], None],
     accept: bool,
 ) -> None:
-    """Translate a few sentences with both engines, write how far they are apart to `file`, stop if it is too far."""
-    count = len(corpus.sources)
-    rows = sorted({number * count // CHECKED for number in range(CHECKED)})
+    """Translate a few of the rows with both engines, write how far they are apart to `file`, stop if it is too far."""
+    rows = [rows[at] for at in sorted({number * len(rows) // CHECKED for number in range(CHECKED)})]
     show(f"comparing CTranslate2 with fairseq on {len(rows)} sentences")
     sentences, truth = [corpus.sources[row] for row in rows], [joined(corpus.references[row]) for row in rows]
     search = replace(settings, sampling=False, temperature=1.0, nbest=1)
@@ -247,6 +252,7 @@ class Work:
     settings: DecodeSettings
     settings_hash: str
     threads: int
+    longest: int  # subwords of a source sentence, with its end
 
 
 class Job(NamedTuple):
@@ -318,7 +324,9 @@ def decode_shard(job: Job) -> int:
     engine, work = STATE["engine"], STATE["work"]
     if work.settings.sampling:
         engine.reseed(work.settings.seed * 1_000_003 + job.number)
-    translated = translate_all(engine, job.sources, work.settings)
+    short = [source for source in job.sources if len(source) < work.longest]
+    found = iter(translate_all(engine, short, work.settings))
+    translated = [next(found) if len(source) < work.longest else [] for source in job.sources]
     write_shard(work.out, job.number, (Row(row, key, work.settings_hash, tuple(hypotheses)) for row, key, hypotheses
                                        in zip(job.rows, job.keys, translated, strict=True)))  # fmt: skip
     return len(job.rows)
