@@ -106,7 +106,8 @@ def export_fairseq(
         part.replace(out)
     finally:
         part.unlink(missing_ok=True)
-    return {"to": "fairseq", "sentences": len(before), "identical": len(before), "bytes": out.stat().st_size}
+    return {"to": "fairseq", "parameters": fairseq_io.parameter_count(state), "sentences": len(before),
+            "identical": len(before), "bytes": out.stat().st_size}  # fmt: skip
 
 
 def export_ctranslate2(
@@ -126,7 +127,7 @@ def export_ctranslate2(
 
     require(quantization in QUANTIZATIONS, f"--quantization is {quantization}: one of {', '.join(QUANTIZATIONS)}")
     require(not out.exists(), f"--out {out} is there already: give a new folder")
-    fairseq_io.read_checkpoint(str(checkpoint), "student")  # refuses what is none
+    state = fairseq_io.read_checkpoint(str(checkpoint), "student")  # refuses what is none
     spm = data / "spm.model"
     require(spm.is_file(), f"--data {data} has no spm.model: give the bin folder that data-prep/prepare.sh made")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -143,7 +144,8 @@ def export_ctranslate2(
         same = sum(a == b for a, b in zip(theirs, ours, strict=True))
         reference = [joined(line) for line in target]
         scores = [corpus_bleu([joined(line) for line in lines], reference) for lines in (theirs, ours)]
-        facts = {"to": "ctranslate2", "quantization": quantization, "sentences": len(ours), "identical": same,
+        facts = {"to": "ctranslate2", "quantization": quantization, "parameters": fairseq_io.parameter_count(state),
+                 "sentences": len(ours), "identical": same,
                  "bleu_fairseq": scores[0], "bleu_ctranslate2": scores[1],
                  "bytes": (new / "model.bin").stat().st_size}  # fmt: skip
         apart = abs(scores[0] - scores[1])

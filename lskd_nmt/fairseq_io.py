@@ -56,6 +56,29 @@ def read_checkpoint(path: str, what: str) -> dict[str, Any]:
     return dict(state)
 
 
+def weights(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The checkpoint's parameters by their names: no buffers, and a tensor under several names once.
+
+    A checkpoint written on a GPU holds a tied embedding as several tensors that are equal.
+    """
+    found: dict[int, tuple[str, Any]] = {}
+    embeddings: list[Any] = []
+    for name, tensor in state["model"].items():
+        if name.endswith((".version", "._float_tensor")) or tensor.data_ptr() in found:
+            continue
+        if name.endswith(("embed_tokens.weight", "output_projection.weight")):
+            if any(tensor.shape == other.shape and bool((tensor == other).all()) for other in embeddings):
+                continue
+            embeddings.append(tensor)
+        found[tensor.data_ptr()] = name, tensor
+    return dict(found.values())
+
+
+def parameter_count(state: Mapping[str, Any]) -> int:
+    """How many numbers a checkpoint's model has learned, shared ones once."""
+    return sum(tensor.numel() for tensor in weights(state).values())
+
+
 def section(state: Mapping[str, Any], name: str) -> dict[str, Any]:
     """One section of a checkpoint's settings (`task`, `criterion`, `model`), whichever way fairseq stored it."""
     settings = state.get("cfg")
@@ -166,7 +189,7 @@ def translation_data(data: str, langs: tuple[str, str], split: str) -> list[Any]
             task.load_dataset(split, epoch=epoch)
         except FileNotFoundError:
             raise LskdError(f"data folder {data.split(':')[epoch - 1]} has no '{split}' of {langs[0]}-{langs[1]}: "
-                            "name splits that it has with --splits") from None  # fmt: skip
+                            "name what it has with --split or --splits") from None  # fmt: skip
         datasets.append(task.dataset(split))
     return datasets
 
@@ -187,19 +210,18 @@ def net_input(pairs: Sequence[tuple[Any, Any]], pad: int, eos: int) -> tuple[dic
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """fairseq's remarks about itself, unseen."""
+    """fairseq's remarks about itself, unseen, and everybody's below a warning: its import turns on all of them."""
     import logging
     import warnings
 
-    logger = logging.getLogger("fairseq")
-    before = logger.level
-    logger.setLevel(logging.WARNING)
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             yield
     finally:
-        logger.setLevel(before)
+        logging.disable(before)
 
 
 def plugin_folder() -> Path:

@@ -13,7 +13,7 @@ from lskd_nmt import __version__
 from lskd_nmt.errors import LskdError, require
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("fairseq-fixed", "torch", "sacrebleu", "sentencepiece", "sacremoses", "numpy", "pandas")
+PACKAGES = ("fairseq-fixed", "torch", "ctranslate2", "sacrebleu", "sentencepiece", "sacremoses", "numpy", "pandas")
 
 
 def load(file: Path, kind: type) -> Any:

@@ -1,8 +1,10 @@
 """Shared by the tests: the plugin loaded as fairseq loads it, and a corpus small enough to train on in a second."""
 
 import contextlib
+import json
 import os
 import random
+import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
@@ -137,6 +139,40 @@ def teacher(data, tmp_path_factory) -> Path:
     """A checkpoint trained with label smoothing 0.1 on `data`."""
     folder = train(data, tmp_path_factory.mktemp("teacher"), "--kd-weight", 0, "--label-smoothing", 0.1)
     return folder / "checkpoint_last.pt"
+
+
+@pytest.fixture(scope="session")
+def pieces(plugin, tmp_path_factory) -> Path:
+    """A copy corpus of sentencepiece's pieces, binarised, with a model whose pieces they are."""
+    from lskd_nmt import subwords
+
+    folder = tmp_path_factory.mktemp("pieces")
+    write_copy_corpus(folder / "text", [f"▁{letter}" for letter in "abcdefgh"])
+    plain = folder / "plain.txt"
+    plain.write_text((folder / "text" / "train.aa").read_text().replace(" ", "").replace("▁", " "))
+    subwords.learn([plain], folder / "spm", 20)
+    data = binarise(folder / "text", folder / "bin")
+    shutil.copyfile(folder / "spm.model", data / "spm.model")
+    return data
+
+
+@pytest.fixture(scope="session")
+def checkpoint(pieces, tmp_path_factory) -> Path:
+    """A checkpoint trained on `pieces` until it copies most words."""
+    folder = train(pieces, tmp_path_factory.mktemp("model"), "--kd-weight", 0, "--max-epoch", 30, "--dropout", 0)
+    return folder / "checkpoint_last.pt"
+
+
+@pytest.fixture(scope="session")
+def model(checkpoint, pieces, tmp_path_factory) -> Path:
+    """The CTranslate2 folder of `checkpoint`."""
+    from lskd_nmt import export
+
+    out = tmp_path_factory.mktemp("ct2") / "model"
+    facts = export.export_ctranslate2(checkpoint, pieces, ("aa", "bb"), out, lambda line: None)
+    assert json.loads((out / "export.json").read_text()) == facts
+    assert facts["sentences"] == 12 and abs(facts["bleu_fairseq"] - facts["bleu_ctranslate2"]) <= 0.5
+    return out
 
 
 @pytest.fixture

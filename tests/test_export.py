@@ -1,48 +1,16 @@
 """Students that ship: proved before they are published, and translating in order whatever the lines."""
 
 import io
-import json
-import shutil
 
 import pytest
 import torch
-from conftest import binarise, train, write_copy_corpus
 
-from lskd_nmt import cli, export, subwords
+from lskd_nmt import cli, export
 from lskd_nmt.errors import LskdError
 from lskd_nmt.fairseq_io import read_checkpoint
 from lskd_nmt.translate import Translation, Translator, segments
 
 LANGS = ("aa", "bb")
-
-
-@pytest.fixture(scope="module")
-def pieces(plugin, tmp_path_factory):
-    """A copy corpus of sentencepiece's pieces, binarised, with a model whose pieces they are."""
-    folder = tmp_path_factory.mktemp("pieces")
-    write_copy_corpus(folder / "text", [f"▁{letter}" for letter in "abcdefgh"])
-    plain = folder / "plain.txt"
-    plain.write_text((folder / "text" / "train.aa").read_text().replace(" ", "").replace("▁", " "))
-    subwords.learn([plain], folder / "spm", 20)
-    data = binarise(folder / "text", folder / "bin")
-    shutil.copyfile(folder / "spm.model", data / "spm.model")
-    return data
-
-
-@pytest.fixture(scope="module")
-def checkpoint(pieces, tmp_path_factory):
-    folder = train(pieces, tmp_path_factory.mktemp("model"), "--kd-weight", 0, "--max-epoch", 30, "--dropout", 0)
-    return folder / "checkpoint_last.pt"
-
-
-@pytest.fixture(scope="module")
-def model(checkpoint, pieces, tmp_path_factory):
-    """The CTranslate2 folder."""
-    out = tmp_path_factory.mktemp("ct2") / "model"
-    facts = export.export_ctranslate2(checkpoint, pieces, LANGS, out, lambda line: None)
-    assert json.loads((out / "export.json").read_text()) == facts
-    assert facts["sentences"] == 12 and abs(facts["bleu_fairseq"] - facts["bleu_ctranslate2"]) <= 0.5
-    return out
 
 
 def test_a_stock_checkpoint_translates_alike_without_the_plugin(checkpoint, pieces, tmp_path):

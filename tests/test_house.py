@@ -20,10 +20,12 @@ HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
     "lskd_nmt.seqkd": (2, {"numpy"}, {"torch", "ctranslate2"}),
     "lskd_nmt.seqkd.select": (2, {"numpy", "sacrebleu"}, set()),
     "lskd_nmt.averaging": (2, {"torch"}, set()),
+    "lskd_nmt.compare": (2, set(), {"torch"}),
     "lskd_nmt.export": (2, set(), {"torch", "ctranslate2"}),
     "lskd_nmt.translate": (2, set(), {"ctranslate2"}),
     "lskd_nmt.report": (2, {"pandas"}, set()),
     "lskd_nmt.report.plots": (2, {"matplotlib"}, set()),
+    "lskd_nmt.report.scatter": (2, {"matplotlib"}, set()),
     "lskd_nmt.plan": (2, set(), set()),
     "lskd_nmt.commands": (2, set(), set()),
     "lskd_nmt.watch": (2, set(), set()),
@@ -99,8 +101,11 @@ def test_imports_run_downhill(path):
     ("lskd_nmt.losses.objective", ["fairseq"]),
     ("lskd_nmt.teacher.live", ["fairseq"]),
     ("lskd_nmt.cli", ["fairseq", "torch"]),
+    ("lskd_nmt.compare", ["fairseq", "torch", "ctranslate2"]),
     ("lskd_nmt.report.tables", ["fairseq", "torch"]),
     ("lskd_nmt.report.plots", ["fairseq", "torch"]),
+    ("lskd_nmt.report.comparison", ["fairseq", "torch"]),
+    ("lskd_nmt.report.scatter", ["fairseq", "torch"]),
 ])  # fmt: skip
 def test_module_imports_without(module, blocked):
     code = f"import sys; sys.modules.update(dict.fromkeys({blocked!r})); import {module}"

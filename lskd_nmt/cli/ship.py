@@ -1,11 +1,12 @@
-"""Verbs of models that ship: `average`, `export`, `translate`."""
+"""Verbs of models that ship: `average`, `export`, `translate`, `compare`."""
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 
-from lskd_nmt import fairseq_io
+from lskd_nmt import fairseq_io, runs
 from lskd_nmt.errors import require
 
 
@@ -40,6 +41,32 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     translate.add_argument("--nbest", type=int, default=1, help="'line ||| translation ||| score' if above 1")
     translate.add_argument("--threads", type=int, default=0)
 
+    register_compare(verbs)
+
+
+def register_compare(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """`compare`."""
+    about = "one table and one picture of several models: size, BLEU, chrF, speed and latency on this machine's cores"
+    verb = verbs.add_parser("compare", help=about, description=about)
+    verb.set_defaults(run=run_compare)
+    verb.add_argument("--data", type=Path, required=True, metavar="DIR", help="binarised data")
+    verb.add_argument("--models", nargs="+", required=True, metavar="NAME=PATH",
+                      help="a fairseq checkpoint or a folder of lskd export --to ctranslate2; the others' ratios are "
+                           "to the first")  # fmt: skip
+    verb.add_argument("--out", type=Path, required=True, metavar="DIR")
+    verb.add_argument("--split", default="test", help="(default: %(default)s)")
+    verb.add_argument("--beam", type=int, default=5, help="(default: %(default)s)")
+    verb.add_argument("--repeats", type=int, default=3, help="of each measurement of speed (default: %(default)s)")
+    verb.add_argument("--sentences", type=int, default=0, metavar="N", help="measure the speed of the first N only")
+    verb.add_argument("--threads", type=int, default=0, metavar="N", help="all threads (default: cores it may use)")
+    verb.add_argument("--batch-tokens", type=int, default=2048,
+                      help="padded source subwords of a batch (default: %(default)s)")  # fmt: skip
+
+
+def show(line: str) -> None:
+    """One line on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
 
 def run_average(args: argparse.Namespace) -> None:
     """`lskd average --inputs A.pt B.pt --out M.pt`, or `--folder DIR --last N`, or `--folder DIR --best N`."""
@@ -63,9 +90,6 @@ def run_export(args: argparse.Namespace) -> None:
 
     require(args.data.is_dir(), f"--data {args.data} does not exist: give the output folder of fairseq-preprocess")
 
-    def show(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
     with fairseq_io.quiet():
         langs = fairseq_io.language_pair(str(args.data))
         place = (args.checkpoint, args.data, langs, args.out, show)
@@ -86,3 +110,33 @@ def run_translate(args: argparse.Namespace) -> None:
         for translation in best:
             rich = f"{number} ||| {translation.text} ||| {translation.score:.4f}"
             print(translation.text if args.nbest == 1 else rich, flush=True)
+
+
+def run_compare(args: argparse.Namespace) -> None:
+    """`lskd compare --data bin --models teacher=T.pt student=S.pt int8=FOLDER --out DIR`."""
+    from lskd_nmt.compare import CompareSettings, compare, cores, parse_models, require_writable
+
+    settings = CompareSettings(args.split, args.beam, args.repeats, args.sentences, args.threads or cores(),
+                               args.batch_tokens)  # fmt: skip
+    models = parse_models(args.models)
+    require(args.data.is_dir(), f"--data {args.data} does not exist: give the output folder of fairseq-preprocess")
+    require_writable(args.out)
+    with fairseq_io.quiet():
+        content = compare(models, args.data, settings, show)
+    origin = {"command": shlex.join(["lskd", *sys.argv[1:]]), "commit": runs.commit(), "versions": runs.versions(),
+              "host": runs.host()}  # fmt: skip
+    runs.write_json(args.out / "compare.json", origin | content)
+    with fairseq_io.quiet():
+        report_comparison(args.out)
+    print(json.dumps({"compare": str(args.out / "compare.json"), "models": list(models),
+                      "bleu": [model["bleu"] for model in content["models"]]}))  # fmt: skip
+
+
+def report_comparison(folder: Path) -> None:
+    """The tables and the figure of the folder's compare.json, beside it."""
+    from lskd_nmt.report import comparison, plots, scatter
+
+    content = runs.read_json(folder / "compare.json")
+    for kind, text in (("md", comparison.markdown), ("tex", comparison.latex), ("csv", comparison.csv)):
+        runs.write_text(folder / f"compare.{kind}", text(content))
+    plots.save(scatter.comparison(content), folder / "compare")

@@ -136,14 +136,24 @@ def notes(content: Mapping[str, Any]) -> list[str]:
 
 def markdown(content: Mapping[str, Any]) -> str:
     """The table and its notes as Markdown."""
-    table = frame(content).to_markdown(index=False, disable_numparse=True)
-    return f"# {content['name']}\n\n{table}\n\n" + "".join(f"- {line}\n" for line in notes(content))
+    return as_markdown(content["name"], frame(content), notes(content))
+
+
+def as_markdown(title: str, table: pd.DataFrame, lines: Sequence[str]) -> str:
+    """A title, a table of texts, and notes under it."""
+    body = table.to_markdown(index=False, disable_numparse=True)
+    return f"# {title}\n\n{body}\n\n" + "".join(f"- {line}\n" for line in lines)
 
 
 def latex(content: Mapping[str, Any]) -> str:
     """The table as LaTeX (booktabs), its notes as comments."""
-    body = frame(content).replace("±", r"$\\pm$", regex=True).to_latex(index=False)
-    return "".join(f"% {line}\n" for line in notes(content)) + body
+    return as_latex(frame(content), notes(content))
+
+
+def as_latex(table: pd.DataFrame, lines: Sequence[str]) -> str:
+    """A table of texts (booktabs), its notes as comments."""
+    body = table.to_latex(index=False, escape=True).replace("±", r"$\pm$").replace("×", r"$\times$")
+    return "".join(f"% {line}\n" for line in lines) + body
 
 
 def csv(content: Mapping[str, Any]) -> str:

@@ -28,7 +28,7 @@ from lskd_nmt.progress import Progress
 from lskd_nmt.runs import read_json, sha256, write_json
 from lskd_nmt.scoring import corpus_bleu
 from lskd_nmt.seqkd import ledger
-from lskd_nmt.seqkd.engines import CTranslate2Engine, DecodeSettings, Engine, FairseqEngine, translate_all
+from lskd_nmt.seqkd.engines import CTranslate2Engine, DecodeSettings, Engine, FairseqEngine, best, translate_all
 from lskd_nmt.seqkd.ledger import Row, settings_hash, shard_name, write_shard
 from lskd_nmt.subwords import joined
 from lskd_nmt.teacher import live
@@ -222,8 +222,8 @@ def compare(
     sentences, truth = [corpus.sources[row] for row in rows], [joined(corpus.references[row]) for row in rows]
     search = replace(settings, sampling=False, temperature=1.0, nbest=1)
     kinds = dict.fromkeys(("float32", settings.quantization))
-    found = {"fairseq": best(fairseq(), sentences, search)}
-    found |= {kind: best(ctranslate2(compute_type=kind), sentences, search) for kind in kinds}
+    found = {"fairseq": best(translate_all(fairseq(), sentences, search))}
+    found |= {kind: best(translate_all(ctranslate2(compute_type=kind), sentences, search)) for kind in kinds}
     scores = {name: corpus_bleu([joined(line) for line in lines], truth) for name, lines in found.items()}
     alike = {
         kind: sum(a == b for a, b in zip(found["fairseq"], found[kind], strict=True)) / len(rows) for kind in kinds
@@ -237,11 +237,6 @@ def compare(
                             f"the float32 translations are identical (at most {BLEU_APART}, at least "
                             f"{100 * IDENTICAL:.0f} %): use --engine fairseq, or --accept-difference")  # fmt: skip
     file.with_suffix(".tried").replace(file)
-
-
-def best(engine: Engine, sentences: Sequence[Sequence[str]], settings: DecodeSettings) -> list[str]:
-    """The best translations, in subwords."""
-    return [hypotheses[0].pieces for hypotheses in translate_all(engine, sentences, settings)]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What translates: CTranslate2, or fairseq itself. Both take and give subwords and search alike."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -72,9 +72,10 @@ class CTranslate2Engine:
     """A converted model."""
 
     def __init__(self, model: Path, device: str = "cpu", compute_type: str = "default", threads: int = 1,
-                 index: int = 0) -> None:  # fmt: skip
-        """`threads` are those of one batch; `index` is the GPU's."""
-        self.place = {"device": device, "compute_type": compute_type, "intra_threads": threads, "device_index": index}
+                 index: int = 0, workers: int = 1) -> None:  # fmt: skip
+        """`threads` are those of one batch; `index` is the GPU's; `workers` is how many batches it does at a time."""
+        self.place = {"device": device, "compute_type": compute_type, "intra_threads": threads, "device_index": index,
+                      "inter_threads": workers}  # fmt: skip
         self.model = str(model)
         self.reseed(0)
 
@@ -87,17 +88,22 @@ class CTranslate2Engine:
 
     def translate(self, batch: Sequence[Pieces], settings: DecodeSettings) -> list[list[Hypothesis]]:
         """See `Engine`."""
+        return self.begin(batch, settings)()
+
+    def begin(self, batch: Sequence[Pieces], settings: DecodeSettings) -> Callable[[], list[list[Hypothesis]]]:
+        """Queue a batch; the call that waits for its hypotheses."""
         search: dict[str, Any] = {"beam_size": settings.beam}
         if settings.sampling:
             search = {"beam_size": 1, "sampling_topk": 0, "sampling_temperature": settings.temperature,
                       "suppress_sequences": [["<blank>"]]}  # its padding, which fairseq never draws  # fmt: skip
         results = self.translator.translate_batch(
             [list(pieces) for pieces in batch], num_hypotheses=settings.nbest, length_penalty=settings.lenpen,
-            max_decoding_length=settings.longest(batch), max_input_length=0, return_scores=True, **search,
+            max_decoding_length=settings.longest(batch), max_input_length=0, return_scores=True,
+            asynchronous=True, **search,
         )  # fmt: skip
-        return [[Hypothesis(" ".join(pieces), score)
-                 for pieces, score in zip(result.hypotheses, result.scores, strict=True)]
-                for result in results]  # fmt: skip
+        return lambda: [[Hypothesis(" ".join(pieces), score)
+                         for pieces, score in zip(result.hypotheses, result.scores, strict=True)]
+                        for result in (waiting.result() for waiting in results)]  # fmt: skip
 
 
 class FairseqEngine:
@@ -148,10 +154,27 @@ def batches(sentences: Sequence[Pieces], tokens: int) -> Iterator[list[int]]:
 
 
 def translate_all(engine: Engine, sentences: Sequence[Pieces], settings: DecodeSettings) -> list[list[Hypothesis]]:
-    """Every sentence's hypotheses, in the order of the sentences."""
-    result: list[list[Hypothesis]] = [[] for _ in sentences]
-    for batch in batches(sentences, settings.batch_tokens):
-        translated = engine.translate([sentences[at] for at in batch], settings)
-        for at, hypotheses in zip(batch, translated, strict=True):
-            result[at] = hypotheses
-    return result
+    """Every sentence's hypotheses, in the order of the sentences; one batch after the other."""
+    groups = list(batches(sentences, settings.batch_tokens))
+    return in_order(groups, (engine.translate([sentences[at] for at in group], settings) for group in groups))
+
+
+def translate_at_once(
+    engine: CTranslate2Engine, sentences: Sequence[Pieces], settings: DecodeSettings
+) -> list[list[Hypothesis]]:
+    """As `translate_all`, with the same batches, which the engine's workers share."""
+    groups = list(batches(sentences, settings.batch_tokens))
+    begun = [engine.begin([sentences[at] for at in group], settings) for group in groups]
+    return in_order(groups, (wait() for wait in begun))
+
+
+def in_order(groups: Sequence[Sequence[int]], translated: Iterable[list[list[Hypothesis]]]) -> list[list[Hypothesis]]:
+    """The hypotheses of batches of these positions, by position."""
+    found = {at: hypotheses for group, batch in zip(groups, translated, strict=True)
+             for at, hypotheses in zip(group, batch, strict=True)}  # fmt: skip
+    return [found[at] for at in range(len(found))]
+
+
+def best(translated: Sequence[Sequence[Hypothesis]]) -> list[str]:
+    """The best translations, in subwords."""
+    return [hypotheses[0].pieces for hypotheses in translated]

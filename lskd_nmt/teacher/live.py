@@ -40,8 +40,7 @@ def check(path: str, student: Symbols, teacher_data: str | None) -> TeacherFacts
     vocabulary.require_equal(vocabulary.teacher_symbols(state, path, student.langs, teacher_data), student, path)
     smoothing = fairseq_io.section(state, "criterion").get("label_smoothing")
     arch = fairseq_io.section(state, "model").get("arch")
-    sizes = {tensor.data_ptr(): tensor.numel() for tensor in state["model"].values()}  # shared tensors once
-    return TeacherFacts(path, arch, None if smoothing is None else float(smoothing), sum(sizes.values()))
+    return TeacherFacts(path, arch, None if smoothing is None else float(smoothing), fairseq_io.parameter_count(state))
 
 
 class LiveTeacher:

@@ -37,21 +37,37 @@ def require_equal(teacher: Symbols, student: Symbols, path: str) -> None:
         raise LskdError(f"teacher {path}: {'; '.join(complaints)}: {advice}")
 
 
+def stored_symbols(state: Mapping[str, Any], langs: tuple[str, str]) -> Symbols | None:
+    """The symbols that `kd_ls` stored in its checkpoint."""
+    stored = (state.get("task_state") or {}).get(SYMBOLS_KEY)
+    return Symbols(list(stored["source"]), list(stored["target"]), langs) if stored else None
+
+
+def folder_symbols(state: Mapping[str, Any], path: str, langs: tuple[str, str]) -> Symbols | None:
+    """The symbols of the dictionaries beside a checkpoint, or in the data folder that it records as absolute.
+
+    (A relative one may by now be somebody else's.)
+    """
+    recorded = str(section(state, "task").get("data") or "").split(":")[0]
+    folders = [str(Path(path).parent), *([recorded] if Path(recorded).is_absolute() else [])]
+    return next(filter(None, (read_symbols(folder, langs) for folder in folders)), None)
+
+
 def teacher_symbols(
     state: Mapping[str, Any], path: str, student_langs: tuple[str, str], teacher_data: str | None
 ) -> Symbols:
     """The symbols a teacher was trained with, from the first of four sources that has them.
 
-    In this order: the checkpoint itself; `teacher_data`; the checkpoint's folder; the data folder recorded in
-    it if that path is absolute (a relative one may by now be somebody else's). None of them: `LskdError`.
+    In this order: the checkpoint itself; `teacher_data`; the checkpoint's folder; the data folder recorded in it.
+    None of them: `LskdError`.
     The teacher's languages name the files; a checkpoint whose training inferred them does not say, and the
     student's are taken.
     """
     task = section(state, "task")
     langs = task.get("source_lang") or student_langs[0], task.get("target_lang") or student_langs[1]
-    stored = (state.get("task_state") or {}).get(SYMBOLS_KEY)
-    if stored:
-        return Symbols(list(stored["source"]), list(stored["target"]), langs)
+    stored = stored_symbols(state, langs)
+    if stored is not None:
+        return stored
     if teacher_data is not None:
         named = read_symbols(teacher_data, langs)
         if named is None:
@@ -60,11 +76,9 @@ def teacher_symbols(
                 "give the binarised folder that the teacher was trained on"
             )
         return named
-    recorded = str(task.get("data") or "").split(":")[0]
-    for folder in (str(Path(path).parent), recorded if Path(recorded).is_absolute() else None):
-        found = folder and read_symbols(folder, langs)
-        if found:
-            return found
+    found = folder_symbols(state, path, langs)
+    if found is not None:
+        return found
     raise LskdError(
         f"teacher {path} was not trained by kd_ls, so its dictionaries cannot be proved equal to the "
         f"student's: give --teacher-data, the folder with its dict.{langs[0]}.txt and dict.{langs[1]}.txt"
