@@ -1,5 +1,6 @@
 """A teacher's translations: decoded alike by both engines, resumed to the same bytes, proved row by row, chosen."""
 
+import errno
 import json
 import math
 import os
@@ -139,7 +140,6 @@ def test_a_decoding_stopped_anywhere_continues_to_the_same_bytes(decoded, teache
             decode(tmp_path / "d", teacher, data)
         except KeyboardInterrupt:
             stops += 1
-            decoding.STATE.clear()
     assert stops >= 3 and sorted(published) == list(range(9))  # no shard twice
     assert files_of(tmp_path / "d") == files_of(decoded)
 
@@ -317,6 +317,35 @@ def test_a_folder_begun_with_other_settings_is_refused_and_a_finished_one_left_a
     assert files_of(decoded) == before
 
 
+def test_what_another_decoding_only_prepared_is_prepared_anew(decoded, teacher, data, tmp_path, monkeypatch):
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with monkeypatch.context() as patched:
+        patched.setattr(decoding, "run_shards", lambda *_: (_ for _ in ()).throw(full))
+        with pytest.raises(OSError, match="No space left"):
+            decode(tmp_path / "d", teacher, data, replace(SETTINGS, beam=2, nbest=2))
+    (tmp_path / "d" / "ctranslate2" / "model.bin").write_bytes(b"of another teacher")
+    decode(tmp_path / "d", teacher, data)
+    assert files_of(tmp_path / "d") == files_of(decoded)
+
+
+@pytest.mark.parametrize("step", ["decode", "select"])
+def test_a_full_disk_is_one_line(step, decoded, teacher, data, tmp_path, capsys, monkeypatch):
+    from lskd_nmt.seqkd import store
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(decoding, "write_shard", full)
+    monkeypatch.setattr(store, "write", full)
+    flags = {"decode": ["--teacher-path", teacher, "--workers", 1], "select": ["--decoded", decoded]}[step]
+    words = ["seqkd", step, *flags, "--data", data, "--out", tmp_path / "d"]
+    assert cli.main(list(map(str, words))) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "lskd seqkd: error: No space left on device: free some and run again"
+    )
+    assert step == "decode" or list(tmp_path.iterdir()) == []
+
+
 def choose(nbest, source="x y", reference="▁the ▁cat ▁sat", **settings):
     chooser = Chooser(SelectSettings(**settings))
     return chooser.choose(0, [Hypothesis(*each) for each in nbest], source.split(), reference), chooser
@@ -472,4 +501,3 @@ def test_an_interrupt_is_one_line(teacher, data, tmp_path, capsys, monkeypatch):
     words = ["seqkd", "decode", "--teacher-path", teacher, "--data", data, "--out", tmp_path / "d", "--workers", 1]
     assert cli.main([*map(str, words), "--engine", "fairseq"]) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "lskd seqkd: interrupted: the same command continues"
-    decoding.STATE.clear()

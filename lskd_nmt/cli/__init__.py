@@ -46,7 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR):
             raise
-        print(f"lskd {args.verb}: error: {error.filename or 'writing'}: {error.strerror}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        advice = ": free some and run again" if error.errno == errno.ENOSPC else ""
+        print(f"lskd {args.verb}: error: {where}{error.strerror}{advice}", file=sys.stderr)
         return 2
     return 0
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -125,7 +125,7 @@ def decode(
         "data": data_hashes(data, langs, (split,)),
         "settings": settings.content(),
     }  # fmt: skip
-    require_same_plan(out / ledger.PLAN, plan, "a decoding")
+    require_own_folder(out, plan)
     if (out / ledger.FILE).is_file():
         show(f"{out} is complete: nothing to do")
         return read_json(out / ledger.FILE)
@@ -169,6 +169,15 @@ def decode(
     for folder in (ledger.SHARDS, MODEL):
         shutil.rmtree(out / folder, ignore_errors=True)
     return result
+
+
+def require_own_folder(out: Path, plan: Mapping[str, Any]) -> None:
+    """Refuse a folder with translations of another decoding; what another one only prepared is removed."""
+    if (out / ledger.FILE).is_file() or (out / ledger.SHARDS).is_dir():
+        require_same_plan(out / ledger.PLAN, plan, "a decoding")
+    elif (out / ledger.PLAN).is_file() and read_json(out / ledger.PLAN) != plan:
+        shutil.rmtree(out / MODEL, ignore_errors=True)
+        (out / CHECK).unlink(missing_ok=True)
 
 
 def engine_device(wish: str, engine: str) -> str:
@@ -266,11 +275,13 @@ def run_shards(
     workers = workers or (max(1, len(os.sched_getaffinity(0)) // work.threads) if len(makers) == 1 else len(makers))
     workers = min(workers, len(jobs))
     if workers <= 1:
-        for job in jobs:
-            if not STATE:
-                start(makers, work, None)
-            progress.add(decode_shard(job))
-        STATE.clear()
+        try:
+            for job in jobs:
+                if not STATE:
+                    start(makers, work, None)
+                progress.add(decode_shard(job))
+        finally:
+            STATE.clear()
         return
     context = multiprocessing.get_context("spawn")
     counter = context.Value("i", 0)
