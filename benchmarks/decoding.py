@@ -118,7 +118,10 @@ def timed(
         start = time.monotonic()
         result = translate_all(engine, part.sources, settings)
         return len(part.sources) / (time.monotonic() - start), [best[0].pieces for best in result]
-    whole = [(Mapped if vmap else CTranslate2Engine)(folder / "model", "cpu", kind, threads) for _ in range(workers)]
+    whole = [
+        (Mapped if vmap else CTranslate2Engine)(folder / "model", compute_type=kind, threads=threads)
+        for _ in range(workers)
+    ]
     slices = [part.sources[worker::workers] for worker in range(workers)]
     start = time.monotonic()
     with ThreadPoolExecutor(workers) as pool:  # CTranslate2 works outside of Python's lock

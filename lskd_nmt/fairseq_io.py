@@ -282,6 +282,13 @@ def device(wish: str) -> str:
     return "cuda" if wish != "cpu" and torch.cuda.is_available() else "cpu"
 
 
+def gpus(wish: str) -> int:
+    """How many GPUs `auto`, `cuda` or `cpu` stands for."""
+    import torch
+
+    return torch.cuda.device_count() if device(wish) == "cuda" else 0
+
+
 def unwrapped(model: Any) -> Any:
     """The model inside of what distributed training wraps around it."""
     from fairseq.distributed import LegacyDistributedDataParallel, ModuleProxyWrapper

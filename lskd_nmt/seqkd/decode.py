@@ -135,13 +135,13 @@ def decode(
     if len(short) < len(corpus.sources):
         show(f"{len(corpus.sources) - len(short)} sentences have more than the {longest} subwords that the teacher "
              "takes and get no hypothesis")  # fmt: skip
-    device = engine_device(place.device, settings.engine)
+    devices = engine_devices(place.device, settings.engine)
     write_json(out / ledger.PLAN, plan)
     model = convert(out / MODEL, teacher_path[0], first, langs) if settings.engine == "ctranslate2" else None
-    fairseq = partial(FairseqEngine, list(teacher_path), first, langs, device)
+    fairseq = partial(FairseqEngine, list(teacher_path), first, langs)
     if model is not None and not (out / CHECK).is_file():
-        compare(out / CHECK, partial(CTranslate2Engine, model, device), fairseq, corpus, short, settings,
-                show, accept_difference)  # fmt: skip
+        compare(out / CHECK, partial(CTranslate2Engine, model, *devices[0]), fairseq, corpus, short, settings, show,
+                accept_difference)  # fmt: skip
     size = settings.shard_sentences
     shards = range((len(corpus.sources) + size - 1) // size)
     progress = Progress(len(corpus.sources), "sentences", show)
@@ -154,20 +154,21 @@ def decode(
             todo.append((number, rows))
         else:
             progress.total -= len(rows)
-    makers = [fairseq] if model is None else [
-        partial(CTranslate2Engine, model, device, settings.quantization, place.threads, index)
-        for index in range(device_count(device))
+    makers: list[Callable[[], Engine]] = [
+        partial(fairseq, *device) if model is None else
+        partial(CTranslate2Engine, model, *device, compute_type=settings.quantization, threads=place.threads)
+        for device in devices
     ]  # fmt: skip
+    on_cpu = max(1, len(os.sched_getaffinity(0)) // place.threads)
+    workers = place.workers or (on_cpu if devices[0][0] == "cpu" else len(devices))
     work = Work(out, settings, settings_hash(plan), place.threads, longest)
-    run_shards(
-        work, makers, [Job(number, rows, *slices(corpus, rows)) for number, rows in todo], place.workers, progress
-    )
+    run_shards(work, makers, [Job(number, rows, *slices(corpus, rows)) for number, rows in todo], workers, progress)
     if any(not (out / ledger.SHARDS / f"{shard_name(number)}.jsonl").is_file() for number in shards):
         show(f"part {place.part[0]} of {place.part[1]} is done, others are not")
         return None
     result = ledger.merge(out, plan, corpus.keys, len(shards))
-    for folder in (ledger.SHARDS, MODEL):
-        shutil.rmtree(out / folder, ignore_errors=True)
+    for folder in (out / ledger.SHARDS, *out.glob(f"{MODEL}*")):
+        shutil.rmtree(folder, ignore_errors=True)
     return result
 
 
@@ -180,24 +181,16 @@ def require_own_folder(out: Path, plan: Mapping[str, Any]) -> None:
         (out / CHECK).unlink(missing_ok=True)
 
 
-def engine_device(wish: str, engine: str) -> str:
-    """`cuda` or `cpu`, as the engine sees the machine."""
+def engine_devices(wish: str, engine: str) -> list[tuple[str, int]]:
+    """(`cuda`, index) of every GPU that the engine sees, or (`cpu`, 0)."""
     if engine == "fairseq" or wish == "cpu":
-        return fairseq_io.device(wish)
-    import ctranslate2
+        count = fairseq_io.gpus(wish)
+    else:
+        import ctranslate2
 
-    found = ctranslate2.get_cuda_device_count() > 0
-    require(wish != "cuda" or found, "--device is cuda, and CTranslate2 sees no GPU: use --device cpu")
-    return "cuda" if found else "cpu"
-
-
-def device_count(device: str) -> int:
-    """GPUs, or 1."""
-    if device == "cpu":
-        return 1
-    import ctranslate2
-
-    return int(ctranslate2.get_cuda_device_count())
+        count = int(ctranslate2.get_cuda_device_count())
+        require(wish != "cuda" or count > 0, "--device is cuda, and CTranslate2 sees no GPU: use --device cpu")
+    return [("cuda", index) for index in range(count)] or [("cpu", 0)]
 
 
 def convert(out: Path, checkpoint: str, data: str, langs: tuple[str, str]) -> Path:
@@ -272,7 +265,6 @@ def run_shards(
     work: Work, makers: Sequence[Callable[[], Engine]], jobs: Sequence[Job], workers: int, progress: Progress
 ) -> None:
     """Decode the shards in processes of their own, each with its engine; one alone works in this process."""
-    workers = workers or (max(1, len(os.sched_getaffinity(0)) // work.threads) if len(makers) == 1 else len(makers))
     workers = min(workers, len(jobs))
     if workers <= 1:
         try:

@@ -71,8 +71,8 @@ class Engine(Protocol):
 class CTranslate2Engine:
     """A converted model."""
 
-    def __init__(self, model: Path, device: str = "cpu", compute_type: str = "default", threads: int = 1,
-                 index: int = 0, workers: int = 1) -> None:  # fmt: skip
+    def __init__(self, model: Path, device: str = "cpu", index: int = 0, compute_type: str = "default",
+                 threads: int = 1, workers: int = 1) -> None:  # fmt: skip
         """`threads` are those of one batch; `index` is the GPU's; `workers` is how many batches it does at a time."""
         self.place = {"device": device, "compute_type": compute_type, "intra_threads": threads, "device_index": index,
                       "inter_threads": workers}  # fmt: skip
@@ -109,13 +109,14 @@ class CTranslate2Engine:
 class FairseqEngine:
     """fairseq's own generator, with one model or several as an ensemble."""
 
-    def __init__(self, teacher_path: Sequence[str], data: str, langs: tuple[str, str], device: str = "cpu") -> None:
+    def __init__(self, teacher_path: Sequence[str], data: str, langs: tuple[str, str], device: str = "cpu",
+                 index: int = 0) -> None:  # fmt: skip
         """Builds the models by their own tasks; `data` has the dictionaries."""
         fairseq_io.load_plugin()
         overrides = {"data": data, "eval_bleu": False}
-        self.models = [fairseq_io.load_model(path, overrides).eval().to(device) for path in teacher_path]
+        self.device = f"cuda:{index}" if device == "cuda" else device
+        self.models = [fairseq_io.load_model(path, overrides).eval().to(self.device) for path in teacher_path]
         self.source, self.target = fairseq_io.dictionaries(data, langs)
-        self.device = device
 
     def reseed(self, seed: int) -> None:
         """torch's."""
