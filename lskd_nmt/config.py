@@ -77,6 +77,7 @@ CONFIG: dict[str, Any] = {
         "nbest": Key(integer, 1),
         "sampling": Key(truth, False),
         "temperature": Key(above_zero, 1.0),
+        "sampling_topk": Key(integer),
         "similarity": Key(choice("bleu", "chrf"), "bleu"),
         "max_ratio": Key(number(0, math.inf, "a number from 1, or 0 for any")),
         "drop_copies": Key(truth, False),

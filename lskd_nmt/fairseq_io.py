@@ -134,19 +134,20 @@ def dictionaries(folder: str, langs: tuple[str, str]) -> list[Any]:
 
 
 def generate(
-    models: Sequence[Any], symbols: Any, net_input: Mapping[str, Any], *, beam: int, sampling: bool, temperature: float,
+    models: Sequence[Any], symbols: Any, net_input: Mapping[str, Any], *, beam: int, sampling_topk: int | None,
+    temperature: float,
     len_penalty: float, max_len_a: float, max_len_b: int,
 ) -> list[list[tuple[list[int], float]]]:  # fmt: skip
     """Symbol ids without the end, and score, of each sentence's `beam` hypotheses, as fairseq-generate finds them.
 
-    Samples come as they were drawn, the results of beam search best first.
+    They are found by beam search, or drawn among the `sampling_topk` most probable symbols, 0 for all.
     """
     from fairseq.search import Sampling
     from fairseq.sequence_generator import SequenceGenerator
 
     for model in models:
         model.make_generation_fast_(beamable_mm_beam_size=None, need_attn=False)
-    search = Sampling(symbols) if sampling else None
+    search = None if sampling_topk is None else Sampling(symbols, sampling_topk or -1)
     generator = SequenceGenerator(models, symbols, beam_size=beam, max_len_a=max_len_a, max_len_b=max_len_b,
                                   temperature=temperature, len_penalty=len_penalty, search_strategy=search)  # fmt: skip
     found = generator.generate(models, {"net_input": net_input})

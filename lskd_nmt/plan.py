@@ -137,7 +137,7 @@ def seqkd_commands(name: str, config: Mapping[str, Any], data: Mapping[str, Any]
     options, folder = config["seqkd"], f"models/{name}/hypotheses"
     methods = dict.fromkeys(method for _, method in kinds(config["student"]) if method)
     langs = {"data": f"{data['folder']}/bin", "source-lang": data["source_lang"], "target-lang": data["target_lang"]}
-    search = ("engine", "quantization", "beam", "nbest", "sampling", "shard_sentences")
+    search = ("engine", "quantization", "beam", "nbest", "sampling", "sampling_topk", "shard_sentences")
     decoding = {"teacher-path": f"models/{name}/model.pt", **langs, "out": f"{folder}/decoded",
                 **{option.replace("_", "-"): options[option] for option in search},
                 "temperature": options["temperature"] if options["sampling"] else None,

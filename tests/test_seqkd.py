@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT, call, train
 
 from lskd_nmt import cli, fairseq_io
@@ -198,7 +199,8 @@ def test_empty_sentences_are_translated_and_overlong_ones_have_no_hypothesis(eng
 @pytest.mark.parametrize("engine", ["fairseq", "ctranslate2"])
 def test_samples_follow_the_seed_and_the_temperature(engine, teacher, data, tmp_path):
     base = replace(SETTINGS, engine=engine, sampling=True, nbest=4)
-    kinds = {"one": base, "again": base, "seed": replace(base, seed=2), "hot": replace(base, temperature=5.0),
+    hot = replace(base, temperature=5.0)
+    kinds = {"one": base, "again": base, "seed": replace(base, seed=2), "hot": hot,
              "cold": replace(base, temperature=0.01)}  # fmt: skip
     for name, settings in kinds.items():
         decode(tmp_path / name, teacher, data, settings)
@@ -209,6 +211,23 @@ def test_samples_follow_the_seed_and_the_temperature(engine, teacher, data, tmp_
     decode(tmp_path / "greedy", teacher, data, replace(SETTINGS, engine=engine, beam=1, nbest=1))
     greedy = [row.hypotheses[0].pieces for row in rows_of(tmp_path / "greedy")]
     assert sum(each[0] == best for each, best in zip(texts["cold"], greedy, strict=True)) >= 57
+
+
+@pytest.mark.parametrize("engine", ["fairseq", "ctranslate2"])
+def test_samples_among_two_are_of_the_two_most_probable(engine, teacher, data, tmp_path):
+    settings = replace(SETTINGS, engine=engine, sampling=True, sampling_topk=2, temperature=5.0)
+    decode(tmp_path / "d", teacher, data, settings)
+    model = FairseqEngine([str(teacher)], str(data), LANGS).models[0]
+    (dataset,) = fairseq_io.translation_data(str(data), LANGS, "train")
+    for row in rows_of(tmp_path / "d")[:10]:
+        for hypothesis in row.hypotheses:
+            ids = torch.tensor([*map(dataset.tgt_dict.index, hypothesis.pieces.split()), 2])
+            net_input, _ = fairseq_io.net_input([(dataset[row.number]["source"], ids)], 1, 2)
+            logits = model(**net_input)[0][0]
+            logits[:, 1] = -1e9  # padding is never drawn
+            logits[0, 2] = -1e9  # nor an empty translation
+            kept = logits.topk(2).indices.eq(ids.unsqueeze(-1)).any(-1)
+            assert bool(kept[:-1].all()), hypothesis  # the last end may be that of the longest allowed
 
 
 def test_a_batch_holds_at_most_its_tokens_and_every_sentence_once():
@@ -293,6 +312,7 @@ def test_engines_that_translate_otherwise_stop_a_long_run(teacher, data, tmp_pat
     (["--engine", "marian"], "--engine is marian"),
     (["--nbest", "6"], "--nbest is 6 and --beam is 5"),
     (["--temperature", "2"], "--temperature is 2 without --sampling"),
+    (["--sampling-topk", "4"], "--sampling-topk is 4 without --sampling"),
     (["--engine", "fairseq", "--quantization", "int8"], "it is of ctranslate2"),
     (["--quantization", "int3"], "--quantization is int3"),
     (["--part", "3/2"], "--part is 3/2"), (["--part", "x"], "--part is 'x'"),

@@ -60,6 +60,7 @@ def register_decode(steps: "argparse._SubParsersAction[argparse.ArgumentParser]"
     decode.add_argument("--max-len-b", type=int, default=20, help="see --max-len-a")
     decode.add_argument("--sampling", action="store_true", help="draw hypotheses instead of searching for the best")
     decode.add_argument("--temperature", type=float, default=1.0, help="of --sampling")
+    decode.add_argument("--sampling-topk", type=int, default=0, help="draw among so many subwords; 0: among all")
     decode.add_argument("--seed", type=int, default=1, help="of --sampling")
     decode.add_argument("--batch-tokens", type=int, default=1024, help="padded source subwords of a batch")
     decode.add_argument("--shard-sentences", type=int, default=1000, help="a killed run repeats at most a shard")

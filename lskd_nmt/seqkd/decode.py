@@ -222,7 +222,7 @@ def compare(
     rows = [rows[at] for at in sorted({number * len(rows) // CHECKED for number in range(CHECKED)})]
     show(f"comparing CTranslate2 with fairseq on {len(rows)} sentences")
     sentences, truth = [corpus.sources[row] for row in rows], [joined(corpus.references[row]) for row in rows]
-    search = replace(settings, sampling=False, temperature=1.0, nbest=1)
+    search = replace(settings, sampling=False, temperature=1.0, sampling_topk=0, nbest=1)
     kinds = dict.fromkeys(("float32", settings.quantization))
     found = {"fairseq": best(translate_all(fairseq(), sentences, search))}
     found |= {kind: best(translate_all(ctranslate2(compute_type=kind), sentences, search)) for kind in kinds}

@@ -27,6 +27,7 @@ class DecodeSettings:
     max_len_b: int = 20
     sampling: bool = False
     temperature: float = 1.0
+    sampling_topk: int = 0  # draw among so many; 0: among all
     seed: int = 1
     batch_tokens: int = 1024  # padded source subwords of a batch, with their ends
     shard_sentences: int = 1000
@@ -45,6 +46,10 @@ class DecodeSettings:
         require(0 < self.temperature < float("inf"), f"--temperature is {self.temperature}: give a number above 0")
         require(self.sampling or self.temperature == 1,
                 f"--temperature is {self.temperature:g} without --sampling: beam search has none")  # fmt: skip
+        require(self.sampling_topk == 0 or self.sampling_topk > 1,
+                f"--sampling-topk is {self.sampling_topk}: give a number above 1, or 0 for all")  # fmt: skip
+        require(self.sampling or not self.sampling_topk,
+                f"--sampling-topk is {self.sampling_topk} without --sampling: beam search draws nothing")  # fmt: skip
         require(self.max_len_a >= 0 and self.max_len_b >= 0 and self.max_len_a + self.max_len_b > 0,
                 f"--max-len-a is {self.max_len_a:g} and --max-len-b is {self.max_len_b}: "
                 "give numbers from 0, not both 0")  # fmt: skip
@@ -94,7 +99,8 @@ class CTranslate2Engine:
         """Queue a batch; the call that waits for its hypotheses."""
         search: dict[str, Any] = {"beam_size": settings.beam}
         if settings.sampling:
-            search = {"beam_size": 1, "sampling_topk": 0, "sampling_temperature": settings.temperature,
+            search = {"beam_size": 1, "sampling_topk": settings.sampling_topk,
+                      "sampling_temperature": settings.temperature,
                       "suppress_sequences": [["<blank>"]]}  # its padding, which fairseq never draws  # fmt: skip
         results = self.translator.translate_batch(
             [list(pieces) for pieces in batch], num_hypotheses=settings.nbest, length_penalty=settings.lenpen,
@@ -133,8 +139,8 @@ class FairseqEngine:
         net_input = {name: tensor.to(self.device) for name, tensor in net_input.items()}
         found = fairseq_io.generate(
             self.models, self.target, net_input, beam=settings.nbest if settings.sampling else settings.beam,
-            sampling=settings.sampling, temperature=settings.temperature, len_penalty=settings.lenpen,
-            max_len_a=settings.max_len_a, max_len_b=settings.max_len_b,
+            sampling_topk=settings.sampling_topk if settings.sampling else None, temperature=settings.temperature,
+            len_penalty=settings.lenpen, max_len_a=settings.max_len_a, max_len_b=settings.max_len_b,
         )  # fmt: skip
         return [[Hypothesis(" ".join(self.target[i] for i in ids), score) for ids, score in best[: settings.nbest]]
                 for best in found]  # fmt: skip
