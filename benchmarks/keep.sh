@@ -23,9 +23,21 @@ print("# What trained and decoded every model, in the run folder; the plugin is 
 run = Path(sys.argv[1])
 for model in json.loads((run / "plan.json").read_text())["models"]:
     folder = run / "models" / model["name"]
+    for command in model.get("seqkd_commands", []):
+        print("", shlex.join(command), sep="\n")
     train = json.loads((folder / "run.json").read_text())["attempts"][-1]["command"]
     decode = json.loads((folder / "decode.json").read_text())["command"]
     print("", shlex.join(train), shlex.join(decode), sep="\n")' "$run"; }
+
+translations() { "$python" -c '
+import json, sys
+from pathlib import Path
+folder, facts = Path(sys.argv[1]), {}
+for file in sorted(folder.glob("*/check.json")) + sorted(folder.glob("*/hypotheses.json")):
+    content = json.loads(file.read_text())
+    name = file.parent.name if file.name == "hypotheses.json" else "comparison of the engines"
+    facts[name] = {key: value for key, value in content.items() if key not in ("symbols", "arrays", "digest")}
+print(json.dumps(facts, indent=1))' "$1"; }
 
 copy() {                             # copy FILE...: under the same name, without this machine's folders
   local file
@@ -39,5 +51,8 @@ cd -- "$run"
 mkdir -p -- "$out"
 copy config.yaml run.json data/prep.json models/*/{run,curve,metrics,decode}.json
 publish "$out/commands.txt" commands
+for folder in models/*/hypotheses; do
+  if [[ -d $folder ]]; then publish "$out/$folder.json" translations "$folder"; fi
+done
 bash "$root/experiments/steps/table.sh" --run "$run" --out "$out"
 log "kept in $out"

@@ -134,9 +134,9 @@ def select(
         hypotheses = [hypothesis for entry in entries for hypothesis in entry.hypotheses]
         origin = [is_sampled for entry, is_sampled in zip(entries, sampled, strict=True) for _ in entry.hypotheses]
         positions = chooser.choose(number, hypotheses, pair.source, pair.reference)
-        report[0].add([joined(hypotheses[at].pieces) for at in positions], joined(pair.reference),
-                      sum(origin[at] for at in positions))  # fmt: skip
-        report[1].add([joined(pair.reference)], "", 0)
+        truth, texts = joined(pair.reference), [joined(hypotheses[at].pieces) for at in positions]
+        report[0].add(texts, truth, sum(origin[at] for at in positions))
+        report[1].add([truth], truth, 0)
         ids = [to_ids(hypotheses[at].pieces, target) for at in positions]
         pairs += [(pair.source_ids, each) for each in ids]
         chosen.setdefault(pair_key(pair.source_ids, pair.target_ids),
