@@ -79,7 +79,7 @@ CONFIG: dict[str, Any] = {
         "temperature": Key(above_zero, 1.0),
         "sampling_topk": Key(integer),
         "similarity": Key(choice("bleu", "chrf"), "bleu"),
-        "max_ratio": Key(number(0, math.inf, "a number from 1, or 0 for any")),
+        "max_ratio": Key(number(1, math.inf, "a number from 1 (leave it out for any)")),
         "drop_copies": Key(truth, False),
         "shard_sentences": Key(integer, 1000),
     },

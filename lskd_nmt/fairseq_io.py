@@ -140,7 +140,7 @@ def generate(
 ) -> list[list[tuple[list[int], float]]]:  # fmt: skip
     """Symbol ids without the end, and score, of each sentence's `beam` hypotheses, as fairseq-generate finds them.
 
-    They are found by beam search, or drawn among the `sampling_topk` most probable symbols, 0 for all.
+    Sorted by their scores; found by beam search, or drawn among the `sampling_topk` most probable symbols (0: all).
     """
     from fairseq.search import Sampling
     from fairseq.sequence_generator import SequenceGenerator
@@ -186,6 +186,8 @@ def translation_data(data: str, langs: tuple[str, str], split: str) -> list[Any]
     )
     datasets = []
     for epoch in range(1, len(data.split(":")) + 1):
+        second = Path(data.split(":")[epoch - 1], f"{split}1.{langs[0]}-{langs[1]}.{langs[0]}.bin")
+        require(not second.exists(), f"{second} is there, a second part of {split}: binarise both as one")
         try:
             task.load_dataset(split, epoch=epoch)
         except FileNotFoundError:

@@ -7,6 +7,7 @@ from typing import Any
 
 from lskd_nmt import __version__
 from lskd_nmt.commands import USER_DIR, as_arguments, command_script, hypotheses_script, prepare_script
+from lskd_nmt.config import resolve
 from lskd_nmt.errors import require
 from lskd_nmt.runs import read_json, write_json, write_text
 
@@ -48,7 +49,7 @@ def plan(config: Mapping[str, Any], source: str, run: Path) -> dict[str, Any]:
     file = run / "plan.json"
     if file.is_file():
         resolved = read_json(file)
-        require_same(resolved["config"], config, run)
+        require_same(resolve(resolved["config"]), config, run)  # with the defaults of keys that are new since
     else:
         resolved = expand(config)
         write_text(run / "config.yaml", source)

@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import subprocess
+import uuid
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def read_list(file: Path) -> list[Any]:
 def write_text(file: Path, text: str) -> None:
     """Write `file` whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(file.name + ".part")
+    part = file.with_name(f"{file.name}.{uuid.uuid4().hex[:8]}.part")  # several may write the same file
     try:
         part.write_text(text, encoding="utf-8")
         part.replace(file)

@@ -150,8 +150,10 @@ def test_killed_processes_leave_no_worker_and_what_another_number_of_them_comple
     words += ["--beam", 4, "--nbest", 3, "--batch-tokens", 40, "--shard-sentences", 7, "--workers", 2]
     command = [sys.executable, "-m", "lskd_nmt.cli", *map(str, words)]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True) as child:
-        while child.poll() is None and len(list(tmp_path.glob("d/shards/*.jsonl"))) < 1:
-            time.sleep(0.01)
+        while child.poll() is None and not list(tmp_path.glob("d/shards/*.jsonl")):
+            time.sleep(0.005)
+        os.kill(child.pid, signal.SIGSTOP)  # merging is the parent's work
+        assert child.poll() is None and not (tmp_path / "d" / "ledger.json").exists()
         child.kill()
     for _ in range(100):
         if not processes_of_group(child.pid):
@@ -184,16 +186,16 @@ def test_parts_on_several_machines_make_one_whole(decoded, teacher, data, tmp_pa
 
 
 @pytest.mark.parametrize("engine", ["fairseq", "ctranslate2"])
-def test_empty_sentences_are_translated_and_overlong_ones_have_no_hypothesis(engine, teacher, data, tmp_path):
+def test_empty_and_overlong_sentences_have_no_hypothesis(engine, teacher, data, tmp_path):
     shutil.copytree(data, tmp_path / "bin")
     sources = [[2], [4, 5, 2], [4] * 1024 + [2], [4] * 1023 + [2]]
     pairs = [(np.array(source), np.array([5, 2])) for source in sources]
     fairseq_io.write_pairs(str(tmp_path / "bin"), LANGS, "train", pairs, (16, 16))
     decode(tmp_path / "d", teacher, tmp_path / "bin", replace(SETTINGS, engine=engine), accept=True)
-    assert [len(row.hypotheses) for row in rows_of(tmp_path / "d")] == [3, 3, 0, 3]
+    assert [len(row.hypotheses) for row in rows_of(tmp_path / "d")] == [0, 3, 0, 3]
+    assert json.loads((tmp_path / "d" / "ledger.json").read_text())["empty_rows"] == 2
     header = chosen(tmp_path / "d", tmp_path / "bin", tmp_path / "h")
-    without = sum(not any(h.pieces for h in row.hypotheses) for row in rows_of(tmp_path / "d"))
-    assert header["sentences_without"] == without >= 1 and header["hypotheses"] == 4 - without
+    assert header["sentences_without"] == 2 and header["hypotheses"] == 2
 
 
 @pytest.mark.parametrize("engine", ["fairseq", "ctranslate2"])
@@ -249,7 +251,7 @@ SOURCES = [f"s{number}" for number in range(6)]
 
 def test_rows_that_are_all_there_once_and_in_order_pass():
     rows = [row(number) for number in range(6)]
-    assert list(ledger.prove(rows, SOURCES, "x")) == rows
+    assert list(ledger.prove(rows, SOURCES, "x", 1)) == rows
 
 
 @pytest.mark.parametrize("rows, part", [
@@ -260,33 +262,41 @@ def test_rows_that_are_all_there_once_and_in_order_pass():
 ])  # fmt: skip
 def test_rows_that_are_missing_doubled_disordered_or_beyond_are_named(rows, part):
     with pytest.raises(LskdError) as refused:
-        list(ledger.prove([row(number) for number in rows], SOURCES, "x"))
+        list(ledger.prove([row(number) for number in rows], SOURCES, "x", 1))
     assert part in str(refused.value) and "\n" not in str(refused.value)
 
 
 def test_swapped_translations_and_rows_of_other_settings_are_named():
     swapped = [row(0), row(1, "s2"), row(2, "s1"), *map(row, range(3, 6))]
     with pytest.raises(LskdError, match=r"of another source sentence: 2 rows \(1, 2\)"):
-        list(ledger.prove(swapped, SOURCES, "x"))
+        list(ledger.prove(swapped, SOURCES, "x", 1))
     with pytest.raises(LskdError, match=r"of other settings: 1 rows \(5\)"):
-        list(ledger.prove([*map(row, range(5)), row(5, settings="y")], SOURCES, "x"))
+        list(ledger.prove([*map(row, range(5)), row(5, settings="y")], SOURCES, "x", 1))
+    with pytest.raises(LskdError, match=r"without their 2 hypotheses: 6 rows"):
+        list(ledger.prove(map(row, range(6)), SOURCES, "x", 2))
+    assert len(list(ledger.prove([replace(row(0), hypotheses=()), row(1)], SOURCES[:2], "x", 1))) == 2
 
 
-@pytest.mark.parametrize("damage", ["doubled", "swapped", "cut", "garbage"])
+DAMAGES = {
+    "doubled": (lambda lines: [lines[0], *lines], r"there twice: 1 rows \(14\)"),
+    "swapped": (lambda lines: [lines[1].replace('"row": 15', '"row": 14'), lines[0].replace('"row": 14', '"row": 15'),
+                               *lines[2:]], r"of another source sentence: 2 rows \(14, 15\)"),
+    "cut": (lambda lines: lines[:-1], r"missing: 1 rows \(20\)"),
+    "disordered": (lambda lines: [lines[1], lines[0], *lines[2:]], r"out of order: 1 rows \(14\)"),
+    "garbage": (lambda lines: ["{", *lines], r"00002\.jsonl line 1 is damaged"),
+    "bytes": (lambda lines: [lines[0].replace("hyps", "\udcff"), *lines[1:]], r"00002\.jsonl line 1 is damaged"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_shard_is_never_merged(damage, teacher, data, tmp_path):
     decode(tmp_path / "d", teacher, data, part=(1, 2))
     shard = tmp_path / "d" / "shards" / "00002.jsonl"
-    lines = shard.read_text().splitlines(keepends=True)
-    if damage == "swapped":  # the translations of two rows, each under the other's number
-        contents = [json.loads(line) for line in lines]
-        contents[0]["row"], contents[1]["row"] = contents[1]["row"], contents[0]["row"]
-        lines = [json.dumps(content) + "\n" for content in [contents[1], contents[0], *contents[2:]]]
-    shard.write_text({"doubled": "".join([lines[0], *lines]), "swapped": "".join(lines), "cut": "".join(lines[:-1]),
-                      "garbage": "{" + "".join(lines)}[damage])  # fmt: skip
-    with pytest.raises(LskdError, match=r"there twice: 1 rows \(14\)|another source sentence: 2 rows|"
-                                        r"missing: 1 rows \(20\)|line 1 is damaged"):  # fmt: skip
+    spoil, message = DAMAGES[damage]
+    shard.write_text("".join(spoil(shard.read_text().splitlines(keepends=True))), errors="surrogateescape")
+    with pytest.raises(LskdError, match=message):
         decode(tmp_path / "d", teacher, data, part=(2, 2))
-    assert not (tmp_path / "d" / "ledger.json").exists() and not (tmp_path / "d" / "rows.jsonl").exists()
+    assert not (tmp_path / "d" / "ledger.json").exists() and not list(tmp_path.glob("d/rows.jsonl*"))
     shard.unlink()
     assert decode(tmp_path / "d", teacher, data)["rows"] == 60
 
@@ -295,13 +305,13 @@ def test_engines_that_translate_otherwise_stop_a_long_run(teacher, data, tmp_pat
     honest = engines.CTranslate2Engine.translate
 
     def wrong(self, batch, settings):
-        return [[Hypothesis("a", -1.0)] if number % 3 == 0 else hypotheses
+        return [[Hypothesis("a", -1.0)] * settings.nbest if number % 3 == 0 else hypotheses
                 for number, hypotheses in enumerate(honest(self, batch, settings))]  # fmt: skip
 
     monkeypatch.setattr(engines.CTranslate2Engine, "translate", wrong)
     with pytest.raises(LskdError, match=r"BLEU apart and \d\d\.\d % of the float32 translations are identical"):
         decode(tmp_path / "d", teacher, data)
-    assert not (tmp_path / "d" / "shards").exists()
+    assert not (tmp_path / "d").exists()
     assert decode(tmp_path / "d", teacher, data, accept=True)["rows"] == 60
 
 
@@ -317,8 +327,9 @@ def test_engines_that_translate_otherwise_stop_a_long_run(teacher, data, tmp_pat
     (["--quantization", "int3"], "--quantization is int3"),
     (["--part", "3/2"], "--part is 3/2"), (["--part", "x"], "--part is 'x'"),
     (["--beam", "0"], "--beam is 0"), (["--shard-sentences", "0"], "--shard-sentences is 0"),
-    (["--max-len-a", "0", "--max-len-b", "0"], "not both 0"),
-    (["--split", "dev"], "has no 'dev'"), (["--device", "cuda"], "no GPU"),
+    (["--max-len-b", "0"], "--max-len-b is 0"), (["--max-len-a", "inf"], "--max-len-a is inf"),
+    (["--lenpen", "nan"], "--lenpen is nan"), (["--sampling", "--seed", "-1"], "--seed is -1"),
+    (["--split", "dev"], "has no 'dev'"), (["--quantization", "float16", "--device", "cpu"], "as float16 on cpu"),
 ])  # fmt: skip
 def test_decodings_that_cannot_be_are_refused(extra, part, teacher, data, tmp_path, capsys):
     words = ["seqkd", "decode", "--teacher-path", teacher, "--data", data, "--out", tmp_path / "d"]
@@ -329,23 +340,40 @@ def test_decodings_that_cannot_be_are_refused(extra, part, teacher, data, tmp_pa
     assert not (tmp_path / "d").exists()
 
 
+def test_a_device_that_is_not_there_is_refused(teacher, data, tmp_path, monkeypatch):
+    import ctranslate2
+
+    monkeypatch.setattr(ctranslate2, "get_cuda_device_count", lambda: 0)
+    with pytest.raises(LskdError, match="--device is cuda, and CTranslate2 sees no GPU"):
+        decoding.engine_devices("cuda", "ctranslate2")
+    monkeypatch.setattr(ctranslate2, "get_cuda_device_count", lambda: 2)
+    assert decoding.engine_devices("auto", "ctranslate2") == [("cuda", 0), ("cuda", 1)]
+    assert decoding.engine_devices("cpu", "ctranslate2") == decoding.engine_devices("cpu", "fairseq") == [("cpu", 0)]
+
+
+def test_a_file_where_a_folder_should_be_is_one_line(teacher, data, tmp_path, capsys):
+    (tmp_path / "d").write_text("")
+    words = ["seqkd", "decode", "--teacher-path", teacher, "--data", data, "--out", tmp_path / "d"]
+    assert cli.main(list(map(str, words))) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"lskd seqkd: error: {tmp_path / 'd'}")
+
+
+def test_a_second_part_of_train_is_refused(decoded, data, tmp_path):
+    shutil.copytree(data, tmp_path / "bin")
+    for file in data.glob("train.*"):
+        shutil.copyfile(file, tmp_path / "bin" / file.name.replace("train", "train1"))
+    with pytest.raises(LskdError, match=r"train1\.aa-bb\.aa\.bin is there, a second part of train"):
+        chosen(decoded, tmp_path / "bin", tmp_path / "h")
+
+
 def test_a_folder_begun_with_other_settings_is_refused_and_a_finished_one_left_alone(decoded, teacher, data):
     before = files_of(decoded)
     with pytest.raises(LskdError, match="holds a decoding with other settings"):
         decode(decoded, teacher, data, replace(SETTINGS, beam=5))
+    (decoded / "shards").mkdir()  # as a kill between the ledger and the end leaves it
+    (decoded / "ctranslate2-00").mkdir()
     assert decode(decoded, teacher, data)["rows"] == 60
-    assert files_of(decoded) == before
-
-
-def test_what_another_decoding_only_prepared_is_prepared_anew(decoded, teacher, data, tmp_path, monkeypatch):
-    full = OSError(errno.ENOSPC, "No space left on device")
-    with monkeypatch.context() as patched:
-        patched.setattr(decoding, "run_shards", lambda *_: (_ for _ in ()).throw(full))
-        with pytest.raises(OSError, match="No space left"):
-            decode(tmp_path / "d", teacher, data, replace(SETTINGS, beam=2, nbest=2))
-    (tmp_path / "d" / "ctranslate2" / "model.bin").write_bytes(b"of another teacher")
-    decode(tmp_path / "d", teacher, data)
-    assert files_of(tmp_path / "d") == files_of(decoded)
+    assert files_of(decoded) == before and not list(decoded.glob("*/"))
 
 
 @pytest.mark.parametrize("step", ["decode", "select"])
@@ -382,18 +410,16 @@ def test_beam_takes_the_best_interpolate_the_closest_multi_the_first():
     assert choose(NBEST, method="multi")[0] == [0, 1, 2, 3]
 
 
-def test_the_closest_is_the_one_that_sacrebleu_scores_highest():
-    import sacrebleu
-
-    draw, words = random.Random(2), ["▁the", "▁cat", "▁sat", "▁on", "▁mat", "s", "▁."]
+def test_the_closest_does_not_depend_on_the_order_and_equals_the_reference_if_that_is_there():
+    draw, words = random.Random(2), ["▁the", "▁cat", "▁sat", "▁on", "▁mat", "s", "."]
+    reference = "▁the ▁cat ▁sat ▁on ▁mat s ."
     for _ in range(20):
-        hypotheses = [(" ".join(draw.choices(words, k=draw.randint(1, 7))), -1.0) for _ in range(6)]
-        truth = "the cat sat on mats ."
-        texts = [pieces.replace(" ", "").replace("▁", " ").strip() for pieces, _ in hypotheses]
-        scores = [sacrebleu.sentence_bleu(text, [truth], use_effective_order=True).score for text in texts]
-        (chosen,) = choose(hypotheses, reference="▁the ▁cat ▁sat ▁on ▁mat s ▁.", method="interpolate")[0]
-        if "▁" in "".join(pieces for pieces, _ in hypotheses):
-            assert scores[chosen] == max(scores)
+        nbest = [("▁" + " ".join(draw.choices(words, k=draw.randint(1, 7))), -1.0) for _ in range(6)]
+        (first,), (last,) = (
+            choose(each, reference=reference, method="interpolate")[0] for each in (nbest, nbest[::-1])
+        )
+        assert {nbest[first], nbest[::-1][last]} <= set(nbest)
+        assert choose([*nbest, (reference, -9.0)], reference=reference, method="interpolate")[0] == [6]
 
 
 def test_filters_say_what_they_dropped():
@@ -450,6 +476,8 @@ def test_the_best_and_samples_may_be_united(decoded, teacher, data, tmp_path):
     assert header["hypotheses"] == 60 * 8 and header["sampled_share"] == 0.625
     counts = Counter(len({h.pieces for h in row.hypotheses}) for row in rows_of(tmp_path / "s"))
     assert max(counts) == 5
+    with pytest.raises(LskdError, match="whose scores may not be compared"):
+        chosen([decoded, tmp_path / "s"], data, tmp_path / "one")
     with pytest.raises(LskdError, match=r"--hypotheses is 2 of 5 samples"):
         chosen(tmp_path / "s", data, tmp_path / "two", method="multi", hypotheses=2)
 

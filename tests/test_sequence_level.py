@@ -186,25 +186,47 @@ def test_under_torchs_ddp_whole_forwards_give_the_same_gradients(level, weight, 
         torch.testing.assert_close(parameter.grad, slope, rtol=1e-3, atol=1e-5)
 
 
+def workers(data, save_dir, *flags):
+    """Two processes that train together on the CPU."""
+    port = random.Random(str(save_dir)).randint(20000, 60000)
+    code = "import sys; from conftest import train; train(sys.argv[1], sys.argv[2], *sys.argv[3:])"
+    words = ["--distributed-world-size", 2, "--distributed-init-method", f"tcp://localhost:{port}"]
+    words += ["--distributed-no-spawn", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"]
+    started = []
+    for rank in range(2):
+        call = sys.executable, "-c", code, data, save_dir, *flags, *words, "--distributed-rank", rank
+        started.append(subprocess.Popen(list(map(str, call)), cwd=ROOT / "tests", stderr=subprocess.PIPE, text=True))
+    for worker in started:
+        _, errors = worker.communicate(timeout=300)
+        assert worker.returncode == 0, errors[-2000:]
+    return read_checkpoint(str(save_dir / "checkpoint_last.pt"), "checkpoint")
+
+
 def test_two_workers_train_the_student_that_one_trains(data, teacher, hypotheses, tmp_path):
     kd = [*flags_of("both", hypotheses, teacher), "--dropout", 0, "--max-tokens", 40, "--no-epoch-checkpoints"]
     kd += ["--optimizer", "sgd", "--lr", 0.1]  # Adam makes rounding as large as any gradient
-    train(data, tmp_path / "one", *kd, "--update-freq", 2)
-    port = random.Random(str(tmp_path)).randint(20000, 60000)
-    code = "import sys; from conftest import train; train(sys.argv[1], sys.argv[2], *sys.argv[3:])"
-    distributed = ["--distributed-world-size", 2, "--distributed-init-method", f"tcp://localhost:{port}"]
-    distributed += ["--distributed-no-spawn", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"]
-    workers = []
-    for rank in range(2):
-        call = sys.executable, "-c", code, data, tmp_path / "two", *kd, *distributed, "--distributed-rank", rank
-        workers.append(subprocess.Popen(list(map(str, call)), cwd=ROOT / "tests", stderr=subprocess.PIPE, text=True))
-    for worker in workers:
-        _, errors = worker.communicate(timeout=300)
-        assert worker.returncode == 0, errors[-2000:]
-    one, two = (read_checkpoint(str(tmp_path / name / "checkpoint_last.pt"), "checkpoint") for name in ("one", "two"))
+    two = workers(data, tmp_path / "two", *kd)
+    one = train(data, tmp_path / "one", *kd, "--update-freq", 2)
+    one = read_checkpoint(str(one / "checkpoint_last.pt"), "checkpoint")
     assert one["optimizer_history"][-1]["num_updates"] == two["optimizer_history"][-1]["num_updates"] > 5
     for name, weight in one["model"].items():
         torch.testing.assert_close(two["model"][name], weight, rtol=1e-3, atol=1e-4)
+
+
+def test_workers_without_hypotheses_or_without_a_batch_train_along(data, teacher, hypotheses, tmp_path):
+    """Batches of one sentence: of some the filters left no hypothesis, and one worker has a batch more."""
+    odd = tmp_path / "bin"
+    odd.mkdir()
+    for file in data.iterdir():
+        if not file.name.startswith("train."):
+            (odd / file.name).write_bytes(file.read_bytes())
+    (dataset,) = fairseq_io.translation_data(str(data), LANGS, "train")
+    pairs = [(dataset[number]["source"], dataset[number]["target"]) for number in range(9)]
+    fairseq_io.write_pairs(str(odd), LANGS, "train", pairs, (len(dataset.src_dict), len(dataset.tgt_dict)))
+    flags = "--batch-size", 1, "--required-batch-size-multiple", 1, "--max-epoch", 1
+    state = workers(odd, tmp_path / "m", *flags_of("both", hypotheses, teacher), *flags)
+    assert state["optimizer_history"][-1]["num_updates"] == 5
+    assert all(bool(weight.isfinite().all()) for weight in state["model"].values())
 
 
 @pytest.mark.parametrize("flags, part", [
@@ -215,6 +237,8 @@ def test_two_workers_train_the_student_that_one_trains(data, teacher, hypotheses
     (["--kd-level", "sequence", "--hypotheses", "STORE", "--temperature", "2"], "does not read --temperature"),
     (["--kd-level", "sequence", "--hypotheses", "STORE", "--teacher-path", "TEACHER"], "does not read --teacher-path"),
     (["--kd-level", "both", "--hypotheses", "STORE", "--teacher-path", "OTHER"], "are of another teacher (t.pt) than"),
+    (["--kd-level", "sequence", "--hypotheses", "STORE", "--truncate-source"], "leave out --truncate-source"),
+    (["--kd-level", "sequence", "--hypotheses", "STORE", "--max-target-positions", "4"], "up to 7 subwords"),
     (["--kd-level", "both", "--hypotheses", "STORE"], "neither --teacher-path nor --teacher-store is given"),
 ])  # fmt: skip
 def test_trainings_that_cannot_be_are_refused(flags, part, data, teacher, hypotheses, tmp_path, refused):

@@ -5,8 +5,8 @@ import warnings
 from lskd_nmt.fairseq_io import allow_safe_unpickling
 
 from . import criterions  # noqa: F401
+from .batches import keep_batches_on_resume, keep_dummy_batch
 from .preflight import guard_training
-from .resume import keep_batches_on_resume
 from .validation import score_silence
 
 # Hydra's advice to fairseq's authors: twenty lines before every command, and none of it is the user's to act on.
@@ -16,4 +16,5 @@ warnings.filterwarnings("ignore", message="\\s*'config' is validated against Con
 allow_safe_unpickling()
 guard_training()
 keep_batches_on_resume()
+keep_dummy_batch()
 score_silence()

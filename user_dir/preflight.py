@@ -48,9 +48,10 @@ def check_training(cfg: Any) -> None:
             f"--arch {cfg.model.arch} shares one embedding: binarise with --joined-dictionary",
         )
     check_level(cfg.criterion)
+    tokens, teacher_parameters = cfg.dataset.max_tokens, 0
     if cfg.criterion.hypotheses:
-        check_hypotheses(cfg, student)
-    teacher_parameters = 0
+        per_sentence = check_hypotheses(cfg, student)
+        tokens = tokens and int(tokens * (1 + per_sentence))
     if cfg.criterion.teacher_store:
         check_store(cfg, student)
     elif options_of(cfg.criterion).kd_weight > 0 and str(cfg.criterion.kd_level) != "sequence":
@@ -62,7 +63,6 @@ def check_training(cfg: Any) -> None:
         )
         for path in paths:
             teacher_parameters += live.check(path, student, cfg.criterion.teacher_data).parameters
-    tokens = cfg.dataset.max_tokens
     if tokens and hasattr(cfg.model, "encoder_ffn_embed_dim"):
         symbols = len(student.target)
         parts = training_bytes(cfg.model, symbols, tokens, chunk_size(symbols), teacher_parameters)
@@ -84,14 +84,21 @@ def check_store(cfg: Any, student: Symbols) -> None:
     writer.require_pairs(opened, data, student.langs, splits)
 
 
-def check_hypotheses(cfg: Any, student: Symbols) -> None:
-    """Refuse hypotheses that are not of this training's data."""
+def check_hypotheses(cfg: Any, student: Symbols) -> float:
+    """Refuse hypotheses that are not of this training's data; how many there are for a sentence."""
     task = cfg.task._name
     require(task == "translation", f"--hypotheses is for the translation task, this is {task}: train on its bin folder")
+    require(not cfg.task.truncate_source, "--hypotheses are of whole sentences: leave out --truncate-source")
+    require(not cfg.distributed_training.broadcast_buffers or cfg.distributed_training.distributed_world_size == 1,
+            "--hypotheses with --broadcast-buffers leaves workers waiting for each other: leave it out")  # fmt: skip
     opened = hypotheses.check(cfg.criterion.hypotheses, student)
+    longest, most = opened.header["longest"], cfg.task.max_target_positions
+    require(longest <= most, f"--hypotheses {cfg.criterion.hypotheses} have up to {longest} subwords and "
+                             f"--max-target-positions is {most}: raise it")  # fmt: skip
     if str(cfg.criterion.kd_level) == "both":
         check_own_prefixes(cfg, opened)
     hypotheses.require_pairs(opened, cfg.task.data, student.langs, cfg.dataset.train_subset)
+    return float((len(opened.start) - 1) / max(len(opened.keys), 1))
 
 
 def check_own_prefixes(cfg: Any, opened: hypotheses.HypothesisStore) -> None:

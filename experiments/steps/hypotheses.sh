@@ -23,5 +23,6 @@ if [[ ! -e $folder/hypotheses.sh ]]; then log "hypotheses $model: none are neede
 [[ -e $folder/model.pt ]] || die "$folder/model.pt does not exist: run experiments/steps/train.sh first"
 choose_device
 
+if [[ $device != cpu ]] && has_gpu; then threads=0; fi      # a process for each GPU
 log "hypotheses $model"
 bash "$folder/hypotheses.sh" --workers "$threads" --device "${device/gpu/cuda}" > /dev/null

@@ -13,6 +13,9 @@ from lskd_nmt import __version__
 from lskd_nmt.cli import data, doctor, experiment, seqkd, ship, store
 from lskd_nmt.errors import LskdError
 
+# of the operating system, that the user can fix
+KNOWN = (errno.ENOSPC, errno.EDQUOT, errno.ENOENT, errno.EEXIST, errno.EACCES, errno.EISDIR, errno.ENOTDIR)
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of `lskd`, with every verb registered."""
@@ -44,10 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"lskd {args.verb}: interrupted: the same command continues", file=sys.stderr)
         return 130
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR):
+        if error.errno not in KNOWN:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        advice = ": free some and run again" if error.errno == errno.ENOSPC else ""
+        advice = ": free some and run again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         print(f"lskd {args.verb}: error: {where}{error.strerror}{advice}", file=sys.stderr)
         return 2
     return 0

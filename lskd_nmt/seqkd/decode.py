@@ -8,10 +8,10 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import wait as wait_for_end
@@ -29,7 +29,7 @@ from lskd_nmt.runs import read_json, sha256, write_json
 from lskd_nmt.scoring import corpus_bleu
 from lskd_nmt.seqkd import ledger
 from lskd_nmt.seqkd.engines import CTranslate2Engine, DecodeSettings, Engine, FairseqEngine, best, translate_all
-from lskd_nmt.seqkd.ledger import Row, settings_hash, shard_name, write_shard
+from lskd_nmt.seqkd.ledger import Row, settings_hash, shard_file, write_shard
 from lskd_nmt.subwords import joined
 from lskd_nmt.teacher import live
 from lskd_nmt.teacher.store import ids_key
@@ -125,60 +125,73 @@ def decode(
         "data": data_hashes(data, langs, (split,)),
         "settings": settings.content(),
     }  # fmt: skip
-    require_own_folder(out, plan)
+    require_same_plan(out / ledger.PLAN, plan, "a decoding")
     if (out / ledger.FILE).is_file():
         show(f"{out} is complete: nothing to do")
-        return read_json(out / ledger.FILE)
+        return cleaned(out)
     corpus = read_corpus(data, langs, split)
     longest = min(fairseq_io.max_source_positions(path) for path in teacher_path)
-    short = [row for row, source in enumerate(corpus.sources) if len(source) < longest]
+    short = [row for row, source in enumerate(corpus.sources) if 0 < len(source) < longest]
+    require(bool(short), f"--data {data} has no source sentence of 1 to {longest - 1} subwords in {split}")
     if len(short) < len(corpus.sources):
-        show(f"{len(corpus.sources) - len(short)} sentences have more than the {longest} subwords that the teacher "
-             "takes and get no hypothesis")  # fmt: skip
-    devices = engine_devices(place.device, settings.engine)
-    write_json(out / ledger.PLAN, plan)
-    model = convert(out / MODEL, teacher_path[0], first, langs) if settings.engine == "ctranslate2" else None
+        show(f"{len(corpus.sources) - len(short)} sentences are empty or have more than the {longest} subwords "
+             "that the teacher takes: they get no hypothesis")  # fmt: skip
     fairseq = partial(FairseqEngine, list(teacher_path), first, langs)
-    if model is not None and not (out / CHECK).is_file():
-        compare(out / CHECK, partial(CTranslate2Engine, model, *devices[0]), fairseq, corpus, short, settings, show,
-                accept_difference)  # fmt: skip
-    size = settings.shard_sentences
-    shards = range((len(corpus.sources) + size - 1) // size)
-    progress = Progress(len(corpus.sources), "sentences", show)
-    todo = []
-    for number in shards:
-        rows = range(number * size, min((number + 1) * size, len(corpus.sources)))
-        if (out / ledger.SHARDS / f"{shard_name(number)}.jsonl").is_file():
-            progress.skip(len(rows))
-        elif number % place.part[1] == place.part[0] - 1:
-            todo.append((number, rows))
-        else:
-            progress.total -= len(rows)
-    makers: list[Callable[[], Engine]] = [
-        partial(fairseq, *device) if model is None else
-        partial(CTranslate2Engine, model, *device, compute_type=settings.quantization, threads=place.threads)
-        for device in devices
-    ]  # fmt: skip
+    devices = engine_devices(place.device, settings.engine)
+    makers: list[Callable[[], Engine]] = [partial(fairseq, *device) for device in devices]
+    if settings.engine == "ctranslate2":
+        model = out / f"{MODEL}-{sha256(Path(teacher_path[0]))[:12]}"
+        try:
+            convert(model, teacher_path[0], first, langs)
+            engine = partial(CTranslate2Engine, model, *devices[0])
+            compare(out / CHECK, engine, fairseq, corpus, short, settings, show, accept_difference)
+        except LskdError:
+            shutil.rmtree(model, ignore_errors=True)
+            with suppress(OSError):  # unless there is something else
+                out.rmdir()
+            raise
+        makers = [partial(CTranslate2Engine, model, *device, compute_type=settings.quantization, threads=place.threads)
+                  for device in devices]  # fmt: skip
+    write_json(out / ledger.PLAN, plan)
     on_cpu = max(1, len(os.sched_getaffinity(0)) // place.threads)
     workers = place.workers or (on_cpu if devices[0][0] == "cpu" else len(devices))
     work = Work(out, settings, settings_hash(plan), place.threads, longest)
-    run_shards(work, makers, [Job(number, rows, *slices(corpus, rows)) for number, rows in todo], workers, progress)
-    if any(not (out / ledger.SHARDS / f"{shard_name(number)}.jsonl").is_file() for number in shards):
+    progress = Progress(0, "sentences", show)
+    shards = [range(start, min(start + settings.shard_sentences, len(corpus.sources)))
+              for start in range(0, len(corpus.sources), settings.shard_sentences)]  # fmt: skip
+    run_shards(work, makers, open_jobs(work, corpus, shards, place.part, progress), workers, progress)
+    if not all(shard_file(out, number).is_file() for number in range(len(shards))):
         show(f"part {place.part[0]} of {place.part[1]} is done, others are not")
         return None
-    result = ledger.merge(out, plan, corpus.keys, len(shards))
-    for folder in (out / ledger.SHARDS, *out.glob(f"{MODEL}*")):
+    try:
+        ledger.merge(out, plan, corpus.keys, len(shards))
+    except (LskdError, FileNotFoundError):
+        if not (out / ledger.FILE).is_file():  # else another machine was faster, and removed the shards
+            raise
+    return cleaned(out)
+
+
+def open_jobs(
+    work: "Work", corpus: Corpus, shards: Sequence[range], part: tuple[int, int], progress: Progress
+) -> list["Job"]:
+    """What this part of the machines has to do; what is there already counts as done."""
+    jobs = []
+    for number, rows in enumerate(shards):
+        there = shard_file(work.out, number).is_file()
+        mine = number % part[1] == part[0] - 1
+        progress.total += len(rows) if there or mine else 0
+        if there:
+            progress.skip(len(rows))
+        elif mine:
+            jobs.append(Job(number, rows, *slices(corpus, rows)))
+    return jobs
+
+
+def cleaned(out: Path) -> dict[str, Any]:
+    """The ledger of a complete decoding, whose shards and model are removed."""
+    for folder in (out / ledger.SHARDS, *out.glob(f"{MODEL}-*")):
         shutil.rmtree(folder, ignore_errors=True)
-    return result
-
-
-def require_own_folder(out: Path, plan: Mapping[str, Any]) -> None:
-    """Refuse a folder with translations of another decoding; what another one only prepared is removed."""
-    if (out / ledger.FILE).is_file() or (out / ledger.SHARDS).is_dir():
-        require_same_plan(out / ledger.PLAN, plan, "a decoding")
-    elif (out / ledger.PLAN).is_file() and read_json(out / ledger.PLAN) != plan:
-        shutil.rmtree(out / MODEL, ignore_errors=True)
-        (out / CHECK).unlink(missing_ok=True)
+    return read_json(out / ledger.FILE)
 
 
 def engine_devices(wish: str, engine: str) -> list[tuple[str, int]]:
@@ -193,19 +206,26 @@ def engine_devices(wish: str, engine: str) -> list[tuple[str, int]]:
     return [("cuda", index) for index in range(count)] or [("cpu", 0)]
 
 
-def convert(out: Path, checkpoint: str, data: str, langs: tuple[str, str]) -> Path:
-    """The checkpoint as a CTranslate2 folder in float32; one that is there already is taken."""
+def convert(out: Path, checkpoint: str, data: str, langs: tuple[str, str]) -> None:
+    """Make the checkpoint a CTranslate2 folder in float32, unless it is there."""
     from ctranslate2.converters import FairseqConverter
 
-    if not out.is_dir():
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=out.parent, prefix=out.name + ".part.") as folder:
+    if out.is_dir():
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out.parent, prefix=out.name + ".part.") as folder:
+        try:
             converter = FairseqConverter(checkpoint, data, source_lang=langs[0], target_lang=langs[1],
                                          user_dir=str(fairseq_io.plugin_folder()))  # fmt: skip
             converter.convert(f"{folder}/model")
+        except (ValueError, KeyError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise LskdError(f"CTranslate2 cannot convert {checkpoint} ({reason}): use --engine fairseq") from error
+        try:
+            Path(folder, "model").rename(out)
+        except OSError:
             if not out.is_dir():  # else another machine was faster
-                Path(folder, "model").rename(out)
-    return out
+                raise
 
 
 def compare(
@@ -219,6 +239,8 @@ def compare(
     accept: bool,
 ) -> None:
     """Translate a few of the rows with both engines, write how far they are apart to `file`, stop if it is too far."""
+    if file.is_file():
+        return
     rows = [rows[at] for at in sorted({number * len(rows) // CHECKED for number in range(CHECKED)})]
     show(f"comparing CTranslate2 with fairseq on {len(rows)} sentences")
     sentences, truth = [corpus.sources[row] for row in rows], [joined(corpus.references[row]) for row in rows]
@@ -230,7 +252,6 @@ def compare(
     alike = {
         kind: sum(a == b for a, b in zip(found["fairseq"], found[kind], strict=True)) / len(rows) for kind in kinds
     }
-    write_json(file.with_suffix(".tried"), {"sentences": len(rows), "bleu": scores, "identical": alike})
     text = ", ".join(f"{kind} {scores[kind]:.2f} ({100 * alike[kind]:.1f} % identical)" for kind in kinds)
     show(f"BLEU against the references: fairseq {scores['fairseq']:.2f}, CTranslate2 {text}")
     apart = max(abs(scores[kind] - scores["fairseq"]) for kind in kinds)
@@ -238,7 +259,7 @@ def compare(
     require(near or accept, f"CTranslate2 and fairseq are {apart:.2f} BLEU apart and {100 * alike['float32']:.1f} % of "
                             f"the float32 translations are identical (at most {BLEU_APART}, at least "
                             f"{100 * IDENTICAL:.0f} %): use --engine fairseq, or --accept-difference")  # fmt: skip
-    file.with_suffix(".tried").replace(file)
+    write_json(file, {"sentences": len(rows), "bleu": scores, "identical": alike})
 
 
 @dataclass(frozen=True)
@@ -280,13 +301,32 @@ def run_shards(
     with environment(OMP_NUM_THREADS=str(work.threads)):
         pool = ProcessPoolExecutor(workers, context, initializer=start, initargs=(makers, work, counter))
         try:
-            for future in as_completed([pool.submit(decode_shard, job) for job in jobs]):
+            with deaf_children():
+                futures = [pool.submit(decode_shard, job) for job in jobs]
+            for future in as_completed(futures):
                 progress.add(future.result())
         except BrokenProcessPool:
-            raise LskdError(f"one of {workers} worker processes was killed, perhaps for its memory: run again with "
+            raise LskdError(f"one of {workers} worker processes ended, perhaps for want of memory: run again with "
                             "fewer --workers; finished shards are kept") from None  # fmt: skip
+        except KeyboardInterrupt:
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def deaf_children() -> Iterator[None]:
+    """Processes started meanwhile do not hear Ctrl-C: this one does, and ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -309,7 +349,6 @@ def start(makers: Sequence[Callable[[], Engine]], work: Work, counter: Any) -> N
     number = 0
     parent = multiprocessing.parent_process()
     if counter is not None and parent is not None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops, and then this process, too
         threading.Thread(target=lambda: (wait_for_end([parent.sentinel]), os._exit(1)), daemon=True).start()
         with counter.get_lock():
             number, counter.value = counter.value, counter.value + 1
@@ -321,10 +360,10 @@ def decode_shard(job: Job) -> int:
     """Translate and publish one shard; how many rows it has."""
     engine, work = STATE["engine"], STATE["work"]
     if work.settings.sampling:
-        engine.reseed(work.settings.seed * 1_000_003 + job.number)
-    short = [source for source in job.sources if len(source) < work.longest]
+        engine.reseed((work.settings.seed * 1_000_003 + job.number) % (1 << 31))
+    short = [source for source in job.sources if 0 < len(source) < work.longest]
     found = iter(translate_all(engine, short, work.settings))
-    translated = [next(found) if len(source) < work.longest else [] for source in job.sources]
+    translated = [next(found) if 0 < len(source) < work.longest else [] for source in job.sources]
     write_shard(work.out, job.number, (Row(row, key, work.settings_hash, tuple(hypotheses)) for row, key, hypotheses
                                        in zip(job.rows, job.keys, translated, strict=True)))  # fmt: skip
     return len(job.rows)

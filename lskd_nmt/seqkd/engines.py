@@ -1,16 +1,18 @@
 """What translates: CTranslate2, or fairseq itself. Both take and give subwords and search alike."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.errors import require
+from lskd_nmt.errors import LskdError, require
 from lskd_nmt.seqkd.ledger import Hypothesis
 
 ENGINES = ("ctranslate2", "fairseq")
 QUANTIZATIONS = ("float32", "float16", "int8", "int8_float16", "int8_float32")
+MOST = 1000  # subwords of a translation: CTranslate2 stops where a model has no positions left, which is at 1,024
 Pieces = Sequence[str]
 
 
@@ -50,9 +52,11 @@ class DecodeSettings:
                 f"--sampling-topk is {self.sampling_topk}: give a number above 1, or 0 for all")  # fmt: skip
         require(self.sampling or not self.sampling_topk,
                 f"--sampling-topk is {self.sampling_topk} without --sampling: beam search draws nothing")  # fmt: skip
-        require(self.max_len_a >= 0 and self.max_len_b >= 0 and self.max_len_a + self.max_len_b > 0,
+        require(0 <= self.max_len_a < math.inf and self.max_len_b > 0,
                 f"--max-len-a is {self.max_len_a:g} and --max-len-b is {self.max_len_b}: "
-                "give numbers from 0, not both 0")  # fmt: skip
+                "give a number from 0, and one above 0")  # fmt: skip
+        require(math.isfinite(self.lenpen), f"--lenpen is {self.lenpen}: give a finite number")
+        require(0 <= self.seed < 1 << 31, f"--seed is {self.seed}: give a number from 0 to {(1 << 31) - 1}")
 
     def content(self) -> dict[str, Any]:
         """For a plan."""
@@ -67,7 +71,7 @@ class Engine(Protocol):
     """Translates batches."""
 
     def translate(self, batch: Sequence[Pieces], settings: DecodeSettings) -> list[list[Hypothesis]]:
-        """The `nbest` hypotheses of each sentence, best first, or as they were drawn."""
+        """The `nbest` hypotheses of each sentence: best first, or drawn, in no meaningful order."""
 
     def reseed(self, seed: int) -> None:
         """Start the random numbers of sampling anew."""
@@ -89,7 +93,13 @@ class CTranslate2Engine:
         import ctranslate2
 
         ctranslate2.set_random_seed(seed)
-        self.translator: Any = ctranslate2.Translator(self.model, **self.place)
+        try:
+            self.translator: Any = ctranslate2.Translator(self.model, **self.place)
+        except (RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            kind = f"{self.place['compute_type']} on {self.place['device']}"
+            raise LskdError(f"CTranslate2 cannot load {self.model} as {kind} ({reason}): "
+                            "choose another --quantization or --device") from None  # fmt: skip
 
     def translate(self, batch: Sequence[Pieces], settings: DecodeSettings) -> list[list[Hypothesis]]:
         """See `Engine`."""
@@ -104,7 +114,7 @@ class CTranslate2Engine:
                       "suppress_sequences": [["<blank>"]]}  # its padding, which fairseq never draws  # fmt: skip
         results = self.translator.translate_batch(
             [list(pieces) for pieces in batch], num_hypotheses=settings.nbest, length_penalty=settings.lenpen,
-            max_decoding_length=settings.longest(batch), max_input_length=0, return_scores=True,
+            max_decoding_length=min(settings.longest(batch), MOST), max_input_length=0, return_scores=True,
             asynchronous=True, **search,
         )  # fmt: skip
         return lambda: [[Hypothesis(" ".join(pieces), score)

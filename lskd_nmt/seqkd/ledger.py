@@ -6,6 +6,7 @@ hypotheses with their scores. `rows.jsonl` holds every row once and in order, `l
 
 import hashlib
 import json
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,31 +58,34 @@ def settings_hash(plan: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def shard_name(number: int) -> str:
-    """Of the shard's file, without its ending."""
-    return f"{number:05d}"
+def shard_file(folder: Path, number: int) -> Path:
+    """Where a shard is."""
+    return folder / SHARDS / f"{number:05d}.jsonl"
 
 
 def write_shard(folder: Path, number: int, rows: Iterable[Row]) -> None:
     """Publish a shard whole or not at all; that it is there means that it is complete."""
-    write_text(folder / SHARDS / f"{shard_name(number)}.jsonl", "".join(row.line() for row in rows))
+    write_text(shard_file(folder, number), "".join(row.line() for row in rows))
 
 
 def read_rows(file: Path) -> Iterator[Row]:
     """The rows of a file; `LskdError` names the first line that is none."""
-    with file.open(encoding="utf-8") as lines:
+    with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
-                yield Row.parse(line)
+                yield Row.parse(line.decode())
             except ValueError as error:
                 raise LskdError(f"{file} line {number} is damaged ({error}): remove the file and run the "
                                 "decoding again") from None  # fmt: skip
 
 
-def prove(rows: Iterable[Row], sources: Sequence[str], settings: str) -> Iterator[Row]:
-    """The rows, passed on; after the last, `LskdError` unless each of the sources had its own row, once, in order."""
+def prove(rows: Iterable[Row], sources: Sequence[str], settings: str, nbest: int) -> Iterator[Row]:
+    """The rows, passed on; after the last, `LskdError` unless each of the sources had its own row, once, in order.
+
+    A row has `nbest` hypotheses, or none where the sentence is empty or too long.
+    """
     seen: set[int] = set()
-    twice, foreign, other = [], [], []
+    twice, foreign, other, cut = [], [], [], []
     last, disordered = -1, []
     for row in rows:
         number = row.number
@@ -93,12 +97,15 @@ def prove(rows: Iterable[Row], sources: Sequence[str], settings: str) -> Iterato
             foreign.append(number)
         elif row.settings != settings:
             other.append(number)
+        elif len(row.hypotheses) not in (0, nbest):
+            cut.append(number)
         seen.add(number)
         last = max(last, number)
         yield row
     missing = [number for number in range(len(sources)) if number not in seen]
     problems = {"missing": missing, "there twice": twice, "out of order": disordered,
-                "of another source sentence": foreign, "of other settings": other}  # fmt: skip
+                "of another source sentence": foreign, "of other settings": other,
+                f"without their {nbest} hypotheses": cut}  # fmt: skip
     text = "; ".join(f"{what}: {listed(numbers)}" for what, numbers in problems.items() if numbers)
     require(not text, f"the decoded rows do not match the {len(sources)} source sentences ({text}): "
                       "remove the shards that hold them and run the decoding again")  # fmt: skip
@@ -106,21 +113,21 @@ def prove(rows: Iterable[Row], sources: Sequence[str], settings: str) -> Iterato
 
 def merge(folder: Path, plan: Mapping[str, Any], sources: Sequence[str], shards: int) -> dict[str, Any]:
     """All shards become `rows.jsonl` and `ledger.json`, once they are proved; the ledger."""
-    files = [folder / SHARDS / f"{shard_name(number)}.jsonl" for number in range(shards)]
+    files = [shard_file(folder, number) for number in range(shards)]
     rows = (row for file in files if file.is_file() for row in read_rows(file))
-    part = folder / f"{ROWS}.part"
+    part = folder / f"{ROWS}.{uuid.uuid4().hex[:8]}.part"
     counts = {"rows": 0, "hypotheses": 0, "empty_rows": 0}
     try:
         with part.open("w", encoding="utf-8") as out:
-            for row in prove(rows, sources, settings_hash(plan)):
+            for row in prove(rows, sources, settings_hash(plan), plan["settings"]["nbest"]):
                 out.write(row.line())
                 counts["rows"] += 1
                 counts["hypotheses"] += len(row.hypotheses)
                 counts["empty_rows"] += not row.hypotheses
+        ledger = {"format": FORMAT, **plan, **counts, "sha256": sha256(part)}
         part.replace(folder / ROWS)
     finally:
         part.unlink(missing_ok=True)
-    ledger = {"format": FORMAT, **plan, **counts, "sha256": sha256(folder / ROWS)}
     write_json(folder / FILE, ledger)
     return ledger
 

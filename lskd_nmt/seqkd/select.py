@@ -101,6 +101,9 @@ def select(
     """Write the store of chosen hypotheses and its corpus to `out`, whole or not at all; the store's header."""
     langs, first = symbols.langs, data.split(":", maxsplit=1)[0]
     hashes = data_hashes(data, langs, (split,))
+    require(len(decoded) == 1 or settings.method != "beam",
+            f"--method is beam and --decoded names {len(decoded)} folders, whose scores may not be compared: "
+            "use multi or interpolate, or give one folder")  # fmt: skip
     ledgers = [ledger.open_ledger(folder, hashes) for folder in decoded]
     for folder, content in zip(decoded, ledgers, strict=True):
         require(split in content["data"], f"{folder} holds no '{split}', but {', '.join(content['data'])}: "

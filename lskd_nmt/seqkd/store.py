@@ -87,9 +87,12 @@ def write(folder: Path, hypotheses: Mapping[int, Sequence[tuple[Ids, float]]], f
         "scores": np.asarray([score for _, score in found], np.float32),
     }  # fmt: skip
     for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array)
+        with (folder / f"{name}.npy").open("wb") as stream:  # of a full disk np.save does not say what it is
+            np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
+            stream.write(array.tobytes())
     hashes = {name: sha256(folder / f"{name}.npy") for name in ARRAYS}
-    header = {"format": FORMAT, **facts, "arrays": hashes}
+    longest = max((len(ids) for ids, _ in found), default=0)
+    header = {"format": FORMAT, **facts, "longest": longest, "arrays": hashes}
     write_json(folder / FILE, {**header, "digest": digest(header)})
 
 

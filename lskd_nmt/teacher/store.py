@@ -209,9 +209,10 @@ def missing(
     what: str, folder: Path, symbols: Mapping[str, Sequence[str]], source: NDArray[Any], target: NDArray[Any]
 ) -> str:
     """What is wrong with a pair that the store does not have, in its words."""
+    advice = "write a store" if what == "teacher store" else "decode and select translations"
     left, right = (" ".join(symbols[side][i] for i in ids) for side, ids in (("source", source), ("target", target)))
     return (f"{what} {folder} lacks the sentence pair '{left}' / '{right}': "
-            "write a store of the data that you train and validate on")  # fmt: skip
+            f"{advice} of the data that you train and validate on")  # fmt: skip
 
 
 def check(folder: str, student: Symbols, temperature: float) -> "TeacherStore":

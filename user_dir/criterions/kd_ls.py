@@ -105,8 +105,8 @@ def options_of(cfg: KdLsConfig, stored: int = 0) -> KdOptions:
 
 
 # flags that say how a teacher's probabilities are distilled, and their defaults
-WORD_FLAGS = {"teacher_path": None, "teacher_store": None, "temperature": 1.0, "top_k": 0, "tail": None,
-              "temper": "both", "no_temperature_squared": False}  # fmt: skip
+WORD_FLAGS = {"teacher_path": None, "teacher_data": None, "teacher_store": None, "temperature": 1.0, "top_k": 0,
+              "tail": None, "temper": "both", "no_temperature_squared": False}  # fmt: skip
 
 
 def check_level(cfg: KdLsConfig) -> None:
@@ -202,7 +202,7 @@ class KdLsCriterion(FairseqCriterion):
         with torch.set_grad_enabled(weight < 1 or not found):  # its weight is 0, and it is only logged
             terms = self.terms(student, net_input, sample["target"], self.reference_options)
             loss = (1 - weight) * terms.loss.sum()
-        logs: dict[str, Any] = {"seq_loss": 0.0, "seq_ntokens": 0}
+        logs: dict[str, Any] = {"seq_loss": loss.new_zeros(()), "seq_ntokens": 0}
         level_both = str(self.cfg.kd_level) == "both"
         if level_both:
             logs |= self.divergence_logs(loss.new_zeros(0))
