@@ -265,3 +265,14 @@ def test_students_of_translations_name_their_level_and_read_what_their_teacher_w
 ])  # fmt: skip
 def test_translations_that_cannot_be_made_are_refused(sections, part):
     assert part in complaint(config(**sections))
+
+
+def test_a_run_planned_before_a_key_was_known_continues(tmp_path):
+    content = resolve(config())
+    plan(content, "", tmp_path)
+    old = json.loads((tmp_path / "plan.json").read_text())
+    del old["config"]["seqkd"], old["config"]["student"]["kd_level"]
+    (tmp_path / "plan.json").write_text(json.dumps(old))
+    assert plan(content, "", tmp_path)["config"] == old["config"]
+    with pytest.raises(LskdError, match=r"was made with student.kd_level = \['word'\], the config now says \['both'\]"):
+        plan(resolve(config(student={"kd_level": "both"})), "", tmp_path)
