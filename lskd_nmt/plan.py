@@ -10,6 +10,7 @@ from lskd_nmt.commands import USER_DIR, as_arguments, command_script, hypotheses
 from lskd_nmt.config import resolve
 from lskd_nmt.errors import require
 from lskd_nmt.runs import read_json, write_json, write_text
+from lskd_nmt.seqkd.engines import DecodeSettings
 
 # What every training gets unless the config says otherwise: (flag, value, reason).
 TRAINING_DEFAULTS: tuple[tuple[str, Any, str], ...] = (
@@ -136,6 +137,8 @@ def kinds(section: Mapping[str, Any]) -> list[tuple[str, str | None]]:
 def seqkd_commands(name: str, config: Mapping[str, Any], data: Mapping[str, Any]) -> list[list[str]]:
     """How a teacher's hypotheses are decoded and chosen; none if no student learns from them."""
     options, folder = config["seqkd"], f"models/{name}/hypotheses"
+    known = DecodeSettings.__dataclass_fields__
+    DecodeSettings(**{option: value for option, value in options.items() if option in known and value is not None})
     methods = dict.fromkeys(method for _, method in kinds(config["student"]) if method)
     langs = {"data": f"{data['folder']}/bin", "source-lang": data["source_lang"], "target-lang": data["target_lang"]}
     search = ("engine", "quantization", "beam", "nbest", "sampling", "sampling_topk", "shard_sentences")

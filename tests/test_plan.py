@@ -261,6 +261,9 @@ def test_students_of_translations_name_their_level_and_read_what_their_teacher_w
     ({"student": {"kd_level": "both", "hypotheses": "interpolate"}}, "has interpolate, and seqkd.nbest is 1"),
     ({"student": {"kd_level": "both"}, "seqkd": {"nbest": 6}}, "seqkd.nbest is 6 and seqkd.beam is 5"),
     ({"student": {"kd_level": "both"}, "seqkd": {"temperature": 2}}, "seqkd.temperature is 2 without seqkd.sampling"),
+    ({"student": {"kd_level": "both"}, "seqkd": {"quantization": "int3"}}, "--quantization is int3: one of float32"),
+    ({"student": {"kd_level": "both"}, "seqkd": {"engine": "fairseq", "quantization": "int8"}}, "it is of ctranslate2"),
+    ({"student": {"kd_level": "both"}, "seqkd": {"max_ratio": 0.5}}, "seqkd.max_ratio is 0.5, it must be a number"),
     ({"train": {"kd-level": "both"}}, "train.kd-level is set by the pipeline: use student.kd_level"),
 ])  # fmt: skip
 def test_translations_that_cannot_be_made_are_refused(sections, part):
