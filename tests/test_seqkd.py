@@ -471,6 +471,16 @@ def test_the_store_the_corpus_and_the_rows_say_the_same(decoded, data, tmp_path)
         chosen(decoded, data, tmp_path / "h", method="beam")
 
 
+def test_the_corpus_trains_any_criterion_and_speaks_the_same_words(decoded, data, tmp_path):
+    chosen(decoded, data, tmp_path / "h", method="multi")
+    flags = "--criterion", "label_smoothed_cross_entropy", "--label-smoothing", 0.1, "--max-epoch", 1
+    trained = train(tmp_path / "h" / "bin", tmp_path / "m", *flags) / "checkpoint_last.pt"
+    symbols = fairseq_io.read_symbols(str(data), LANGS)
+    state = fairseq_io.read_checkpoint(str(trained), "student")
+    assert state["model"]["decoder.embed_tokens.weight"].size(0) == len(symbols.target)
+    assert state["extra_state"]["train_iterator"]["epoch"] == 2
+
+
 def test_the_best_and_samples_may_be_united(decoded, teacher, data, tmp_path):
     decode(tmp_path / "s", teacher, data, replace(SETTINGS, sampling=True, nbest=5, temperature=3.0))
     header = chosen([decoded, tmp_path / "s"], data, tmp_path / "h", method="multi")
