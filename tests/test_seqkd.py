@@ -252,7 +252,7 @@ SOURCES = [f"s{number}" for number in range(6)]
 
 def test_rows_that_are_all_there_once_and_in_order_pass():
     rows = [row(number) for number in range(6)]
-    assert list(ledger.prove(rows, SOURCES, "x", 1)) == rows
+    assert list(ledger.prove(rows, SOURCES, "x", 1, 4)) == rows
 
 
 @pytest.mark.parametrize("rows, part", [
@@ -260,22 +260,23 @@ def test_rows_that_are_all_there_once_and_in_order_pass():
     ([0, 1, 2, 2, 3, 4, 5], "there twice: 1 rows (2)"),
     ([0, 2, 1, 3, 4, 5], "out of order: 1 rows (1)"),
     ([0, 1, 2, 3, 4, 5, 6], "of another source sentence: 1 rows (6)"),
+    ([1, 2, 3, 5], "remove shards/ 00000.jsonl, 00001.jsonl and run"),
 ])  # fmt: skip
 def test_rows_that_are_missing_doubled_disordered_or_beyond_are_named(rows, part):
     with pytest.raises(LskdError) as refused:
-        list(ledger.prove([row(number) for number in rows], SOURCES, "x", 1))
+        list(ledger.prove([row(number) for number in rows], SOURCES, "x", 1, 4))
     assert part in str(refused.value) and "\n" not in str(refused.value)
 
 
 def test_swapped_translations_and_rows_of_other_settings_are_named():
     swapped = [row(0), row(1, "s2"), row(2, "s1"), *map(row, range(3, 6))]
     with pytest.raises(LskdError, match=r"of another source sentence: 2 rows \(1, 2\)"):
-        list(ledger.prove(swapped, SOURCES, "x", 1))
+        list(ledger.prove(swapped, SOURCES, "x", 1, 4))
     with pytest.raises(LskdError, match=r"of other settings: 1 rows \(5\)"):
-        list(ledger.prove([*map(row, range(5)), row(5, settings="y")], SOURCES, "x", 1))
+        list(ledger.prove([*map(row, range(5)), row(5, settings="y")], SOURCES, "x", 1, 4))
     with pytest.raises(LskdError, match=r"without their 2 hypotheses: 6 rows"):
-        list(ledger.prove(map(row, range(6)), SOURCES, "x", 2))
-    assert len(list(ledger.prove([replace(row(0), hypotheses=()), row(1)], SOURCES[:2], "x", 1))) == 2
+        list(ledger.prove(map(row, range(6)), SOURCES, "x", 2, 4))
+    assert len(list(ledger.prove([replace(row(0), hypotheses=()), row(1)], SOURCES[:2], "x", 1, 4))) == 2
 
 
 DAMAGES = {

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.runs import read_json, sha256, write_json, write_text
-from lskd_nmt.scoring import listed
+from lskd_nmt.scoring import SHOWN, listed
 
 FORMAT = 1
 FILE, ROWS, PLAN, SHARDS = "ledger.json", "rows.jsonl", "plan.json", "shards"
@@ -79,10 +79,10 @@ def read_rows(file: Path) -> Iterator[Row]:
                                 "decoding again") from None  # fmt: skip
 
 
-def prove(rows: Iterable[Row], sources: Sequence[str], settings: str, nbest: int) -> Iterator[Row]:
+def prove(rows: Iterable[Row], sources: Sequence[str], settings: str, nbest: int, size: int) -> Iterator[Row]:
     """The rows, passed on; after the last, `LskdError` unless each of the sources had its own row, once, in order.
 
-    A row has `nbest` hypotheses, or none where the sentence is empty or too long.
+    A row has `nbest` hypotheses, or none where the sentence is empty or too long; a shard has `size` rows.
     """
     seen: set[int] = set()
     twice, foreign, other, cut = [], [], [], []
@@ -107,8 +107,10 @@ def prove(rows: Iterable[Row], sources: Sequence[str], settings: str, nbest: int
                 "of another source sentence": foreign, "of other settings": other,
                 f"without their {nbest} hypotheses": cut}  # fmt: skip
     text = "; ".join(f"{what}: {listed(numbers)}" for what, numbers in problems.items() if numbers)
+    spoilt = sorted({number // size for numbers in problems.values() for number in numbers if number < len(sources)})
+    files = ", ".join(shard_file(Path(), number).name for number in spoilt[:SHOWN]) + ", …" * (len(spoilt) > SHOWN)
     require(not text, f"the decoded rows do not match the {len(sources)} source sentences ({text}): "
-                      "remove the shards that hold them and run the decoding again")  # fmt: skip
+                      f"remove {SHARDS}/ {files} and run the decoding again")  # fmt: skip
 
 
 def merge(folder: Path, plan: Mapping[str, Any], sources: Sequence[str], shards: int) -> dict[str, Any]:
@@ -119,7 +121,9 @@ def merge(folder: Path, plan: Mapping[str, Any], sources: Sequence[str], shards:
     counts = {"rows": 0, "hypotheses": 0, "empty_rows": 0}
     try:
         with part.open("w", encoding="utf-8") as out:
-            for row in prove(rows, sources, settings_hash(plan), plan["settings"]["nbest"]):
+            for row in prove(
+                rows, sources, settings_hash(plan), plan["settings"]["nbest"], plan["settings"]["shard_sentences"]
+            ):
                 out.write(row.line())
                 counts["rows"] += 1
                 counts["hypotheses"] += len(row.hypotheses)
