@@ -147,7 +147,7 @@ def test_a_decoding_stopped_anywhere_continues_to_the_same_bytes(decoded, teache
 
 def test_killed_processes_leave_no_worker_and_what_another_number_of_them_completes(teacher, data, tmp_path):
     words = ["seqkd", "decode", "--teacher-path", teacher, "--data", data, "--out", tmp_path / "d", "--device", "cpu"]
-    words += ["--beam", 4, "--nbest", 3, "--batch-tokens", 40, "--shard-sentences", 1, "--workers", 2]
+    words += ["--beam", 4, "--nbest", 3, "--batch-tokens", 40, "--shard-sentences", 1, "--workers", 2, "--sampling"]
     command = [sys.executable, "-m", "lskd_nmt.cli", *map(str, words)]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True) as child:
         while child.poll() is None and not list(tmp_path.glob("d/shards/*.jsonl")):
@@ -161,7 +161,7 @@ def test_killed_processes_leave_no_worker_and_what_another_number_of_them_comple
         time.sleep(0.1)
     assert not processes_of_group(child.pid)
     for out in (tmp_path / "d", tmp_path / "whole"):
-        decode(out, teacher, data, replace(SETTINGS, shard_sentences=1))
+        decode(out, teacher, data, replace(SETTINGS, shard_sentences=1, sampling=True))
     assert files_of(tmp_path / "d") == files_of(tmp_path / "whole")
 
 
