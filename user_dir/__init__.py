@@ -2,11 +2,13 @@
 
 import warnings
 
+from lskd_nmt.errors import LskdError
 from lskd_nmt.fairseq_io import allow_safe_unpickling
 
 from . import criterions  # noqa: F401
 from .batches import keep_batches_on_resume, keep_dummy_batch
-from .preflight import guard_training
+from .launch import join_torchrun
+from .preflight import guard_training, refuse
 from .validation import score_silence
 
 # Hydra's advice to fairseq's authors: twenty lines before every command, and none of it is the user's to act on.
@@ -14,6 +16,10 @@ warnings.filterwarnings("ignore", category=UserWarning, module="hydra")
 warnings.filterwarnings("ignore", message="\\s*'config' is validated against ConfigStore", category=UserWarning)
 
 allow_safe_unpickling()
+try:
+    join_torchrun()
+except LskdError as error:
+    refuse(str(error))
 guard_training()
 keep_batches_on_resume()
 keep_dummy_batch()
