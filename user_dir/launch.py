@@ -18,7 +18,7 @@ TORCHRUN = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 def join_torchrun() -> None:
     """Tell fairseq-train, whose arguments are not parsed yet, what torchrun told this process."""
-    if Path(sys.argv[0]).name == "fairseq-train":
+    if Path(sys.argv[0]).name in ("fairseq-train", "train.py"):  # the console script, and fairseq_cli.train as a module
         sys.argv += missing_flags(sys.argv, os.environ, torch.cuda.device_count())
 
 
