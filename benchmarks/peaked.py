@@ -64,7 +64,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     lines += [f"| {r['title']} | {r['greedy']['score']:.2f} | {r['beam']['score']:.2f} | "
               f"{r['beam']['score'] - r['greedy']['score']:+.2f} | {r['entropy_bits']:.2f} | "
               f"{100 * r['probability_of_best']:.1f} |" for r in rows]  # fmt: skip
-    return "\n".join([*lines, "", f"BLEU on test: {rows[0]['beam']['signature']}", ""])
+    return "\n".join([*lines, "", f"BLEU on test, of and against joined subwords: {rows[0]['beam']['signature']}", ""])
 
 
 def picture(rows: Sequence[Mapping[str, Any]]) -> Figure:
