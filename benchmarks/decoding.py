@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from lskd_nmt import fairseq_io, runs, scoring  # noqa: E402
-from lskd_nmt.seqkd import decode, ledger  # noqa: E402
+from lskd_nmt.seqkd import corpus, ledger  # noqa: E402
 from lskd_nmt.seqkd.engines import CTranslate2Engine, DecodeSettings, FairseqEngine, translate_all  # noqa: E402
 from lskd_nmt.subwords import joined  # noqa: E402
 
@@ -41,11 +41,11 @@ def show(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def vocabulary_map(corpus: decode.Corpus, file: Path) -> None:
+def vocabulary_map(pairs: corpus.Corpus, file: Path) -> None:
     """For each source subword the target subwords that go with it most (Dice), and common ones for all."""
     seen: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
     together: dict[str, Counter[str]] = {}
-    for source, reference in zip(corpus.sources, corpus.references, strict=True):
+    for source, reference in zip(pairs.sources, pairs.references, strict=True):
         sides = set(source), set(reference.split())
         for counter, side in zip(seen, sides, strict=True):
             counter.update(side)
@@ -60,11 +60,11 @@ def vocabulary_map(corpus: decode.Corpus, file: Path) -> None:
 
 def tune(args: argparse.Namespace, langs: tuple[str, str]) -> list[dict[str, Any]]:
     """Sentences a second of every arrangement; the median, smallest and largest of the rounds."""
-    corpus = decode.read_corpus(args.data, langs, "train")
-    part = decode.Corpus(*(side[:: len(side) // args.sentences][: args.sentences] for side in corpus))
+    whole = corpus.read_corpus(args.data, langs, "train")
+    part = corpus.Corpus(*(side[:: len(side) // args.sentences][: args.sentences] for side in whole))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        vocabulary_map(corpus, folder / "vmap")
+        vocabulary_map(whole, folder / "vmap")
         converter = FairseqConverter(args.teacher, args.data, source_lang=langs[0], target_lang=langs[1],
                                      user_dir=str(fairseq_io.plugin_folder()))  # fmt: skip
         converter.convert(str(folder / "model"), vmap=str(folder / "vmap"))
@@ -105,7 +105,7 @@ class Translating:
 
 
 def timed(
-    arrangement: tuple[Any, ...], part: decode.Corpus, args: argparse.Namespace, langs: tuple[str, str], folder: Path
+    arrangement: tuple[Any, ...], part: corpus.Corpus, args: argparse.Namespace, langs: tuple[str, str], folder: Path
 ) -> tuple[float, list[str]]:
     """Sentences a second without the start of processes, and the translations."""
     kind, workers, threads, batch, vmap = arrangement

@@ -36,7 +36,8 @@ from conftest import binarise, build, peak_bytes, train  # noqa: E402
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion  # noqa: E402
 
 from lskd_nmt import fairseq_io, runs  # noqa: E402
-from lskd_nmt.losses.chunked import Projection, TeacherFeatures, kd_ls_from_features  # noqa: E402
+from lskd_nmt.losses.chunk import Projection, TeacherFeatures  # noqa: E402
+from lskd_nmt.losses.chunked import kd_ls_from_features  # noqa: E402
 from lskd_nmt.losses.objective import KdOptions  # noqa: E402
 from lskd_nmt.losses.signals import top_k  # noqa: E402
 from lskd_nmt.teacher.store import Layout  # noqa: E402

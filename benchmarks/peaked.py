@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 from lskd_nmt import fairseq_io, runs, scoring  # noqa: E402
 from lskd_nmt.report.plots import COLOURS, row_title, save, tidy  # noqa: E402
-from lskd_nmt.seqkd import decode  # noqa: E402
+from lskd_nmt.seqkd import corpus  # noqa: E402
 from lskd_nmt.seqkd.engines import DecodeSettings, FairseqEngine, batches, translate_all  # noqa: E402
 from lskd_nmt.subwords import joined  # noqa: E402
 
@@ -30,7 +30,7 @@ SEARCH = DecodeSettings(engine="fairseq", batch_tokens=4096)
 
 
 @torch.no_grad()
-def entropy(model: Any, pairs: Sequence[decode.SentencePair], pad: int, eos: int) -> float:
+def entropy(model: Any, pairs: Sequence[corpus.SentencePair], pad: int, eos: int) -> float:
     """Mean over all target subwords and ends of -Σ q log₂ q."""
     total, count = 0.0, 0
     for batch in batches([pair.source for pair in pairs], 4096):
@@ -44,7 +44,7 @@ def entropy(model: Any, pairs: Sequence[decode.SentencePair], pad: int, eos: int
 
 def measure(checkpoint: Path, data: str, langs: tuple[str, str]) -> dict[str, Any]:
     """One model's numbers."""
-    pairs = list(decode.corpus_pairs(data, langs, "test"))
+    pairs = list(corpus.corpus_pairs(data, langs, "test"))
     engine = FairseqEngine([str(checkpoint)], data, langs)
     sources, references = [pair.source for pair in pairs], [joined(pair.reference) for pair in pairs]
     facts: dict[str, Any] = {}

@@ -17,9 +17,9 @@ from lskd_nmt import fairseq_io
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.runs import write_json
 from lskd_nmt.scoring import corpus_bleu, hypotheses
+from lskd_nmt.seqkd.engines import QUANTIZATIONS, CTranslate2Engine, DecodeSettings, best, convert, translate_all
 from lskd_nmt.subwords import joined
 
-QUANTIZATIONS = ("float32", "float16", "int8", "int8_float16", "int8_float32")
 BLEU_APART = 0.5  # between fairseq and CTranslate2, at most
 PROOF = "export.json"
 
@@ -123,8 +123,6 @@ def export_ctranslate2(
 
     BLEU is that of the pieces' words against the binarised reference, at most half a point from fairseq's.
     """
-    from ctranslate2.converters import FairseqConverter
-
     require(quantization in QUANTIZATIONS, f"--quantization is {quantization}: one of {', '.join(QUANTIZATIONS)}")
     require(not out.exists(), f"--out {out} is there already: give a new folder")
     state = fairseq_io.read_checkpoint(str(checkpoint), "student")  # refuses what is none
@@ -133,9 +131,7 @@ def export_ctranslate2(
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=out.name + ".part.") as folder:
         new = Path(folder) / "model"
-        converter = FairseqConverter(str(checkpoint), str(data), source_lang=langs[0], target_lang=langs[1],
-                                     user_dir=str(fairseq_io.plugin_folder()))  # fmt: skip
-        converter.convert(str(new), quantization=quantization)
+        convert(new, str(checkpoint), str(data), langs, quantization)
         shutil.copyfile(spm, new / "spm.model")
         show("translating with both models")
         source, target = fairseq_io.piece_lines(str(data), langs, split)
@@ -156,11 +152,6 @@ def export_ctranslate2(
     return facts
 
 
-def translate_pieces(model: Path, source: Sequence[Sequence[str]], beam: int = 5) -> list[str]:
+def translate_pieces(model: Path, source: Sequence[Sequence[str]]) -> list[str]:
     """CTranslate2's best hypotheses, as lines of pieces."""
-    import ctranslate2
-
-    translator = ctranslate2.Translator(str(model), device="cpu")
-    results = translator.translate_batch([list(pieces) for pieces in source], beam_size=beam, max_batch_size=1024,
-                                         batch_type="tokens", max_decoding_length=250)  # fmt: skip
-    return [" ".join(result.hypotheses[0]) for result in results]
+    return best(translate_all(CTranslate2Engine(model, threads=0), source, DecodeSettings()))

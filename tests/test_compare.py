@@ -14,7 +14,9 @@ from conftest import ROOT
 from matplotlib.collections import PathCollection
 
 from lskd_nmt import cli, compare, export, fairseq_io
-from lskd_nmt.compare import Clocks, CompareSettings
+from lskd_nmt.compare import settings, speed
+from lskd_nmt.compare.settings import CompareSettings, cores
+from lskd_nmt.compare.speed import Clocks
 from lskd_nmt.errors import LskdError
 from lskd_nmt.report import comparison, scatter
 from lskd_nmt.seqkd.engines import CTranslate2Engine, DecodeSettings, translate_all, translate_at_once
@@ -50,7 +52,7 @@ class Machine:
 
 @pytest.fixture
 def four_cores(monkeypatch):
-    monkeypatch.setattr(compare, "cores", lambda: 4)
+    monkeypatch.setattr(settings, "cores", lambda: 4)
 
 
 def test_medians_percentiles_and_busy_cores_are_those_of_the_clock(four_cores):
@@ -61,7 +63,7 @@ def test_medians_percentiles_and_busy_cores_are_those_of_the_clock(four_cores):
         "fast": machine.model("fast", {1: [warm, 0.5, 0.5, 0.25], 4: [warm, 0.1, 0.2, 0.3]}, [0.001] * 9, 0.5),
     }
     settings = CompareSettings(threads=4, repeats=3)
-    found = compare.measure(models, SENTENCES, settings, lambda line: None, machine.clocks())
+    found = speed.measure(models, SENTENCES, settings, lambda line: None, machine.clocks())
     one, four = found["slow"]["subwords_per_second"]  # 12 subwords in 2, 1 and 4 seconds
     assert one == {"threads": 1, "median": 6, "smallest": 3, "largest": 12, "repeats": [6, 12, 3], "subwords": 12,
                    "cores_busy": 1.0}  # fmt: skip
@@ -78,7 +80,7 @@ def test_medians_percentiles_and_busy_cores_are_those_of_the_clock(four_cores):
 def test_models_take_turns_in_every_repeat_after_a_warm_up(four_cores):
     machine, shown = Machine(), []
     models = {name: machine.model(name, {1: [1] * 3, 2: [1] * 3}, [1] * 6, 1) for name in "AB"}
-    compare.measure(models, SENTENCES, CompareSettings(threads=2, repeats=2), shown.append, machine.clocks())
+    speed.measure(models, SENTENCES, CompareSettings(threads=2, repeats=2), shown.append, machine.clocks())
     warm_up = [("A", 1, 3), ("A", 2, 3), ("B", 1, 3), ("B", 2, 3)]
     a_round = [("A", 1, 3), ("B", 1, 3), ("A", 2, 3), ("B", 2, 3), *[("A", 1, 1)] * 3, *[("B", 1, 1)] * 3]
     assert machine.calls == warm_up + 2 * a_round
@@ -89,13 +91,13 @@ def test_models_take_turns_in_every_repeat_after_a_warm_up(four_cores):
 def test_one_thread_that_is_all_is_measured_once():
     machine = Machine()
     models = {"A": machine.model("A", {1: [1, 1]}, [1] * 3, 1)}
-    found = compare.measure(models, SENTENCES, CompareSettings(repeats=1), lambda line: None, machine.clocks())
+    found = speed.measure(models, SENTENCES, CompareSettings(repeats=1), lambda line: None, machine.clocks())
     assert [speed["threads"] for speed in found["A"]["subwords_per_second"]] == [1]
 
 
 @pytest.mark.parametrize("count, rank", [(1, 1), (3, 3), (20, 19), (21, 20), (100, 95)])
 def test_the_95th_percentile_is_the_nearest_rank(count, rank):
-    assert compare.percentile([*range(count, 0, -1)], 0.95) == rank
+    assert speed.percentile([*range(count, 0, -1)], 0.95) == rank
 
 
 def test_ratios_are_to_the_first_model():
@@ -136,7 +138,7 @@ def compared(checkpoint, model, pieces, tmp_path_factory):
     torch.save(export.stock_state(fairseq_io.read_checkpoint(str(checkpoint), "x")), stock)
     models = [f"teacher={checkpoint}", f"stock_form={stock}", f"ct2={model}"]
     words = ["compare", "--data", pieces, "--models", *models, "--out", out, "--split", "valid", "--sentences", 5,
-             "--threads", min(2, compare.cores()), "--repeats", 2]  # fmt: skip
+             "--threads", min(2, cores()), "--repeats", 2]  # fmt: skip
     result = subprocess.run([sys.executable, "-m", "lskd_nmt.cli", *map(str, words)], cwd=ROOT, capture_output=True,
                             text=True, check=True)  # fmt: skip
     assert json.loads(result.stdout)["models"] == ["teacher", "stock_form", "ct2"]
@@ -172,7 +174,7 @@ def test_table_and_figure_are_written_from_the_json(compared):
 
 BUSY = """
 import os, time, torch
-from lskd_nmt.compare import torch_threads
+from lskd_nmt.compare.speed import torch_threads
 square = torch.ones(600, 600)
 with torch_threads(THREADS):
     square @ square

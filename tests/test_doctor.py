@@ -7,7 +7,8 @@ import torch
 from conftest import batch_of, binarise, build, peak_bytes, train, write_copy_corpus
 
 from lskd_nmt import cli, fairseq_io, forecast
-from lskd_nmt.losses.chunked import Projection, TeacherFeatures, kd_ls_from_features
+from lskd_nmt.losses.chunk import Projection, TeacherFeatures
+from lskd_nmt.losses.chunked import kd_ls_from_features
 from lskd_nmt.losses.objective import KdOptions
 from lskd_nmt.teacher import live
 from lskd_nmt.teacher.store import Layout

@@ -21,8 +21,8 @@ from conftest import ROOT, call, train
 
 from lskd_nmt import cli, fairseq_io
 from lskd_nmt.errors import LskdError
+from lskd_nmt.seqkd import corpus, engines, ledger, select, workers
 from lskd_nmt.seqkd import decode as decoding
-from lskd_nmt.seqkd import engines, ledger, select
 from lskd_nmt.seqkd.engines import DecodeSettings, FairseqEngine, batches
 from lskd_nmt.seqkd.ledger import Hypothesis, Row
 from lskd_nmt.seqkd.select import Chooser, Diversity, SelectSettings
@@ -111,7 +111,7 @@ def test_every_row_says_where_it_is_from(decoded, data):
     (dataset,) = fairseq_io.translation_data(str(data), LANGS, "train")
     rows, content = rows_of(decoded), json.loads((decoded / "ledger.json").read_text())
     assert [row.number for row in rows] == list(range(60))
-    assert [row.source for row in rows] == [decoding.source_key(dataset[i]["source"].numpy()) for i in range(60)]
+    assert [row.source for row in rows] == [corpus.source_key(dataset[i]["source"].numpy()) for i in range(60)]
     assert len({row.source for row in rows}) > 50 and len({row.settings for row in rows}) == 1
     for row in rows:
         scores = [hypothesis.score for hypothesis in row.hypotheses]
@@ -124,7 +124,7 @@ def test_every_row_says_where_it_is_from(decoded, data):
 
 
 def test_a_decoding_stopped_anywhere_continues_to_the_same_bytes(decoded, teacher, data, tmp_path, monkeypatch):
-    real, draw, published = decoding.write_shard, random.Random(3), []
+    real, draw, published = workers.write_shard, random.Random(3), []
 
     def unlucky(folder, number, rows):
         if draw.random() < 0.4:
@@ -134,7 +134,7 @@ def test_a_decoding_stopped_anywhere_continues_to_the_same_bytes(decoded, teache
         real(folder, number, rows)
         published.append(number)
 
-    monkeypatch.setattr(decoding, "write_shard", unlucky)
+    monkeypatch.setattr(workers, "write_shard", unlucky)
     stops = 0
     while not (tmp_path / "d" / "ledger.json").is_file():
         try:
@@ -347,10 +347,10 @@ def test_a_device_that_is_not_there_is_refused(teacher, data, tmp_path, monkeypa
 
     monkeypatch.setattr(ctranslate2, "get_cuda_device_count", lambda: 0)
     with pytest.raises(LskdError, match="--device is cuda, and CTranslate2 sees no GPU"):
-        decoding.engine_devices("cuda", "ctranslate2")
+        engines.engine_devices("cuda", "ctranslate2")
     monkeypatch.setattr(ctranslate2, "get_cuda_device_count", lambda: 2)
-    assert decoding.engine_devices("auto", "ctranslate2") == [("cuda", 0), ("cuda", 1)]
-    assert decoding.engine_devices("cpu", "ctranslate2") == decoding.engine_devices("cpu", "fairseq") == [("cpu", 0)]
+    assert engines.engine_devices("auto", "ctranslate2") == [("cuda", 0), ("cuda", 1)]
+    assert engines.engine_devices("cpu", "ctranslate2") == engines.engine_devices("cpu", "fairseq") == [("cpu", 0)]
 
 
 def test_a_file_where_a_folder_should_be_is_one_line(teacher, data, tmp_path, capsys):
@@ -385,7 +385,7 @@ def test_a_full_disk_is_one_line(step, decoded, teacher, data, tmp_path, capsys,
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(decoding, "write_shard", full)
+    monkeypatch.setattr(workers, "write_shard", full)
     monkeypatch.setattr(store, "write", full)
     flags = {"decode": ["--teacher-path", teacher, "--workers", 1], "select": ["--decoded", decoded]}[step]
     words = ["seqkd", step, *flags, "--data", data, "--out", tmp_path / "d"]
@@ -557,7 +557,7 @@ def test_the_verbs_work_together_and_say_what_they_made(teacher, data, tmp_path,
 
 
 def test_an_interrupt_is_one_line(teacher, data, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(decoding, "write_shard", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr(workers, "write_shard", lambda *_: os.kill(os.getpid(), signal.SIGINT))
     words = ["seqkd", "decode", "--teacher-path", teacher, "--data", data, "--out", tmp_path / "d", "--workers", 1]
     assert cli.main([*map(str, words), "--engine", "fairseq"]) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "lskd seqkd: interrupted: the same command continues"

@@ -22,7 +22,7 @@ from lskd_nmt.runs import sha256
 from lskd_nmt.seqkd import store as hypotheses
 from lskd_nmt.teacher import live, store, writer
 
-from .criterions.kd_ls import check_level, options_of
+from .criterions.flags import check_level, options_of
 from .validation import score_silence
 
 logger = logging.getLogger(__name__)

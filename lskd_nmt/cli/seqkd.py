@@ -4,13 +4,12 @@ import argparse
 import json
 import os
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.errors import LskdError, require
-from lskd_nmt.fairseq_io import Symbols
+from lskd_nmt.cli.common import show, symbols_of
+from lskd_nmt.errors import LskdError
 
 
 def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -86,26 +85,6 @@ def register_select(steps: "argparse._SubParsersAction[argparse.ArgumentParser]"
     select.add_argument("--max-ratio", type=float, default=0,
                         help="of the lengths of source and hypothesis in subwords; 0: any")  # fmt: skip
     select.add_argument("--drop-copies", action="store_true", help="drop hypotheses that repeat the source")
-
-
-def symbols_of(args: argparse.Namespace) -> Symbols:
-    """The dictionaries of `--data`; loads the plugin."""
-    first = args.data.split(":")[0]
-    require(Path(first).is_dir(), f"--data {first} does not exist: give the output folder of fairseq-preprocess")
-    with fairseq_io.quiet():
-        fairseq_io.load_plugin()
-    found = (args.source_lang, args.target_lang)
-    langs = found if all(found) else fairseq_io.language_pair(first)
-    symbols = fairseq_io.read_symbols(first, langs)
-    if symbols is None:
-        raise LskdError(f"--data {first} lacks dict.{langs[0]}.txt or dict.{langs[1]}.txt: "
-                        "give the output folder of fairseq-preprocess")  # fmt: skip
-    return symbols
-
-
-def show(line: str) -> None:
-    """One line on stderr."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def run_decode(args: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from lskd_nmt import fairseq_io, runs
+from lskd_nmt.cli.common import show
 from lskd_nmt.errors import require
 
 
@@ -63,11 +64,6 @@ def register_compare(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]
                       help="padded source subwords of a batch (default: %(default)s)")  # fmt: skip
 
 
-def show(line: str) -> None:
-    """One line on stderr."""
-    print(line, file=sys.stderr, flush=True)
-
-
 def run_average(args: argparse.Namespace) -> None:
     """`lskd average --inputs A.pt B.pt --out M.pt`, or `--folder DIR --last N`, or `--folder DIR --best N`."""
     from lskd_nmt import averaging
@@ -114,7 +110,9 @@ def run_translate(args: argparse.Namespace) -> None:
 
 def run_compare(args: argparse.Namespace) -> None:
     """`lskd compare --data bin --models teacher=T.pt student=S.pt int8=FOLDER --out DIR`."""
-    from lskd_nmt.compare import CompareSettings, compare, cores, parse_models, require_writable
+    from lskd_nmt.compare import compare, require_writable
+    from lskd_nmt.compare.candidates import parse_models
+    from lskd_nmt.compare.settings import CompareSettings, cores
 
     settings = CompareSettings(args.split, args.beam, args.repeats, args.sentences, args.threads or cores(),
                                args.batch_tokens)  # fmt: skip

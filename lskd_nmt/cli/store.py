@@ -2,11 +2,11 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.errors import LskdError, require
+from lskd_nmt.cli.common import show, symbols_of
+from lskd_nmt.errors import LskdError
 
 
 def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -43,23 +43,10 @@ def run_store(args: argparse.Namespace) -> None:
     from lskd_nmt.teacher.store import Layout
     from lskd_nmt.teacher.writer import WriterSettings, write_store
 
-    with fairseq_io.quiet():
-        fairseq_io.load_plugin()
-    first = args.data.split(":")[0]
-    require(Path(first).is_dir(), f"--data {first} does not exist: give the output folder of fairseq-preprocess")
-    found = (args.source_lang, args.target_lang)
-    langs = found if all(found) else fairseq_io.language_pair(first)
-    symbols = fairseq_io.read_symbols(first, langs)
-    if symbols is None:
-        raise LskdError(f"--data {first} lacks dict.{langs[0]}.txt or dict.{langs[1]}.txt: "
-                        "give the output folder of fairseq-preprocess")  # fmt: skip
+    symbols = symbols_of(args)
     layout = Layout(args.top_k, numbers(args.temperatures), len(symbols.target), args.log_probs)
     settings = WriterSettings(layout, tuple(args.splits.split(",")), args.max_tokens, args.shard_pairs)
     device = fairseq_io.device(args.device)
-
-    def show(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
     with fairseq_io.quiet():
         header = write_store(
             args.out, split_paths(args.teacher_path), args.data, symbols, settings, device, show, args.teacher_data

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from lskd_nmt import fairseq_io
@@ -195,3 +196,42 @@ def in_order(groups: Sequence[Sequence[int]], translated: Iterable[list[list[Hyp
 def best(translated: Sequence[Sequence[Hypothesis]]) -> list[str]:
     """The best translations, in subwords."""
     return [hypotheses[0].pieces for hypotheses in translated]
+
+
+def engine_devices(wish: str, engine: str) -> list[tuple[str, int]]:
+    """(`cuda`, index) of every GPU that the engine sees, or (`cpu`, 0)."""
+    if engine == "fairseq" or wish == "cpu":
+        count = fairseq_io.gpus(wish)
+    else:
+        import ctranslate2
+
+        count = int(ctranslate2.get_cuda_device_count())
+        require(wish != "cuda" or count > 0, "--device is cuda, and CTranslate2 sees no GPU: use --device cpu")
+    return [("cuda", index) for index in range(count)] or [("cpu", 0)]
+
+
+def convert(out: Path, checkpoint: str, data: str, langs: tuple[str, str], quantization: str = "float32") -> None:
+    """Make the checkpoint a CTranslate2 folder; what CTranslate2 does not know of is refused."""
+    from ctranslate2.converters import FairseqConverter
+
+    try:
+        converter = FairseqConverter(checkpoint, data, source_lang=langs[0], target_lang=langs[1],
+                                     user_dir=str(fairseq_io.plugin_folder()))  # fmt: skip
+        converter.convert(str(out), quantization=quantization)
+    except (ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise LskdError(f"CTranslate2 cannot convert {checkpoint} ({reason}): use fairseq for this model") from error
+
+
+def convert_once(out: Path, checkpoint: str, data: str, langs: tuple[str, str]) -> None:
+    """The same in float32, whole or not at all, unless it is there."""
+    if out.is_dir():
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out.parent, prefix=out.name + ".part.") as folder:
+        convert(Path(folder, "model"), checkpoint, data, langs)
+        try:
+            Path(folder, "model").rename(out)
+        except OSError:
+            if not out.is_dir():  # else another machine was faster
+                raise

@@ -19,7 +19,7 @@ from lskd_nmt.fairseq_io import Symbols
 from lskd_nmt.progress import Progress
 from lskd_nmt.runs import read_json, sha256
 from lskd_nmt.seqkd import ledger, store
-from lskd_nmt.seqkd.decode import corpus_pairs, source_key
+from lskd_nmt.seqkd.corpus import corpus_pairs, source_key
 from lskd_nmt.seqkd.ledger import Hypothesis, Row
 from lskd_nmt.subwords import joined
 from lskd_nmt.teacher.store import pair_key

@@ -10,7 +10,7 @@ from torch import Tensor
 from lskd_nmt import fairseq_io
 from lskd_nmt.errors import require
 from lskd_nmt.fairseq_io import Symbols
-from lskd_nmt.losses.chunked import Projection, TeacherFeatures
+from lskd_nmt.losses.chunk import Projection, TeacherFeatures
 from lskd_nmt.losses.divergences import mean_log_probs
 from lskd_nmt.teacher import vocabulary
 

@@ -1,0 +1,71 @@
+"""What is read from and written for fairseq; the package's only fairseq imports, inside functions."""
+
+from lskd_nmt.fairseq_io.checkpoints import (
+    SYMBOLS_KEY,
+    allow_safe_unpickling,
+    load_model,
+    max_source_positions,
+    parameter_count,
+    read_checkpoint,
+    section,
+    weights,
+)
+from lskd_nmt.fairseq_io.data import (
+    Symbols,
+    dictionaries,
+    is_translation,
+    language_pair,
+    net_input,
+    piece_lines,
+    read_symbols,
+    translation_data,
+    write_pairs,
+)
+from lskd_nmt.fairseq_io.models import (
+    arch_settings,
+    device,
+    generate,
+    gpus,
+    output_projection,
+    own_transformer,
+    tied_output,
+    transformer_settings,
+    unwrapped,
+)
+from lskd_nmt.fairseq_io.plugin import (
+    load_plugin,
+    plugin_folder,
+    quiet,
+)
+
+__all__ = [
+    "SYMBOLS_KEY",
+    "Symbols",
+    "allow_safe_unpickling",
+    "arch_settings",
+    "device",
+    "dictionaries",
+    "generate",
+    "gpus",
+    "is_translation",
+    "language_pair",
+    "load_model",
+    "load_plugin",
+    "max_source_positions",
+    "net_input",
+    "output_projection",
+    "own_transformer",
+    "parameter_count",
+    "piece_lines",
+    "plugin_folder",
+    "quiet",
+    "read_checkpoint",
+    "read_symbols",
+    "section",
+    "tied_output",
+    "transformer_settings",
+    "translation_data",
+    "unwrapped",
+    "weights",
+    "write_pairs",
+]

@@ -1,0 +1,112 @@
+"""Models: their settings, their parts, the device they run on, and what they generate."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lskd_nmt.errors import require
+from lskd_nmt.fairseq_io.plugin import load_plugin
+
+
+def transformer_settings() -> list[str]:
+    """The names of all settings of fairseq's transformer."""
+    from argparse import Namespace
+
+    from fairseq.models.transformer.transformer_legacy import base_architecture
+
+    settings = Namespace()
+    base_architecture(settings)
+    return [*vars(settings), "max_source_positions", "max_target_positions"]
+
+
+def arch_settings(arch: str) -> Any:
+    """The settings of a named architecture."""
+    from argparse import Namespace
+
+    from fairseq.models import ARCH_CONFIG_REGISTRY
+
+    load_plugin()
+    names = sorted(name for name in ARCH_CONFIG_REGISTRY if name.startswith("ls_transformer"))
+    require(arch in ARCH_CONFIG_REGISTRY, f"--arch is {arch}: one of fairseq's, or of {', '.join(names)}")
+    settings = Namespace(arch=arch)
+    ARCH_CONFIG_REGISTRY[arch](settings)
+    return settings
+
+
+def device(wish: str) -> str:
+    """`cuda` or `cpu` for `auto`, `cuda` or `cpu`."""
+    import torch
+
+    require(wish != "cuda" or torch.cuda.is_available(), "--device is cuda, and torch sees no GPU: use --device cpu")
+    return "cuda" if wish != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def gpus(wish: str) -> int:
+    """How many GPUs `auto`, `cuda` or `cpu` stands for."""
+    import torch
+
+    return torch.cuda.device_count() if device(wish) == "cuda" else 0
+
+
+def unwrapped(model: Any) -> Any:
+    """The model inside of what distributed training wraps around it."""
+    from fairseq.distributed import LegacyDistributedDataParallel, ModuleProxyWrapper
+    from torch.nn.parallel import DistributedDataParallel
+
+    while isinstance(model, ModuleProxyWrapper | DistributedDataParallel | LegacyDistributedDataParallel):
+        model = model.module
+    return model
+
+
+def own_transformer(model: Any) -> Any:
+    """The transformer whose encoder and decoder may be called by themselves, or None.
+
+    torch's DistributedDataParallel and fully sharded wrappers have to see whole forward passes.
+    """
+    from fairseq.distributed import LegacyDistributedDataParallel, ModuleProxyWrapper
+    from fairseq.models.transformer import TransformerModelBase
+
+    while isinstance(model, ModuleProxyWrapper | LegacyDistributedDataParallel):
+        model = model.module
+    own = isinstance(model, TransformerModelBase) and type(model).forward is TransformerModelBase.forward
+    return model if own else None
+
+
+def output_projection(model: Any) -> "tuple[Any, Any] | None":
+    """Weight (V, D) and bias that turn a transformer's features into logits, or None where that is not all."""
+    from fairseq.models.transformer import TransformerDecoderBase, TransformerModelBase
+    from torch.nn import Linear
+
+    model = unwrapped(model)
+    decoder = getattr(model, "decoder", None)
+    if not isinstance(model, TransformerModelBase) or not isinstance(decoder, TransformerDecoderBase):
+        return None
+    projection = decoder.output_projection
+    own = type(decoder).output_layer is not TransformerDecoderBase.output_layer or decoder.adaptive_softmax is not None
+    return (projection.weight, projection.bias) if type(projection) is Linear and not own else None
+
+
+def tied_output(model: Any) -> bool:
+    """Whether the output projection is the decoder's embedding."""
+    decoder = unwrapped(model).decoder
+    return decoder.output_projection.weight is decoder.embed_tokens.weight
+
+
+def generate(
+    models: Sequence[Any], symbols: Any, net_input: Mapping[str, Any], *, beam: int, sampling_topk: int | None,
+    temperature: float,
+    len_penalty: float, max_len_a: float, max_len_b: int,
+) -> list[list[tuple[list[int], float]]]:  # fmt: skip
+    """Symbol ids without the end, and score, of each sentence's `beam` hypotheses, as fairseq-generate finds them.
+
+    Sorted by their scores; found by beam search, or drawn among the `sampling_topk` most probable symbols (0: all).
+    """
+    from fairseq.search import Sampling
+    from fairseq.sequence_generator import SequenceGenerator
+
+    for model in models:
+        model.make_generation_fast_(beamable_mm_beam_size=None, need_attn=False)
+    search = None if sampling_topk is None else Sampling(symbols, sampling_topk or -1)
+    generator = SequenceGenerator(models, symbols, beam_size=beam, max_len_a=max_len_a, max_len_b=max_len_b,
+                                  temperature=temperature, len_penalty=len_penalty, search_strategy=search)  # fmt: skip
+    found = generator.generate(models, {"net_input": net_input})
+    return [[(hypothesis["tokens"].tolist()[:-1], float(hypothesis["score"])) for hypothesis in best] for best in found]

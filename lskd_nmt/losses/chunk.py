@@ -1,0 +1,164 @@
+"""One chunk of tokens: its logits, its teacher, its loss, and the gradient of its logits."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lskd_nmt.losses.divergences import mean_log_probs
+from lskd_nmt.losses.objective import KdOptions, KdTerms
+from lskd_nmt.losses.signals import Signal, TopK, kept_log_probs, rows, tail_mass, top_k, top_k_kl
+from lskd_nmt.losses.smoothing import smoothed_label
+
+
+class Projection(NamedTuple):
+    """What turns features into logits."""
+
+    weight: Tensor  # (V, D)
+    bias: Tensor | None = None  # (V,)
+
+
+class TeacherFeatures(NamedTuple):
+    """A teacher, or an ensemble whose probabilities are averaged, before its output projection."""
+
+    features: Sequence[Tensor]  # (N, D′) each
+    projections: Sequence[Projection]
+
+
+class Plan(NamedTuple):
+    """What the objective needs beside the tensors that get a gradient."""
+
+    target: Tensor
+    teacher: TeacherFeatures | Signal | None
+    options: KdOptions
+    weights: Tensor | None
+    accuracy: bool
+    chunk: int
+    work: torch.dtype
+    grad: bool
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """a @ b with a result in float32 at least."""
+    if a.dtype not in (torch.float16, torch.bfloat16):
+        return a @ b
+    if a.is_cuda:
+        return torch.mm(a, b, out_dtype=torch.float32)
+    return a.float() @ b.float()
+
+
+def logits(features: Tensor, weight: Tensor, bias: Tensor | None, scale: float = 1.0) -> Tensor:
+    """(features @ weightᵀ + bias) · scale, in float32 at least.   -> (C, V)"""
+    if features.dtype not in (torch.float16, torch.bfloat16):
+        return functional.linear(features * scale, weight, None if bias is None else bias * scale)
+    out = product(features, weight.t())
+    if bias is not None:
+        out += bias
+    return out if scale == 1 else out.mul_(scale)
+
+
+def teacher_signal(plan: Plan, where: slice) -> Signal | None:
+    """The chunk's teacher at the temperature in use: dense log p(τ), or the top k.   -> (C, V) or TopK"""
+    options, teacher = plan.options, plan.teacher
+    if teacher is None:
+        return None
+    if isinstance(teacher, TopK):
+        return rows(teacher, where)
+    inverse = 1 / options.temperature
+    if isinstance(teacher, Tensor):
+        log_p = teacher[where].to(torch.promote_types(teacher.dtype, torch.float32))
+        return top_k(log_p, options.top_k, options.temperature) if options.top_k else log_p.mul(inverse).log_softmax(-1)
+    parts = zip(teacher.features, teacher.projections, strict=True)
+    if len(teacher.features) == 1 and not options.top_k:
+        ((features, (weight, bias)),) = parts
+        return logits(features[where], weight, bias, inverse).log_softmax(-1)
+    each = [logits(features[where], weight, bias).log_softmax(-1) for features, (weight, bias) in parts]
+    log_p = mean_log_probs(each)
+    if options.top_k:
+        return top_k(log_p, options.top_k, options.temperature)
+    return log_p.mul_(inverse).log_softmax(-1)
+
+
+class Gradient(NamedTuple):
+    """∂loss/∂logits of a chunk = scale · matrix − shared, where `shared` is the same for all symbols of a token."""
+
+    matrix: Tensor  # (C, V), its entries of the order of probabilities
+    scale: float
+    shared: Tensor  # (C,)
+
+    def times(self, weights: Tensor) -> "Gradient":
+        """The gradient of the weighted sum; overwrites `matrix`.   (C,)"""
+        return Gradient(self.matrix.mul_(weights.unsqueeze(-1)), self.scale, self.shared * weights)
+
+
+def divergence(signal: Signal, log_q: Tensor, options: KdOptions) -> tuple[Tensor, Tensor | None]:
+    """The teacher's divergence from the student, and its p(τ) if it is dense; overwrites a dense signal.   -> (C,)"""
+    if isinstance(signal, TopK):
+        return top_k_kl(signal, log_q, options.tail), None
+    p = signal.exp()  # (C, V)
+    return torch.linalg.vecdot(p, signal.sub_(log_q)), p
+
+
+def top_k_gradient(signal: TopK, q: Tensor, options: KdOptions) -> tuple[Tensor | float, Tensor, Tensor | float]:
+    """∂KL/∂(z/τ) of a top-k divergence as α·q + `at ids` − β.   -> α (C, 1), at ids (C, k), β (C, 1)
+
+    In the tail q·(1 - r/R) for `bucket` (r and R are what p and q leave to it), q - r/(V-k) for `uniform`, q for
+    `renormalise`; q - p at the kept symbols in all of them.
+    """
+    symbols, k = q.size(-1), signal.ids.size(-1)
+    p = kept_log_probs(signal, options.tail).exp()
+    rest = tail_mass(signal, symbols).unsqueeze(-1)
+    if options.tail == "renormalise" or k == symbols:
+        return 1.0, -p, 0.0
+    if options.tail == "uniform":
+        share = rest / (symbols - k)
+        return 1.0, share - p, share
+    q_rest = q.scatter(-1, signal.ids, 0.0).sum(-1, keepdim=True).clamp(min=torch.finfo(q.dtype).tiny)
+    alpha = 1 - rest / q_rest
+    return alpha, (1 - alpha) * q.gather(-1, signal.ids) - p, 0.0
+
+
+def chunk_terms(z: Tensor, target: Tensor, signal: Signal | None, plan: Plan) -> tuple[KdTerms, Gradient | None]:
+    """Loss and gradient of a chunk from its logits, which are overwritten.   (C, V), (C,), signal -> terms, gradient"""
+    options, symbols = plan.options, z.size(-1)
+    hard_weight = 1 - options.kd_weight
+    true_symbol, share = smoothed_label(symbols, options.label_smoothing, options.smoothing_over)
+    at = target.unsqueeze(-1)
+    tempered = signal is not None and options.temperature != 1 and options.temper == "both"
+    q_hard: Tensor | None = None
+    if tempered:  # the student is needed at τ = 1 and at τ
+        normaliser = z.logsumexp(-1)
+        nll = normaliser - z.gather(-1, at).squeeze(-1)
+        total = z.sum(-1) - symbols * normaliser
+        if plan.grad and hard_weight:
+            q_hard = z.softmax(-1)
+        log_q = z.mul_(1 / options.temperature).log_softmax(-1)
+    else:
+        log_q = z.log_softmax(-1)
+        nll = -log_q.gather(-1, at).squeeze(-1)
+        total = log_q.sum(-1)
+    hard = true_symbol * nll - share * total if options.label_smoothing else nll
+    kd, p = (None, None) if signal is None else divergence(signal, log_q, options)
+    loss = hard if kd is None else hard_weight * hard + options.kd_scale * kd
+    terms = KdTerms(loss, nll, kd)
+    if not plan.grad:
+        return terms, None
+
+    soft_weight = options.kd_scale / (options.temperature if tempered else 1.0)
+    scale = soft_weight if tempered else hard_weight + soft_weight
+    shared: Tensor | float = hard_weight * share
+    matrix = log_q.exp_()
+    if isinstance(signal, TopK):
+        alpha, at_ids, beta = top_k_gradient(signal, matrix, options)
+        if isinstance(alpha, Tensor):
+            matrix.mul_((alpha * soft_weight + (0.0 if tempered else hard_weight)) / scale)
+        matrix.scatter_add_(-1, signal.ids, (soft_weight / scale) * at_ids)
+        shared = shared + soft_weight * (beta.squeeze(-1) if isinstance(beta, Tensor) else beta)
+    elif p is not None:
+        matrix.sub_(p, alpha=soft_weight / scale)
+    if q_hard is not None:
+        matrix.add_(q_hard, alpha=hard_weight / scale)
+    matrix.scatter_add_(-1, at, matrix.new_full(at.shape, -hard_weight * true_symbol / scale))
+    return terms, Gradient(matrix, scale, nll.new_zeros(nll.shape) + shared)

@@ -1,0 +1,149 @@
+"""Processes that translate shards, each with an engine of its own."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import wait as wait_for_end
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lskd_nmt import fairseq_io
+from lskd_nmt.errors import LskdError
+from lskd_nmt.progress import Progress
+from lskd_nmt.seqkd.corpus import Corpus
+from lskd_nmt.seqkd.engines import DecodeSettings, Engine, translate_all
+from lskd_nmt.seqkd.ledger import Row, shard_file, write_shard
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is the same for every shard."""
+
+    out: Path
+    settings: DecodeSettings
+    settings_hash: str
+    threads: int
+    longest: int  # subwords of a source sentence, with its end
+
+
+class Job(NamedTuple):
+    """A shard's number, its row numbers, and their sources and keys."""
+
+    number: int
+    rows: Sequence[int]
+    sources: list[list[str]]
+    keys: list[str]
+
+
+def open_jobs(
+    work: Work, corpus: Corpus, shards: Sequence[range], part: tuple[int, int], progress: Progress
+) -> list[Job]:
+    """What this part of the machines has to do; what is there already counts as done."""
+    jobs = []
+    for number, rows in enumerate(shards):
+        there = shard_file(work.out, number).is_file()
+        mine = number % part[1] == part[0] - 1
+        progress.total += len(rows) if there or mine else 0
+        if there:
+            progress.skip(len(rows))
+        elif mine:
+            jobs.append(Job(number, rows, *slices(corpus, rows)))
+    return jobs
+
+
+def slices(corpus: Corpus, rows: Sequence[int]) -> tuple[list[list[str]], list[str]]:
+    """Sources and keys of these rows."""
+    return [corpus.sources[row] for row in rows], [corpus.keys[row] for row in rows]
+
+
+def run_shards(
+    work: Work, makers: Sequence[Callable[[], Engine]], jobs: Sequence[Job], workers: int, progress: Progress
+) -> None:
+    """Decode the shards in processes of their own, each with its engine; one alone works in this process."""
+    workers = min(workers, len(jobs))
+    if workers <= 1:
+        try:
+            for job in jobs:
+                if not STATE:
+                    start(makers, work, None)
+                progress.add(decode_shard(job))
+        finally:
+            STATE.clear()
+        return
+    context = multiprocessing.get_context("spawn")
+    counter = context.Value("i", 0)
+    with environment(OMP_NUM_THREADS=str(work.threads)):
+        pool = ProcessPoolExecutor(workers, context, initializer=start, initargs=(makers, work, counter))
+        try:
+            with deaf_children():
+                futures = [pool.submit(decode_shard, job) for job in jobs]
+            for future in as_completed(futures):
+                progress.add(future.result())
+        except BrokenProcessPool:
+            raise LskdError(f"one of {workers} worker processes ended, perhaps for want of memory: run again with "
+                            "fewer --workers; finished shards are kept") from None  # fmt: skip
+        except KeyboardInterrupt:
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def deaf_children() -> Iterator[None]:
+    """Processes started meanwhile do not hear Ctrl-C: this one does, and ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Environment variables for the processes started meanwhile."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+STATE: dict[str, Any] = {}  # of this process
+
+
+def start(makers: Sequence[Callable[[], Engine]], work: Work, counter: Any) -> None:
+    """Build this process's engine; a worker process ends when its parent does."""
+    number = 0
+    parent = multiprocessing.parent_process()
+    if counter is not None and parent is not None:
+        threading.Thread(target=lambda: (wait_for_end([parent.sentinel]), os._exit(1)), daemon=True).start()
+        with counter.get_lock():
+            number, counter.value = counter.value, counter.value + 1
+    with fairseq_io.quiet():
+        STATE.update(engine=makers[number % len(makers)](), work=work)
+
+
+def decode_shard(job: Job) -> int:
+    """Translate and publish one shard; how many rows it has."""
+    engine, work = STATE["engine"], STATE["work"]
+    if work.settings.sampling:
+        engine.reseed((work.settings.seed * 1_000_003 + job.number) % (1 << 31))
+    short = [source for source in job.sources if 0 < len(source) < work.longest]
+    found = iter(translate_all(engine, short, work.settings))
+    translated = [next(found) if 0 < len(source) < work.longest else [] for source in job.sources]
+    write_shard(work.out, job.number, (Row(row, key, work.settings_hash, tuple(hypotheses)) for row, key, hypotheses
+                                       in zip(job.rows, job.keys, translated, strict=True)))  # fmt: skip
+    return len(job.rows)

@@ -1,0 +1,105 @@
+"""The flags of `kd_ls`, and which of them do not go together."""
+
+from dataclasses import dataclass, field
+from typing import Optional
+
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from omegaconf import II
+
+from lskd_nmt.errors import require
+from lskd_nmt.losses.objective import KdOptions
+
+
+@dataclass
+class KdLsConfig(FairseqDataclass):
+    """The flags of `kd_ls`."""
+
+    teacher_path: Optional[str] = field(
+        default=None, metadata={"help": "teacher checkpoint; several, colon-separated, are averaged as an ensemble"}
+    )
+    teacher_data: Optional[str] = field(
+        default=None,
+        metadata={"help": "folder with the teacher's dict.LANG.txt files, if its checkpoint does not hold the symbols"},
+    )
+    teacher_store: Optional[str] = field(
+        default=None, metadata={"help": "what `lskd teacher-store` wrote, instead of a teacher: none is loaded then"}
+    )
+    kd_level: ChoiceEnum(["word", "sequence", "both"]) = field(  # type: ignore[valid-type]
+        default="word",
+        metadata={
+            "help": "what is distilled: the teacher's probabilities on the references (word), its translations "
+            "(sequence), or its translations and its probabilities on them (both)"
+        },
+    )
+    hypotheses: Optional[str] = field(
+        default=None, metadata={"help": "the teacher's translations, which `lskd seqkd select` wrote"}
+    )
+    temperature: float = field(default=1.0, metadata={"help": "T of the divergence, above 0"})
+    kd_weight: float = field(
+        default=0.5, metadata={"help": "share of the divergence, from 0 (plain training, no teacher) to 1 (soft-only)"}
+    )
+    label_smoothing: float = field(
+        default=0.0, metadata={"help": "epsilon of the student's own hard term, 0 is one-hot"}
+    )
+    smoothing_over: ChoiceEnum(["others", "vocabulary"]) = field(  # type: ignore[valid-type]
+        default="others",
+        metadata={"help": "who shares epsilon: all other symbols (fairseq >= 0.10) or the whole vocabulary (2019)"},
+    )
+    top_k: int = field(
+        default=0, metadata={"help": "keep the teacher's K most probable symbols of each token, 0 keeps all of them"}
+    )
+    tail: Optional[ChoiceEnum(["dense", "bucket", "uniform", "renormalise"])] = field(  # type: ignore[valid-type]
+        default=None,
+        metadata={
+            "help": "what becomes of symbols outside of the top k: one event (bucket, the default there), spread "
+            "evenly (uniform), or nothing (renormalise); dense, the default otherwise, has no such symbols"
+        },
+    )
+    temper: ChoiceEnum(["both", "teacher"]) = field(  # type: ignore[valid-type]
+        default="both", metadata={"help": "whose logits are divided by T"}
+    )
+    no_temperature_squared: bool = field(
+        default=False, metadata={"help": "do not multiply the divergence by the square of T"}
+    )
+    report_accuracy: bool = field(default=False, metadata={"help": "report token accuracy"})
+    ignore_prefix_size: int = field(default=0, metadata={"help": "ignore the first N target tokens"})
+    sentence_avg: bool = II("optimization.sentence_avg")
+    ddp_backend: str = II("distributed_training.ddp_backend")
+    find_unused_parameters: bool = II("distributed_training.find_unused_parameters")
+
+
+def options_of(cfg: KdLsConfig, stored: int = 0) -> KdOptions:
+    """The objective's settings, checked; `stored` is the number of symbols that a teacher store keeps."""
+    top_k = cfg.top_k or stored
+    require(not stored or top_k <= stored, f"--top-k is {top_k}, and the teacher store keeps {stored}: give no more")
+    return KdOptions(
+        temperature=cfg.temperature,
+        kd_weight=cfg.kd_weight,
+        label_smoothing=cfg.label_smoothing,
+        smoothing_over=str(cfg.smoothing_over),  # type: ignore[arg-type]
+        temper=str(cfg.temper),  # type: ignore[arg-type]
+        temperature_squared=not cfg.no_temperature_squared,
+        tail=str(cfg.tail or ("bucket" if top_k else "dense")),  # type: ignore[arg-type]
+        top_k=top_k,
+    )
+
+
+# flags that say how a teacher's probabilities are distilled, and their defaults
+WORD_FLAGS = {"teacher_path": None, "teacher_data": None, "teacher_store": None, "temperature": 1.0, "top_k": 0,
+              "tail": None, "temper": "both", "no_temperature_squared": False}  # fmt: skip
+
+
+def check_level(cfg: KdLsConfig) -> None:
+    """Refuse flags that the level of distillation would not read."""
+    level = str(cfg.kd_level)
+    if level == "word":
+        require(not cfg.hypotheses, f"--hypotheses {cfg.hypotheses} is given and --kd-level is word: "
+                                    "use --kd-level sequence or both")  # fmt: skip
+        return
+    require(bool(cfg.hypotheses), f"--kd-level is {level} and --hypotheses is not given: "
+                                  "name a folder that lskd seqkd select wrote")  # fmt: skip
+    require(cfg.kd_weight > 0, f"--kd-level is {level} and --kd-weight is 0: give a weight, or leave the level out")
+    unread = [name for name, default in WORD_FLAGS.items() if str(getattr(cfg, name)) != str(default)]
+    flags = ", ".join("--" + name.replace("_", "-") for name in unread)
+    require(level == "both" or not unread, f"--kd-level is sequence and does not read {flags}: remove it, or "
+            "use --kd-level both (lskd seqkd decode --sampling has a temperature)")  # fmt: skip
