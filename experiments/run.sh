@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# One experiment from its YAML: data, teachers, their translations, students, decoding, scores, table. Continues where it stopped.
+# One experiment from its YAML: data, teachers, what students read of them, students, decoding, scores, tables.
+# Makes what is missing and continues where it stopped; Snakemake orders the steps (experiments/Snakefile).
 #
 #   bash experiments/run.sh --config experiments/configs/multi30k_en_de.yaml --out runs/multi30k_en_de
 #
@@ -7,62 +8,100 @@
 #   --out RUN        run folder; runs/NAME of the config if not given
 #   --device         auto (a GPU where there is one), gpu or cpu
 #   --precision      fp32, fp16 or bf16 (the last two on a GPU only)
-#   --jobs N         models at a time; each gets an equal share of the cores
-#   --threads N      CPU threads of each job instead of that share
-#   --stage, --stop-stage   first and last of: 1 prepare, 2 teachers, 3 hypotheses,
-#                    4 students, 5 decode, 6 score, 7 table
+#   --jobs N         models at a time; as many as there are GPUs, or 1, if not given
+#   --gpus N         GPUs of each model (1); every job gets its own
+#   --threads N      CPU threads of each job; an equal share of the cores if not given
+#   --until STAGE    the last to make: data, teachers, hypotheses, stores, students, decode, score or table
+#   --retries N      times that a failed job is tried again (1)
+#   --profile DIR    jobs go where this Snakemake profile says (experiments/profiles/slurm)
+#   --dry-run yes    only say what would be done
+#   --graph FILE     draw the plan and how far it is, FILE.{png,svg}, and do nothing else
 set -euo pipefail
-options='config out device precision jobs threads stage stop_stage'
-config='' out='' device=auto precision=fp32 jobs=1 threads=0 stage=1 stop_stage=7
+options='config out device precision jobs gpus threads until retries profile dry_run graph'
+config='' out='' device=auto precision=fp32 jobs='' gpus='' threads=0 until=table retries=1 profile='' dry_run=no graph=''
 # shellcheck source=experiments/lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 arguments=("$@")
 parse_options "$@"
 [[ -n $config ]] || die "--config is needed: see --help"
 [[ -r $config ]] || die "--config $config cannot be read: experiments/configs has some to start from"
-[[ $jobs =~ ^[1-9][0-9]*$ ]] || die "--jobs is '$jobs': a whole number from 1"
-[[ $stage$stop_stage =~ ^[1-7][1-7]$ ]] || die "--stage and --stop-stage are '$stage' and '$stop_stage': from 1 to 7"
-choose_device                        # refuses now what the steps would refuse later
-if (( threads == 0 && jobs > 1 )); then threads=$(( $(nproc) / jobs > 1 ? $(nproc) / jobs : 1 )); fi
-steps=$root/experiments/steps
+[[ ${jobs:-1} =~ ^[1-9][0-9]*$ ]] || die "--jobs is '$jobs': a whole number from 1"
+[[ ${gpus:-1} =~ ^[1-9][0-9]*$ ]] || die "--gpus is '$gpus': a whole number from 1"
+[[ $retries =~ ^[0-9]+$ ]] || die "--retries is '$retries': a whole number"
+[[ $dry_run =~ ^(yes|no)$ ]] || die "--dry-run is '$dry_run': yes or no"
+[[ -z $profile || -r $profile/config.yaml ]] || die "--profile $profile has no config.yaml: see experiments/profiles"
+case $until in
+  data) target=prepared ;;
+  table) target=all ;;
+  teachers|hypotheses|stores|students|decode|score) target=$until ;;
+  *) die "--until is '$until': data, teachers, hypotheses, stores, students, decode, score or table" ;;
+esac
 
-models() { "$python" -c '
-import json, sys
-for model in json.load(open(sys.argv[1]))["models"]:
-    if model["role"] in sys.argv[2:]:
-        print(model["name"])' "$out/plan.json" "$@"; }
+"$python" -c 'import snakemake' 2> /dev/null \
+  || die "snakemake is not installed beside $python: pip install -c constraints.txt '.[pipeline]'"
 
-for_each() {                         # for_each STEP ROLE... [-- OPTIONS]: for every model, $jobs at a time
-  local step=$1; shift
-  local roles=()
-  while (( $# )) && [[ $1 != -- ]]; do roles+=("$1"); shift; done
-  local rc=0                         # 255 stops xargs after what runs now; its own message would be a second line
-  # shellcheck disable=SC2016         # for the inner shell
-  models "${roles[@]}" | xargs -r -P "$jobs" -I @MODEL@ -- bash -c '"$@" 2>&3 || exit $(( $? == 2 ? 255 : 1 ))' \
-    "$step" bash "$steps/$step.sh" --run "$out" --model @MODEL@ "${@:2}" 3>&2 2> /dev/null || rc=$?
-  (( rc == 0 )) || exit $(( rc == 124 ? 2 : 1 ))
-}
-
-machine=(-- --device "$device" --precision "$precision" --threads "$threads")
-prepare() { bash "$steps/prepare.sh" --run "$out"; }
-teachers() { for_each train teacher "${machine[@]}"; }
-hypotheses() (                       # one teacher at a time, with all the cores
-  workers=$(( jobs * threads )); jobs=1
-  for_each hypotheses teacher -- --device "$device" --precision "$precision" --threads "$workers"
-)
-students() { for_each train student "${machine[@]}"; }
-decode() { for_each decode teacher student "${machine[@]}"; }
-score() { for_each score teacher student; }
-table() { bash "$steps/table.sh" --run "$out"; }
+# What each job gets. With a profile the jobs run elsewhere, and what is here does not count.
+all_gpus=0
+if [[ -n $profile ]]; then
+  all_gpus=$(( ${gpus:-1} * ${jobs:-100} ))
+  [[ $device != cpu ]] || all_gpus=0
+else
+  choose_device                      # refuses now what the steps would refuse later
+  if [[ $device != cpu ]] && has_gpu; then all_gpus=$(visible_gpus | wc -l); fi
+  (( ${gpus:-0} <= all_gpus )) || die "--gpus is $gpus, and $all_gpus are visible: give fewer"
+fi
+(( all_gpus )) && gpus=${gpus:-1} || gpus=0
+jobs=${jobs:-$(( gpus ? all_gpus / gpus : 1 ))}
+limit=$threads                       # 0: one job alone takes what the environment gives
+if (( threads == 0 )); then threads=$(( $(nproc) / jobs > 1 ? $(nproc) / jobs : 1 )); fi
+if (( limit == 0 && jobs > 1 )); then limit=$threads; fi
 
 log "run.sh ${arguments[*]}"
-planned=$("$python" -m lskd_nmt.cli plan "$config" ${out:+--out "$out"} --call "run.sh ${arguments[*]}")
-out=$("$python" -c 'import json, sys; print(json.loads(sys.argv[1])["run"])' "$planned")
-number=0
-for name in prepare teachers hypotheses students decode score table; do
-  number=$(( number + 1 ))
-  (( number < stage || number > stop_stage )) && continue
-  log "stage $number: $name"
-  "$name"
-done
+lskd() { "$python" -m lskd_nmt.cli "$@"; }
+checked=$(lskd plan "$config" ${out:+--out "$out"} --check)
+out=$("$python" -c 'import json, sys; print(json.loads(sys.argv[1])["run"])' "$checked")
+mkdir -p -- "$out" 2> /dev/null || die "--out $out cannot be made: give a folder that you may write to"
+exec {run_lock}>> "$out/.lock"
+if ! flock --nonblock "$run_lock"; then
+  holder=$(holder "$out/.lock")     # run.sh ends all it started; an engine that outlived it ends with its session
+  if [[ $(cat -- "/proc/$holder/comm" 2> /dev/null) != bash ]]; then holder="-- -$holder"; fi
+  die "$out is at work already: wait for it, or end it with: kill $holder"
+fi
+lskd plan "$config" --out "$out" --call "run.sh ${arguments[*]}" > /dev/null
+rm -rf -- "$out/.failed"
+
+if [[ -n $graph ]]; then lskd graph "$out" --out "$graph"; exit 0; fi
+engine=("$python" -m snakemake "$target" --snakefile "$root/experiments/Snakefile" --directory "$out" --nolock
+  --rerun-incomplete --rerun-triggers mtime --keep-going --retries "$retries" --scheduler greedy --nocolor
+  --resources "gpu=$all_gpus"
+  --config "device=$device" "precision=$precision" "gpus=$gpus" "threads=$threads" "limit=$limit" "cores=$(( jobs * threads ))")
+if [[ -n $profile ]]; then engine+=(--profile "$profile" --jobs "$jobs"); else engine+=(--cores "$(( jobs * threads ))"); fi
+if [[ $dry_run == yes ]]; then
+  planned=$("${engine[@]}" --dry-run --quiet host progress reason 2>&1) || { printf '%s\n' "$planned" >&2; exit 1; }
+  sed -n 's/^    output: /would make /p' <<< "$planned"
+  [[ $planned == *'    output: '* ]] || log "nothing to do"
+  exit 0
+fi
+
+# The engine has a session of its own: whatever ends this script ends all of it, trainings too.
+stopped=''
+setsid "${engine[@]}" --quiet all &
+engine_pid=$!
+trap 'stopped=yes; kill -TERM -- "-$engine_pid" 2> /dev/null' INT TERM HUP
+rc=0
+wait "$engine_pid" || rc=$?
+while kill -0 "$engine_pid" 2> /dev/null; do wait "$engine_pid" || rc=$?; done
+if [[ $stopped ]]; then log "stopped: the same command continues"; exit 130; fi
+if (( rc )); then
+  shopt -s nullglob
+  failed=("$out"/.failed/*)
+  for note in "${failed[@]}"; do
+    log "failed: ${note##*/} (exit code $(< "$note"))"
+    if [[ $(< "$note") == 2 ]]; then rc=2; fi
+  done
+  (( ${#failed[@]} )) || log "the engine stopped with exit code $rc: $(find "$out/.snakemake/log" -name '*.log' | sort | tail -n 1) says why"
+  log "what is done stays done: the same command continues"
+  exit "$rc"
+fi
+if [[ $until == table ]]; then cat -- "$out/table.md"; fi
 log "all in $out"

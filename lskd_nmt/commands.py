@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Mapping, Sequence
+from itertools import dropwhile
 from typing import Any
 
 from lskd_nmt.runs import ROOT
@@ -43,11 +44,13 @@ def command_script(what: str, command: Sequence[str]) -> str:
     return head + 'cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."\n' + " \\\n".join([*lines, '  "$@"']) + "\n"
 
 
-def hypotheses_script(teacher: str, commands: Sequence[Sequence[str]]) -> str:
-    """The commands of a teacher's hypotheses as a script; the first takes further flags, one that fails ends it."""
-    note = f"hypotheses: {teacher} (further flags of {' '.join(commands[0][:3])} may follow, such as --workers 4)"
+def steps_script(what: str, commands: Sequence[Sequence[str]]) -> str:
+    """`lskd` commands as a script: the first takes further flags, one that fails ends it."""
+    verb = len(commands[0]) - len([*dropwhile(lambda word: not word.startswith("--"), commands[0])])
+    note = f"{what} (further flags of {' '.join(commands[0][:verb])} may follow)"
     head = f'#!/usr/bin/env bash\n# {note}\nset -e\ncd -- "$(dirname -- "${{BASH_SOURCE[0]}}")/../.."\n'
-    parts = [[*flag_lines(command, 3), *(['  "$@"'] if number == 0 else [])] for number, command in enumerate(commands)]
+    parts = [[*flag_lines(command, verb), *(['  "$@"'] if number == 0 else [])]
+             for number, command in enumerate(commands)]  # fmt: skip
     return head + "".join(" \\\n".join(lines) + "\n" for lines in parts)
 
 

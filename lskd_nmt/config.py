@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from lskd_nmt.config_values import Check, average, choice, flags, integer, number, path, several, truth, word
+from lskd_nmt.config_values import Check, average, choice, flags, integer, number, path, several, tail, truth, word
 from lskd_nmt.errors import LskdError, require
 
 
@@ -54,6 +54,8 @@ CONFIG: dict[str, Any] = {
         "label_smoothing": Key(several(label_smoothing), [0.1]),
         "smoothing_over": smoothing_over,
         "average": Key(average),
+        "seed": Key(integer),  # students of all seeds learn from this teacher; else each from that of its own seed
+        "run": Key(path),  # the run folder that has the teachers, which are not trained again
         "train": Key(flags, {}),
     },
     "student": {
@@ -64,7 +66,9 @@ CONFIG: dict[str, Any] = {
         "temperature": Key(several(above_zero), [1.0]),
         "kd_level": Key(several(choice("word", "sequence", "both")), ["word"]),
         "hypotheses": Key(several(choice("beam", "interpolate", "multi")), ["beam"]),
-        "kd_weight": Key(number(0, 1, "a number above 0, at most 1", low_included=False), 1.0),
+        "kd_weight": Key(several(number(0, 1, "a number above 0, at most 1", low_included=False)), [1.0]),
+        "tail": Key(several(tail), ["dense"]),
+        "store": Key(choice("none", "top-k", "features"), "none"),
         "temper": Key(choice("both", "teacher"), "both"),
         "temperature_squared": Key(truth, True),
         "average": Key(average),
@@ -128,7 +132,7 @@ def resolve(content: Any, file: str = "config") -> dict[str, Any]:
     complaints: list[str] = []
     config = resolve_section(content, CONFIG, "", complaints)
     if not complaints:
-        complaints = data_complaints(config["data"]) + seqkd_complaints(config)
+        complaints = data_complaints(config["data"]) + store_complaints(config) + seqkd_complaints(config)
     require(not complaints, f"{file}: {'; '.join(complaints)}")
     return config
 
@@ -167,6 +171,19 @@ def data_complaints(data: Mapping[str, Any]) -> list[str]:
         return ["data.corpus is missing: name a corpus, 'files' for your own, or data.dir for a prepared folder"]
     needed = ("source_lang", "target_lang", "train", "valid", "test") if data["corpus"] == "files" else ()
     return [f"data.{name} is missing, data.corpus 'files' needs it" for name in needed if data[name] is None]
+
+
+def store_complaints(config: Mapping[str, Any]) -> list[str]:
+    """What is wrong between the teachers' stores and those who read them."""
+    section, teachers = config["student"], config["teacher"]
+    complaints = []
+    if section["store"] == "top-k" and "dense" in section["tail"]:
+        complaints.append("student.tail has dense, and student.store is top-k: use features, or tails such as bucket:8")
+    if section["store"] != "none" and set(section["kd_level"]) != {"word"}:
+        complaints.append(f"student.store is {section['store']}, and student.kd_level is not word alone: use none")
+    if teachers["run"] is not None and config["data"]["dir"] is None:
+        complaints.append("data.dir is missing, teacher.run needs it: name the data folder of that run")
+    return complaints
 
 
 def seqkd_complaints(config: Mapping[str, Any]) -> list[str]:

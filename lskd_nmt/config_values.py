@@ -94,6 +94,13 @@ def average(value: Any) -> dict[str, int]:
     raise ValueError("{last: N} or {best: N}, N a whole number from 1")
 
 
+def tail(value: Any) -> str:
+    """What becomes of the symbols outside of the teacher's top k, and k: `dense`, `bucket:8`, …"""
+    if value == "dense" or re.fullmatch(r"(bucket|uniform|renormalise):[1-9]\d*", str(value)):
+        return str(value)
+    raise ValueError("dense, or bucket, uniform or renormalise with its number of symbols, such as bucket:8")
+
+
 def flags(value: Any) -> dict[str, Any]:
     """fairseq-train flags without their dashes; a mapping is passed as JSON, false or null takes a default out."""
     if not isinstance(value, dict) or any(isinstance(item, list) for item in value.values()):

@@ -11,11 +11,40 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bench import Bench, prepare
 
 ROOT = Path(__file__).resolve().parent.parent
 USER_DIR = ROOT / "user_dir"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models crawl where threads fight for busy cores
 sys.path.insert(0, str(ROOT))  # so that a checkout is tested, not an installed copy
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory):
+    """A DATA folder as data-prep leaves it, as far as the pipeline reads it."""
+    return prepare(tmp_path_factory.mktemp("prepared"))
+
+
+@pytest.fixture
+def bench(tmp_path, prepared):
+    """The pipeline with stand-ins for the fairseq commands."""
+    return Bench(tmp_path, prepared)
+
+
+@pytest.fixture(scope="session")
+def once_finished(tmp_path_factory, prepared):
+    """A bench with a finished run, not to be touched."""
+    bench = Bench(tmp_path_factory.mktemp("finished"), prepared)
+    done = bench.experiment("--device", "cpu", "--jobs", "2")
+    assert done.returncode == 0, done.stderr
+    return bench
+
+
+@pytest.fixture
+def finished(bench, once_finished):
+    """A bench with a finished run of its own."""
+    shutil.copytree(once_finished.run, bench.run)
+    return bench
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,8 @@ from lskd_nmt import averaging, cli, export, fairseq_io
 from lskd_nmt.config import resolve
 from lskd_nmt.errors import LskdError
 from lskd_nmt.fairseq_io import read_checkpoint
-from lskd_nmt.plan import expand, plan
+from lskd_nmt.grid import expand
+from lskd_nmt.plan import plan
 from lskd_nmt.scoring import hypotheses
 
 

@@ -10,7 +10,9 @@ from lskd_nmt.cli import main
 from lskd_nmt.commands import as_arguments, command_script
 from lskd_nmt.config import read_config, resolve
 from lskd_nmt.errors import LskdError
-from lskd_nmt.plan import RESERVED, TRAINING_DEFAULTS, expand, plan
+from lskd_nmt.grid import expand
+from lskd_nmt.plan import plan
+from lskd_nmt.recipe import RESERVED, TRAINING_DEFAULTS
 
 MINIMAL = """
 name: small

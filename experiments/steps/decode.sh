@@ -14,12 +14,10 @@ options='run model device precision threads'
 run='' model='' device=auto precision=fp32 threads=0
 # shellcheck source=experiments/lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
-parse_options "$@"
-[[ -n $run && -n $model ]] || die "--run and --model are needed: see --help"
+model_step "$@"
 
-folder=$run/models/$model
 if [[ -e $folder/test.hyp ]]; then log "decode $model: done, skipped"; exit 0; fi
-[[ -e $folder/model.pt ]] || die "$folder/model.pt does not exist: run experiments/steps/train.sh first"
+need_model
 choose_device
 
 log "decode $model"

@@ -15,14 +15,18 @@ options='run model device precision threads'
 run='' model='' device=auto precision=fp32 threads=0
 # shellcheck source=experiments/lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
-parse_options "$@"
-[[ -n $run && -n $model ]] || die "--run and --model are needed: see --help"
+model_step "$@"
 
-folder=$run/models/$model
 if [[ ! -e $folder/hypotheses.sh ]]; then log "hypotheses $model: none are needed"; exit 0; fi
-[[ -e $folder/model.pt ]] || die "$folder/model.pt does not exist: run experiments/steps/train.sh first"
+need_model
 choose_device
 
 if [[ $device != cpu ]] && has_gpu; then threads=0; fi      # a process for each GPU
+for chosen in "$folder"/hypotheses/*; do                    # what lost its header is made again from what was decoded
+  case ${chosen##*/} in
+    beam|interpolate|multi) [[ -e $chosen/hypotheses.json ]] || rm -rf -- "$chosen" ;;
+  esac
+done
+
 log "hypotheses $model"
 bash "$folder/hypotheses.sh" --workers "$threads" --device "${device/gpu/cuda}" > /dev/null

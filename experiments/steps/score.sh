@@ -9,10 +9,8 @@ options='run model'
 run='' model=''
 # shellcheck source=experiments/lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
-parse_options "$@"
-[[ -n $run && -n $model ]] || die "--run and --model are needed: see --help"
+model_step "$@"
 
-folder=$run/models/$model
 if [[ -e $folder/metrics.json ]]; then log "score $model: done, skipped"; exit 0; fi
 [[ -e $folder/test.hyp ]] || die "$folder/test.hyp does not exist: run experiments/steps/decode.sh first"
 log "score $model"

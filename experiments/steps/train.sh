@@ -15,12 +15,9 @@ options='run model device precision threads'
 run='' model='' device=auto precision=fp32 threads=0
 # shellcheck source=experiments/lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
-parse_options "$@"
-[[ -n $run && -n $model ]] || die "--run and --model are needed: see --help"
+model_step "$@"
 
-folder=$run/models/$model
 if [[ -e $folder/model.pt ]]; then log "train $model: done, skipped"; exit 0; fi
-[[ -e $folder/command.sh ]] || die "$run has no planned model '$model': run lskd plan CONFIG --out $run first"
 choose_device
 
 log "train $model (full log: $folder/train.log)"

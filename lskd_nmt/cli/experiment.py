@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lskd_nmt import plan as planning
-from lskd_nmt import runs, scoring, training_log
+from lskd_nmt import inputs, runs, scoring, training_log
 from lskd_nmt import watch as watching
 from lskd_nmt.commands import runnable
 from lskd_nmt.config import read_config
@@ -28,6 +28,7 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser.add_argument("config", type=Path)
     parser.add_argument("--out", type=Path, metavar="RUN", help="runs/NAME of the config if not given")
     parser.add_argument("--call", metavar="TEXT", help="the command to record in RUN/run.json instead of this one")
+    parser.add_argument("--check", action="store_true", help="write nothing: check the config and say which run folder")
 
     watch = add("watch", run_watch, "run one model's training command: log kept, progress shown, cost recorded")
     generate = add("generate", run_generate, "run one model's decoding command: output kept, progress shown")
@@ -60,6 +61,9 @@ def run_plan(args: argparse.Namespace) -> None:
     """`lskd plan CONFIG [--out RUN]`."""
     config = read_config(args.config)
     run = args.out or Path("runs") / config["name"]
+    if args.check:
+        answer(run=str(run))
+        return
     plan = planning.plan(config, args.config.read_text(encoding="utf-8"), run)
     runs.record_run(run, args.call or shlex.join(["lskd", *sys.argv[1:]]))
     answer(run=str(run), models=[model["name"] for model in plan["models"]])
@@ -69,6 +73,7 @@ def run_watch(args: argparse.Namespace) -> None:
     """`lskd watch --run RUN --model NAME [-- FLAGS]`; exits with the training's code."""
     run = runs.Run(args.folder)
     model, folder = run.model(args.model), run.model_folder(args.model)
+    inputs.begin(run, model, teller(args.model))
     log, command = folder / "train.log", [*model["train_command"], *args.flags]
     progress = training_log.Progress(training_log.limits(model["train_command"]))
     cost = watching.Cost()

@@ -1,0 +1,244 @@
+"""The engine: what is missing is made, in what order, on which GPU; what is killed, stopped or changed continues."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from bench import MODELS, ROOT, STEPS, error_line
+
+TEACHER, PLAIN, STUDENT = MODELS[:3]
+RUN = ROOT / "experiments" / "run.sh"
+GRID = """
+name: tiny
+data: {{dir: {data}}}
+teacher: {{arch: ls_transformer_tiny, label_smoothing: [0, 0.1], seed: 1, train: {{max-epoch: 2}}}}
+student:
+  arch: ls_transformer_tiny
+  store: features
+  tail: [dense, "renormalise:4"]
+  kd_level: word
+  train: {{max-epoch: 2}}
+seeds: [1, 2]
+"""
+
+
+def scores(bench):
+    """The table without what a repetition may cost."""
+    rows = json.loads((bench.run / "table.json").read_text())["rows"]
+    return [(row["name"], row["bleu"], row["chrf"], row["epochs"]) for row in rows]
+
+
+def trained(bench):
+    """How often each model was trained."""
+    calls = [json.loads(line)[:2] for line in (bench.folder / "calls").read_text().splitlines()]
+    return {name: calls.count(["fairseq-train", name]) for _, name in calls if ["fairseq-train", name] in calls}
+
+
+def started(bench, *arguments, fake="", log="out"):
+    """run.sh in the background; its output in a file."""
+    with (bench.folder / log).open("w") as out:
+        return subprocess.Popen(["bash", RUN, "--config", "tiny.yaml", "--device", "cpu", *arguments], stdout=out,
+                                stderr=out, cwd=bench.folder, env={**bench.environment, "FAKE": fake},
+                                start_new_session=True)  # fmt: skip
+
+
+def wait_for(condition, what):
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.05)
+    pytest.fail(f"waited in vain for {what}")
+
+
+def workers(bench):
+    """Every process that works in the bench's folder, but for this one."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words, directory = (folder / "cmdline").read_bytes(), (folder / "cwd").readlink()
+        except OSError:
+            continue
+        if str(bench.folder).encode() in words or bench.folder in (directory, *directory.parents):
+            found.append(int(folder.name))
+    return [pid for pid in found if pid != os.getpid()]
+
+
+def kill_all(bench):
+    while found := workers(bench):
+        for pid in found:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def cleaned(bench):
+    yield bench
+    kill_all(bench)
+
+
+def test_a_store_is_written_between_a_teacher_and_its_students(bench, prepared):
+    bench.config.write_text(GRID.format(data=prepared))
+    planned = bench.experiment("--device", "cpu", "--dry-run", "yes")
+    assert planned.returncode == 0 and bench.calls() == {}
+    would = [line.removeprefix("would make ") for line in planned.stdout.splitlines()]
+    assert "models/teacher-ls0-s1/store/store.json" in would and "models/student-ls0.1-t1-s2/model.pt" in would
+    done = bench.experiment("--device", "cpu", "--jobs", "3", "--until", "students")
+    assert done.returncode == 0, done.stderr
+    calls = [json.loads(line) for line in (bench.folder / "calls").read_text().splitlines()]
+    order = [(command, name) if command != "lskd" else (command, words[words.index("--out") + 1])
+             for command, name, _, *words in calls]  # fmt: skip
+    for alpha in ("0", "0.1"):
+        wrote = order.index(("lskd", f"models/teacher-ls{alpha}-s1/store"))
+        assert order.index(("fairseq-train", f"teacher-ls{alpha}-s1")) < wrote
+        students = [i for i, (_, name) in enumerate(order) if name.startswith(f"student-ls{alpha}-")]
+        assert len(students) == 4 and min(students) > wrote
+    words = bench.calls()["student-ls0.1-renormalise4-t1-s2"]
+    assert words[words.index("--teacher-store") + 1] == "models/teacher-ls0.1-s1/store"
+    assert words[words.index("--tail") + 1] == "renormalise" and words[words.index("--top-k") + 1] == "4"
+    assert bench.experiment("--device", "cpu", "--until", "students", "--dry-run", "yes").stdout == ""
+
+
+def test_only_what_is_missing_is_made_again_and_what_comes_of_it(finished):
+    table = scores(finished)
+    times = {path: path.stat().st_mtime_ns for path in finished.run.glob("models/*/[mt]*.[jhp]*")}
+    for name, file in ((PLAIN, "model.pt"), (STUDENT, "test.hyp")):
+        finished.model(name).joinpath(file).unlink()
+    done = finished.experiment("--device", "cpu", "--jobs", "2")
+    assert done.returncode == 0 and scores(finished) == table
+    made = {f"{path.parent.name}/{path.name}" for path, then in times.items() if path.stat().st_mtime_ns != then}
+    assert made == {f"{PLAIN}/{file}" for file in ("model.pt", "test.hyp", "metrics.json")} | {
+        f"{STUDENT}/test.hyp", f"{STUDENT}/metrics.json"}  # fmt: skip
+    assert trained(finished) == {PLAIN: 1}
+    finished.run.joinpath("table.json").unlink()
+    assert finished.experiment("--device", "cpu").returncode == 0
+    assert scores(finished) == table and trained(finished) == {PLAIN: 1}
+
+
+def test_a_grid_grows_by_seeds_and_keeps_what_it_has(finished):
+    finished.config.write_text(finished.config.read_text() + "seeds: [1, 2]\n")
+    done = finished.experiment("--device", "cpu", "--jobs", "4", "--until", "students")
+    assert done.returncode == 0, done.stderr
+    assert trained(finished) == {name.replace("s1", "s2"): 1 for name in MODELS}
+
+
+def test_a_student_whose_teacher_changed_starts_from_the_beginning(finished):
+    finished.model(TEACHER).joinpath("model.pt").write_text("another teacher")
+    for name in (PLAIN, STUDENT):
+        finished.model(name).joinpath("model.pt").unlink()
+    done = finished.experiment("--device", "cpu", "--jobs", "2", "--until", "students")
+    assert f"{STUDENT}: other inputs than at its beginning (--teacher-path): starts anew" in done.stderr
+    assert f"{PLAIN}: other inputs" not in done.stderr
+    assert not (finished.model(STUDENT) / "test.hyp").exists() and (finished.model(PLAIN) / "test.hyp").exists()
+
+
+def test_a_crash_is_tried_again_and_a_refusal_is_not(bench):
+    half = ("--device", "cpu", "--jobs", "2", "--until", "students")
+    refused = bench.experiment(*half, fake=f"refuse {STUDENT}")
+    assert error_line(refused) == f"{STUDENT}: fairseq-train: error: the teacher is broken: train it again"
+    assert trained(bench) == dict.fromkeys(MODELS, 1)  # what does not depend on it is done
+    assert f"failed: train {STUDENT} (exit code 2)" in refused.stderr
+    crashed = bench.experiment(*half, fake=f"crash {STUDENT}")  # its second attempt resumes
+    assert crashed.returncode == 0 and trained(bench)[STUDENT] == 3
+
+
+def test_every_job_has_gpus_of_its_own(bench, prepared):
+    bench.config.write_text(GRID.format(data=prepared))
+    torch = bench.folder / "stub" / "torch"
+    torch.mkdir(parents=True)
+    torch.joinpath("__init__.py").write_text(
+        "class cuda:\n    is_available = staticmethod(lambda: True)\n    device_count = staticmethod(lambda: 3)\n"
+    )
+    environment = {"PYTHONPATH": str(torch.parent), "TMPDIR": str(bench.folder)}
+    for gpus, jobs in ((1, 3), (2, 1)):
+        shutil.rmtree(bench.run, ignore_errors=True)
+        done = bench.experiment("--gpus", gpus, "--threads", "1", "--until", "students", fake="slow", **environment)
+        assert done.returncode == 0, done.stderr
+        lines = map(json.loads, (bench.folder / "gpus").read_text().splitlines())
+        spans = [(set(ids.split(",")), start, end) for _, ids, start, end in lines]
+        (bench.folder / "gpus").unlink()
+        assert all(len(ids) == gpus and ids <= {"0", "1", "2"} for ids, _, _ in spans) and len(spans) == 12
+        together = [(a, b) for (a, start, end), (b, begin, stop) in combinations(spans, 2)
+                    if start < stop and begin < end]  # fmt: skip
+        assert all(a.isdisjoint(b) for a, b in together)
+        assert bool(together) == (jobs > 1)
+    done = bench.experiment("--gpus", 4, **environment)
+    assert "--gpus is 4, and 3 are visible: give fewer" in error_line(done)
+
+
+def test_a_run_killed_in_every_step_ends_with_the_table_of_one_never_killed(cleaned, once_finished):
+    bench, last = cleaned, Path("checkpoints", "checkpoint_last.pt")
+    marks = {
+        "the plan": lambda: bench.run / "plan.json",
+        "the teacher's first epoch": lambda: bench.model(TEACHER) / last,
+        "a student's first epoch": lambda: bench.model(STUDENT) / last,
+        "decoding": lambda: bench.model(STUDENT) / "generate.log",
+        "a score": lambda: bench.model(STUDENT) / "metrics.json",
+        "the table": lambda: bench.run / "table.json",
+    }
+    for what, file in marks.items():
+        with started(bench) as process:
+            wait_for(file().is_file, what)
+            kill_all(bench)
+            assert process.wait() == -signal.SIGKILL, what
+    done = bench.experiment("--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert scores(bench) == scores(once_finished) == [(name, 100, 100, 2) for name in MODELS]
+
+
+@pytest.mark.parametrize("way", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_run_takes_all_it_started_along(cleaned, way):
+    bench = cleaned
+    with started(bench, fake=f"hang {TEACHER}") as process:
+        wait_for(lambda: "epoch 1 done" in (bench.folder / "out").read_text(), "the first epoch")
+        os.killpg(process.pid, way)
+        assert process.wait(timeout=30) == 130
+    wait_for(lambda: not workers(bench), "its processes to end")
+    assert (bench.folder / "out").read_text().endswith("stopped: the same command continues\n")
+    attempts = json.loads((bench.model(TEACHER) / "run.json").read_text())["attempts"]
+    assert [attempt["exit_code"] for attempt in attempts] == [143]
+    assert bench.experiment("--device", "cpu", "--until", "teachers").returncode == 0
+
+
+def test_the_second_of_two_runs_on_one_folder_stops_with_one_line(cleaned):
+    bench = cleaned
+    with started(bench, fake=f"hang {TEACHER}") as process:
+        wait_for(lambda: "epoch 1 done" in (bench.folder / "out").read_text(), "the first epoch")
+        line = error_line(bench.experiment("--device", "cpu"))
+        assert line == f"run.sh: error: runs/tiny is at work already: wait for it, or end it with: kill {process.pid}"
+        process.kill()  # what it started lives on
+        process.wait()
+        words = error_line(bench.experiment("--device", "cpu")).split("kill ")[1]
+        subprocess.run(f"kill {words}", shell=True, check=True)
+        wait_for(lambda: not workers(bench), "the engine and its jobs to end")
+
+
+def test_a_step_waits_for_a_training_that_outlived_its_pipeline(cleaned):
+    bench = cleaned
+    assert bench.experiment("--device", "cpu", "--until", "data").returncode == 0
+    step = ["bash", STEPS / "train.sh", "--run", bench.run, "--model", TEACHER, "--device", "cpu"]
+    with subprocess.Popen(step, env={**bench.environment, "FAKE": f"hang {TEACHER}"}, stderr=subprocess.PIPE,
+                          start_new_session=True) as first:  # fmt: skip
+        last = bench.model(TEACHER) / "checkpoints" / "checkpoint_last.pt"
+        wait_for(last.is_file, "the first epoch")
+        os.killpg(first.pid, signal.SIGKILL)  # the training has a session of its own
+    out = bench.folder / "second"
+    with (
+        out.open("w") as stream,
+        subprocess.Popen(step, env=bench.environment, stderr=stream, start_new_session=True) as second,
+    ):
+        message = f"{TEACHER}: waiting for another process that works on {bench.model(TEACHER)}"
+        wait_for(lambda: message in out.read_text(), "the second to wait")
+        assert second.poll() is None
+        orphan = [pid for pid in workers(bench) if b"fairseq-train" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        os.kill(orphan[0], signal.SIGKILL)
+        assert second.wait(timeout=30) == 0
+    assert (bench.model(TEACHER) / "model.pt").read_text() == f"{TEACHER} best"
