@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ def inputs(run: Run, model: Mapping[str, Any]) -> dict[str, str]:
     """Hashes of the binarised data and of what is read of the teacher, by file or flag."""
     words = model["train_command"]
     found = {f"data {name}": digest for name, digest in data_hashes(run.data).items()}
-    for flag, value in zip(words, words[1:], strict=False):
+    for flag, value in pairwise(words):
         file = run.folder / str(value) / LAST_WRITTEN.get(flag, "")
         if flag in LAST_WRITTEN and file.is_file():
             found[flag] = sha256(file)

@@ -26,7 +26,7 @@ def watch(command: Sequence[str], folder: Path, log: Path, progress: Reader, sho
         log.open("a", encoding="utf-8") as out,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
                          cwd=folder, env=environment, start_new_session=True,
-                         close_fds=False) as child,  # it keeps the locks that the step took: it may outlive this process
+                         close_fds=False) as child,  # it keeps the step's locks: it may outlive this process
         forwarded_signals(child),
     ):  # fmt: skip
         assert child.stdout is not None

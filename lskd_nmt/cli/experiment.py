@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lskd_nmt import plan as planning
 from lskd_nmt import inputs, runs, scoring, training_log
+from lskd_nmt import plan as planning
 from lskd_nmt import watch as watching
 from lskd_nmt.commands import runnable
 from lskd_nmt.config import read_config
