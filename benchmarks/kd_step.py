@@ -40,7 +40,7 @@ from lskd_nmt.losses.chunk import Projection, TeacherFeatures  # noqa: E402
 from lskd_nmt.losses.chunked import kd_ls_from_features  # noqa: E402
 from lskd_nmt.losses.objective import KdOptions  # noqa: E402
 from lskd_nmt.losses.signals import top_k  # noqa: E402
-from lskd_nmt.teacher.store import Layout  # noqa: E402
+from lskd_nmt.teacher.layout import TopKLayout  # noqa: E402
 from lskd_nmt.teacher.writer import WriterSettings, write_store  # noqa: E402
 
 ARCH, EPSILON, WEIGHT = "ls_transformer_iwslt_small", 0.1, 0.5
@@ -251,7 +251,7 @@ def main() -> None:
             teacher /= "checkpoint_last.pt"  # of random weights: its speed is a trained one's
             store, known = Path(folder) / "store", fairseq_io.read_symbols(str(data), ("aa", "bb"))
             assert known is not None
-            settings = WriterSettings(Layout(8, temperatures, len(known.target)))
+            settings = WriterSettings(TopKLayout(8, temperatures, len(known.target)))
             write_store(store, [str(teacher)], str(data), known, settings, args.device, lambda line: None)
             for temperature in temperatures:
                 steps, count = whole_steps(data, teacher, store, tokens, temperature, args.device, dtype)

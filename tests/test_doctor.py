@@ -11,7 +11,7 @@ from lskd_nmt.losses.chunk import Projection, TeacherFeatures
 from lskd_nmt.losses.chunked import kd_ls_from_features
 from lskd_nmt.losses.objective import KdOptions
 from lskd_nmt.teacher import live
-from lskd_nmt.teacher.store import Layout
+from lskd_nmt.teacher.layout import TopKLayout
 
 
 def doctor(capsys, *arguments: object) -> tuple[int, dict[str, bool], str]:
@@ -81,7 +81,7 @@ def test_the_forecast_of_activations_is_what_a_step_keeps(data, plugin):
 
 
 def test_the_forecast_of_a_store_is_its_layouts():
-    layout = Layout(8, (1.0, 2.0), 100)
+    layout = TopKLayout(8, (1.0, 2.0), 100)
     assert forecast.store_bytes(1000, 50, 8, 2) == 1000 * layout.token_bytes + 50 * 12
 
 

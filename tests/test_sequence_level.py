@@ -16,8 +16,7 @@ from lskd_nmt.fairseq_io import Symbols, read_checkpoint
 from lskd_nmt.runs import sha256
 from lskd_nmt.seqkd import store as stores
 from lskd_nmt.seqkd.store import HypothesisStore
-from lskd_nmt.teacher.store import pair_key
-from lskd_nmt.teacher.writer import data_hashes
+from lskd_nmt.teacher.pairs import data_hashes, pair_key
 
 LANGS = ("aa", "bb")
 EOS, PAD = 2, 1

@@ -12,10 +12,12 @@ from conftest import batch_of, binarise, build, gradients, train, write_copy_cor
 from lskd_nmt import cli, fairseq_io
 from lskd_nmt.errors import LskdError
 from lskd_nmt.losses import signals
-from lskd_nmt.teacher import store as stores
 from lskd_nmt.teacher import writer
+from lskd_nmt.teacher.layout import TopKLayout
 from lskd_nmt.teacher.live import LiveTeacher
-from lskd_nmt.teacher.store import Layout, ShardBuffer, TeacherStore, decode, encode, finish, pair_key
+from lskd_nmt.teacher.pairs import pair_key
+from lskd_nmt.teacher.shards import ShardBuffer
+from lskd_nmt.teacher.store import TeacherStore
 
 GRID = (1.0, 2.0, 64.0)
 LANGS = ("aa", "bb")
@@ -23,7 +25,7 @@ LANGS = ("aa", "bb")
 
 def write(out: Path, teacher: Path, data: Path, k: int = 4, shard_pairs: int = 20) -> dict:
     symbols = fairseq_io.read_symbols(str(data), LANGS)
-    settings = writer.WriterSettings(Layout(k, GRID, len(symbols.target)), max_tokens=40, shard_pairs=shard_pairs)
+    settings = writer.WriterSettings(TopKLayout(k, GRID, len(symbols.target)), max_tokens=40, shard_pairs=shard_pairs)
     return writer.write_store(out, [str(teacher)], str(data), symbols, settings, "cpu", lambda line: None)
 
 
@@ -41,9 +43,9 @@ def pairs_of(data: Path, split: str) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def test_a_token_costs_what_the_readme_says():
-    assert Layout(8, (1.0, 2.0, 3.0, 64.0), 65536).token_bytes == 32 + 4 * 4
-    assert Layout(8, (1.0,), 65537).token_bytes == 8 * (4 + 2) + 4
-    assert Layout(8, (1.0,), 65536, "fp32").token_bytes == 8 * (2 + 4) + 4
+    assert TopKLayout(8, (1.0, 2.0, 3.0, 64.0), 65536).token_bytes == 32 + 4 * 4
+    assert TopKLayout(8, (1.0,), 65537).token_bytes == 8 * (4 + 2) + 4
+    assert TopKLayout(8, (1.0,), 65536, "fp32").token_bytes == 8 * (2 + 4) + 4
 
 
 def test_a_key_tells_pairs_apart_and_does_not_depend_on_how_ids_are_held():
@@ -154,19 +156,19 @@ def test_a_step_from_the_store_is_the_live_step_through_the_records_encoding(tai
     batch = batch_of(task)
     real = batch["target"].ne(1)
     record = signals.record(live._teacher[0].log_probs(batch["net_input"], real), 4, GRID)
-    layout = Layout(4, GRID, len(task.target_dictionary))
+    layout = TopKLayout(4, GRID, len(task.target_dictionary))
 
     lengths = real.sum(1).tolist()
     rows = [(s[s != 1].numpy(), t[t != 1].numpy())
             for s, t in zip(batch["net_input"]["src_tokens"], batch["target"], strict=True)]  # fmt: skip
     buffer = ShardBuffer(layout)
-    buffer.add([pair_key(*row) for row in rows], lengths, record)
+    buffer.add([pair_key(*row) for row in rows], lengths, layout.encode(record))
     buffer.write(tmp_path / "s" / "shards", "00000")
     facts = json.loads((tmp_path / "s" / "shards" / "00000.json").read_text())
-    finish(tmp_path / "s", layout, {"symbols": {}, "data": {}}, [facts])
+    writer.finish(tmp_path / "s", layout, {"symbols": {}, "data": {}}, [facts])
 
     _, same_model, stored = build(data, *flags, "--teacher-store", tmp_path / "s")
-    encoded = signals.at_temperature(decode(encode(record, layout)), 2.0, GRID.index(2.0))
+    encoded = signals.at_temperature(layout.decode(layout.encode(record)), 2.0, GRID.index(2.0))
     live.teacher_signal = lambda *arguments: encoded
     loss, slopes = gradients(live, model, batch)
     stored_loss, stored_slopes = gradients(stored, same_model, batch)
@@ -264,7 +266,6 @@ def test_the_verb_refuses_in_one_line_and_leaves_nothing(extra, part, teacher, d
 
 
 def test_the_size_of_a_shard_follows_from_its_counts():
-    layout = Layout(3, GRID, 100)
+    layout = TopKLayout(3, GRID, 100)
     size = sum(kind.itemsize * int(np.prod(shape)) for kind, shape in layout.parts(5, 40).values())
     assert size == 5 * (8 + 4) + 40 * layout.token_bytes
-    assert stores.UINT16_SYMBOLS == 2**16

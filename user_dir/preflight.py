@@ -20,7 +20,9 @@ from lskd_nmt.forecast import checkpoint_bytes, forecast_line, require_space, tr
 from lskd_nmt.losses.chunked import chunk_size
 from lskd_nmt.runs import sha256
 from lskd_nmt.seqkd import store as hypotheses
-from lskd_nmt.teacher import live, store, writer
+from lskd_nmt.teacher import live, store
+from lskd_nmt.teacher.header import read_header
+from lskd_nmt.teacher.pairs import require_pairs
 
 from .criterions.flags import check_level, options_of
 from .validation import score_silence
@@ -81,7 +83,7 @@ def check_store(cfg: Any, student: Symbols) -> None:
     data, splits = cfg.task.data, [cfg.dataset.train_subset, *cfg.dataset.valid_subset.split(",")]
     if cfg.criterion.hypotheses:  # the teacher is asked about its own translations
         data, splits = f"{cfg.criterion.hypotheses}/{hypotheses.BIN}", [cfg.dataset.train_subset]
-    writer.require_pairs(opened, data, student.langs, splits)
+    require_pairs(opened, data, student.langs, splits)
 
 
 def check_hypotheses(cfg: Any, student: Symbols) -> float:
@@ -97,7 +99,7 @@ def check_hypotheses(cfg: Any, student: Symbols) -> float:
                              f"--max-target-positions is {most}: raise it")  # fmt: skip
     if str(cfg.criterion.kd_level) == "both":
         check_own_prefixes(cfg, opened)
-    hypotheses.require_pairs(opened, cfg.task.data, student.langs, cfg.dataset.train_subset)
+    require_pairs(opened, cfg.task.data, student.langs, [cfg.dataset.train_subset])
     return float((len(opened.start) - 1) / max(len(opened.keys), 1))
 
 
@@ -105,8 +107,7 @@ def check_own_prefixes(cfg: Any, opened: hypotheses.HypothesisStore) -> None:
     """Refuse a teacher that did not decode the hypotheses."""
     flags = cfg.criterion
     if flags.teacher_store:
-        teachers = store.TeacherStore.open(flags.teacher_store, verify=False).header["teacher"]
-        given = {entry["sha256"] for entry in teachers}
+        given = {entry["sha256"] for entry in read_header(flags.teacher_store, store.KIND)["teacher"]}
     else:
         given = {sha256(Path(path)) for path in live.split_paths(flags.teacher_path) if Path(path).is_file()}
     decoders = [decoding["teacher"] for decoding in opened.header["decoded"]]

@@ -39,12 +39,12 @@ def numbers(text: str) -> tuple[float, ...]:
 
 def run_store(args: argparse.Namespace) -> None:
     """`lskd teacher-store --teacher-path T.pt --data bin --out DIR`."""
+    from lskd_nmt.teacher.layout import TopKLayout
     from lskd_nmt.teacher.live import split_paths
-    from lskd_nmt.teacher.store import Layout
     from lskd_nmt.teacher.writer import WriterSettings, write_store
 
     symbols = symbols_of(args)
-    layout = Layout(args.top_k, numbers(args.temperatures), len(symbols.target), args.log_probs)
+    layout = TopKLayout(args.top_k, numbers(args.temperatures), len(symbols.target), args.log_probs)
     settings = WriterSettings(layout, tuple(args.splits.split(",")), args.max_tokens, args.shard_pairs)
     device = fairseq_io.device(args.device)
     with fairseq_io.quiet():

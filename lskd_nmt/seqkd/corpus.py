@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.teacher.store import ids_key
+from lskd_nmt.teacher.pairs import ids_key
 
 
 class SentencePair(NamedTuple):

@@ -28,7 +28,8 @@ from lskd_nmt.seqkd.engines import (
 from lskd_nmt.seqkd.ledger import settings_hash, shard_file
 from lskd_nmt.seqkd.workers import Work, open_jobs, run_shards
 from lskd_nmt.teacher import live
-from lskd_nmt.teacher.writer import data_hashes, require_same_plan
+from lskd_nmt.teacher.header import require_same_plan
+from lskd_nmt.teacher.pairs import data_hashes
 
 CHECK = "check.json"
 MODEL = "ctranslate2"

@@ -22,8 +22,7 @@ from lskd_nmt.seqkd import ledger, store
 from lskd_nmt.seqkd.corpus import corpus_pairs, source_key
 from lskd_nmt.seqkd.ledger import Hypothesis, Row
 from lskd_nmt.subwords import joined
-from lskd_nmt.teacher.store import pair_key
-from lskd_nmt.teacher.writer import data_hashes
+from lskd_nmt.teacher.pairs import data_hashes, pair_key
 
 METHODS = ("beam", "interpolate", "multi")
 SIMILARITIES: dict[str, Callable[[], Any]] = {"bleu": lambda: BLEU(effective_order=True), "chrf": CHRF}
@@ -120,7 +119,7 @@ def select(
         "data": hashes,
         "symbols": {"source": symbols.source, "target": symbols.target, "langs": list(langs)},
     }  # fmt: skip
-    if (out / store.FILE).is_file():
+    if (out / store.KIND.file).is_file():
         return same_store(out, facts, show)
     require(not out.exists(), f"--out {out} is there already and holds no hypotheses: give a new folder")
     sampled = [content["settings"]["sampling"] for content in ledgers]
@@ -158,12 +157,12 @@ def select(
         fairseq_io.write_pairs(str(new / store.BIN), langs, split, pairs, (len(symbols.source), len(symbols.target)))
         store.write(new, chosen, facts)
         new.rename(out)
-    return read_json(out / store.FILE)
+    return read_json(out / store.KIND.file)
 
 
 def same_store(out: Path, facts: Mapping[str, Any], show: Callable[[str], None]) -> dict[str, Any]:
     """The header of a finished store that was chosen in the same way, or a refusal."""
-    header = read_json(out / store.FILE)
+    header = read_json(out / store.KIND.file)
     other = [name for name, value in facts.items() if header.get(name) != value]
     require(not other, f"--out {out} holds hypotheses with other {', '.join(other)}: give another folder, or remove it")
     show(f"{out} is complete: nothing to do")

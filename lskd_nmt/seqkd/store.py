@@ -16,16 +16,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lskd_nmt import fairseq_io
-from lskd_nmt.errors import LskdError, require
+from lskd_nmt.errors import require
 from lskd_nmt.fairseq_io import Symbols
-from lskd_nmt.runs import read_json, sha256, write_json
+from lskd_nmt.runs import sha256
 from lskd_nmt.teacher import vocabulary
-from lskd_nmt.teacher.store import UINT16_SYMBOLS, digest, missing, pair_key
-from lskd_nmt.teacher.writer import data_hashes
+from lskd_nmt.teacher.header import Kind, read_header, write_header
+from lskd_nmt.teacher.layout import id_type
+from lskd_nmt.teacher.pairs import Pair, positions
 
-FORMAT = 1
-FILE = "hypotheses.json"
+KIND = Kind(
+    "hypothesis store", "hypotheses.json", (1,), finish="give a folder that lskd seqkd select wrote",
+    again="select again", make="decode and select translations",
+)  # fmt: skip
 BIN = "bin"
 ARRAYS = ("keys", "first", "start", "ids", "scores")
 Ids = NDArray[Any]
@@ -33,6 +35,8 @@ Ids = NDArray[Any]
 
 class HypothesisStore:
     """A complete store, open for reading."""
+
+    kind = KIND
 
     def __init__(self, folder: Path, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         """See `open`."""
@@ -42,14 +46,7 @@ class HypothesisStore:
     @classmethod
     def open(cls, folder: str | Path, *, verify: bool = True) -> "HypothesisStore":
         """Map a store; `verify` hashes every byte of it and refuses one that was cut or edited."""
-        folder = Path(folder)
-        require((folder / FILE).is_file(), f"hypothesis store {folder} has no {FILE}: give a folder that lskd seqkd "
-                                           "select wrote")  # fmt: skip
-        header = read_json(folder / FILE)
-        require(header.get("format") == FORMAT, f"hypothesis store {folder} has format {header.get('format')}, this "
-                                                f"version reads {FORMAT}: select again")  # fmt: skip
-        require(header.get("digest") == digest(header),
-                f"hypothesis store {folder}: {FILE} was edited: select again")  # fmt: skip
+        folder, header = Path(folder), read_header(folder, KIND)
         arrays = {}
         for name in ARRAYS:
             file = folder / f"{name}.npy"
@@ -58,19 +55,11 @@ class HypothesisStore:
             arrays[name] = np.load(file, mmap_mode="r", allow_pickle=False)
         return cls(folder, header, arrays)
 
-    def positions(self, pairs: Sequence[tuple[Ids, Ids]]) -> NDArray[np.int64]:
-        """Where each (source ids, reference ids) pair stands; `LskdError` names the first that is not there."""
-        wanted = np.asarray([pair_key(*pair) for pair in pairs], dtype=np.uint64)
-        found = np.searchsorted(self.keys, wanted).clip(max=len(self.keys) - 1)
-        for lacking in np.flatnonzero(self.keys[found] != wanted)[:1]:
-            raise LskdError(missing("hypothesis store", self.folder, self.header["symbols"], *pairs[lacking]))
-        return found
-
-    def lookup(self, pairs: Sequence[tuple[Ids, Ids]]) -> list[list[Ids]]:
+    def lookup(self, pairs: Sequence[Pair]) -> list[list[Ids]]:
         """The hypotheses of each pair, with their end symbol; a pair may have none."""
         return [[np.asarray(self.ids[self.start[h] : self.start[h + 1]], dtype=np.int64)
                  for h in range(self.first[at], self.first[at + 1])]
-                for at in self.positions(pairs)]  # fmt: skip
+                for at in positions(self, pairs)]  # fmt: skip
 
 
 def write(folder: Path, hypotheses: Mapping[int, Sequence[tuple[Ids, float]]], facts: Mapping[str, Any]) -> None:
@@ -83,7 +72,7 @@ def write(folder: Path, hypotheses: Mapping[int, Sequence[tuple[Ids, float]]], f
         "first": offsets([len(hypotheses[key]) for key in keys]),
         "start": offsets([len(ids) for ids, _ in found]),
         "ids": np.concatenate([np.zeros(0, np.int64), *(ids for ids, _ in found)])
-        .astype(np.uint16 if symbols <= UINT16_SYMBOLS else np.uint32),
+        .astype(id_type(symbols)),
         "scores": np.asarray([score for _, score in found], np.float32),
     }  # fmt: skip
     for name, array in arrays.items():
@@ -92,8 +81,7 @@ def write(folder: Path, hypotheses: Mapping[int, Sequence[tuple[Ids, float]]], f
             stream.write(array.tobytes())
     hashes = {name: sha256(folder / f"{name}.npy") for name in ARRAYS}
     longest = max((len(ids) for ids, _ in found), default=0)
-    header = {"format": FORMAT, **facts, "longest": longest, "arrays": hashes}
-    write_json(folder / FILE, {**header, "digest": digest(header)})
+    write_header(folder, KIND, {"format": 1, **facts, "longest": longest, "arrays": hashes})
 
 
 def offsets(lengths: Sequence[int]) -> NDArray[np.int64]:
@@ -104,15 +92,5 @@ def offsets(lengths: Sequence[int]) -> NDArray[np.int64]:
 def check(folder: str, student: Symbols) -> HypothesisStore:
     """Refuse a store that is incomplete, damaged or of another vocabulary."""
     store = HypothesisStore.open(folder)
-    theirs = store.header["symbols"]
-    vocabulary.require_equal(Symbols(theirs["source"], theirs["target"], tuple(theirs["langs"])), student, folder)
+    vocabulary.require_equal(vocabulary.header_symbols(store.header), student, folder)
     return store
-
-
-def require_pairs(store: HypothesisStore, data: str, langs: tuple[str, str], split: str) -> None:
-    """Refuse data with a sentence pair that the store lacks; data that it was made of are known by their hashes."""
-    if data_hashes(data, langs, (split,)).get(split) == store.header["data"].get(split):
-        return
-    for dataset in fairseq_io.translation_data(data, langs, split):
-        for item in map(dataset.__getitem__, range(len(dataset))):
-            store.positions([(item["source"].numpy(), item["target"].numpy())])

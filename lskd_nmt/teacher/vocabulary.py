@@ -37,6 +37,12 @@ def require_equal(teacher: Symbols, student: Symbols, path: str) -> None:
         raise LskdError(f"teacher {path}: {'; '.join(complaints)}: {advice}")
 
 
+def header_symbols(header: Mapping[str, Any]) -> Symbols:
+    """The symbols that a store's header holds."""
+    stored = header["symbols"]
+    return Symbols(stored["source"], stored["target"], tuple(stored["langs"]))
+
+
 def stored_symbols(state: Mapping[str, Any], langs: tuple[str, str]) -> Symbols | None:
     """The symbols that `kd_ls` stored in its checkpoint."""
     stored = (state.get("task_state") or {}).get(SYMBOLS_KEY)

@@ -6,28 +6,22 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.errors import LskdError, require
+from lskd_nmt.errors import require
 from lskd_nmt.fairseq_io import Symbols
 from lskd_nmt.forecast import require_space, store_bytes
 from lskd_nmt.losses.signals import record
 from lskd_nmt.progress import Progress
 from lskd_nmt.runs import read_json, sha256, write_json
+from lskd_nmt.teacher.header import require_same_plan, write_header
+from lskd_nmt.teacher.layout import NUMBERS, TopKLayout, id_type, layout_content
 from lskd_nmt.teacher.live import LiveTeacher
-from lskd_nmt.teacher.store import (
-    FILE,
-    LOG_PROBS,
-    Layout,
-    ShardBuffer,
-    TeacherStore,
-    finish,
-    layout_content,
-    map_shard,
-    missing,
-    pair_key,
-)
+from lskd_nmt.teacher.pairs import data_hashes, pair_key
+from lskd_nmt.teacher.shards import ShardBuffer, complete_shard
+from lskd_nmt.teacher.store import KIND
 
 PLAN = "plan.json"
 
@@ -36,7 +30,7 @@ PLAN = "plan.json"
 class WriterSettings:
     """How a store is written; all of it decides the bytes."""
 
-    layout: Layout
+    layout: TopKLayout
     splits: tuple[str, ...] = ("train", "valid")
     max_tokens: int = 4096  # padded target tokens in a batch of the teacher
     shard_pairs: int = 8192
@@ -110,9 +104,9 @@ def write_store(
     plan = {**facts, "layout": layout_content(settings.layout), "max_tokens": settings.max_tokens,
             "shard_pairs": settings.shard_pairs, "splits": list(settings.splits)}  # fmt: skip
     require_same_plan(folder / PLAN, plan, "a teacher store")
-    if (folder / FILE).is_file():
+    if (folder / KIND.file).is_file():
         show(f"{folder} is complete: nothing to do")
-        return read_json(folder / FILE)
+        return read_json(folder / KIND.file)
 
     datasets = [dataset for split in settings.splits for dataset in fairseq_io.translation_data(data, langs, split)]
     pairs, too_long = distinct_pairs(datasets, teacher.max_positions())
@@ -121,8 +115,8 @@ def write_store(
         show(f"{too_long} pairs are longer than the teacher can take and left out")
     tokens = sum(pair.target_tokens for pair in pairs)
     layout = settings.layout
-    needed = store_bytes(tokens, len(pairs), layout.k, len(layout.temperatures), layout.id_type.itemsize,
-                         LOG_PROBS[layout.log_probs].itemsize)  # fmt: skip
+    needed = store_bytes(tokens, len(pairs), layout.k, len(layout.temperatures), id_type(layout.symbols).itemsize,
+                         NUMBERS[layout.log_probs].itemsize)  # fmt: skip
     require_space(folder, needed, "--out", "the teacher store needs")
     write_json(folder / PLAN, plan)
     teacher.to(torch.zeros(0, device=device))
@@ -150,23 +144,6 @@ def shard_slices(pairs: Sequence[Pair], size: int) -> Iterator[list[Pair]]:
         yield chunk
 
 
-def require_same_plan(file: Path, plan: Mapping[str, Any], what: str) -> None:
-    """Refuse a folder in which `what` was begun with another plan."""
-    before = read_json(file) if file.is_file() else plan
-    other = [key for key in plan if before.get(key) != plan[key]]
-    require(not other, f"--out {file.parent} holds {what} with other {', '.join(other)}: give another folder, "
-                       "or remove this one")  # fmt: skip
-
-
-def complete_shard(folder: Path, name: str, layout: Layout) -> dict[str, Any] | None:
-    """The facts of a shard that is there and whole, else None."""
-    if not (folder / f"{name}.json").is_file():
-        return None
-    facts = read_json(folder / f"{name}.json")
-    map_shard(folder / f"{name}.bin", layout, facts["sentences"], facts["tokens"])
-    return facts
-
-
 def fill(
     buffer: ShardBuffer, batch: Sequence[Pair], datasets: Sequence[Any], teacher: LiveTeacher, device: str
 ) -> None:
@@ -178,28 +155,22 @@ def fill(
     net_input = {name: tensor.to(device) for name, tensor in net_input.items()}
     log_p = teacher.log_probs(net_input, target.ne(symbols.pad()).to(device)).float()  # (N, V)
     buffer.add([pair.key for pair in batch], [pair.target_tokens for pair in batch],
-               record(log_p, layout.k, layout.temperatures))  # fmt: skip
+               layout.encode(record(log_p, layout.k, layout.temperatures)))  # fmt: skip
 
 
-def data_hashes(data: str, langs: tuple[str, str], splits: Sequence[str]) -> dict[str, list[str]]:
-    """Hashes of the binarised text of each split, source then target, over all data folders."""
-    result: dict[str, list[str]] = {}
-    for split in splits:
-        files = [
-            Path(folder) / f"{split}.{langs[0]}-{langs[1]}.{lang}.bin" for folder in data.split(":") for lang in langs
-        ]
-        result[split] = [sha256(file) for file in files if file.is_file()]
-    return result
-
-
-def require_pairs(store: TeacherStore, data: str, langs: tuple[str, str], splits: Sequence[str]) -> None:
-    """Refuse data with a sentence pair that the store lacks; data that it was made of are known by their hashes."""
-    hashes = data_hashes(data, langs, splits)
-    for split in splits:
-        if hashes[split] and hashes[split] == store.header["data"].get(split):
-            continue
-        for dataset in fairseq_io.translation_data(data, langs, split):
-            for item in map(dataset.__getitem__, range(len(dataset))):
-                source, target = item["source"].numpy(), item["target"].numpy()
-                if store.positions([pair_key(source, target)])[0] < 0:
-                    raise LskdError(missing("teacher store", store.folder, store.header["symbols"], source, target))
+def finish(
+    folder: Path, layout: TopKLayout, facts: Mapping[str, Any], shards: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Write `store.json`, which makes the store complete; the mean mass outside the top k is in it."""
+    tokens = sum(shard["tokens"] for shard in shards)
+    means = np.sum([shard["tail_mass"] for shard in shards], axis=0) / max(tokens, 1)
+    content = {
+        "format": 1,
+        "layout": layout_content(layout),
+        "sentences": sum(shard["sentences"] for shard in shards),
+        "tokens": tokens,
+        "tail_mass": {f"{t:g}": round(float(mean), 6) for t, mean in zip(layout.temperatures, means, strict=True)},
+        **facts,
+        "shards": list(shards),
+    }
+    return write_header(folder, KIND, content)

@@ -1,0 +1,73 @@
+"""Shards of a teacher store: written whole and in order, read by mapping them into memory.
+
+A shard is `NNNNN.bin`, the arrays of its layout one after the other in little-endian byte order, and `NNNNN.json` with
+its counts and its hash.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lskd_nmt.errors import require
+from lskd_nmt.runs import read_json, sha256, write_json
+from lskd_nmt.teacher.layout import Columns, TopKLayout
+
+
+def map_shard(file: Path, layout: TopKLayout, sentences: int, tokens: int) -> Columns:
+    """The arrays of a shard whose size is as its counts say."""
+    parts = layout.parts(sentences, tokens)
+    size = sum(kind.itemsize * int(np.prod(shape)) for kind, shape in parts.values())
+    have = file.stat().st_size if file.is_file() else 0
+    require(have == size, f"teacher store: {file} has {have} bytes instead of {size}: write the store again")
+    arrays, offset = {}, 0
+    for name, (kind, shape) in parts.items():
+        arrays[name] = np.memmap(file, kind, "r", offset, shape) if np.prod(shape) else np.empty(shape, kind)
+        offset += kind.itemsize * int(np.prod(shape))
+    return arrays
+
+
+def complete_shard(folder: Path, name: str, layout: TopKLayout) -> dict[str, Any] | None:
+    """The facts of a shard that is there and whole, else None."""
+    if not (folder / f"{name}.json").is_file():
+        return None
+    facts = read_json(folder / f"{name}.json")
+    map_shard(folder / f"{name}.bin", layout, facts["sentences"], facts["tokens"])
+    return facts
+
+
+class ShardBuffer:
+    """What a shard will hold, while it is made."""
+
+    def __init__(self, layout: TopKLayout) -> None:
+        """Empty."""
+        self.layout = layout
+        self.keys: list[int] = []
+        self.lengths: list[int] = []
+        self.columns: list[Columns] = []
+
+    def add(self, keys: Sequence[int], lengths: Sequence[int], columns: Columns) -> None:
+        """The tokens of some sentence pairs, in their order."""
+        self.keys += keys
+        self.lengths += lengths
+        self.columns.append(columns)
+
+    def write(self, folder: Path, name: str) -> None:
+        """Publish the shard; its .json comes last and makes it count."""
+        of_pairs: Columns = {"keys": np.asarray(self.keys, np.uint64), "lengths": np.asarray(self.lengths, np.uint32)}
+        sentences, tokens = len(self.keys), sum(self.lengths)
+        folder.mkdir(parents=True, exist_ok=True)
+        file, part = folder / f"{name}.bin", folder / f"{name}.bin.part"
+        try:
+            with part.open("wb") as stream:
+                for array in self.layout.parts(sentences, tokens):
+                    for columns in [of_pairs] if array in of_pairs else self.columns:
+                        stream.write(columns[array].tobytes())
+            part.replace(file)
+        finally:
+            part.unlink(missing_ok=True)
+        tail_mass = np.sum([self.layout.tail_mass(columns) for columns in self.columns], axis=0)
+        facts = {"name": name, "sentences": sentences, "tokens": tokens, "sha256": sha256(file),
+                 "tail_mass": tail_mass.tolist()}  # fmt: skip
+        write_json(folder / f"{name}.json", facts)
