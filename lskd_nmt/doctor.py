@@ -11,7 +11,7 @@ import torch
 from lskd_nmt import fairseq_io
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.fairseq_io import Symbols
-from lskd_nmt.forecast import dense_loss_bytes, forecast_line, store_bytes, training_bytes
+from lskd_nmt.forecast import dense_loss_bytes, forecast_line, store_bytes, top_k_bytes, training_bytes
 from lskd_nmt.losses.chunked import chunk_size
 from lskd_nmt.runs import versions
 from lskd_nmt.teacher import live
@@ -45,14 +45,14 @@ def examine(patient: Patient) -> list[Finding]:
     """All checks that the patient's settings allow, in order."""
     findings = [attempt("versions", check_versions), attempt("device", check_device)]
     symbols: list[Symbols] = []
-    teachers: list[int] = []
+    teachers: list[live.TeacherFacts] = []
     if patient.data:
         findings.append(attempt("data", lambda: check_data(patient, symbols)))
     if patient.teacher_path and symbols:
         findings.append(attempt("teacher", lambda: check_teacher(patient, symbols[0], teachers)))
     if symbols:
-        findings.append(attempt("memory", lambda: check_memory(patient, len(symbols[0].target), sum(teachers))))
-        findings.append(attempt("teacher store", lambda: check_store_size(patient, symbols[0])))
+        findings.append(attempt("memory", lambda: check_memory(patient, len(symbols[0].target), teachers)))
+        findings.append(attempt("teacher store", lambda: check_store_size(patient, symbols[0], teachers)))
     return findings
 
 
@@ -107,36 +107,40 @@ def check_data(patient: Patient, symbols: list[Symbols]) -> str:
     return f"{data}: {'-'.join(langs)}, {len(found.target):,} target symbols, {joined}"
 
 
-def check_teacher(patient: Patient, symbols: Symbols, parameters: list[int]) -> str:
-    """Readable, and of the data's vocabulary; its size goes to `parameters`."""
+def check_teacher(patient: Patient, symbols: Symbols, teachers: list[live.TeacherFacts]) -> str:
+    """Readable, and of the data's vocabulary; its facts go to `teachers`."""
     facts = [live.check(path, symbols, patient.teacher_data) for path in patient.teacher_path]
-    parameters.extend(fact.parameters for fact in facts)
+    teachers.extend(facts)
     return "; ".join(f"{fact}, {fact.parameters / 1e6:.1f} M parameters, vocabulary proved equal" for fact in facts)
 
 
-def check_memory(patient: Patient, symbols: int, teacher_parameters: int) -> str:
+def check_memory(patient: Patient, symbols: int, teachers: Sequence[live.TeacherFacts]) -> str:
     """The predicted peak of a training fits into what is free."""
     require(patient.max_tokens > 0, f"--max-tokens is {patient.max_tokens}: give a number above 0")
     model = fairseq_io.arch_settings(patient.arch)
-    parts = training_bytes(model, symbols, patient.max_tokens, chunk_size(symbols), teacher_parameters)
+    of_teachers = sum(teacher.parameters for teacher in teachers)
+    parts = training_bytes(model, symbols, patient.max_tokens, chunk_size(symbols), of_teachers)
     needed, free = sum(parts.values()), available_bytes()
     line = f"--arch {patient.arch} --max-tokens {patient.max_tokens}: {forecast_line(parts)}"
     require(needed < free, f"{line}, and {free / 1e9:.2f} GB are free: lower --max-tokens and raise --update-freq")
     return f"{line} (a dense loss would take {dense_loss_bytes(symbols, patient.max_tokens) / 1e9:.2f} instead)"
 
 
-def check_store_size(patient: Patient, symbols: Symbols) -> str:
-    """The predicted size of a teacher store of this data fits on the disk."""
+def check_store_size(patient: Patient, symbols: Symbols, teachers: Sequence[live.TeacherFacts]) -> str:
+    """The predicted size of a teacher store of this data fits on the disk, and what one of features would take."""
     data = str(patient.data)
     first, pair, target = Path(data.split(":", maxsplit=1)[0]), "-".join(symbols.langs), symbols.langs[1]
     splits = [split for split in ("train", "valid") if (first / f"{split}.{pair}.{target}.bin").is_file()]
     datasets = [dataset for split in splits for dataset in fairseq_io.translation_data(data, symbols.langs, split)]
     tokens, pairs = sum(int(dataset.tgt_sizes.sum()) for dataset in datasets), sum(map(len, datasets))
-    ids = 2 if len(symbols.target) <= 1 << 16 else 4
-    needed = store_bytes(tokens, pairs, patient.top_k, patient.temperatures, ids)
+    needed = store_bytes(tokens, pairs, top_k_bytes(patient.top_k, patient.temperatures, len(symbols.target)))
     there = next(folder for folder in (patient.out.absolute(), *patient.out.absolute().parents) if folder.exists())
     free = shutil.disk_usage(there).free
     line = (f"{tokens:,} target tokens, top {patient.top_k}, {patient.temperatures} temperatures: "
             f"{needed / 1e6:.1f} MB")  # fmt: skip
     require(needed < free, f"{line}, and {there} has {free / 1e6:.0f} MB free: give another --out or a smaller --top-k")
-    return line
+    widths = [teacher.width for teacher in teachers]
+    if not widths or 0 in widths:
+        return line
+    features = store_bytes(tokens, pairs, 2 * sum(widths), 4 * len(symbols.target) * sum(widths))
+    return f"{line}; --keep features: {features / 1e6:.1f} MB of {free / 1e6:.0f} MB free"

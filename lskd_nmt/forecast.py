@@ -69,9 +69,14 @@ def forecast_line(parts: Mapping[str, int]) -> str:
     return f"predicted peak memory {sum(parts.values()) / 1e9:.2f} GB: {listed}"
 
 
-def store_bytes(tokens: int, pairs: int, k: int, temperatures: int, id_bytes: int = 2, log_prob_bytes: int = 2) -> int:
+def top_k_bytes(k: int, temperatures: int, symbols: int, number_bytes: int = 2) -> int:
+    """The record of one target token: ids and log-probabilities of k symbols, a log-sum-exp for each temperature."""
+    return k * ((2 if symbols <= 1 << 16 else 4) + number_bytes) + 4 * temperatures
+
+
+def store_bytes(tokens: int, pairs: int, token_bytes: int, once_bytes: int = 0) -> int:
     """A teacher store of so many target tokens and sentence pairs."""
-    return tokens * (k * (id_bytes + log_prob_bytes) + 4 * temperatures) + 12 * pairs
+    return tokens * token_bytes + 12 * pairs + once_bytes
 
 
 def require_space(folder: Path, needed: int, flag: str, what: str) -> None:

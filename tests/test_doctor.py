@@ -1,7 +1,9 @@
 """`lskd doctor` and the forecasts: predicted sizes against measured ones, and each problem named with its fix."""
 
 import json
+import math
 
+import numpy as np
 import pytest
 import torch
 from conftest import batch_of, binarise, build, peak_bytes, train, write_copy_corpus
@@ -11,7 +13,7 @@ from lskd_nmt.losses.chunk import Projection, TeacherFeatures
 from lskd_nmt.losses.chunked import kd_ls_from_features
 from lskd_nmt.losses.objective import KdOptions
 from lskd_nmt.teacher import live
-from lskd_nmt.teacher.layout import TopKLayout
+from lskd_nmt.teacher.layout import FeatureLayout, TopKLayout
 
 
 def doctor(capsys, *arguments: object) -> tuple[int, dict[str, bool], str]:
@@ -80,9 +82,12 @@ def test_the_forecast_of_activations_is_what_a_step_keeps(data, plugin):
     assert 0.5 < (predicted + gradients) / peak_bytes(step) < 2
 
 
-def test_the_forecast_of_a_store_is_its_layouts():
-    layout = TopKLayout(8, (1.0, 2.0), 100)
-    assert forecast.store_bytes(1000, 50, 8, 2) == 1000 * layout.token_bytes + 50 * 12
+@pytest.mark.parametrize("layout", [TopKLayout(8, (1.0, 2.0), 100), FeatureLayout((16, 8), 100)])
+def test_the_forecast_of_a_store_is_its_files(layout, tmp_path):
+    shapes = layout.parts(50, 1000).values()
+    shards = sum(kind.itemsize * math.prod(shape) for kind, shape in shapes)
+    weights = [np.zeros((100, width), np.float32).nbytes for width in getattr(layout, "widths", ())]
+    assert forecast.store_bytes(1000, 50, layout.token_bytes, layout.once_bytes) == shards + sum(weights)
 
 
 def test_training_says_what_memory_it_will_take(data, teacher, tmp_path, caplog):

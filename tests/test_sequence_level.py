@@ -147,10 +147,12 @@ def test_in_validation_the_reference_alone_counts(data, teacher, hypotheses):
     assert float(loss.detach()) == float(logs["nll_loss"]) > 0 and "kd_loss" not in logs
 
 
-def test_the_teacher_store_of_the_hypotheses_stands_for_the_teacher(data, teacher, hypotheses, tmp_path):
+@pytest.mark.parametrize("keep", ["top-k", "features"])
+def test_the_teacher_store_of_the_hypotheses_stands_for_the_teacher(keep, data, teacher, hypotheses, tmp_path):
     symbols = fairseq_io.read_symbols(str(data), LANGS)
     call = ["teacher-store", "--teacher-path", teacher, "--data", hypotheses / "bin", "--splits", "train"]
-    call += ["--top-k", len(symbols.target), "--log-probs", "fp32", "--out", tmp_path / "store"]
+    call += ["--keep", keep, "--precision", "fp32", "--out", tmp_path / "store"]
+    call += ["--top-k", len(symbols.target)] if keep == "top-k" else []
     assert cli.main(list(map(str, call))) == 0
     words = ["--kd-level", "both", "--hypotheses", hypotheses, "--kd-weight", 0.7, "--temperature", 2]
     task, model, stored = build(data, *words, "--teacher-store", tmp_path / "store")

@@ -78,7 +78,7 @@ def check_store(cfg: Any, student: Symbols) -> None:
     require(not cfg.criterion.teacher_path, f"--teacher-store {folder} and --teacher-path are both given: give one")
     require(task == "translation", f"--teacher-store is for the translation task, this is {task}: use --teacher-path")
     opened = store.check(folder, student, cfg.criterion.temperature)
-    require(options_of(cfg.criterion, opened.layout.k).kd_weight > 0,
+    require(options_of(cfg.criterion, opened.layout.kept).kd_weight > 0,
             f"--teacher-store {folder} is given and --kd-weight is 0: leave one of them out")  # fmt: skip
     data, splits = cfg.task.data, [cfg.dataset.train_subset, *cfg.dataset.valid_subset.split(",")]
     if cfg.criterion.hypotheses:  # the teacher is asked about its own translations

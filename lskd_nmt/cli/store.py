@@ -6,7 +6,9 @@ from pathlib import Path
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.cli.common import show, symbols_of
-from lskd_nmt.errors import LskdError
+from lskd_nmt.errors import LskdError, require
+
+TOP_K, TEMPERATURES = 8, "1,2,3,64"
 
 
 def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -20,9 +22,12 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     verb.add_argument("--out", type=Path, required=True, metavar="DIR")
     verb.add_argument("--source-lang", "-s")
     verb.add_argument("--target-lang", "-t")
-    verb.add_argument("--top-k", type=int, default=8, help="symbols kept of each token (default: %(default)s)")
-    verb.add_argument("--temperatures", default="1,2,3,64", help="students can train at these (default: %(default)s)")
-    verb.add_argument("--log-probs", choices=("fp16", "fp32"), default="fp16", help="stored as (default: %(default)s)")
+    verb.add_argument("--keep", choices=("top-k", "features"), default="top-k",
+                      help="of each token: its most probable symbols, or the decoder's features, from which students "
+                      "have every symbol at every temperature (default: %(default)s)")  # fmt: skip
+    verb.add_argument("--top-k", type=int, help=f"symbols kept of each token (default: {TOP_K})")
+    verb.add_argument("--temperatures", help=f"students can train at these (default: {TEMPERATURES})")
+    verb.add_argument("--precision", choices=("fp16", "fp32"), default="fp16", help="stored as (default: %(default)s)")
     verb.add_argument("--splits", default="train,valid", help="(default: %(default)s)")
     verb.add_argument("--max-tokens", type=int, default=4096, help="in a batch of the teacher (default: %(default)s)")
     verb.add_argument("--shard-pairs", type=int, default=8192, help="a killed run repeats at most one shard of so many")
@@ -39,12 +44,19 @@ def numbers(text: str) -> tuple[float, ...]:
 
 def run_store(args: argparse.Namespace) -> None:
     """`lskd teacher-store --teacher-path T.pt --data bin --out DIR`."""
-    from lskd_nmt.teacher.layout import TopKLayout
+    from lskd_nmt.teacher.layout import FeatureLayout, Layout, TopKLayout, layout_of
     from lskd_nmt.teacher.live import split_paths
     from lskd_nmt.teacher.writer import WriterSettings, write_store
 
     symbols = symbols_of(args)
-    layout = TopKLayout(args.top_k, numbers(args.temperatures), len(symbols.target), args.log_probs)
+    if args.keep == "features":
+        require(args.top_k is None and args.temperatures is None,
+                "--keep features has every symbol at every temperature: leave out --top-k and "
+                "--temperatures")  # fmt: skip
+        layout: Layout = FeatureLayout((), len(symbols.target), args.precision)
+    else:
+        grid = numbers(TEMPERATURES if args.temperatures is None else args.temperatures)
+        layout = TopKLayout(TOP_K if args.top_k is None else args.top_k, grid, len(symbols.target), args.precision)
     settings = WriterSettings(layout, tuple(args.splits.split(",")), args.max_tokens, args.shard_pairs)
     device = fairseq_io.device(args.device)
     with fairseq_io.quiet():
@@ -52,6 +64,7 @@ def run_store(args: argparse.Namespace) -> None:
             args.out, split_paths(args.teacher_path), args.data, symbols, settings, device, show, args.teacher_data
         )
     for temperature, mass in header["tail_mass"].items():
-        show(f"T = {temperature}: {100 * mass:.1f} % of the teacher's mass lies outside of its top {layout.k}")
+        k = header["layout"]["k"]
+        show(f"T = {temperature}: {100 * mass:.1f} % of the teacher's mass lies outside of its top {k}")
     print(json.dumps({"store": str(args.out), "sentences": header["sentences"], "tokens": header["tokens"],
-                      "bytes_per_token": layout.token_bytes, "tail_mass": header["tail_mass"]}))  # fmt: skip
+                      "bytes_per_token": layout_of(header).token_bytes, "tail_mass": header["tail_mass"]}))  # fmt: skip

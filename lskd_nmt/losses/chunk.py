@@ -59,6 +59,12 @@ def logits(features: Tensor, weight: Tensor, bias: Tensor | None, scale: float =
     return out if scale == 1 else out.mul_(scale)
 
 
+def mean_teacher(teacher: TeacherFeatures, where: slice = slice(None)) -> Tensor:
+    """log p at τ = 1 of some of the tokens, of an ensemble the log of its mean probability.   -> (C, V)"""
+    parts = zip(teacher.features, teacher.projections, strict=True)
+    return mean_log_probs([logits(features[where], weight, bias).log_softmax(-1) for features, (weight, bias) in parts])
+
+
 def teacher_signal(plan: Plan, where: slice) -> Signal | None:
     """The chunk's teacher at the temperature in use: dense log p(τ), or the top k.   -> (C, V) or TopK"""
     options, teacher = plan.options, plan.teacher
@@ -70,12 +76,10 @@ def teacher_signal(plan: Plan, where: slice) -> Signal | None:
     if isinstance(teacher, Tensor):
         log_p = teacher[where].to(torch.promote_types(teacher.dtype, torch.float32))
         return top_k(log_p, options.top_k, options.temperature) if options.top_k else log_p.mul(inverse).log_softmax(-1)
-    parts = zip(teacher.features, teacher.projections, strict=True)
     if len(teacher.features) == 1 and not options.top_k:
-        ((features, (weight, bias)),) = parts
+        ((features,), ((weight, bias),)) = teacher
         return logits(features[where], weight, bias, inverse).log_softmax(-1)
-    each = [logits(features[where], weight, bias).log_softmax(-1) for features, (weight, bias) in parts]
-    log_p = mean_log_probs(each)
+    log_p = mean_teacher(teacher, where)
     if options.top_k:
         return top_k(log_p, options.top_k, options.temperature)
     return log_p.mul_(inverse).log_softmax(-1)

@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lskd_nmt.errors import require
 from lskd_nmt.fairseq_io import Symbols
-from lskd_nmt.runs import sha256
 from lskd_nmt.teacher import vocabulary
+from lskd_nmt.teacher.arrays import map_array, write_array
 from lskd_nmt.teacher.header import Kind, read_header, write_header
 from lskd_nmt.teacher.layout import id_type
 from lskd_nmt.teacher.pairs import Pair, positions
@@ -47,12 +46,8 @@ class HypothesisStore:
     def open(cls, folder: str | Path, *, verify: bool = True) -> "HypothesisStore":
         """Map a store; `verify` hashes every byte of it and refuses one that was cut or edited."""
         folder, header = Path(folder), read_header(folder, KIND)
-        arrays = {}
-        for name in ARRAYS:
-            file = folder / f"{name}.npy"
-            is_whole = file.is_file() and (not verify or sha256(file) == header["arrays"][name])
-            require(is_whole, f"hypothesis store: {file} was edited, damaged or removed: select again")
-            arrays[name] = np.load(file, mmap_mode="r", allow_pickle=False)
+        hashes = header["arrays"]
+        arrays = {name: map_array(folder / f"{name}.npy", KIND, hashes[name] if verify else None) for name in ARRAYS}
         return cls(folder, header, arrays)
 
     def lookup(self, pairs: Sequence[Pair]) -> list[list[Ids]]:
@@ -75,11 +70,7 @@ def write(folder: Path, hypotheses: Mapping[int, Sequence[tuple[Ids, float]]], f
         .astype(id_type(symbols)),
         "scores": np.asarray([score for _, score in found], np.float32),
     }  # fmt: skip
-    for name, array in arrays.items():
-        with (folder / f"{name}.npy").open("wb") as stream:  # of a full disk np.save does not say what it is
-            np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
-            stream.write(array.tobytes())
-    hashes = {name: sha256(folder / f"{name}.npy") for name in ARRAYS}
+    hashes = {name: write_array(folder / f"{name}.npy", array) for name, array in arrays.items()}
     longest = max((len(ids) for ids, _ in found), default=0)
     write_header(folder, KIND, {"format": 1, **facts, "longest": longest, "arrays": hashes})
 

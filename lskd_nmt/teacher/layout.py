@@ -1,14 +1,16 @@
-"""What a teacher store has of each target token, and in what types."""
+"""What a teacher store has of each target token, and in what types: its top k, or what its projection is given."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lskd_nmt.errors import require
+from lskd_nmt.forecast import top_k_bytes
 from lskd_nmt.losses.signals import Record
 
 NUMBERS: dict[str, np.dtype[Any]] = {"fp16": np.dtype(np.float16), "fp32": np.dtype(np.float32)}
@@ -21,9 +23,17 @@ def id_type(symbols: int) -> np.dtype[Any]:
     return np.dtype(np.uint16 if symbols <= 1 << 16 else np.uint32)
 
 
+def require_numbers(precision: str) -> None:
+    """Refuse an unknown type of numbers."""
+    require(precision in NUMBERS, f"--precision is {precision}: one of {', '.join(NUMBERS)}")
+
+
 @dataclass(frozen=True)
 class TopKLayout:
     """The k most probable symbols, and a log-sum-exp for each temperature."""
+
+    format: ClassVar[int] = 1
+    once_bytes: ClassVar[int] = 0
 
     k: int
     temperatures: tuple[float, ...]
@@ -39,12 +49,17 @@ class TopKLayout:
         )
         bad = [t for t in self.temperatures if not 0 < t < float("inf")]
         require(not bad, f"--temperatures holds {bad}: give finite numbers above 0")
-        require(self.log_probs in NUMBERS, f"--log-probs is {self.log_probs}: one of {', '.join(NUMBERS)}")
+        require_numbers(self.log_probs)
+
+    @property
+    def kept(self) -> int:
+        """How many symbols of a token there are."""
+        return self.k
 
     @property
     def token_bytes(self) -> int:
         """Bytes of one target token's record."""
-        return self.k * (id_type(self.symbols).itemsize + NUMBERS[self.log_probs].itemsize) + 4 * len(self.temperatures)
+        return top_k_bytes(self.k, len(self.temperatures), self.symbols, NUMBERS[self.log_probs].itemsize)
 
     def column(self, temperature: float) -> int:
         """Where a temperature stands in the grid."""
@@ -87,11 +102,67 @@ class TopKLayout:
         return np.asarray([np.clip(1 - each, 0, None).sum() for each in kept])
 
 
-def layout_of(header: Mapping[str, Any]) -> TopKLayout:
+@dataclass(frozen=True)
+class FeatureLayout:
+    """The features of each teacher side by side: with the output projections they are every symbol at every τ."""
+
+    format: ClassVar[int] = 2
+    temperatures: ClassVar[tuple[float, ...]] = ()  # no grid: any will do
+    kept: ClassVar[int] = 0  # all of them
+
+    widths: tuple[int, ...]  # D of each teacher
+    symbols: int
+    precision: str = "fp16"
+
+    def __post_init__(self) -> None:
+        require_numbers(self.precision)
+
+    @property
+    def token_bytes(self) -> int:
+        """Bytes of one target token's features."""
+        return sum(self.widths) * NUMBERS[self.precision].itemsize
+
+    @property
+    def once_bytes(self) -> int:
+        """Bytes of the output projections."""
+        return 4 * self.symbols * sum(self.widths)
+
+    def parts(self, sentences: int, tokens: int) -> Parts:
+        """The arrays of a shard, in the order of the file."""
+        return {
+            "keys": (np.dtype(np.uint64), (sentences,)),
+            "lengths": (np.dtype(np.uint32), (sentences,)),
+            "features": (NUMBERS[self.precision], (tokens, sum(self.widths))),
+        }
+
+    def encode(self, features: Sequence[Tensor]) -> Columns:
+        """To the type of the store.   (N, D) each"""
+        wide = torch.cat(list(features), dim=-1).float().cpu()
+        largest = float(wide.abs().max()) if wide.numel() else 0.0
+        require(largest <= float(np.finfo(NUMBERS[self.precision]).max),
+                f"--precision is {self.precision} and the teacher's features go up to {largest:g}: "
+                "use --precision fp32")  # fmt: skip
+        return {"features": wide.numpy().astype(NUMBERS[self.precision])}
+
+    def decode(self, columns: Columns) -> list[Tensor]:
+        """Back to tensors, in the type of the store.   -> (N, D) each"""
+        return list(torch.from_numpy(columns["features"]).split_with_sizes(self.widths, dim=-1))
+
+    def tail_mass(self, columns: Columns) -> NDArray[np.float64]:
+        """Nothing is left out, at no temperature of a grid.   -> (0,)"""
+        return np.zeros(0)
+
+
+Layout = TopKLayout | FeatureLayout
+
+
+def layout_of(header: Mapping[str, Any]) -> Layout:
     """The layout as `store.json` has it."""
-    return TopKLayout(**{**header["layout"], "temperatures": tuple(header["layout"]["temperatures"])})
+    content: dict[str, Any] = header["layout"]
+    content = {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
+    return TopKLayout(**content) if header["format"] == TopKLayout.format else FeatureLayout(**content)
 
 
-def layout_content(layout: TopKLayout) -> dict[str, Any]:
+def layout_content(layout: Layout) -> dict[str, Any]:
     """The layout for `store.json`."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(layout).items()}

@@ -28,6 +28,7 @@ class TeacherFacts:
     arch: str | None
     label_smoothing: float | None
     parameters: int = 0
+    width: int = 0  # of what its output projection is given, 0 if it has none of its own
 
     def __str__(self) -> str:
         smoothing = "unknown" if self.label_smoothing is None else self.label_smoothing
@@ -40,7 +41,9 @@ def check(path: str, student: Symbols, teacher_data: str | None) -> TeacherFacts
     vocabulary.require_equal(vocabulary.teacher_symbols(state, path, student.langs, teacher_data), student, path)
     smoothing = fairseq_io.section(state, "criterion").get("label_smoothing")
     arch = fairseq_io.section(state, "model").get("arch")
-    return TeacherFacts(path, arch, None if smoothing is None else float(smoothing), fairseq_io.parameter_count(state))
+    projection = state["model"].get("decoder.output_projection.weight")
+    return TeacherFacts(path, arch, None if smoothing is None else float(smoothing), fairseq_io.parameter_count(state),
+                        0 if projection is None else projection.size(1))  # fmt: skip
 
 
 class LiveTeacher:
@@ -73,17 +76,22 @@ class LiveTeacher:
         limits = [model.max_positions() for model in self.models]
         return min(source for source, _ in limits), min(target for _, target in limits)
 
+    def projections(self) -> list[Projection] | None:
+        """The models' output projections, or None if one has no plain one."""
+        found = [fairseq_io.output_projection(model) for model in self.models]
+        return None if None in found else [Projection(*projection) for projection in found if projection]
+
     @torch.no_grad()
     def features(self, net_input: Mapping[str, Any], real: Tensor, prefix: int = 0) -> TeacherFeatures | None:
         """What the models' output projections are given, or None if one has no plain projection.   -> (N, D') each
 
         `real` marks the target positions that count, after the first `prefix` ones, (B, T) bool with N true.
         """
-        projections = [fairseq_io.output_projection(model) for model in self.models]
-        if None in projections:
+        projections = self.projections()
+        if projections is None:
             return None
         each = [model(**net_input, features_only=True)[0][:, prefix:][real] for model in self.models]
-        return TeacherFeatures(each, [Projection(*projection) for projection in projections if projection])
+        return TeacherFeatures(each, projections)
 
     @torch.no_grad()
     def log_probs(self, net_input: Mapping[str, Any], real: Tensor, prefix: int = 0) -> Tensor:

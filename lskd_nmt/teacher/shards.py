@@ -12,10 +12,10 @@ import numpy as np
 
 from lskd_nmt.errors import require
 from lskd_nmt.runs import read_json, sha256, write_json
-from lskd_nmt.teacher.layout import Columns, TopKLayout
+from lskd_nmt.teacher.layout import Columns, Layout
 
 
-def map_shard(file: Path, layout: TopKLayout, sentences: int, tokens: int) -> Columns:
+def map_shard(file: Path, layout: Layout, sentences: int, tokens: int) -> Columns:
     """The arrays of a shard whose size is as its counts say."""
     parts = layout.parts(sentences, tokens)
     size = sum(kind.itemsize * int(np.prod(shape)) for kind, shape in parts.values())
@@ -28,7 +28,7 @@ def map_shard(file: Path, layout: TopKLayout, sentences: int, tokens: int) -> Co
     return arrays
 
 
-def complete_shard(folder: Path, name: str, layout: TopKLayout) -> dict[str, Any] | None:
+def complete_shard(folder: Path, name: str, layout: Layout) -> dict[str, Any] | None:
     """The facts of a shard that is there and whole, else None."""
     if not (folder / f"{name}.json").is_file():
         return None
@@ -40,7 +40,7 @@ def complete_shard(folder: Path, name: str, layout: TopKLayout) -> dict[str, Any
 class ShardBuffer:
     """What a shard will hold, while it is made."""
 
-    def __init__(self, layout: TopKLayout) -> None:
+    def __init__(self, layout: Layout) -> None:
         """Empty."""
         self.layout = layout
         self.keys: list[int] = []

@@ -1,29 +1,33 @@
 """The teacher's signal on disk: written once, memory-mapped, one record per target token, keyed by the sentence pair.
 
-A store is a folder with `store.json` (what it holds and of what, written last) and `shards/`.
+A store is a folder with `store.json` (what it holds and of what, written last) and `shards/`. One of features also has
+each teacher's output projection, `projections/N.weight.npy` (V, D) and, if there is a bias, `N.bias.npy` (V,).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.fairseq_io import Symbols
-from lskd_nmt.losses.signals import Record
+from lskd_nmt.losses.chunk import Projection
 from lskd_nmt.runs import sha256
 from lskd_nmt.teacher import vocabulary
+from lskd_nmt.teacher.arrays import map_array
 from lskd_nmt.teacher.header import Kind, read_header
-from lskd_nmt.teacher.layout import Columns, TopKLayout, layout_of
+from lskd_nmt.teacher.layout import Columns, FeatureLayout, TopKLayout, layout_of
 from lskd_nmt.teacher.pairs import Pair, missing, positions
 from lskd_nmt.teacher.shards import map_shard
 
 KIND = Kind(
-    "teacher store", "store.json", (1,),
+    "teacher store", "store.json", (TopKLayout.format, FeatureLayout.format),
     finish="give a folder that lskd teacher-store finished, or run it again to finish this one",
     again="write the store again", make="write a store",
 )  # fmt: skip
+PROJECTIONS = "projections"
 
 
 class TeacherStore:
@@ -31,9 +35,12 @@ class TeacherStore:
 
     kind = KIND
 
-    def __init__(self, folder: Path, header: dict[str, Any], layout: TopKLayout, shards: list[Columns]) -> None:
+    def __init__(
+        self, folder: Path, header: dict[str, Any], shards: list[Columns], projections: list[Projection]
+    ) -> None:
         """See `open`."""
-        self.folder, self.header, self.layout, self.shards = folder, header, layout, shards
+        self.folder, self.header, self.shards, self.projections = folder, header, shards, projections
+        self.layout = layout_of(header)
         lengths = [shard["lengths"].astype(np.int64) for shard in shards]
         keys = np.concatenate([shard["keys"] for shard in shards])
         order = np.argsort(keys, kind="stable")
@@ -53,10 +60,10 @@ class TeacherStore:
             shards.append(map_shard(file, layout, facts["sentences"], facts["tokens"]))
             require(not verify or sha256(file) == facts["sha256"],
                     f"teacher store: {file} was edited or damaged: write the store again")  # fmt: skip
-        return cls(folder, header, layout, shards)
+        return cls(folder, header, shards, read_projections(folder, header, verify))
 
-    def lookup(self, pairs: Sequence[Pair], prefix: int = 0) -> Record:
-        """The records of a batch, sentence after sentence, each without its first `prefix` tokens.
+    def lookup(self, pairs: Sequence[Pair], prefix: int = 0) -> Columns:
+        """What is stored of a batch's tokens, sentence after sentence, each without its first `prefix` tokens.
 
         `pairs` are (source ids, target ids) without padding; `LskdError` names the first pair that is not there.
         """
@@ -68,12 +75,23 @@ class TeacherStore:
             start = self.start_of[at]
             for name in columns:
                 found[name].append(self.shards[self.shard_of[at]][name][start + prefix : start + len(pair[1])])
-        return self.layout.decode({name: np.concatenate(each) for name, each in found.items()})
+        return {name: np.concatenate(each) for name, each in found.items()}
+
+
+def read_projections(folder: Path, header: Mapping[str, Any], verify: bool) -> list[Projection]:
+    """The output projections that the header lists, in float32; none for a top k."""
+    found = []
+    for number, hashes in enumerate(header.get("projections", [])):
+        arrays = {name: map_array(folder / PROJECTIONS / f"{number}.{name}.npy", KIND, digest if verify else None)
+                  for name, digest in hashes.items()}  # fmt: skip
+        found.append(Projection(**{name: torch.tensor(array) for name, array in arrays.items()}))
+    return found
 
 
 def check(folder: str, student: Symbols, temperature: float) -> TeacherStore:
     """Refuse a store that is incomplete, damaged, of another vocabulary or without the temperature."""
     store = TeacherStore.open(folder)
     vocabulary.require_equal(vocabulary.header_symbols(store.header), student, folder)
-    store.layout.column(temperature)
+    if isinstance(store.layout, TopKLayout):
+        store.layout.column(temperature)
     return store

@@ -1,7 +1,7 @@
 """Writes a teacher store: one pass of the teacher over train and valid, shard by shard, resumable to the same bytes."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,13 @@ from lskd_nmt.forecast import require_space, store_bytes
 from lskd_nmt.losses.signals import record
 from lskd_nmt.progress import Progress
 from lskd_nmt.runs import read_json, sha256, write_json
+from lskd_nmt.teacher.arrays import write_array
 from lskd_nmt.teacher.header import require_same_plan, write_header
-from lskd_nmt.teacher.layout import NUMBERS, TopKLayout, id_type, layout_content
+from lskd_nmt.teacher.layout import Columns, FeatureLayout, Layout, TopKLayout, layout_content
 from lskd_nmt.teacher.live import LiveTeacher
 from lskd_nmt.teacher.pairs import data_hashes, pair_key
 from lskd_nmt.teacher.shards import ShardBuffer, complete_shard
-from lskd_nmt.teacher.store import KIND
+from lskd_nmt.teacher.store import KIND, PROJECTIONS
 
 PLAN = "plan.json"
 
@@ -30,7 +31,7 @@ PLAN = "plan.json"
 class WriterSettings:
     """How a store is written; all of it decides the bytes."""
 
-    layout: TopKLayout
+    layout: Layout  # the widths of features are the teacher's
     splits: tuple[str, ...] = ("train", "valid")
     max_tokens: int = 4096  # padded target tokens in a batch of the teacher
     shard_pairs: int = 8192
@@ -94,14 +95,14 @@ def write_store(
 ) -> dict[str, Any]:
     """Make or complete the store in `folder`; its header. A store of other settings there is refused."""
     teacher = LiveTeacher.load(list(teacher_path), symbols, data.split(":", maxsplit=1)[0], teacher_data)
-    langs = symbols.langs
-    facts = {
+    layout, langs = fitted(settings.layout, teacher), symbols.langs
+    facts: dict[str, Any] = {
         "teacher": [{"file": Path(fact.path).name, "sha256": sha256(Path(fact.path)), "arch": fact.arch,
                      "label_smoothing": fact.label_smoothing} for fact in teacher.facts],
         "symbols": {"source": symbols.source, "target": symbols.target, "langs": list(langs)},
         "data": data_hashes(data, langs, settings.splits),
     }  # fmt: skip
-    plan = {**facts, "layout": layout_content(settings.layout), "max_tokens": settings.max_tokens,
+    plan = {**facts, "layout": layout_content(layout), "max_tokens": settings.max_tokens,
             "shard_pairs": settings.shard_pairs, "splits": list(settings.splits)}  # fmt: skip
     require_same_plan(folder / PLAN, plan, "a teacher store")
     if (folder / KIND.file).is_file():
@@ -114,18 +115,18 @@ def write_store(
     if too_long:
         show(f"{too_long} pairs are longer than the teacher can take and left out")
     tokens = sum(pair.target_tokens for pair in pairs)
-    layout = settings.layout
-    needed = store_bytes(tokens, len(pairs), layout.k, len(layout.temperatures), id_type(layout.symbols).itemsize,
-                         NUMBERS[layout.log_probs].itemsize)  # fmt: skip
+    needed = store_bytes(tokens, len(pairs), layout.token_bytes, layout.once_bytes)
     require_space(folder, needed, "--out", "the teacher store needs")
     write_json(folder / PLAN, plan)
+    if isinstance(layout, FeatureLayout):
+        facts["projections"] = write_projections(folder / PROJECTIONS, teacher)
     teacher.to(torch.zeros(0, device=device))
     shards, progress = [], Progress(tokens, "tokens", show)
     for number, chunk in enumerate(shard_slices(pairs, settings.shard_pairs)):
         name = f"{number:05d}"
-        ready = complete_shard(folder / "shards", name, settings.layout)
+        ready = complete_shard(folder / "shards", name, layout)
         if ready is None:
-            buffer = ShardBuffer(settings.layout)
+            buffer = ShardBuffer(layout)
             for batch in batches(chunk, settings.max_tokens):
                 fill(buffer, batch, datasets, teacher, device)
                 progress.add(sum(pair.target_tokens for pair in batch))
@@ -134,7 +135,25 @@ def write_store(
         else:
             progress.skip(ready["tokens"])
         shards.append(ready)
-    return finish(folder, settings.layout, facts, shards)
+    return finish(folder, layout, facts, shards)
+
+
+def fitted(layout: Layout, teacher: LiveTeacher) -> Layout:
+    """The layout with the teacher's widths, if it is one of features."""
+    if isinstance(layout, TopKLayout):
+        return layout
+    projections = teacher.projections()
+    require(projections is not None, "--keep features needs teachers with a plain output projection: use --keep top-k")
+    return replace(layout, widths=tuple(projection.weight.size(1) for projection in projections or ()))
+
+
+def write_projections(folder: Path, teacher: LiveTeacher) -> list[dict[str, str]]:
+    """Each model's output projection in float32; the hashes of its files."""
+    return [
+        {name: write_array(folder / f"{number}.{name}.npy", part.float().numpy(force=True))
+         for name, part in projection._asdict().items() if part is not None}
+        for number, projection in enumerate(teacher.projections() or ())
+    ]  # fmt: skip
 
 
 def shard_slices(pairs: Sequence[Pair], size: int) -> Iterator[list[Pair]]:
@@ -153,19 +172,28 @@ def fill(
     net_input, target = fairseq_io.net_input([(item["source"], item["target"]) for item in items],
                                              symbols.pad(), symbols.eos())  # fmt: skip
     net_input = {name: tensor.to(device) for name, tensor in net_input.items()}
-    log_p = teacher.log_probs(net_input, target.ne(symbols.pad()).to(device)).float()  # (N, V)
-    buffer.add([pair.key for pair in batch], [pair.target_tokens for pair in batch],
-               layout.encode(record(log_p, layout.k, layout.temperatures)))  # fmt: skip
+    columns = said(teacher, layout, net_input, target.ne(symbols.pad()).to(device))
+    buffer.add([pair.key for pair in batch], [pair.target_tokens for pair in batch], columns)
+
+
+def said(teacher: LiveTeacher, layout: Layout, net_input: Mapping[str, Any], real: torch.Tensor) -> Columns:
+    """What the teacher says of a batch's N tokens, as it is stored."""
+    if isinstance(layout, TopKLayout):
+        log_p = teacher.log_probs(net_input, real).float()  # (N, V)
+        return layout.encode(record(log_p, layout.k, layout.temperatures))
+    features = teacher.features(net_input, real)
+    assert features is not None, "see `fitted`"
+    return layout.encode(features.features)
 
 
 def finish(
-    folder: Path, layout: TopKLayout, facts: Mapping[str, Any], shards: Sequence[Mapping[str, Any]]
+    folder: Path, layout: Layout, facts: Mapping[str, Any], shards: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Write `store.json`, which makes the store complete; the mean mass outside the top k is in it."""
     tokens = sum(shard["tokens"] for shard in shards)
     means = np.sum([shard["tail_mass"] for shard in shards], axis=0) / max(tokens, 1)
     content = {
-        "format": 1,
+        "format": layout.format,
         "layout": layout_content(layout),
         "sentences": sum(shard["sentences"] for shard in shards),
         "tokens": tokens,

@@ -69,7 +69,7 @@ class KdLsConfig(FairseqDataclass):
 
 
 def options_of(cfg: KdLsConfig, stored: int = 0) -> KdOptions:
-    """The objective's settings, checked; `stored` is the number of symbols that a teacher store keeps."""
+    """The objective's settings, checked; `stored` is the number of symbols that a teacher store keeps, 0 for all."""
     top_k = cfg.top_k or stored
     require(not stored or top_k <= stored, f"--top-k is {top_k}, and the teacher store keeps {stored}: give no more")
     return KdOptions(

@@ -17,11 +17,12 @@ from lskd_nmt.fairseq_io import SYMBOLS_KEY, Symbols, is_translation
 from lskd_nmt.losses.chunk import Projection, TeacherFeatures
 from lskd_nmt.losses.chunked import ChunkedTerms, kd_ls_from_features
 from lskd_nmt.losses.objective import KdOptions, kd_ls_terms
-from lskd_nmt.losses.signals import Record, Signal, Tail, TopK, at_temperature, top_k
+from lskd_nmt.losses.signals import Signal, Tail, top_k
 from lskd_nmt.losses.smoothing import argmax_is_target
 from lskd_nmt.seqkd.store import HypothesisStore
 from lskd_nmt.teacher.live import LiveTeacher, split_paths
 from lskd_nmt.teacher.store import TeacherStore
+from lskd_nmt.teacher.stored import StoredTeacher
 
 from .flags import KdLsConfig, check_level, options_of
 from .sequence import hypotheses_of
@@ -43,9 +44,10 @@ class KdLsCriterion(FairseqCriterion):
         super().__init__(task)
         self.cfg = cfg
         check_level(cfg)
-        self._store = TeacherStore.open(cfg.teacher_store, verify=False) if cfg.teacher_store else None
+        store = TeacherStore.open(cfg.teacher_store, verify=False) if cfg.teacher_store else None
         self._hypotheses = HypothesisStore.open(cfg.hypotheses, verify=False) if cfg.hypotheses else None
-        self.options = options_of(cfg, self._store.layout.k if self._store else 0)
+        self.options = options_of(cfg, store.layout.kept if store else 0)
+        self._stored = StoredTeacher(store, self.options) if store else None
         self.reference_options = replace(self.options, kd_weight=0.0, top_k=0, tail="dense")
         both = task.source_dictionary, task.target_dictionary
         source, target = (list(dictionary.symbols) for dictionary in both)
@@ -58,9 +60,7 @@ class KdLsCriterion(FairseqCriterion):
             require(not getattr(cfg, flag) or is_translation(task),
                     f"--{flag.replace('_', '-')} is for the translation task, not for {type(task).__name__}: "
                     "use --teacher-path")  # fmt: skip
-        if self._store:
-            self.column = self._store.layout.column(self.options.temperature)
-        elif self.options.kd_weight > 0 and str(cfg.kd_level) != "sequence":
+        if not store and self.options.kd_weight > 0 and str(cfg.kd_level) != "sequence":
             paths = split_paths(cfg.teacher_path)
             symbols = Symbols(source, target, (task.cfg.source_lang, task.cfg.target_lang))
             self._teacher = (LiveTeacher.load(paths, symbols, task.cfg.data, cfg.teacher_data),)
@@ -176,24 +176,17 @@ class KdLsCriterion(FairseqCriterion):
         self, student: Student, net_input: dict[str, Tensor], target: Tensor, real: Tensor
     ) -> TeacherFeatures | Signal:
         """The teacher's opinion on the same positions; for the dense path as a signal.   -> of N tokens"""
-        if self._store:
-            return self.stored_signal(self._store, net_input, target)
-        teacher, prefix = self._teacher[0], self.cfg.ignore_prefix_size
-        like = next((p for p in student.model.parameters()), None)
-        if like is not None:
-            teacher.to(like)  # hidden from the trainer's own .to() and .half()
+        prefix, like = self.cfg.ignore_prefix_size, next(student.model.parameters())
+        if self._stored:
+            pairs = self.pairs(net_input, target)
+            return self._stored.signal(pairs, prefix, target.device, like.dtype, student.features_only)
+        (teacher,) = self._teacher
+        teacher.to(like)  # hidden from the trainer's own .to() and .half()
         features = teacher.features(net_input, real, prefix) if student.features_only else None
         if features is not None:
             return features
         log_p = teacher.log_probs(net_input, real, prefix)  # (N, V)
         return top_k(log_p, self.options.top_k, self.options.temperature) if self.options.top_k else log_p
-
-    def stored_signal(self, store: TeacherStore, net_input: dict[str, Tensor], target: Tensor) -> Signal:
-        """The same from the store.   -> top k of N tokens"""
-        record = store.lookup(self.pairs(net_input, target), self.cfg.ignore_prefix_size)
-        ids, log_probs = (kept[:, : self.options.top_k] for kept in (record.ids, record.log_probs))
-        signal = at_temperature(Record(ids, log_probs, record.log_sum_exps), self.options.temperature, self.column)
-        return TopK(*(part.to(target.device) for part in signal))
 
     def pairs(self, net_input: dict[str, Tensor], target: Tensor) -> list[tuple[Any, Any]]:
         """The sentence pairs as ids without padding."""

@@ -1,0 +1,32 @@
+"""Single arrays of a store, each a .npy file whose hash is in the header."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lskd_nmt.errors import require
+from lskd_nmt.runs import sha256
+from lskd_nmt.teacher.header import Kind
+
+
+def write_array(file: Path, array: NDArray[Any]) -> str:
+    """Write `file` whole or not at all; its hash."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f"{file.name}.part")
+    try:
+        with part.open("wb") as stream:  # of a full disk np.save does not say what it is
+            np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
+            stream.write(array.tobytes())
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+    return sha256(file)
+
+
+def map_array(file: Path, kind: Kind, expected: str | None) -> NDArray[Any]:
+    """The array, memory-mapped; refused if its hash is not the `expected` one, where one is given."""
+    is_whole = file.is_file() and expected in (None, sha256(file))
+    require(is_whole, f"{kind.name}: {file} was edited, damaged or removed: {kind.again}")
+    return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
