@@ -2,11 +2,12 @@
 
     python benchmarks/kd_step.py --out benchmarks/results/kd_step_cpu
 
-1 plain   fairseq's label_smoothed_cross_entropy
-2 floor   the same, and the teacher's whole forward pass, its output projection included
-3 dense   textbook word-level KD: two log-softmaxes over all positions and F.kl_div(log_target=True)
-4 live    kd_ls with a live teacher
-5 store   kd_ls from a teacher store (top 8, bucket)
+1 plain     fairseq's label_smoothed_cross_entropy
+2 floor     the same, and the teacher's whole forward pass, its output projection included
+3 dense     textbook word-level KD: two log-softmaxes over all positions and F.kl_div(log_target=True)
+4 live      kd_ls with a live teacher
+5 store     kd_ls from a teacher store (top 8, bucket)
+6 features  kd_ls from a store of the teacher's features (all symbols)
 """
 
 import argparse
@@ -40,7 +41,7 @@ from lskd_nmt.losses.chunk import Projection, TeacherFeatures  # noqa: E402
 from lskd_nmt.losses.chunked import kd_ls_from_features  # noqa: E402
 from lskd_nmt.losses.objective import KdOptions  # noqa: E402
 from lskd_nmt.losses.signals import top_k  # noqa: E402
-from lskd_nmt.teacher.layout import TopKLayout  # noqa: E402
+from lskd_nmt.teacher.layout import FeatureLayout, TopKLayout  # noqa: E402
 from lskd_nmt.teacher.writer import WriterSettings, write_store  # noqa: E402
 
 ARCH, EPSILON, WEIGHT = "ls_transformer_iwslt_small", 0.1, 0.5
@@ -85,12 +86,13 @@ def dense_loss(logits: torch.Tensor, log_p: torch.Tensor, target: torch.Tensor, 
 
 
 def whole_steps(
-    data: Path, teacher_path: Path, store: Path, tokens: int, temperature: float, device: str, dtype: torch.dtype
+    data: Path, teacher_path: Path, stores: Path, tokens: int, temperature: float, device: str, dtype: torch.dtype
 ) -> tuple[dict[str, Step], int]:
-    """The five steps (forward, backward, Adam) on one batch, and its target tokens."""
+    """The six steps (forward, backward, Adam) on one batch, and its target tokens."""
     kd = *STUDENT, "--temperature", temperature, "--kd-weight", WEIGHT, "--label-smoothing", EPSILON
     task, model, live = build(data, *kd, "--teacher-path", teacher_path)
-    _, _, stored = build(data, *kd, "--teacher-store", store)
+    _, _, stored = build(data, *kd, "--teacher-store", stores / "top-k")
+    _, _, features = build(data, *kd, "--teacher-store", stores / "features")
     plain = LabelSmoothedCrossEntropyCriterion(task, False, EPSILON)
     model, teacher = (module.to(device, dtype) for module in (model, live._teacher[0].models[0]))
     task.load_dataset("train")
@@ -119,6 +121,7 @@ def whole_steps(
         "dense": step(lambda: dense_kd(model, teacher, sample, temperature)),
         "live": step(lambda: live(model, sample)[0]),
         "store": step(lambda: stored(model, sample)[0]),
+        "features": step(lambda: features(model, sample)[0]),
     }
     return steps, sample["ntokens"]
 
@@ -210,12 +213,12 @@ def processor() -> str:
 def table(results: list[dict[str, Any]]) -> str:
     """Everything as ratios: steps to plain (1) and to the floor (2), the loss alone to dense (3)."""
     names = ["what", "V", "tokens", "T", "type", "plain (1)", "floor (2)", "dense (3)", "live (4)", "store (5)",
-             "(4)/(2)", "(3)/(4)", "(5)/(1)", "peak (4)/(3)"]  # fmt: skip
+             "features (6)", "(4)/(2)", "(3)/(4)", "(5)/(1)", "(6)/(1)", "(6)/(4)", "peak (4)/(3)"]  # fmt: skip
     lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
     for entry in results:
         found = entry["measured"]
         speed = {name: f"{entry['tokens'] / found[name]['seconds']:,.0f}" if name in found else "–"
-                 for name in ("plain", "floor", "dense", "live", "store")}  # fmt: skip
+                 for name in ("plain", "floor", "dense", "live", "store", "features")}  # fmt: skip
 
         def ratio(a: str, b: str, key: str = "seconds", found: dict[str, Any] = found) -> str:
             return f"{found[a][key] / found[b][key]:.2f}" if a in found and b in found else "–"
@@ -223,7 +226,7 @@ def table(results: list[dict[str, Any]]) -> str:
         lines.append("| " + " | ".join([
             entry["what"], f"{entry['symbols']:,}", f"{entry['tokens']:,}", f"{entry['temperature']:g}", entry["type"],
             *speed.values(), ratio("live", "floor"), ratio("dense", "live"), ratio("store", "plain"),
-            ratio("live", "dense", "peak_bytes"),
+            ratio("features", "plain"), ratio("features", "live"), ratio("live", "dense", "peak_bytes"),
         ]) + " |")  # fmt: skip
     return "\n".join(lines) + "\n\nSpeeds are target tokens a second; ratios are of median seconds and of peak bytes.\n"
 
@@ -249,12 +252,15 @@ def main() -> None:
             data = make_data(Path(folder) / "data", symbols, tokens)
             teacher = train(data, Path(folder) / "teacher", *STUDENT, "--kd-weight", 0, "--max-update", 1)
             teacher /= "checkpoint_last.pt"  # of random weights: its speed is a trained one's
-            store, known = Path(folder) / "store", fairseq_io.read_symbols(str(data), ("aa", "bb"))
+            stores, known = Path(folder) / "stores", fairseq_io.read_symbols(str(data), ("aa", "bb"))
             assert known is not None
-            settings = WriterSettings(TopKLayout(8, temperatures, len(known.target)))
-            write_store(store, [str(teacher)], str(data), known, settings, args.device, lambda line: None)
+            size = len(known.target)
+            layouts = {"top-k": TopKLayout(8, temperatures, size), "features": FeatureLayout((), size)}
+            for keep, layout in layouts.items():
+                write_store(stores / keep, [str(teacher)], str(data), known, WriterSettings(layout), args.device,
+                            lambda line: None)  # fmt: skip
             for temperature in temperatures:
-                steps, count = whole_steps(data, teacher, store, tokens, temperature, args.device, dtype)
+                steps, count = whole_steps(data, teacher, stores, tokens, temperature, args.device, dtype)
                 alone = losses_alone(symbols, count, temperature, args.device, dtype)
                 for what, runs_of in (("whole step", steps), ("loss alone", alone)):
                     entry = {"what": what, "symbols": symbols, "tokens": count, "temperature": temperature,
