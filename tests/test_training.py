@@ -2,6 +2,8 @@
 
 import json
 import math
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -30,6 +32,27 @@ def test_resumed_student_equals_one_never_stopped(data, teacher, student, tmp_pa
     whole, resumed = weights(student / "checkpoint_last.pt"), weights(tmp_path / "checkpoint_last.pt")
     for name in whole:
         assert torch.equal(whole[name], resumed[name]), name
+
+
+def test_a_training_killed_while_it_copies_a_checkpoint_keeps_the_last_one(data, tmp_path, monkeypatch):
+    train(data, tmp_path, "--kd-weight", 0, "--max-epoch", 1, "--no-epoch-checkpoints")
+    last = (tmp_path / "checkpoint_last.pt").read_bytes()
+
+    class Killed(BaseException):
+        pass
+
+    def half(source, target):
+        Path(target).write_bytes(Path(source).read_bytes()[:1000])
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "copyfile", half)
+        with pytest.raises(Killed):
+            train(data, tmp_path, "--kd-weight", 0, "--max-epoch", 2, "--no-epoch-checkpoints")
+    assert (tmp_path / "checkpoint_last.pt").read_bytes() == last
+    train(data, tmp_path, "--kd-weight", 0, "--max-epoch", 2, "--no-epoch-checkpoints")
+    state = read_checkpoint(str(tmp_path / "checkpoint_last.pt"), "checkpoint")
+    assert state["extra_state"]["train_iterator"]["epoch"] == 3
 
 
 def test_student_checkpoint_holds_the_student_and_both_symbol_lists(data, student):

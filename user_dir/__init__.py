@@ -7,8 +7,9 @@ from lskd_nmt.fairseq_io import allow_safe_unpickling
 
 from . import criterions  # noqa: F401
 from .batches import keep_batches_on_resume, keep_dummy_batch
-from .launch import join_torchrun
+from .launch import join_launcher
 from .preflight import guard_training, refuse
+from .saving import copy_whole
 from .validation import score_silence
 
 # Hydra's advice to fairseq's authors: twenty lines before every command, and none of it is the user's to act on.
@@ -17,9 +18,10 @@ warnings.filterwarnings("ignore", message="\\s*'config' is validated against Con
 
 allow_safe_unpickling()
 try:
-    join_torchrun()
+    join_launcher()
 except LskdError as error:
     refuse(str(error))
+copy_whole()
 guard_training()
 keep_batches_on_resume()
 keep_dummy_batch()

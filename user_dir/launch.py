@@ -1,13 +1,16 @@
-"""torchrun's processes become one training.
+"""The processes that torchrun or srun starts become one training.
 
 fairseq takes the number of visible GPUs for the number of workers. Without a GPU, or with one for each process, what
-torchrun starts are therefore independent trainings that overwrite each other's checkpoints.
+they start are therefore independent trainings that overwrite each other's checkpoints; with several GPUs for each
+process, srun's are so unless `--distributed-port` is given.
 """
 
 import os
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -16,29 +19,62 @@ from lskd_nmt.errors import require
 TORCHRUN = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
-def join_torchrun() -> None:
-    """Tell fairseq-train, whose arguments are not parsed yet, what torchrun told this process."""
+SRUN = ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_STEP_NODELIST", "SLURM_JOB_ID")
+FIRST_PORT, PORTS = 20000, 20000  # srun's jobs on one machine get different ones
+
+
+class Launch(NamedTuple):
+    """How many processes a launcher started for one training, which this one is, and where they meet."""
+
+    launcher: str
+    workers: str
+    rank: str
+    port: str  # of the machine of rank 0; empty where the environment says it
+
+
+def join_launcher() -> None:
+    """Tell fairseq-train, whose arguments are not parsed yet, what torchrun or srun told this process."""
     if Path(sys.argv[0]).name in ("fairseq-train", "train.py"):  # the console script, and fairseq_cli.train as a module
         sys.argv += missing_flags(sys.argv, os.environ, torch.cuda.device_count())
 
 
+def launch_of(environment: Mapping[str, str]) -> Launch | None:
+    """What started this process, if it is one of several."""
+    if all(name in environment for name in TORCHRUN):
+        return Launch("torchrun", environment["WORLD_SIZE"], environment["RANK"], "")
+    if all(name in environment for name in SRUN):
+        port = FIRST_PORT + int(environment["SLURM_JOB_ID"]) % PORTS
+        return Launch("srun", environment["SLURM_STEP_NUM_TASKS"], environment["SLURM_PROCID"], str(port))
+    return None
+
+
 def missing_flags(words: Sequence[str], environment: Mapping[str, str], gpus: int) -> list[str]:
-    """The flags that make torchrun's processes one training, as far as neither fairseq nor the user gives them."""
-    if any(name not in environment for name in TORCHRUN) or environment["WORLD_SIZE"] == "1":
+    """The flags that make a launcher's processes one training, as far as neither fairseq nor the user gives them."""
+    launch = launch_of(environment)
+    if launch is None or launch.workers == "1":
         return []
     given = {word.partition("=")[0]: (word.partition("=")[2] or after)
              for word, after in zip(words, [*words[1:], ""], strict=True) if word.startswith("--")}  # fmt: skip
-    workers = environment["WORLD_SIZE"]
-    said = given.get("--distributed-world-size", workers)
-    require(said == workers, f"--distributed-world-size is {said} and torchrun started {workers} processes: "
-                             "leave the flag out")  # fmt: skip
+    said = given.get("--distributed-world-size", launch.workers)
+    require(said == launch.workers, f"--distributed-world-size is {said} and {launch.launcher} started "
+                                    f"{launch.workers} processes: leave the flag out")  # fmt: skip
     on_cpu = gpus == 0 or "--cpu" in given
-    if "--distributed-init-method" in given or (gpus > 1 and not on_cpu):
+    if "--distributed-init-method" in given:
         return []
-    flags = {"--distributed-world-size": workers, "--distributed-rank": environment["RANK"],
-             "--distributed-init-method": "env://", "--distributed-no-spawn": ""}  # fmt: skip
+    if gpus > 1 and not on_cpu:  # fairseq's own way
+        return [] if not launch.port or "--distributed-port" in given else ["--distributed-port", launch.port]
+    flags = {"--distributed-world-size": launch.workers, "--distributed-rank": launch.rank,
+             "--distributed-init-method": meeting_place(launch, environment), "--distributed-no-spawn": ""}  # fmt: skip
     if on_cpu:
         flags |= {"--distributed-backend": "gloo", "--ddp-backend": "legacy_ddp"}
     else:
         flags["--device-id"] = "0"  # the one that this process sees
     return [word for flag, value in flags.items() if flag not in given for word in (flag, value) if word]
+
+
+def meeting_place(launch: Launch, environment: Mapping[str, str]) -> str:
+    """torch.distributed's init method."""
+    if not launch.port:
+        return "env://"
+    command = ["scontrol", "show", "hostnames", environment["SLURM_STEP_NODELIST"]]
+    return f"tcp://{subprocess.check_output(command, text=True).split()[0]}:{launch.port}"
