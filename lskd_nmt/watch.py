@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from lskd_nmt.runs import commit, read_json, write_json
 
 Reader = Callable[[str], str | None]  # a log line -> what to show for it
 LAST_LINES = 15  # of the log, shown after a crash
+SUMS = ("wall_seconds", "cpu_seconds", "gpu_hours")
+PEAKS = ("peak_memory_mb", "peak_gpu_memory_mb")
 
 
 def watch(command: Sequence[str], folder: Path, log: Path, progress: Reader, show: Callable[[str], None]) -> int:
@@ -64,7 +66,7 @@ def forwarded_signals(child: "subprocess.Popen[str]") -> Iterator[None]:
 
 
 class Cost:
-    """Wall and CPU seconds of the children run since it was made."""
+    """What the children run since it was made have cost."""
 
     def __init__(self) -> None:
         self.start, self.used = time.monotonic(), self.cpu_seconds()
@@ -75,15 +77,33 @@ class Cost:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         return usage.ru_utime + usage.ru_stime
 
-    def seconds(self) -> dict[str, float]:
-        """`wall_seconds` and `cpu_seconds`."""
+    def measured(self) -> dict[str, float]:
+        """`wall_seconds`, `cpu_seconds`, and `peak_memory_mb`: the largest resident set of any one process."""
+        kilobytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
         return {"wall_seconds": round(time.monotonic() - self.start, 1),
-                "cpu_seconds": round(self.cpu_seconds() - self.used, 1)}  # fmt: skip
+                "cpu_seconds": round(self.cpu_seconds() - self.used, 1),
+                "peak_memory_mb": round(kilobytes * 1024 / 1e6)}  # fmt: skip
 
 
-def record_attempt(file: Path, facts: dict[str, Any], command: Sequence[str], code: int, cost: Cost) -> None:
-    """Write a model's run.json: `facts`, every attempt so far, and what they cost together."""
+def record_attempt(
+    file: Path, facts: Mapping[str, Any], command: Sequence[str], code: int, costs: Mapping[str, float | None],
+    words_per_second: float | None,
+) -> None:  # fmt: skip
+    """Write a model's run.json: `facts`, every attempt so far, and what they cost together.
+
+    `costs` are the last attempt's, `words_per_second` the speed of all.
+    """
     attempts = read_json(file)["attempts"] if file.is_file() else []
-    attempts.append({"command": list(command), "commit": commit(), "exit_code": code, **cost.seconds()})
-    totals = {key: round(sum(attempt[key] for attempt in attempts), 1) for key in ("wall_seconds", "cpu_seconds")}
-    write_json(file, {**facts, **totals, "attempts": attempts})
+    attempts.append({"command": list(command), "commit": commit(), "exit_code": code, **costs})
+    write_json(file, {**facts, **together(attempts), "words_per_second": words_per_second, "attempts": attempts})
+
+
+def together(attempts: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """Sums over the attempts, None where one does not know; peaks of those that do."""
+    result: dict[str, float | None] = {}
+    for key in SUMS:
+        values = [attempt.get(key) for attempt in attempts]
+        result[key] = None if None in values else round(sum(values), 4 if key == "gpu_hours" else 1)  # type: ignore[arg-type]
+    for key in PEAKS:
+        result[key] = max((attempt[key] for attempt in attempts if attempt.get(key) is not None), default=None)
+    return result

@@ -38,6 +38,7 @@ HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
     "lskd_nmt.runs": (1, set(), {"torch"}),
     "lskd_nmt.forecast": (1, set(), set()),
     "lskd_nmt.config_values": (0, set(), set()),
+    "lskd_nmt.training_costs": (0, set(), set()),
     "lskd_nmt.training_log": (0, set(), set()),
     "lskd_nmt.losses": (0, {"torch"}, set()),
     "lskd_nmt.toy": (0, set(), set()),

@@ -162,7 +162,7 @@ def test_cost_adds_up_over_attempts(tmp_path):
         start = time.monotonic()
         watch.watch([sys.executable, "-c", busy], tmp_path, tmp_path / "log", lambda line: None, print)
         wall = time.monotonic() - start
-        watch.record_attempt(file, {"name": "a"}, ["train"], code, cost)
+        watch.record_attempt(file, {"name": "a"}, ["train"], code, {**cost.measured(), "gpu_hours": 0.0}, None)
         last = runs.read_json(file)["attempts"][-1]
         assert last["cpu_seconds"] >= 0.2 and abs(last["wall_seconds"] - wall) < 0.2
     record = runs.read_json(file)

@@ -2,18 +2,20 @@
 
 import argparse
 import json
+import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lskd_nmt import inputs, runs, scoring, training_log
+from lskd_nmt import fairseq_io, inputs, runs, scoring, training_log
 from lskd_nmt import plan as planning
 from lskd_nmt import watch as watching
 from lskd_nmt.commands import runnable
 from lskd_nmt.config import read_config
 from lskd_nmt.subwords import Subwords
+from lskd_nmt.training_costs import decoded_words_per_second, logged_costs, updates, words_per_second
 
 
 def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -76,12 +78,14 @@ def run_watch(args: argparse.Namespace) -> None:
     inputs.begin(run, model, teller(args.model))
     log, command = folder / "train.log", [*model["train_command"], *args.flags]
     progress = training_log.Progress(training_log.limits(model["train_command"]))
+    before = runs.read_lines(log) if log.is_file() else []
     cost = watching.Cost()
     code = watching.watch(runnable(command), args.folder, log, progress.line, teller(args.model))
-    lines = runs.read_lines(log)
+    measured, lines = cost.measured(), runs.read_lines(log)
+    logged = logged_costs(lines[len(before) :], measured["wall_seconds"], updates(before))
     facts = {"name": args.model, "seed": model["seed"], "parameters": training_log.parameters(lines),
              "data": runs.data_hashes(run.data), "versions": runs.versions(), "host": runs.host()}  # fmt: skip
-    watching.record_attempt(folder / "run.json", facts, command, code, cost)
+    watching.record_attempt(folder / "run.json", facts, command, code, measured | logged, words_per_second(lines))
     runs.write_json(folder / "curve.json", training_log.curve(lines))
     answer(model=args.model, exit_code=code, curve=str(folder / "curve.json"))
     sys.exit(code)
@@ -97,11 +101,21 @@ def run_generate(args: argparse.Namespace) -> None:
     cost = watching.Cost()
     command = [*model["decode_command"], *args.flags]
     code = watching.watch(runnable(command), args.folder, log, progress.line, teller(args.model))
-    facts = {"command": command, "commit": runs.commit(), **cost.seconds()}
+    measured = cost.measured()
     if code == 0:
+        speed = decoded_words_per_second(runs.read_lines(log))
+        hours = round(decoding_gpus(command) * measured["wall_seconds"] / 3600, 4)
+        facts = {"command": command, "commit": runs.commit(), **measured, "gpu_hours": hours, "words_per_second": speed}
         runs.write_json(folder / "decode.json", facts)
     answer(model=args.model, exit_code=code, decoded=progress.count)
     sys.exit(code)
+
+
+def decoding_gpus(command: Sequence[str]) -> int:
+    """How many GPUs fairseq-generate takes: one, if there is any."""
+    if "--cpu" in command or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        return 0
+    return min(1, fairseq_io.gpus("auto"))
 
 
 def run_hyp(args: argparse.Namespace) -> None:
