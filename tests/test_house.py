@@ -19,6 +19,8 @@ HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
     "lskd_nmt.teacher": (2, {"torch", "numpy"}, set()),
     "lskd_nmt.seqkd": (2, {"numpy"}, {"torch", "ctranslate2"}),
     "lskd_nmt.seqkd.select": (2, {"numpy", "sacrebleu"}, set()),
+    "lskd_nmt.probe": (2, set(), set()),
+    "lskd_nmt.probe.table": (2, {"pandas"}, set()),
     "lskd_nmt.averaging": (2, {"torch"}, set()),
     "lskd_nmt.compare": (2, set(), {"torch"}),
     "lskd_nmt.export": (2, set(), {"torch", "ctranslate2"}),

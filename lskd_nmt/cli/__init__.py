@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from lskd_nmt import __version__
-from lskd_nmt.cli import data, doctor, experiment, seqkd, ship, store
+from lskd_nmt.cli import data, doctor, experiment, forecast, seqkd, ship, store
 from lskd_nmt.errors import LskdError
 
 # of the operating system, that the user can fix
@@ -29,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     data.register(verbs)
     doctor.register(verbs)
     experiment.register(verbs)
+    forecast.register(verbs)
     store.register(verbs)
     seqkd.register(verbs)
     ship.register(verbs)

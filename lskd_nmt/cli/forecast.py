@@ -1,0 +1,109 @@
+"""Verb of what a run will cost: `forecast`."""
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lskd_nmt import fairseq_io, runs
+from lskd_nmt import plan as planning
+from lskd_nmt.cli.common import show
+from lskd_nmt.config import read_config
+from lskd_nmt.errors import require
+
+if TYPE_CHECKING:
+    from lskd_nmt.probe import Machine
+
+FILE = "forecast.json"
+
+
+def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add this file's verb."""
+    about = "what a run will cost, from a few updates of each kind of training in it; of a run folder: what it came to"
+    verb = verbs.add_parser("forecast", help=about, description=about)
+    verb.set_defaults(run=run_forecast)
+    verb.add_argument("config", type=Path, metavar="CONFIG|RUN")
+    verb.add_argument("--out", type=Path, metavar="RUN", help="runs/NAME of the config if not given")
+    verb.add_argument("--updates", type=int, default=30, help="of each probe (default: %(default)s)")
+    verb.add_argument("--jobs", type=int, default=1, metavar="N", help="trainings at a time (default: %(default)s)")
+    verb.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads of each; 0: an equal share")
+    verb.add_argument("--device", choices=("auto", "gpu", "cpu"), default="auto")
+    verb.add_argument("--precision", choices=("fp32", "fp16", "bf16"), default="fp32")
+
+
+def run_forecast(args: argparse.Namespace) -> None:
+    """`lskd forecast CONFIG [--out RUN]`, and afterwards `lskd forecast RUN`."""
+    if args.config.is_dir():
+        compare(args.config)
+        return
+    require(args.config.is_file(), f"{args.config} does not exist: give an experiment's YAML, or its run folder")
+    require(args.updates >= 12, f"--updates is {args.updates}: give at least 12, the first sixth only warms up")
+    for name in ("jobs", "threads"):
+        least = 1 if name == "jobs" else 0
+        require(getattr(args, name) >= least, f"--{name} is {getattr(args, name)}: a whole number from {least}")
+    config = read_config(args.config)
+    machine = machine_of(args)
+    folder = args.out or Path("runs") / config["name"]
+    planning.plan(config, args.config.read_text(encoding="utf-8"), folder)
+    prepare(folder)
+    settings = {name: getattr(args, name) for name in ("device", "precision", "threads")}
+    content = {"command": shlex.join(["lskd", *sys.argv[1:]]), "commit": runs.commit(), "versions": runs.versions(),
+               "host": runs.host(), **settings, **probed(runs.Run(folder), machine, args.jobs)}  # fmt: skip
+    runs.write_json(folder / FILE, content)
+    print(json.dumps({"forecast": str(folder / FILE), **content["sweep"]}))
+
+
+def probed(run: runs.Run, machine: "Machine", jobs: int) -> dict[str, Any]:
+    """The forecast, shown as a table."""
+    from lskd_nmt.probe import forecast, table
+
+    with fairseq_io.quiet():
+        content = forecast(run, machine, jobs, show)
+        show(table.markdown(content))
+    return content
+
+
+def machine_of(args: argparse.Namespace) -> "Machine":
+    """The trainings' flags and environment, as experiments/run.sh gives them."""
+    from lskd_nmt.probe import Machine
+
+    flags, environment = [], []
+    if args.device == "cpu":
+        require(args.precision == "fp32", f"--precision {args.precision} needs a GPU: use fp32 with --device cpu")
+        flags.append("--cpu")
+        environment.append("CUDA_VISIBLE_DEVICES=")
+    elif args.device == "gpu" or args.precision != "fp32":
+        wish = "--device gpu" if args.device == "gpu" else f"--precision {args.precision}"
+        require(fairseq_io.gpus("auto") > 0, f"{wish} needs a GPU, and torch sees none: use --device cpu and fp32")
+    if args.precision != "fp32":
+        flags.append(f"--{args.precision}")
+    cores = len(os.sched_getaffinity(0))
+    threads = args.threads or (max(1, cores // args.jobs) if args.jobs > 1 else 0)
+    if threads:
+        environment.append(f"OMP_NUM_THREADS={threads}")
+    return Machine(tuple(flags), tuple(environment), args.updates)
+
+
+def prepare(run: Path) -> None:
+    """The run's data, unless they are there."""
+    script = run / "prepare.sh"
+    if script.is_file():
+        environment = {"LSKD_PYTHON": sys.executable, **os.environ}
+        code = subprocess.run(["bash", str(script)], stdout=subprocess.DEVNULL, env=environment, check=False).returncode
+        require(code == 0, f"{script} stopped with exit code {code}, for the reason above: mend that first")
+
+
+def compare(folder: Path) -> None:
+    """`lskd forecast RUN`: the forecast beside what the trainings of the run cost."""
+    from lskd_nmt.probe import table
+
+    require((folder / FILE).is_file(), f"{folder} has no {FILE}: run lskd forecast CONFIG --out {folder} first")
+    content = runs.read_json(folder / FILE)
+    rows = table.compared(runs.Run(folder), content)
+    require(bool(rows), f"{folder} has no trained model to compare with its forecast: train some first")
+    show(table.comparison(rows, len(content["models"])))
+    print(json.dumps({"models": rows}))
