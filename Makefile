@@ -4,19 +4,25 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 READY := .venv/.ready
+FAIRSEQ := .venv/.fairseq
 SCRIPTS := $(wildcard data-prep/*.sh data-prep/corpora/*.sh experiments/*.sh experiments/steps/*.sh benchmarks/*.sh) .ci/run
 
-.PHONY: quickstart test lint bench env clean
+.PHONY: quickstart test lint bench env fairseq clean
 
 env: $(READY)
 
+fairseq: $(FAIRSEQ)
+
 # fairseq-fixed is built without isolation, against the torch just installed; otherwise pip would fetch
-# gigabytes of CUDA into its build environment.
-$(READY): setup.py constraints.txt
+# gigabytes of CUDA into its build environment. The Dockerfile makes this a layer of its own.
+$(FAIRSEQ): constraints.txt
 	@command -v $(PYTHON) > /dev/null || { echo "make: error: $(PYTHON) is not on PATH: install Python 3.11 or name it, PYTHON=…" >&2; exit 2; }
 	@echo "[1/4] virtual environment in .venv" && $(PYTHON) -m venv .venv
 	@echo "[2/4] torch, numpy and build tools" && $(PIP) pip setuptools wheel cython numpy torch
 	@echo "[3/4] fairseq-fixed, compiled here (2-3 minutes)" && $(PIP) --no-build-isolation 'fairseq-fixed==0.12.3.1'
+	@touch $@
+
+$(READY): $(FAIRSEQ) setup.py constraints.txt
 	@echo "[4/4] lskd_nmt and its tools" && $(PIP) --no-build-isolation -e '.[test]'
 	@ln -sfn "$(CURDIR)/user_dir" "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')/user_dir"
 	@touch $@

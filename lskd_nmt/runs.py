@@ -70,7 +70,7 @@ def read_lines(file: Path) -> list[str]:
 
 
 def commit() -> str | None:
-    """The commit of this checkout, with `-dirty` where files differ from it; None outside of git."""
+    """The commit of this checkout, with `-dirty` where files differ from it; outside of git $LSKD_COMMIT or None."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(ROOT), *arguments]
@@ -79,7 +79,7 @@ def commit() -> str | None:
     try:
         return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):
-        return None
+        return os.environ.get("LSKD_COMMIT") or None
 
 
 def versions() -> dict[str, str]:

@@ -74,9 +74,14 @@ def test_every_call_is_recorded_with_versions_and_without_names(tmp_path):
     assert calls[0]["versions"]["sacrebleu"] and set(calls[0]["host"]) == {"system", "machine", "cores"}
 
 
-def test_outside_of_git_there_is_no_commit(monkeypatch, tmp_path):
+def test_outside_of_git_there_is_no_commit_but_a_named_one(monkeypatch, tmp_path):
     monkeypatch.setattr(runs, "ROOT", tmp_path)
+    monkeypatch.delenv("LSKD_COMMIT", raising=False)
     assert runs.commit() is None
+    monkeypatch.setenv("LSKD_COMMIT", "")  # of an image that was built without one
+    assert runs.commit() is None
+    monkeypatch.setenv("LSKD_COMMIT", "abc")
+    assert runs.commit() == "abc"
 
 
 def log_line(tag, **values):

@@ -108,7 +108,7 @@ class Scratch:
         """Once; it has the words of twice the updates of a probe, or all there are."""
         if self.share:
             return
-        update = int(given.get("max-tokens", 4096)) * int(given.get("update-freq", 1))
+        update = int(given.get("max-tokens", 4096)) * int(given.get("update-freq", "1").split(",")[0])
         words = 2 * self.machine.updates * update
         self.share = sample.write_sample(self.bin, self.langs, words, self.folder / SAMPLE)
 

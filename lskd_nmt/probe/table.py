@@ -68,14 +68,14 @@ def comparison(rows: Sequence[Mapping[str, Any]], models: int) -> str:
     """The table of `compared`."""
     lines = [{
         "model": row["name"],
-        "wall min, forecast": limit(row, f"{row['minutes']:.1f}"),
-        "actual": f"{row['actual_minutes']:.1f}",
+        "forecast min": limit(row, f"{row['minutes']:.1f}"),
+        "wall min": f"{row['actual_minutes']:.1f}",
         "ratio": f"{row['minutes_ratio']:.2f}",
-        "CPU min, forecast": limit(row, f"{row['cpu_minutes']:.1f}"),
-        "actual ": f"{row['actual_cpu_minutes']:.1f}",
-        "ratio ": f"{row['cpu_minutes_ratio']:.2f}",
-        "peak MB, forecast": number(row["peak_memory_mb"]),
-        "actual  ": number(row["actual_peak_memory_mb"]),
+        "forecast CPU min": limit(row, f"{row['cpu_minutes']:.1f}"),
+        "CPU min": f"{row['actual_cpu_minutes']:.1f}",
+        "CPU ratio": f"{row['cpu_minutes_ratio']:.2f}",
+        "forecast MB": number(row["peak_memory_mb"]),
+        "peak MB": number(row["actual_peak_memory_mb"]),
     } for row in rows]  # fmt: skip
     said, came = (sum(row[key] for row in rows) for key in ("cpu_minutes", "actual_cpu_minutes"))
     return as_text(lines, [f"{len(rows)} of {models} models are trained: {came:.1f} CPU minutes, "
