@@ -55,9 +55,10 @@ def speed(entries: Iterable[Mapping[str, float]], prefix: str, done: float) -> f
         if any(name not in entry for name in names):
             continue
         of_an_update, updates_now, took = (entry[name] for name in names)
-        words += of_an_update * (updates_now - done)
-        seconds += took
-        done = updates_now
+        if updates_now > done:  # else a resumed training repeats what was logged
+            words += of_an_update * (updates_now - done)
+            seconds += took
+            done = updates_now
     return round(words / seconds, 1) if words > 0 and seconds > 0 else None
 
 

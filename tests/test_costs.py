@@ -53,6 +53,7 @@ def test_speed_is_words_over_seconds_of_training_steps():
     lines = [epoch(1, 10, 100, 4), log_line("valid", valid_wps="9"), epoch(2, 40, 80, 16)]
     assert words_per_second(lines) == (10 * 100 + 30 * 80) / 20
     assert words_per_second(lines[2:], 10) == 30 * 80 / 16  # a second attempt
+    assert words_per_second([*lines, epoch(2, 40, 80, 99), epoch(3, 50, 70, 5)]) == (1000 + 2400 + 700) / 25  # resumed
     assert updates(lines) == 40 and updates(lines[1:2]) == 0
 
 
