@@ -10,7 +10,7 @@ from conftest import ROOT, binarise, write_copy_corpus
 from lskd_nmt import cli, plan, runs
 from lskd_nmt.config import read_config
 from lskd_nmt.errors import LskdError
-from lskd_nmt.probe import kinds, predict, sample
+from lskd_nmt.probe import kinds, predict, sample, table
 from lskd_nmt.probe.speed import Speed, speed
 
 
@@ -124,6 +124,13 @@ def test_all_together_adds_up_and_memory_is_of_the_largest_at_once():
     found = predict.sweep(models, 2, 7.0)
     assert found == {"jobs": 2, "wall_hours": 3, "cpu_hours": 10, "gpu_hours": 2.5, "checkpoints_mb": 50,
                      "stores_mb": 7, "peak_memory_mb": 500, "peak_gpu_memory_mb": None, "at_most": False}  # fmt: skip
+
+
+@pytest.mark.parametrize(("load", "said"), [(0.9, False), (2.5, True)])
+def test_a_busy_machine_is_named(load, said):
+    sweep = predict.sweep([], 1, 0.0)
+    content = {"sweep": sweep, "updates": 30, "not_in_it": [], "other_load": load}
+    assert any(line.startswith("2.5 cores were busy") for line in table.notes(content)) == said
 
 
 @pytest.fixture(scope="module")

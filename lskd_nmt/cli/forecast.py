@@ -48,21 +48,22 @@ def run_forecast(args: argparse.Namespace) -> None:
     config = read_config(args.config)
     machine = machine_of(args)
     folder = args.out or Path("runs") / config["name"]
+    other_load = round(os.getloadavg()[0], 1)  # before anything of ours runs
     planning.plan(config, args.config.read_text(encoding="utf-8"), folder)
     prepare(folder)
     settings = {name: getattr(args, name) for name in ("device", "precision", "threads")}
     content = {"command": shlex.join(["lskd", *sys.argv[1:]]), "commit": runs.commit(), "versions": runs.versions(),
-               "host": runs.host(), **settings, **probed(runs.Run(folder), machine, args.jobs)}  # fmt: skip
+               "host": runs.host(), **settings, **probed(runs.Run(folder), machine, args.jobs, other_load)}  # fmt: skip
     runs.write_json(folder / FILE, content)
     print(json.dumps({"forecast": str(folder / FILE), **content["sweep"]}))
 
 
-def probed(run: runs.Run, machine: "Machine", jobs: int) -> dict[str, Any]:
-    """The forecast, shown as a table."""
+def probed(run: runs.Run, machine: "Machine", jobs: int, other_load: float) -> dict[str, Any]:
+    """The forecast, shown as a table; `other_load` are the cores that were busy before."""
     from lskd_nmt.probe import forecast, table
 
     with fairseq_io.quiet():
-        content = forecast(run, machine, jobs, show)
+        content = {"other_load": other_load, **forecast(run, machine, jobs, show)}
         show(table.markdown(content))
     return content
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal as signals
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -139,7 +140,7 @@ class Scratch:
                 self.show(line)
 
         code = watch(command, self.folder, self.folder / "probe.log", progress, tell)
-        if code > 128:
+        if code in (128 + signals.SIGINT, 128 + signals.SIGTERM):
             raise KeyboardInterrupt
         reason = complaints[-1] if complaints else f"exit code {code}, for the reason above"
         require(code == 0, f"the probe of {what} stopped: {reason}")

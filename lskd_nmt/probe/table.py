@@ -44,6 +44,8 @@ def notes(content: Mapping[str, Any]) -> list[str]:
         f"measured on {content['updates']} updates of each kind, one at a time; several at a time slow each other down",
         f"not in it: {', '.join(content['not_in_it'])}",
     ]
+    if content["other_load"] >= 1:
+        lines.append(f"{content['other_load']:g} cores were busy with other work: on an idle machine it takes less")
     return [*lines, "≤: early stopping may end it sooner"] if sweep["at_most"] else lines
 
 
