@@ -9,8 +9,7 @@ from typing import Any
 from lskd_nmt import fairseq_io
 from lskd_nmt.runs import sha256
 from lskd_nmt.seqkd import store as hypotheses
-from lskd_nmt.teacher.store import pair_key
-from lskd_nmt.teacher.writer import data_hashes
+from lskd_nmt.teacher.pairs import data_hashes, pair_key
 
 SEED = 1
 
