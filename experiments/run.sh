@@ -15,7 +15,7 @@
 #   --retries N      times that a failed job is tried again (1)
 #   --profile DIR    jobs go where this Snakemake profile says (experiments/profiles/slurm)
 #   --dry-run yes    only say what would be done
-#   --graph FILE     draw the plan and how far it is, FILE.{png,svg}, and do nothing else
+#   --graph STEM     draw who learns of whom and how far it is, STEM.{png,svg}, and do nothing else
 set -euo pipefail
 options='config out device precision jobs gpus threads until retries profile dry_run graph'
 config='' out='' device=auto precision=fp32 jobs='' gpus='' threads=0 until=table retries=1 profile='' dry_run=no graph=''

@@ -27,6 +27,7 @@ HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
     "lskd_nmt.translate": (2, set(), {"ctranslate2"}),
     "lskd_nmt.report": (2, {"pandas"}, set()),
     "lskd_nmt.report.plots": (2, {"matplotlib"}, set()),
+    "lskd_nmt.report.graph": (2, {"matplotlib"}, set()),
     "lskd_nmt.report.scatter": (2, {"matplotlib"}, set()),
     "lskd_nmt.inputs": (2, set(), set()),
     "lskd_nmt.plan": (2, set(), set()),
@@ -112,6 +113,7 @@ def test_imports_run_downhill(path):
     ("lskd_nmt.report.plots", ["fairseq", "torch"]),
     ("lskd_nmt.report.comparison", ["fairseq", "torch"]),
     ("lskd_nmt.report.scatter", ["fairseq", "torch"]),
+    ("lskd_nmt.report.graph", ["fairseq", "torch"]),
 ])  # fmt: skip
 def test_module_imports_without(module, blocked):
     code = f"import sys; sys.modules.update(dict.fromkeys({blocked!r})); import {module}"

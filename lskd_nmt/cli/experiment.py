@@ -1,4 +1,4 @@
-"""Verbs of the pipeline: `plan`, `watch`, `generate`, `hyp`, `score`, `table`, `curves`."""
+"""Verbs of the pipeline: `plan`, `graph`, `watch`, `generate`, `hyp`, `score`, `table`, `curves`."""
 
 import argparse
 import json
@@ -31,6 +31,10 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser.add_argument("--out", type=Path, metavar="RUN", help="runs/NAME of the config if not given")
     parser.add_argument("--call", metavar="TEXT", help="the command to record in RUN/run.json instead of this one")
     parser.add_argument("--check", action="store_true", help="write nothing: check the config and say which run folder")
+
+    graph = add("graph", run_graph, "who learns of whom in a run, and how far it is, as a figure")
+    graph.add_argument("folder", type=Path, metavar="RUN")
+    graph.add_argument("--out", type=Path, metavar="STEM", help="STEM.png and STEM.svg; RUN/graph if not given")
 
     watch = add("watch", run_watch, "run one model's training command: log kept, progress shown, cost recorded")
     generate = add("generate", run_generate, "run one model's decoding command: output kept, progress shown")
@@ -69,6 +73,15 @@ def run_plan(args: argparse.Namespace) -> None:
     plan = planning.plan(config, args.config.read_text(encoding="utf-8"), run)
     runs.record_run(run, args.call or shlex.join(["lskd", *sys.argv[1:]]))
     answer(run=str(run), models=[model["name"] for model in plan["models"]])
+
+
+def run_graph(args: argparse.Namespace) -> None:
+    """`lskd graph RUN [--out STEM]`."""
+    from lskd_nmt.report import graph, plots  # noqa: PLC0415  matplotlib takes a second to import
+
+    stem = args.out or args.folder / "graph"
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    answer(graph=[str(file) for file in plots.save(graph.graph(args.folder), stem)])
 
 
 def run_watch(args: argparse.Namespace) -> None:
