@@ -50,20 +50,31 @@ def scores(hyps: Sequence[str], refs: Sequence[str], lang: str, form: str) -> di
     require(len(hyps) == len(refs), f"{len(hyps)} hypotheses and {len(refs)} references: decode the test set again")
     require(bool(refs), "the test set is empty: prepare the data with a test set")
     moses = f"sacremoses {metadata.version('sacremoses')}, -l {lang}"
-    plain, tokens = (list(hyps), list(refs)), (list(hyps), list(refs))
     if form == "raw":
-        tokens = tokenised(hyps, lang), tokenised(refs, lang)
-        text, old = "raw", f"tokenised by {moses}"
+        plain, tokens = "raw", f"tokenised by {moses}"
     else:
-        plain = detokenised(hyps, lang), detokenised(refs, lang)
-        text, old = f"lower-cased, detokenised by {moses}", "tokenised, as prepared"
-    on_tokens = BLEU(lowercase=True, tokenize="none", force=True)
-    return {
-        "sentences": len(refs),
-        "bleu": {**measured(BLEU(), *plain), "text": text},
-        "chrf": {**measured(CHRF(), *plain), "text": text},
-        "bleu_tokenised_lowercased": {**measured(on_tokens, *tokens), "text": old},
-    }
+        plain, tokens = f"lower-cased, detokenised by {moses}", "tokenised, as prepared"
+    texts = {"bleu": plain, "chrf": plain, "bleu_tokenised_lowercased": tokens}
+    sides = {name: [text_for(name, lines, lang, form) for lines in (hyps, refs)] for name in texts}
+    facts = {name: {**measured(metric(name), *sides[name]), "text": text} for name, text in texts.items()}
+    return {"sentences": len(refs), **facts}
+
+
+def metric(name: str, refs: Sequence[str] | None = None) -> BLEU | CHRF:
+    """sacreBLEU's metric of that name; with references, it keeps their n-grams."""
+    cached = None if refs is None else [list(refs)]
+    if name == "chrf":
+        return CHRF(references=cached)
+    if name == "bleu":
+        return BLEU(references=cached)
+    return BLEU(lowercase=True, tokenize="none", force=True, references=cached)
+
+
+def text_for(name: str, lines: Sequence[str], lang: str, form: str) -> list[str]:
+    """The text that the metric of that name reads, from text in `form`."""
+    if name == "bleu_tokenised_lowercased":
+        return tokenised(lines, lang) if form == "raw" else list(lines)
+    return list(lines) if form == "raw" else detokenised(lines, lang)
 
 
 def measured(metric: BLEU | CHRF, hyps: Sequence[str], refs: Sequence[str]) -> dict[str, Any]:

@@ -39,6 +39,7 @@ HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
     "lskd_nmt.config": (1, {"yaml"}, set()),
     "lskd_nmt.fairseq_io": (1, set(), {"fairseq", "torch", "numpy"}),
     "lskd_nmt.runs": (1, set(), {"torch"}),
+    "lskd_nmt.differences": (1, {"numpy", "sacrebleu"}, set()),
     "lskd_nmt.forecast": (1, set(), set()),
     "lskd_nmt.config_values": (0, set(), set()),
     "lskd_nmt.training_costs": (0, set(), set()),
@@ -50,6 +51,7 @@ HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
     "lskd_nmt.subwords": (0, {"sentencepiece"}, set()),
     "lskd_nmt.moses": (0, {"sacremoses"}, set()),
     "lskd_nmt.iwslt": (0, set(), set()),
+    "lskd_nmt.significance": (0, {"numpy", "sacrebleu"}, set()),
     "lskd_nmt.scoring": (0, {"sacrebleu"}, set()),
     "lskd_nmt.errors": (0, set(), set()),
 }

@@ -1,0 +1,144 @@
+"""Differences between trained models' translations with intervals and p-values, measured once and kept as JSON."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sacrebleu.metrics.bleu import BLEU
+
+from lskd_nmt import scoring, significance
+from lskd_nmt.errors import require
+from lskd_nmt.progress import Progress
+from lskd_nmt.runs import read_json, read_lines, sha256, write_json
+
+
+@dataclass(frozen=True)
+class Output:
+    """What one model made of the test set."""
+
+    file: Path
+    reference: Path
+    lang: str
+    form: str
+    seed: int
+    scored: str | None  # the hash of the text that has its scores
+
+
+# name -> a weighted sum of groups' mean BLEU; a group is the models of one cell, by their names among the outputs
+Wanted = Mapping[str, Mapping[str, Any]]
+
+
+def wanted(
+    terms: Sequence[tuple[float, Sequence[str]]], family: str = "score", metric: str = "bleu"
+) -> dict[str, Any]:  # fmt: skip
+    """One contrast. Those of a family are corrected together; those of `baseline` are also tested seed by seed."""
+    return {"family": family, "metric": metric, "terms": [[weight, list(group)] for weight, group in terms]}
+
+
+def measure(
+    outputs: Mapping[str, Output], contrasts: Wanted, file: Path, show: Callable[[str], None]
+) -> dict[str, Any]:
+    """What `file` holds if nothing changed since; else every contrast is measured anew and written there.
+
+    Contrasts of models whose text is not there are left out.
+    """
+    texts = {name: output for name, output in outputs.items() if output.file.is_file() and output.reference.is_file()}
+    possible = {name: contrast for name, contrast in contrasts.items()
+                if all(model in texts for _, group in contrast["terms"] for model in group)}  # fmt: skip
+    used = sorted({model for contrast in possible.values() for _, group in contrast["terms"] for model in group})
+    facts = {"settings": settings(), "contrasts": dict(possible),
+             "models": {name: described(texts[name]) for name in used}}  # fmt: skip
+    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    if file.is_file():
+        kept = read_json(file)
+        if kept.get("key") == key:
+            return kept
+    found = results(texts, possible, show)
+    content = {"key": key, **facts, "results": found, "without_text": sorted(set(outputs) - set(texts))}
+    write_json(file, content)
+    return content
+
+
+def settings() -> dict[str, Any]:
+    """Everything that decides the draws, and what BLEU is."""
+    versions = {name: metadata.version(name) for name in ("sacrebleu", "sacremoses")}
+    return {"resamples": significance.RESAMPLES, "trials": significance.TRIALS, "seed": significance.SEED,
+            "interval": significance.LEVEL, **versions}  # fmt: skip
+
+
+def described(output: Output) -> dict[str, Any]:
+    """The hashes and the facts on which its statistics depend."""
+    found = sha256(output.file)
+    require(output.scored in (None, found), f"{output.file} has changed since it was scored: "
+            "remove metrics.json beside it and run experiments/steps/score.sh")  # fmt: skip
+    return {"hypotheses": found, "reference": sha256(output.reference), "lang": output.lang,
+            "form": output.form, "seed": output.seed}  # fmt: skip
+
+
+def results(outputs: Mapping[str, Output], contrasts: Wanted, show: Callable[[str], None]) -> dict[str, Any]:
+    """Value, interval and p-value of each contrast, and sacreBLEU's p-value of each pair of one seed."""
+    found: dict[str, Any] = {}
+    for metric in dict.fromkeys(contrast["metric"] for contrast in contrasts.values()):
+        mine = {name: contrast for name, contrast in contrasts.items() if contrast["metric"] == metric}
+        used = dict.fromkeys(model for each in mine.values() for _, group in each["terms"] for model in group)
+        statistics = collect(metric, {name: outputs[name] for name in used}, show)
+        show(f"{significance.RESAMPLES:,} resamples of {len(statistics)} models")
+        drawn = significance.resampled(list(statistics.values()))
+        scores = {name: (significance.bleu(each.sum(0)), samples)
+                  for (name, each), samples in zip(statistics.items(), drawn, strict=True)}  # fmt: skip
+
+        def term(weight: float, group: Sequence[str], known: Mapping[str, Any] = scores) -> significance.Term:
+            seeds = tuple(outputs[name].seed for name in group)
+            values, resampled = zip(*(known[name] for name in group), strict=True)
+            return significance.Term(weight, seeds, np.array(values), np.array(resampled))
+
+        for name, contrast in mine.items():
+            found[name] = significance.contrast([term(weight, group) for weight, group in contrast["terms"]])
+            found[name]["seeds"] = min(len(group) for _, group in contrast["terms"])
+        by_seed(found, mine, outputs, statistics)
+    for family in dict.fromkeys(contrast["family"] for contrast in contrasts.values()):
+        names = [name for name, contrast in contrasts.items() if contrast["family"] == family]
+        for name, p in zip(names, significance.holm([found[name]["p"] for name in names]), strict=True):
+            found[name]["p_holm"] = p
+    return found
+
+
+def collect(metric: str, outputs: Mapping[str, Output], show: Callable[[str], None]) -> dict[str, significance.Array]:
+    """The sufficient statistics of each model's sentences."""
+    progress, scorers, found = Progress(len(outputs), "models compared", show), {}, {}
+    for name, output in outputs.items():
+        if output.reference not in scorers:
+            references = scoring.text_for(metric, read_lines(output.reference), output.lang, output.form)
+            scorers[output.reference] = scoring.metric(metric, references)
+        lines = [len(read_lines(file)) for file in (output.file, output.reference)]
+        require(
+            lines[0] == lines[1], f"{output.file} has {lines[0]} lines and the test set {lines[1]}: decode it again"
+        )
+        hyps = scoring.text_for(metric, read_lines(output.file), output.lang, output.form)
+        scorer = scorers[output.reference]
+        assert isinstance(scorer, BLEU)
+        found[name] = significance.statistics(scorer, hyps)
+        progress.add(1)
+    return found
+
+
+def by_seed(
+    found: dict[str, Any], contrasts: Wanted, outputs: Mapping[str, Output],
+    statistics: Mapping[str, significance.Array],
+) -> None:  # fmt: skip
+    """Add `p_by_seed` to what was found of each contrast that wants it."""
+    pairs = []
+    for name, contrast in contrasts.items():
+        if contrast["family"] == "baseline":
+            (_, systems), (_, bases) = contrast["terms"]
+            base_of = {outputs[base].seed: base for base in bases}
+            pairs += [(name, outputs[system].seed, base_of[outputs[system].seed], system) for system in systems
+                      if outputs[system].seed in base_of]  # fmt: skip
+    values = significance.randomisation([(statistics[base], statistics[system]) for *_, base, system in pairs])
+    for (name, seed, *_), p in zip(pairs, values, strict=True):
+        found[name].setdefault("p_by_seed", {})[str(seed)] = p

@@ -1,0 +1,117 @@
+"""Is a difference in BLEU more than chance? Resampling of sacreBLEU's sufficient statistics; every draw is seeded.
+
+R resamples, S sentences, K seeds. Statistics of a sentence: output and reference length, matching and all n-grams.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sacrebleu.metrics.bleu import BLEU
+
+Array = npt.NDArray[np.float64]
+
+SEED = 12345  # sacreBLEU's own
+RESAMPLES = 10_000  # of the bootstrap; a p-value is at least 1 / (R + 1)
+TRIALS = 10_000  # of approximate randomisation
+ORDERS = 4
+CHUNK = 500  # resamples or trials at a time: memory
+LEVEL = 0.95
+
+
+def statistics(metric: BLEU, hyps: Sequence[str]) -> Array:
+    """The sufficient statistics of each sentence; `metric` holds the references.   -> (S, 10)"""
+    return np.array(metric._extract_corpus_statistics(list(hyps), None), dtype=np.float64)
+
+
+def bleu(sums: Array) -> Array:
+    """Corpus BLEU in percent from summed statistics, smoothed as sacreBLEU's `exp`.   (…, 10) -> (…)"""
+    hyp_length, ref_length = sums[..., 0], sums[..., 1]
+    correct, total = sums[..., 2 : 2 + ORDERS], sums[..., 2 + ORDERS :]
+    none = correct == 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precisions = np.where(none, 0.5 ** none.cumsum(-1), correct) / total
+        brevity = np.exp(np.minimum(0, 1 - ref_length / hyp_length))
+        score = 100 * brevity * np.exp(np.log(precisions).mean(-1))
+    return np.where(correct.any(-1) & total.all(-1), score, 0.0)
+
+
+def counts(size: int, draws: int, resamples: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
+    """How often each of `size` things is among `draws` drawn with replacement.   -> (resamples, size)"""
+    drawn = generator.choice(size, size=(resamples, draws)) + size * np.arange(resamples)[:, None]
+    return np.bincount(drawn.ravel(), minlength=size * resamples).reshape(resamples, size)
+
+
+def resampled(statistics: Sequence[Array]) -> Array:
+    """BLEU of each system on each resample of the sentences, the same for all.   systems of (S, 10) -> (systems, R)"""
+    generator = np.random.default_rng(SEED)
+    together = np.concatenate(statistics, axis=1).astype(np.float32)  # whole numbers below 2^24 stay exact
+    chunks = []
+    for _ in range(0, RESAMPLES, CHUNK):
+        drawn = counts(len(together), len(together), CHUNK, generator).astype(np.float32)
+        chunks.append(bleu((drawn @ together).astype(np.float64).reshape(CHUNK, len(statistics), -1)))
+    return np.concatenate(chunks).T
+
+
+def seed_weights(seeds: Sequence[int]) -> Array:
+    """The weight of each seed in the mean of each resample.   -> (R, K)
+
+    K - 1 of K seeds are drawn, so that the mean varies as the mean of K seeds does (Rao & Wu 1988). Equal seeds
+    are drawn alike: they are paired.
+    """
+    if len(seeds) == 1:
+        return np.ones((RESAMPLES, 1))
+    return counts(len(seeds), len(seeds) - 1, RESAMPLES, np.random.default_rng([SEED, *seeds])) / (len(seeds) - 1)
+
+
+@dataclass(frozen=True)
+class Term:
+    """A weight times the mean BLEU over some seeds: of the test set (K,) and of each resample (K, R)."""
+
+    weight: float
+    seeds: tuple[int, ...]
+    scores: Array
+    resampled: Array
+
+
+def contrast(terms: Sequence[Term]) -> dict[str, float]:
+    """The weighted sum of means, its 95 % interval over seeds and sentences, and a two-sided p-value of its being 0."""
+    value = float(sum(term.weight * term.scores.mean() for term in terms))
+    resampled = np.zeros(RESAMPLES)
+    for term in terms:
+        resampled += term.weight * (seed_weights(term.seeds) * term.resampled.T).sum(1)
+    low, high = np.quantile(resampled, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    as_far = np.abs(resampled - resampled.mean()) >= abs(value)
+    return {"value": value, "low": float(low), "high": float(high), "p": float((as_far.sum() + 1) / (RESAMPLES + 1))}
+
+
+def randomisation(pairs: Sequence[tuple[Array, Array]]) -> list[float]:
+    """sacreBLEU's paired approximate randomisation for each pair of (S, 10): two-sided p-values.
+
+    Where all outputs are the same, p is 1, where sacreBLEU says 1 / (trials + 1).
+    """
+    if not pairs:
+        return []
+    moved = np.concatenate([base - system for base, system in pairs], axis=1).astype(np.float32)  # (S, pairs * 10)
+    sums = np.array([(base.sum(0), system.sum(0)) for base, system in pairs])  # (pairs, 2, 10)
+    differences = np.abs(bleu(sums[:, 0]) - bleu(sums[:, 1]))
+    larger = np.zeros(len(pairs))
+    generator = np.random.default_rng(SEED)
+    flips = generator.integers(2, size=(TRIALS, len(moved)), dtype=bool)
+    for start in range(0, TRIALS, CHUNK):
+        shift = (flips[start : start + CHUNK].astype(np.float32) @ moved).astype(np.float64)
+        shift = shift.reshape(len(shift), len(pairs), -1)
+        found = np.abs(bleu(sums[:, 1] + shift) - bleu(sums[:, 0] - shift))
+        larger += (found > differences + 1e-9).sum(0)
+    return [1.0 if (base == system).all() else float((count + 1) / (TRIALS + 1))
+            for count, (base, system) in zip(larger, pairs, strict=True)]  # fmt: skip
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """p-values corrected for their number (Holm 1979), in the order given."""
+    adjusted, largest = [0.0] * len(values), 0.0
+    for rank, index in enumerate(sorted(range(len(values)), key=values.__getitem__)):
+        largest = max(largest, min(1.0, (len(values) - rank) * values[index]))
+        adjusted[index] = largest
+    return adjusted

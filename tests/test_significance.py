@@ -1,0 +1,119 @@
+"""Resampled BLEU against sacreBLEU's own tests, the laws of a bootstrap, and Holm's correction by hand."""
+
+import random
+import statistics
+
+import numpy as np
+import pytest
+from sacrebleu.metrics import BLEU
+from sacrebleu.significance import PairedTest
+
+from lskd_nmt import significance
+
+WORDS = ["der", "die", "das", "Hund", "Katze", "Haus", "sieht", "schläft", "nicht", "heute", "gern", "im", "auf"]
+
+
+def noisy(lines, share, seed):
+    """The lines with some words replaced."""
+    draw = random.Random(seed)
+    return [" ".join(draw.choice(WORDS) if draw.random() < share else word for word in line.split()) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def refs():
+    draw = random.Random(1)
+    return [" ".join(draw.choices(WORDS, k=draw.randint(4, 14))) for _ in range(150)]
+
+
+@pytest.fixture(scope="module")
+def systems(refs):
+    return {name: noisy(refs, share, seed) for seed, (name, share) in
+            enumerate({"base": 0.3, "better": 0.24, "alike": 0.29, "worse": 0.5}.items())}  # fmt: skip
+
+
+def statistics_of(hyps, refs):
+    return significance.statistics(BLEU(references=[refs]), hyps)
+
+
+def term(weight, seeds, hyps, refs):
+    found = [statistics_of(each, refs) for each in hyps]
+    points = np.array([significance.bleu(each.sum(0)) for each in found])
+    return significance.Term(weight, seeds, points, significance.resampled(found))
+
+
+@pytest.mark.parametrize("hyps", [
+    ["der Hund schläft im Haus", "die Katze sieht"], ["der Hund", "die"], ["x y z", "u v"], ["", ""],
+    ["der Hund schläft heute", "x x x x x x x"], ["der die das Hund Katze läuft heute nicht im Haus gern", ""],
+])  # fmt: skip
+def test_bleu_of_summed_statistics_is_sacrebleus(hyps):
+    refs = ["der Hund schläft gern im Haus", "die Katze sieht das Haus nicht"]
+    assert significance.bleu(statistics_of(hyps, refs).sum(0)) == pytest.approx(BLEU().corpus_score(hyps, [refs]).score)
+
+
+def test_one_seeds_p_value_is_that_of_sacrebleus_approximate_randomisation(systems, refs):
+    _, found = PairedTest(list(systems.items()), {"BLEU": BLEU()}, [refs], test_type="ar")()
+    wanted = [result.p_value for result in found["BLEU"][1:]]
+    base, *others = (statistics_of(hyps, refs) for hyps in systems.values())
+    assert significance.randomisation([(base, other) for other in others]) == wanted
+    assert min(wanted) < 0.001 and max(wanted) > 0.1
+
+
+def test_one_seeds_interval_is_as_wide_as_sacrebleus(systems, refs):
+    _, found = PairedTest(list(systems.items())[:2], {"BLEU": BLEU()}, [refs], test_type="bs", n_samples=4000)()
+    for hyps, theirs in zip(systems.values(), found["BLEU"], strict=False):
+        ours = significance.contrast([term(1, (1,), [hyps], refs)])
+        assert (ours["high"] - ours["low"]) / 2 == pytest.approx(theirs.ci, rel=0.06)  # two draws of thousands
+        assert (ours["high"] + ours["low"]) / 2 == pytest.approx(theirs.mean, abs=0.3)
+
+
+def test_the_same_outputs_differ_by_nothing_and_are_not_significant(systems, refs):
+    hyps = [systems["base"], systems["worse"]]
+    same = [term(weight, (1, 2), hyps, refs) for weight in (1, -1)]
+    assert significance.contrast(same) == {"value": 0, "low": 0, "high": 0, "p": 1}
+    base = statistics_of(systems["base"], refs)
+    assert significance.randomisation([(base, base)]) == [1]
+    assert significance.randomisation([]) == []
+
+
+def test_swapping_turns_the_interval_round_and_keeps_p(systems, refs):
+    better, base = ([systems[name], noisy(systems[name], 0.02, 9)] for name in ("better", "base"))
+    there, back = (significance.contrast([term(sign, (1, 2), better, refs), term(-sign, (1, 2), base, refs)])
+                   for sign in (1, -1))  # fmt: skip
+    assert there["value"] > 0
+    assert [-back[name] for name in ("value", "low", "high")] == pytest.approx(
+        [there[n] for n in ("value", "high", "low")]
+    )
+    assert there["p"] == back["p"]
+    pair = statistics_of(systems["better"], refs), statistics_of(systems["base"], refs)
+    assert significance.randomisation([pair]) == significance.randomisation([pair[::-1]])
+
+
+def test_draws_are_the_same_every_time(systems, refs):
+    found = [significance.contrast([term(1, (1, 2), [systems["base"], systems["worse"]], refs)]) for _ in range(2)]
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("values", [(30.0, 31.0), (30.0, 31.0, 35.0), (30.0, 30.5, 31.0, 29.0, 33.0)])
+def test_resampled_means_vary_as_means_of_so_many_seeds_do(values):
+    seeds = tuple(range(1, len(values) + 1))
+    means = significance.seed_weights(seeds) @ np.array(values)
+    assert means.mean() == pytest.approx(statistics.fmean(values), abs=0.05)
+    assert means.var() == pytest.approx(statistics.variance(values) / len(values), rel=0.05)  # s² / K
+
+
+def test_equal_seeds_are_drawn_together_and_others_apart():
+    first, again, other = (significance.seed_weights(seeds) for seeds in ((1, 2, 3), (1, 2, 3), (4, 5, 6)))
+    assert (first == again).all() and (first.sum(1) == 1).all()
+    assert abs(np.corrcoef(first[:, 0], other[:, 0])[0, 1]) < 0.05
+
+
+def test_seeds_widen_the_interval(systems, refs):
+    one = significance.contrast([term(1, (1,), [systems["base"]], refs)])
+    two = significance.contrast([term(1, (1, 2), [systems["base"], systems["worse"]], refs)])
+    assert two["high"] - two["low"] > 2 * (one["high"] - one["low"])
+
+
+def test_holms_correction_by_hand():
+    # sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1: 0.02, 0.03, 0.06, 0.04, and never falling
+    assert significance.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert significance.holm([0.6, 0.7]) == [1, 1] and significance.holm([]) == []
