@@ -21,6 +21,7 @@ setup(
         "pyyaml",
         "sacrebleu",
         "sacremoses",
+        "scipy",
         "sentencepiece",
         "tabulate",
         "torch>=2.6",

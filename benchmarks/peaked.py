@@ -21,7 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from lskd_nmt import fairseq_io, runs, scoring  # noqa: E402
-from lskd_nmt.report.plots import COLOURS, row_title, save, tidy  # noqa: E402
+from lskd_nmt.report import cells  # noqa: E402
+from lskd_nmt.report.plots import COLOURS, save, tidy  # noqa: E402
 from lskd_nmt.seqkd import corpus  # noqa: E402
 from lskd_nmt.seqkd.engines import DecodeSettings, FairseqEngine, batches, translate_all  # noqa: E402
 from lskd_nmt.subwords import joined  # noqa: E402
@@ -102,7 +103,9 @@ def main() -> None:
             print(model["name"], file=sys.stderr, flush=True)
             with fairseq_io.quiet():
                 found = measure(checkpoint, str(run.data / "bin"), langs)
-            rows.append({"name": model["name"], "title": row_title({"hypotheses": None, **model}), **found})
+            rows.append(
+                {"name": model["name"], "title": cells.row_title(cells.facts(model) | {"named_runs": []}), **found}
+            )
     facts = {"command": f"python benchmarks/peaked.py --run {args.run.name} --out {args.out.name}",
              "commit": runs.commit(), "versions": runs.versions(), "models": rows}  # fmt: skip
     runs.write_json(args.out.with_suffix(".json"), facts)

@@ -18,5 +18,5 @@ bash "$root/experiments/run.sh" --config "$root/experiments/configs/quickstart.y
   --device cpu --jobs "$jobs" --threads 1
 printf '\nEverything it made is in %s:\n' "$out"
 printf '  %-28s %s\n' table.md,tex,csv,json 'the table above' bleu.png,svg 'BLEU of every model' \
-  curves.png,svg 'learning curves' models/NAME/command.sh 'the fairseq-train command' \
+  temperature.png,svg 'BLEU against the temperature' curves.png,svg 'learning curves' models/NAME/command.sh 'the fairseq-train command' \
   models/NAME/model.pt 'the checkpoint' models/NAME/test.hyp 'the translations' data/ 'the corpus, prepared'

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from sacrebleu.metrics.bleu import BLEU
+from scipy.special import ndtri, stdtrit
 
 Array = npt.NDArray[np.float64]
 
@@ -57,12 +58,21 @@ def resampled(statistics: Sequence[Array]) -> Array:
 def seed_weights(seeds: Sequence[int]) -> Array:
     """The weight of each seed in the mean of each resample.   -> (R, K)
 
-    K - 1 of K seeds are drawn, so that the mean varies as the mean of K seeds does (Rao & Wu 1988). Equal seeds
+    K - 1 of K seeds are drawn, so that the mean varies as the mean of K seeds does (Rao & Wu 1988), and weights are
+    moved away from 1/K as far as Student's t with K - 1 degrees is wider than the normal distribution. Equal seeds
     are drawn alike: they are paired.
     """
-    if len(seeds) == 1:
+    size = len(seeds)
+    if size == 1:
         return np.ones((RESAMPLES, 1))
-    return counts(len(seeds), len(seeds) - 1, RESAMPLES, np.random.default_rng([SEED, *seeds])) / (len(seeds) - 1)
+    drawn = counts(size, size - 1, RESAMPLES, np.random.default_rng([SEED, *seeds])) / (size - 1)
+    return 1 / size + stretch(size) * (drawn - 1 / size)
+
+
+def stretch(size: int) -> float:
+    """How much wider Student's interval of the mean of so many values is than the normal one."""
+    upper = (1 + LEVEL) / 2
+    return float(stdtrit(size - 1, upper) / ndtri(upper))
 
 
 @dataclass(frozen=True)

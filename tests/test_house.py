@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 
 THIRD_PARTY = {"ctranslate2", "fairseq", "fairseq_cli", "matplotlib", "numpy", "omegaconf", "pandas", "sacrebleu",
-               "sacremoses", "sentencepiece", "torch", "yaml"}  # fmt: skip
+               "sacremoses", "scipy", "sentencepiece", "torch", "yaml"}  # fmt: skip
 
 # prefix of a module -> (level, third party at the top of the file, third party also inside functions)
 HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
@@ -26,6 +26,7 @@ HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
     "lskd_nmt.export": (2, set(), {"torch", "ctranslate2"}),
     "lskd_nmt.translate": (2, set(), {"ctranslate2"}),
     "lskd_nmt.report": (2, {"pandas"}, set()),
+    "lskd_nmt.report.temperature": (2, {"matplotlib"}, set()),
     "lskd_nmt.report.plots": (2, {"matplotlib"}, set()),
     "lskd_nmt.report.graph": (2, {"matplotlib"}, set()),
     "lskd_nmt.report.scatter": (2, {"matplotlib"}, set()),
@@ -51,7 +52,7 @@ HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
     "lskd_nmt.subwords": (0, {"sentencepiece"}, set()),
     "lskd_nmt.moses": (0, {"sacremoses"}, set()),
     "lskd_nmt.iwslt": (0, set(), set()),
-    "lskd_nmt.significance": (0, {"numpy", "sacrebleu"}, set()),
+    "lskd_nmt.significance": (0, {"numpy", "sacrebleu", "scipy"}, set()),
     "lskd_nmt.scoring": (0, {"sacrebleu"}, set()),
     "lskd_nmt.errors": (0, set(), set()),
 }
@@ -112,6 +113,9 @@ def test_imports_run_downhill(path):
     ("lskd_nmt.cli", ["fairseq", "torch"]),
     ("lskd_nmt.compare", ["fairseq", "torch", "ctranslate2"]),
     ("lskd_nmt.report.tables", ["fairseq", "torch"]),
+    ("lskd_nmt.report.document", ["fairseq", "torch"]),
+    ("lskd_nmt.report.sweeps", ["fairseq", "torch"]),
+    ("lskd_nmt.report.temperature", ["fairseq", "torch"]),
     ("lskd_nmt.report.plots", ["fairseq", "torch"]),
     ("lskd_nmt.report.comparison", ["fairseq", "torch"]),
     ("lskd_nmt.report.scatter", ["fairseq", "torch"]),

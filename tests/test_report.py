@@ -10,7 +10,7 @@ import pytest
 from lskd_nmt import runs
 from lskd_nmt.cli import main
 from lskd_nmt.errors import LskdError
-from lskd_nmt.report import plots, tables
+from lskd_nmt.report import plots, results
 
 SIGNATURES = {"bleu": "nrefs:1|tok:13a", "chrf": "nc:6", "bleu_tokenised_lowercased": "tok:none|case:lc"}
 
@@ -36,34 +36,43 @@ def planned(name, role, smoothing=None, temperature=None, seed=1):
 def run(tmp_path):
     models = [planned("teacher-ls0.1-s1", "teacher", 0.1), planned("teacher-ls0.1-s2", "teacher", 0.1, seed=2),
               planned("student-plain-s1", "student"), planned("student-ls0.1-t2-s1", "student", 0.1, 2.0)]  # fmt: skip
-    runs.write_json(tmp_path / "plan.json", {"name": "try", "data": {"folder": "data"}, "models": models})
+    data = {"folder": "data", "corpus": "files", "form": "raw", "source_lang": "en", "target_lang": "de"}
+    runs.write_json(tmp_path / "plan.json", {"name": "try", "data": data, "models": models})
     for model, bleu in zip(models[:3], (30.0, 31.0, 20.5), strict=True):
         write_model(tmp_path, model["name"], bleu)
     return tmp_path
 
 
+def written(run, kind="json"):
+    """What `lskd table` makes of the run; its translations are not there."""
+    assert main(["table", str(run), "--out", str(run / "out")]) == 0
+    text = (run / "out" / f"table.{kind}").read_text(encoding="utf-8")
+    return json.loads(text) if kind == "json" else text
+
+
 def test_seeds_of_one_cell_give_mean_and_deviation(run):
-    cell = tables.results(run)["cells"][0]
+    cell = results.results([run])["cells"][0]
     assert cell["seeds"] == [1, 2]
     assert cell["bleu"] == {"mean": 30.5, "deviation": round(statistics.stdev([30, 31]), 2)}
-    assert cell["cpu_minutes"] == 60.0  # half an hour each
-    assert tables.results(run)["cells"][1]["bleu"] == {"mean": 20.5, "deviation": None}
+    assert cell["cpu_hours"] == 1.0  # half an hour each
+    assert results.results([run])["cells"][1]["bleu"] == {"mean": 20.5, "deviation": None}
 
 
 def test_the_table_has_every_cell_the_signatures_and_what_is_missing(run):
-    text = tables.markdown(tables.results(run))
+    text = written(run, "md")
     rows = [[field.strip() for field in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
-    assert rows[0] == ["model", "teacher LS", "T", "KD weight", "seeds", "BLEU", "chrF", "BLEU tok. lc", "parameters",
-                       "epochs", "CPU min"]  # fmt: skip
-    assert rows[2] == ["teacher", "0.1", "–", "0", "2", "30.50 ± 0.71", "31.50 ± 0.71", "32.50 ± 0.71", "1,234,567",
-                       "2", "60.0"]  # fmt: skip
-    assert rows[3][:7] == ["student without KD", "–", "–", "0", "1", "20.50", "21.50"]
+    assert rows[0] == ["model", "teacher LS", "T", "seeds", "BLEU", "chrF", "BLEU tok. lc", "note"]
+    assert rows[2] == ["teacher", "0.1", "–", "2", "30.50 ± 0.71", "31.50 ± 0.71", "32.50 ± 0.71", "not converged"]
+    assert rows[3][:6] == ["student without KD", "–", "–", "1", "20.50", "21.50"]
+    costs = rows[rows.index(next(row for row in rows if "CPU h" in row)) + 2]
+    assert costs[:8] == ["teacher, LS 0.1", "1,234,567", "2", "1.00", "–", "–", "–", "–"] and len(costs[8]) == 8
     assert "- BLEU: nrefs:1|tok:13a|version:2 (text raw)" in text
     assert "- not scored yet: student-ls0.1-t2-s1" in text and "- 200 test sentences" in text
+    assert "- not compared, as their translations are not here: try/student-plain-s1, try/teacher-ls0.1-s1" in text
 
 
 def test_csv_has_a_line_per_model_with_numbers_only(run):
-    lines = list(csv.DictReader(io.StringIO(tables.csv(tables.results(run)))))
+    lines = list(csv.DictReader(io.StringIO(written(run, "csv"))))
     assert [line["name"] for line in lines] == ["teacher-ls0.1-s1", "teacher-ls0.1-s2", "student-plain-s1"]
     assert float(lines[1]["bleu"]) == 31.0 and int(lines[1]["parameters"]) == 1234567
     assert lines[2]["temperature"] == ""
@@ -71,14 +80,22 @@ def test_csv_has_a_line_per_model_with_numbers_only(run):
 
 
 def test_latex_is_a_booktabs_table_with_the_signatures_as_comments(run):
-    text = tables.latex(tables.results(run))
+    text = written(run, "tex")
     assert text.startswith("% BLEU: nrefs:1") and r"\toprule" in text and r"30.50 $\pm$ 0.71" in text
 
 
 def test_different_signatures_do_not_stand_in_one_table(run):
     write_model(run, "student-plain-s1", 20.5, version="3")
     with pytest.raises(LskdError, match=r"holds bleu of different signatures .*score again"):
-        tables.results(run)
+        results.results([run])
+
+
+@pytest.mark.parametrize("losses, expected", [((5, 4, 3), True), ((5, 3, 4), False), ((3, 4, 3), False), ((5,), True)])
+def test_a_curve_that_still_falls_is_marked(losses, expected):
+    assert (
+        results.still_falling([{"epoch": number, "valid_nll_loss": loss} for number, loss in enumerate(losses)])
+        is expected
+    )
 
 
 def test_a_run_without_scores_or_curves_is_refused(run, capsys):
@@ -92,7 +109,7 @@ def test_a_run_without_scores_or_curves_is_refused(run, capsys):
 
 
 def test_the_figures_show_the_numbers(run):
-    axes = plots.bleu(tables.results(run)).axes[0]
+    axes = plots.bleu(written(run)).axes[0]
     assert [list(line.get_xdata()) for line in axes.lines] == [[30.0, 31.0], [20.5]]
     assert [text.get_text() for text in axes.texts] == ["30.50 ± 0.71", "20.50"]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["teacher, LS 0.1", "student without KD"]
@@ -102,7 +119,7 @@ def test_the_figures_show_the_numbers(run):
 
 
 def test_the_verbs_write_everything_beside_and_the_same_twice(run, tmp_path, capsys):
-    kinds = {"table": ["table.json", "table.md", "table.tex", "table.csv", "bleu.png", "bleu.svg"],
+    kinds = {"table": ["table.json", "table.md", "table.tex", "table.csv", "significance.json", "bleu.png", "bleu.svg"],
              "curves": ["curves.png", "curves.svg"]}  # fmt: skip
     for verb, files in kinds.items():
         written = []

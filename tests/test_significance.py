@@ -95,15 +95,28 @@ def test_draws_are_the_same_every_time(systems, refs):
 
 @pytest.mark.parametrize("values", [(30.0, 31.0), (30.0, 31.0, 35.0), (30.0, 30.5, 31.0, 29.0, 33.0)])
 def test_resampled_means_vary_as_means_of_so_many_seeds_do(values):
-    seeds = tuple(range(1, len(values) + 1))
-    means = significance.seed_weights(seeds) @ np.array(values)
-    assert means.mean() == pytest.approx(statistics.fmean(values), abs=0.05)
-    assert means.var() == pytest.approx(statistics.variance(values) / len(values), rel=0.05)  # s² / K
+    means = significance.seed_weights(tuple(range(len(values)))) @ np.array(values)
+    wide = significance.stretch(len(values))
+    assert means.mean() == pytest.approx(statistics.fmean(values), abs=0.05 * wide)
+    assert means.var() == pytest.approx(wide**2 * statistics.variance(values) / len(values), rel=0.05)  # s² / K
+
+
+def test_students_t_over_the_normal_distribution():
+    assert significance.stretch(3) == pytest.approx(4.303 / 1.960, abs=1e-3)  # from any table of t
+    assert significance.stretch(5) == pytest.approx(2.776 / 1.960, abs=1e-3)
+
+
+@pytest.mark.parametrize("size, at_least", [(3, 0.9), (5, 0.92)])
+def test_the_interval_of_a_few_seeds_holds_the_truth_as_often_as_it_says(size, at_least):
+    draws = np.random.default_rng(7).normal(size=(size, 1000))
+    means = significance.seed_weights(tuple(range(size))) @ draws
+    low, high = np.quantile(means, (0.025, 0.975), axis=0)
+    assert at_least <= ((low <= 0) & (high >= 0)).mean() <= 0.97
 
 
 def test_equal_seeds_are_drawn_together_and_others_apart():
     first, again, other = (significance.seed_weights(seeds) for seeds in ((1, 2, 3), (1, 2, 3), (4, 5, 6)))
-    assert (first == again).all() and (first.sum(1) == 1).all()
+    assert (first == again).all() and first.sum(1) == pytest.approx(1)
     assert abs(np.corrcoef(first[:, 0], other[:, 0])[0, 1]) < 0.05
 
 

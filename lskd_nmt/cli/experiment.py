@@ -1,4 +1,4 @@
-"""Verbs of the pipeline: `plan`, `graph`, `watch`, `generate`, `hyp`, `score`, `table`, `curves`."""
+"""Verbs of the pipeline: `plan`, `graph`, `watch`, `generate`, `hyp`, `score`."""
 
 import argparse
 import json
@@ -45,12 +45,6 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         parser.add_argument("--model", required=True)
     for parser in (watch, generate):
         parser.add_argument("flags", nargs="*", help="after --, more flags for the command")
-
-    table = add("table", run_table, "the run's results as JSON, Markdown, LaTeX, CSV and a figure")
-    curves = add("curves", run_curves, "the learning curves of a run as a figure")
-    for parser in (table, curves):
-        parser.add_argument("folder", type=Path, metavar="RUN")
-        parser.add_argument("--out", type=Path, metavar="DIR", help="where to write; the run folder if not given")
 
 
 def answer(**facts: Any) -> None:
@@ -152,25 +146,3 @@ def run_score(args: argparse.Namespace) -> None:
     facts = {"name": args.model, **scores, **hashes, "decode": run.plan["decode"], "commit": runs.commit()}
     runs.write_json(hyp.with_name("metrics.json"), facts)
     answer(model=args.model, bleu=scores["bleu"]["score"], chrf=scores["chrf"]["score"])
-
-
-def run_table(args: argparse.Namespace) -> None:
-    """`lskd table RUN [--out DIR]`."""
-    from lskd_nmt.report import plots, tables  # noqa: PLC0415  pandas and matplotlib take a second to import
-
-    out = args.out or args.folder
-    content = tables.results(args.folder)
-    runs.write_json(out / "table.json", content)
-    for kind, text in (("md", tables.markdown), ("tex", tables.latex), ("csv", tables.csv)):
-        runs.write_text(out / f"table.{kind}", text(content))
-    plots.save(plots.bleu(content), out / "bleu")
-    answer(table=str(out / "table.json"), models=len(content["rows"]), not_scored=content["not_scored"])
-
-
-def run_curves(args: argparse.Namespace) -> None:
-    """`lskd curves RUN [--out DIR]`."""
-    from lskd_nmt.report import plots  # noqa: PLC0415
-
-    out = args.out or args.folder
-    out.mkdir(parents=True, exist_ok=True)
-    answer(curves=[str(file) for file in plots.save(plots.curves(args.folder), out / "curves")])

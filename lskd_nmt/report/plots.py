@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lskd_nmt.errors import require
-from lskd_nmt.report.tables import CELL, label, level
+from lskd_nmt.report.cells import label, row_title
 from lskd_nmt.runs import Run, read_list
 
 # Okabe & Ito 2008, without yellow, which is faint on white
@@ -41,24 +41,17 @@ def colours_of(values: Sequence[Any]) -> dict[Any, str]:
     return {None: GREY} | {value: COLOURS[index % len(COLOURS)] for index, value in enumerate(distinct)}
 
 
-def row_title(cell: Mapping[str, Any]) -> str:
-    """One line of the BLEU figure."""
-    text = label(cell)
-    if cell["label_smoothing"] is not None:
-        text += f", {'LS' if cell['role'] == 'teacher' else 'teacher LS'} {cell['label_smoothing']:g}"
-    if cell["hypotheses"]:
-        text += f", {level(cell)}"
-    return text + (f", T = {cell['temperature']:g}" if cell["temperature"] is not None else "")
-
-
 def bleu(content: Mapping[str, Any]) -> Figure:
-    """BLEU of every cell of a results table: a dot for each seed, the mean as a number; colour is the teacher's LS."""
+    """BLEU of every cell of a results table: a dot for each seed, a line for the interval, a colour for LS."""
     cells = content["cells"]
+    scores = {f"{row['run']}/{row['name']}": row["bleu"] for row in content["rows"]}
     colour = colours_of([cell["label_smoothing"] for cell in cells])
     figure = Figure(figsize=(7, 0.9 + 0.42 * len(cells)))
     axes = figure.subplots()
     for height, cell in enumerate(cells):
-        members = [row["bleu"] for row in content["rows"] if all(row[name] == cell[name] for name in CELL)]
+        members = [scores[name] for name in cell["members"]]
+        if cell["interval"]:
+            axes.hlines(height, *cell["interval"], color=colour[cell["label_smoothing"]], linewidth=1.5)
         axes.plot(members, [height] * len(members), linestyle="none", markersize=7, alpha=0.85,
                   color=colour[cell["label_smoothing"]], marker=SHAPES[label(cell)])  # fmt: skip
         deviation = cell["bleu"]["deviation"]
@@ -68,7 +61,8 @@ def bleu(content: Mapping[str, Any]) -> Figure:
     axes.set_yticks(range(len(cells)), [row_title(cell) for cell in cells])
     axes.set_ylim(len(cells) - 0.5, -0.5)
     axes.margins(x=0.08)
-    axes.set_xlabel("BLEU (sacreBLEU, test set)")
+    has_intervals = any(cell["interval"] for cell in cells)
+    axes.set_xlabel("BLEU (sacreBLEU, test set)" + "; line: 95 % interval" * has_intervals)
     axes.set_title(content["name"], loc="left", fontsize=11)
     axes.grid(axis="y", color="#dddddd", linewidth=0.8)
     tidy(axes)

@@ -1,161 +1,146 @@
-"""The results of a run folder: JSON first, then the same as Markdown, LaTeX and CSV. Nothing is scored here."""
+"""The results of run folders as Markdown, LaTeX and CSV. Nothing is scored or compared here."""
 
-import statistics
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from lskd_nmt.errors import require
-from lskd_nmt.runs import Run, read_json, read_list
+from lskd_nmt.report.cells import label, level, row_title, tail
+from lskd_nmt.report.results import METRICS
 
-METRICS = ("bleu", "chrf", "bleu_tokenised_lowercased")
 LABELS = {"bleu": "BLEU", "chrf": "chrF", "bleu_tokenised_lowercased": "BLEU tok. lc"}
-# models that agree in these differ in nothing but their seed
-CELL = ("role", "label_smoothing", "kd_level", "hypotheses", "temperature", "kd_weight")
+LATEX = {"±": r"$\pm$", "×": r"$\times$", "α": r"$\alpha$", "–": "--", "<": "$<$"}
 
 
-def results(folder: Path) -> dict[str, Any]:
-    """Every scored model of the run with what its training cost, the mean over seeds, and the signatures."""
-    run = Run(folder)
-    rows = [row(run, model) for model in run.models if (run.model_folder(model["name"]) / "metrics.json").is_file()]
-    require(bool(rows), f"{folder} has no scored model: run experiments/steps/decode.sh and score.sh first")
-    missing = [model["name"] for model in run.models if model["name"] not in {entry["name"] for entry in rows}]
-    return {"name": run.plan["name"], "signatures": signatures(run, rows), "rows": rows, "cells": cells(rows),
-            "not_scored": missing}  # fmt: skip
+def score(value: Mapping[str, Any]) -> str:
+    """Mean, and deviation if there is one."""
+    return f"{value['mean']:.2f}" + (f" ± {value['deviation']:.2f}" if value["deviation"] is not None else "")
 
 
-def row(run: Run, model: Mapping[str, Any]) -> dict[str, Any]:
-    """One model: what it is, its scores, and what its training cost."""
-    folder = run.model_folder(model["name"])
-    metrics, training = read_json(folder / "metrics.json"), read_json(folder / "run.json")
-    curve = read_list(folder / "curve.json")
-    keys = ("name", "role", "teacher", "label_smoothing", "kd_level", "hypotheses", "temperature", "kd_weight", "arch",
-            "seed")  # fmt: skip
-    bleus = [epoch["valid_bleu"] for epoch in curve if "valid_bleu" in epoch]
-    return {
-        **{key: model.get(key) for key in keys},  # older plans know no level: theirs is word
-        **{metric: metrics[metric]["score"] for metric in METRICS},
-        "sentences": metrics["sentences"],
-        "parameters": training["parameters"],
-        "epochs": len(curve),
-        "best_valid_bleu": max(bleus, default=None),
-        "cpu_minutes": round(training["cpu_seconds"] / 60, 2),
-        "wall_minutes": round(training["wall_seconds"] / 60, 2),
-    }
+def optional(value: float | None, form: str = "g") -> str:
+    """A number, or – where there is none."""
+    return "–" if value is None else f"{value:{form}}"
 
 
-def signatures(run: Run, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """The signature of each metric, which must be the same for all rows."""
-    result = {}
-    for metric in METRICS:
-        found = {}
-        for entry in rows:
-            measured = read_json(run.model_folder(entry["name"]) / "metrics.json")[metric]
-            found[f"{measured['signature']} (text {measured['text']})"] = entry["name"]
-        require(len(found) == 1, f"{run.folder} holds {metric} of different signatures ({', '.join(found.values())}): "
-                                 "remove the older metrics.json and score again")  # fmt: skip
-        result[metric] = next(iter(found))
-    return result
+def interval(result: Mapping[str, Any] | None) -> str:
+    """`+0.66 [-0.27, +1.64]`."""
+    return "–" if result is None else f"{result['value']:+.2f} [{result['low']:+.2f}, {result['high']:+.2f}]"
 
 
-def cells(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Mean and standard deviation over the seeds of each cell, in the order of the plan."""
-    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
-    for entry in rows:
-        groups.setdefault(tuple(entry[key] for key in CELL), []).append(entry)
-    result = []
-    for cell, members in groups.items():
-        summary: dict[str, Any] = dict(zip(CELL, cell, strict=True)) | {"seeds": [member["seed"] for member in members]}
-        for metric in METRICS:
-            values = [member[metric] for member in members]
-            deviation = round(statistics.stdev(values), 2) if len(values) > 1 else None
-            summary[metric] = {"mean": round(statistics.fmean(values), 2), "deviation": deviation}
-        summary["parameters"] = members[0]["parameters"]
-        summary["epochs"] = round(statistics.fmean(member["epochs"] for member in members), 1)
-        summary["cpu_minutes"] = round(sum(member["cpu_minutes"] for member in members), 1)
-        result.append(summary)
-    return result
+def p_value(p: float | None) -> str:
+    """Three digits."""
+    return "–" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def label(entry: Mapping[str, Any]) -> str:
-    """What a row is, for people: `teacher`, `student without KD`, `student`."""
-    plain = entry["role"] == "student" and entry["label_smoothing"] is None  # that of its teacher
-    return "student without KD" if plain else str(entry["role"])
-
-
-def level(entry: Mapping[str, Any]) -> str:
-    """What a student learns of its teacher: `word`, `sequence (beam)`, `both (interpolate)`; – for others."""
-    if label(entry) != "student":
-        return "–"
-    kind = entry["kd_level"] or "word"
-    return f"{kind} ({entry['hypotheses']})" if entry["hypotheses"] else kind
+def p_by_seed(result: Mapping[str, Any] | None) -> str:
+    """sacreBLEU's p-value of each pair of models of one seed."""
+    return ", ".join(p_value(p) for p in (result or {}).get("p_by_seed", {}).values()) or "–"
 
 
 def frame(content: Mapping[str, Any]) -> pd.DataFrame:
-    """The table that people read: one row per cell, as text."""
-
-    def score(value: Mapping[str, Any]) -> str:
-        return f"{value['mean']:.2f}" + (f" ± {value['deviation']:.2f}" if value["deviation"] is not None else "")
-
-    def optional(value: float | None) -> str:
-        return "–" if value is None else f"{value:g}"
-
-    has_levels = any(cell["hypotheses"] for cell in content["cells"])
+    """The table that people read: one row per cell, as text; columns that say nothing are left out."""
+    cells = content["cells"]
+    students = [cell for cell in cells if label(cell) == "student"]
+    shown = {
+        "KD level": any(cell["kd_level"] != "word" for cell in students),
+        "tail": any(cell["tail"] not in (None, "dense") for cell in students),
+        "KD weight": len({cell["kd_weight"] for cell in students}) > 1,
+        "run": any(cell["named_runs"] for cell in cells),
+        "note": any(cell["not_converged"] for cell in cells),
+    } | dict.fromkeys(("over baseline [95 %]", "p", "p each seed"), any(cell["difference"] for cell in cells))
     lines = [{
         "model": label(cell),
+        "run": ", ".join(cell["named_runs"]) or "–",
         "teacher LS": optional(cell["label_smoothing"]),
-        **({"KD level": level(cell)} if has_levels else {}),
-        "T": optional(cell["temperature"]),
+        "KD level": level(cell),
+        "tail": tail(cell),
         "KD weight": f"{cell['kd_weight']:g}",
+        "T": optional(cell["temperature"]),
         "seeds": str(len(cell["seeds"])),
         **{LABELS[metric]: score(cell[metric]) for metric in METRICS},
-        "parameters": f"{cell['parameters']:,}" if cell["parameters"] else "–",
+        "over baseline [95 %]": interval(cell["difference"]),
+        "p": p_value(cell["difference"] and cell["difference"]["p_holm"]),
+        "p each seed": p_by_seed(cell["difference"]),
+        "note": "not converged" if cell["not_converged"] else "",
+    } for cell in cells]  # fmt: skip
+    hidden = [name for name, is_shown in shown.items() if not is_shown]
+    return pd.DataFrame(lines, dtype=str).drop(columns=hidden)
+
+
+def effects(content: Mapping[str, Any]) -> pd.DataFrame:
+    """The effects of the teacher's label smoothing and of the temperature, with published values and verdicts."""
+    lines = [{
+        "effect": each["effect"],
+        "at": each["at"],
+        "BLEU [95 %]": interval(each["difference"]),
+        "p": p_value(each["difference"] and each["difference"]["p_holm"]),
+        **({"published": optional(each["published"], "+.2f"), "verdict": each["verdict"] or "–"}
+           if content["published"]["pair"] else {}),
+    } for each in content["effects"]]  # fmt: skip
+    return pd.DataFrame(lines, dtype=str)
+
+
+def published(content: Mapping[str, Any]) -> pd.DataFrame:
+    """Our numbers beside the published ones."""
+    found = [(cell, cell["published"]) for cell in content["cells"] if cell["published"]]
+    lines = [{
+        "row": row_title(cell),
+        LABELS["bleu_tokenised_lowercased"]: f"{each['ours']:.2f}",
+        "published": f"{each['value']:.2f}",
+        "difference": f"{each['difference']:+.2f}",
+        "verdict": each["verdict"] or "–",
+    } for cell, each in found]  # fmt: skip
+    return pd.DataFrame(lines, dtype=str)
+
+
+def costs(content: Mapping[str, Any]) -> pd.DataFrame:
+    """What each row's trainings cost, and the row's signature."""
+    lines = [{
+        "row": row_title(cell),
+        "parameters": optional(cell["parameters"], ","),
         "epochs": f"{cell['epochs']:g}",
-        "CPU min": f"{cell['cpu_minutes']:.1f}",
+        "CPU h": optional(cell["cpu_hours"], ".2f"),
+        "GPU h": optional(cell["gpu_hours"], ".2f"),
+        "memory MB": optional(cell["peak_memory_mb"], ",.0f"),
+        "GPU memory MB": optional(cell["peak_gpu_memory_mb"], ",.0f"),
+        "words/s": optional(cell["words_per_second"], ",.0f"),
+        "signature": cell["signature"],
     } for cell in content["cells"]]  # fmt: skip
     return pd.DataFrame(lines, dtype=str)
 
 
-def notes(content: Mapping[str, Any]) -> list[str]:
-    """The lines under the table: signatures, the spread, and what is not in it."""
-    lines = [f"{LABELS[metric]}: {signature}" for metric, signature in content["signatures"].items()]
-    lines += [f"{LABELS['bleu_tokenised_lowercased']}: tokenised, lower-cased text, for comparison with older papers",
-              "teacher LS is the teacher's label smoothing, T the temperature",
-              f"{content['rows'][0]['sentences']} test sentences"]  # fmt: skip
-    if any(cell["hypotheses"] for cell in content["cells"]):
-        lines.append("KD level: probabilities on references (word), translations (sequence), or both; in brackets, "
-                     "which translations")  # fmt: skip
-    if any(len(cell["seeds"]) > 1 for cell in content["cells"]):
-        lines.append("scores are the mean ± standard deviation over seeds; CPU minutes are their sum")
-    if content["not_scored"]:
-        lines.append(f"not scored yet: {', '.join(content['not_scored'])}")
-    return lines
-
-
-def markdown(content: Mapping[str, Any]) -> str:
-    """The table and its notes as Markdown."""
-    return as_markdown(content["name"], frame(content), notes(content))
+def sections(content: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """The tables under the main one, by heading; those that have no line are left out."""
+    found = {"Effects": effects(content), "Beside the published numbers": published(content), "Costs": costs(content)}
+    return {heading: table for heading, table in found.items() if len(table)}
 
 
 def as_markdown(title: str, table: pd.DataFrame, lines: Sequence[str]) -> str:
     """A title, a table of texts, and notes under it."""
-    body = table.to_markdown(index=False, disable_numparse=True)
-    return f"# {title}\n\n{body}\n\n" + "".join(f"- {line}\n" for line in lines)
+    return f"# {title}\n\n{body(table)}\n\n" + "".join(f"- {line}\n" for line in lines)
 
 
-def latex(content: Mapping[str, Any]) -> str:
-    """The table as LaTeX (booktabs), its notes as comments."""
-    return as_latex(frame(content), notes(content))
+def body(table: pd.DataFrame) -> str:
+    """A table of texts as Markdown."""
+    return str(table.to_markdown(index=False, disable_numparse=True))
 
 
 def as_latex(table: pd.DataFrame, lines: Sequence[str]) -> str:
     """A table of texts (booktabs), its notes as comments."""
-    body = table.to_latex(index=False, escape=True).replace("±", r"$\pm$").replace("×", r"$\times$")
-    return "".join(f"% {line}\n" for line in lines) + body
+    text = str(table.to_latex(index=False, escape=True))
+    for sign, command in LATEX.items():
+        text = text.replace(sign, command)
+    return "".join(f"% {line}\n" for line in lines) + text
 
 
 def csv(content: Mapping[str, Any]) -> str:
     """One line per model, numbers only."""
-    return str(pd.DataFrame(content["rows"]).to_csv(index=False))
+    cells = {member: cell for cell in content["cells"] for member in cell["members"]}
+    lines = []
+    for row in content["rows"]:
+        cell = cells[f"{row['run']}/{row['name']}"]
+        p = ((cell["difference"] or {}).get("p_by_seed") or {}).get(str(row["seed"]))
+        left_out = ("translations", "commit", "not_converged")
+        lines.append({name: value for name, value in row.items() if name not in left_out}
+                     | {"not_converged": int(row["not_converged"]), "p_over_baseline": p})  # fmt: skip
+    return str(pd.DataFrame(lines).to_csv(index=False))

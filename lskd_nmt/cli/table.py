@@ -1,0 +1,114 @@
+"""Verbs over finished runs: `table` and `curves`."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lskd_nmt import differences, runs
+from lskd_nmt.cli.common import show
+from lskd_nmt.errors import require
+
+PAIRS = ("auto", "none", "en-de", "en-ru")
+
+
+def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add this file's verbs."""
+    text = "the results of runs as JSON, Markdown, LaTeX, CSV and figures, with intervals, tests and published numbers"
+    table = verbs.add_parser("table", help=text, description=text)
+    table.set_defaults(run=run_table)
+    table.add_argument("folders", nargs="*", type=Path, metavar="RUN", help="several: seeds of one cell are united")
+    table.add_argument("--compare", nargs=2, type=Path, metavar=("A", "B"), help="two runs side by side instead")
+    table.add_argument("--out", type=Path, metavar="DIR", help="where to write; the run folder if one is given")
+    table.add_argument("--baseline", default="plain", metavar="CELL",
+                       help="what students are compared with: plain (the student without KD), or a model's name "
+                       "without its seed, such as student-ls0-t1")  # fmt: skip
+    table.add_argument("--published", default="auto", choices=PAIRS,
+                       help="whose published numbers stand beside: auto takes the language pair's")  # fmt: skip
+
+    text = "the learning curves of a run as a figure"
+    curves = verbs.add_parser("curves", help=text, description=text)
+    curves.set_defaults(run=run_curves)
+    curves.add_argument("folder", type=Path, metavar="RUN")
+    curves.add_argument("--out", type=Path, metavar="DIR", help="where to write; the run folder if not given")
+
+
+def run_table(args: argparse.Namespace) -> None:
+    """`lskd table RUN [RUN…] [--out DIR]`, `lskd table --compare A B --out DIR`."""
+    require(bool(args.folders) != bool(args.compare), "give run folders, or --compare with two of them")
+    require(args.out is not None or len(args.folders) == 1, "several runs have no folder of their own: give --out DIR")
+    if args.compare:
+        run_compare(args)
+        return
+    from lskd_nmt.report import document, plots, results, tables, temperature  # pandas and matplotlib take a second
+
+    out = args.out or args.folders[0]
+    content = assessed(args, args.folders, results.labels(args.folders), out / "significance.json")
+    write(out, "table", content, document.markdown(content), document.latex(content), tables.csv(content))
+    plots.save(plots.bleu(content), out / "bleu")
+    figure = temperature.figure(content)
+    if figure is not None:
+        plots.save(figure, out / "temperature")
+    print(json.dumps({"table": str(out / "table.json"), "models": len(content["rows"]),
+                      "not_scored": content["not_scored"]}, ensure_ascii=False))  # fmt: skip
+
+
+def run_compare(args: argparse.Namespace) -> None:
+    """`lskd table --compare A B --out DIR`."""
+    from lskd_nmt.report import results, sweeps
+
+    names = results.labels(args.compare)
+    single = [assessed(args, [folder], [name], args.out / f"significance-{number}.json")
+              for number, (folder, name) in enumerate(zip(args.compare, names, strict=True), start=1)]  # fmt: skip
+    content = sweeps.side_by_side(*single)
+    outputs = outputs_of(args.compare, names)
+    sweeps.judge(content, differences.measure(outputs, sweeps.contrasts(content), args.out / "significance.json", show))
+    write(args.out, "compare", content, sweeps.markdown(content), sweeps.latex(content), sweeps.csv(content))
+    print(json.dumps({"table": str(args.out / "compare.json"), "pairs": len(content["cells"])}))
+
+
+def assessed(args: argparse.Namespace, folders: Sequence[Path], names: Sequence[str], file: Path) -> dict[str, Any]:
+    """The table's content, with what was measured of it and kept in `file`."""
+    from lskd_nmt.report import effects, published, results
+
+    content = results.results(folders, names)
+    pair = published.pair_of(args.published, content["runs"])
+    obstacles = published.obstacles(pair, content["runs"]) if pair else []
+    content["published"] = {"pair": pair, "source": published.SOURCE, "obstacles": obstacles}
+    bases = effects.baselines(content["cells"], args.baseline)
+    found = effects.effects(content["cells"], pair)
+    contrasts = effects.contrasts(content, bases, found)
+    effects.judge(content, bases, found, differences.measure(outputs_of(folders, names), contrasts, file, show))
+    return content
+
+
+def outputs_of(folders: Sequence[Path], names: Sequence[str]) -> dict[str, differences.Output]:
+    """The translations of every scored model, by RUN/MODEL."""
+    found = {}
+    for name, run in zip(names, map(runs.Run, folders), strict=True):
+        data, reference = run.plan["data"], run.text("test", "target")
+        for model in run.models:
+            folder = run.model_folder(model["name"])
+            if (folder / "metrics.json").is_file():
+                scored = runs.read_json(folder / "metrics.json").get("hyp_sha256")
+                found[f"{name}/{model['name']}"] = differences.Output(
+                    folder / "test.hyp", reference, data["target_lang"], data["form"], model["seed"], scored
+                )
+    return found
+
+
+def write(out: Path, name: str, content: Any, markdown: str, latex: str, csv: str) -> None:
+    """NAME.{json,md,tex,csv} in `out`."""
+    runs.write_json(out / f"{name}.json", content)
+    for kind, text in (("md", markdown), ("tex", latex), ("csv", csv)):
+        runs.write_text(out / f"{name}.{kind}", text)
+
+
+def run_curves(args: argparse.Namespace) -> None:
+    """`lskd curves RUN [--out DIR]`."""
+    from lskd_nmt.report import plots
+
+    out = args.out or args.folder
+    out.mkdir(parents=True, exist_ok=True)
+    print(json.dumps({"curves": [str(file) for file in plots.save(plots.curves(args.folder), out / "curves")]}))

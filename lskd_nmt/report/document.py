@@ -1,0 +1,91 @@
+"""The whole document of a results table: the main table, the smaller ones, and notes that say what stands in them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lskd_nmt.report import tables, verdicts
+from lskd_nmt.report.cells import label
+from lskd_nmt.report.published import ASSUMED, SOURCE
+
+
+def notes(content: Mapping[str, Any]) -> list[str]:
+    """The lines under the tables: signatures, the spread, the tests, and what is not in it."""
+    cells = content["cells"]
+    lines = [f"{tables.LABELS[metric]}: {signature}" for metric, signature in content["signatures"].items()]
+    lines += [f"{tables.LABELS['bleu_tokenised_lowercased']}: tokenised, lower-cased text, for comparison with older "
+              "papers",
+              "teacher LS (α) is the teacher's label smoothing, T the temperature",
+              f"{content['rows'][0]['sentences']} test sentences"]  # fmt: skip
+    weights = {cell["kd_weight"] for cell in cells if label(cell) == "student"}
+    lines += [f"KD weight: {weight:g} in all students" for weight in weights if len(weights) == 1]
+    if any(cell["hypotheses"] for cell in cells):
+        lines.append("KD level: probabilities on references (word), translations (sequence), or both; in brackets, "
+                     "which translations")  # fmt: skip
+    if any(len(cell["seeds"]) > 1 for cell in cells):
+        lines.append("scores are the mean ± standard deviation over seeds; hours are their sum")
+    lines += [*tests(content), *against_published(content), *states(content)]
+    return lines
+
+
+def tests(content: Mapping[str, Any]) -> list[str]:
+    """How differences were tested."""
+    settings, names = content["significance"], {cell["baseline"] for cell in content["cells"]} - {None}
+    lines = []
+    if names:
+        lines.append(f"baseline: {', '.join(sorted(names))}; teachers are not compared with it")
+    elif any(cell["role"] == "student" for cell in content["cells"]):
+        lines.append("no baseline: a row of that name is not scored here, so no row is compared with it")
+    if settings["without_text"]:
+        lines.append(f"not compared, as their translations are not here: {', '.join(settings['without_text'])}")
+    if any(cell["difference"] for cell in content["cells"]) or content["effects"]:
+        lines += [f"[95 %] and p: paired bootstrap of {settings['resamples']:,} resamples (seed {settings['seed']}) "
+                  "over seeds and sentences; with one seed over sentences alone",
+                  "p: corrected for the number of rows, or of effects, by Holm's method"]  # fmt: skip
+    if names:
+        lines.append(f"p each seed: sacreBLEU's paired approximate randomisation, {settings['trials']:,} trials "
+                     f"(seed {settings['seed']}), of the models of one seed, uncorrected")  # fmt: skip
+    return lines
+
+
+def against_published(content: Mapping[str, Any]) -> list[str]:
+    """Where published numbers are from, and why they are or are not comparable."""
+    facts = content["published"]
+    if facts["pair"] is None:
+        return []
+    lines = [f"published: {SOURCE}, {facts['pair']}"]
+    if facts["obstacles"]:
+        lines.append(f"not comparable with the published numbers: {'; '.join(facts['obstacles'])}")
+    else:
+        lines.append(f"published numbers: {ASSUMED}")
+    if content["effects"]:
+        lines.append(f"verdicts: by the sign of the interval, from {verdicts.ENOUGH_SEEDS} seeds on (docs/table.md)")
+    return lines
+
+
+def states(content: Mapping[str, Any]) -> list[str]:
+    """What to know of single rows: too short trainings, other signatures, missing ones."""
+    lines = []
+    if any(cell["not_converged"] for cell in content["cells"]):
+        lines.append("not converged: the last validation loss of a seed is still the lowest of its curve")
+    lines += [f"{cell['name']} differs from the row above it in {'; '.join(cell['differs_in'])}"
+              for cell in content["cells"] if cell["differs_in"]]  # fmt: skip
+    lines.append("signature: of all that could change a row but seed, host and commit; spelled out in table.json")
+    if content["not_scored"]:
+        lines.append(f"not scored yet: {', '.join(content['not_scored'])}")
+    return lines
+
+
+def markdown(content: Mapping[str, Any]) -> str:
+    """Tables and notes as Markdown."""
+    smaller = "".join(
+        f"\n## {heading}\n\n{tables.body(table)}\n" for heading, table in tables.sections(content).items()
+    )
+    main = f"# {content['name']}\n\n{tables.body(tables.frame(content))}\n"
+    return f"{main}{smaller}\n" + "".join(f"- {line}\n" for line in notes(content))
+
+
+def latex(content: Mapping[str, Any]) -> str:
+    """Tables as LaTeX (booktabs), notes as comments before the first."""
+    smaller = "".join(f"\n% {heading}\n" + tables.as_latex(table, [])
+                      for heading, table in tables.sections(content).items())  # fmt: skip
+    return tables.as_latex(tables.frame(content), notes(content)) + smaller

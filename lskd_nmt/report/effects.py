@@ -1,0 +1,156 @@
+"""What a table asks: each row against its baseline, and the effects of the teacher's label smoothing and of T."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lskd_nmt.differences import wanted
+from lskd_nmt.errors import require
+from lskd_nmt.report import published, verdicts
+from lskd_nmt.report.cells import CELL, group, key, label
+
+Cell = Mapping[str, Any]
+HIGH, LOW = 64.0, 1.0  # the temperatures of the collapse
+
+
+def related(cells: Sequence[Cell], cell: Cell, **changes: Any) -> Cell | None:
+    """The cell that differs from `cell` in `changes` alone: that of its own run, or the only one there is."""
+    sought = {name: cell[name] for name in CELL} | changes
+    return closest([other for other in cells if all(other[name] == value for name, value in sought.items())], cell)
+
+
+def closest(found: Sequence[Cell], cell: Cell) -> Cell | None:
+    """The one that shares a run with `cell`, or the only one there is."""
+    own = [other for other in found if set(other["runs"]) & set(cell["runs"])]
+    return own[0] if own else found[0] if len(found) == 1 else None
+
+
+def baselines(cells: Sequence[Cell], wish: str) -> dict[str, Cell]:
+    """The baseline of each student; teachers have none, nor has the baseline itself."""
+    names = [cell["name"] for cell in cells]
+    require(wish == "plain" or wish in names, f"--baseline is '{wish}': plain, or one of {', '.join(names)}")
+    chosen = [cell for cell in cells if (label(cell) == "student without KD" if wish == "plain" else
+                                         cell["name"] == wish)]  # fmt: skip
+    pairs = {cell["name"]: closest(chosen, cell) for cell in cells if cell["role"] == "student"}
+    return {name: base for name, base in pairs.items() if base is not None and base["name"] != name}
+
+
+def effects(cells: Sequence[Cell], pair: str | None) -> list[dict[str, Any]]:
+    """The LS gain at each T, each step down in T, and the collapse, within one tail mode, weight and level."""
+    groups = {group(cell) for cell in cells if label(cell) == "student"}
+    found = []
+    for cell in cells:
+        if cell["label_smoothing"] is None:
+            continue
+        smoothing, temperature = f"α = {cell['label_smoothing']:g}", cell["temperature"]
+        is_alone = len(groups) == 1 and temperature is not None
+        where = "teacher" if cell["role"] == "teacher" else "" if is_alone else group(cell)
+        if cell["label_smoothing"]:
+            at = f"T = {temperature:g}" if temperature is not None else ""
+            other = related(cells, cell, label_smoothing=0.0)
+            found += effect(f"LS gain: {smoothing} over 0", (at, where), [(1, cell), (-1, other)], pair)
+        below = cooler(cells, cell)
+        if below is not None:
+            name = f"order: T = {below['temperature']:g} over {temperature:g}"
+            found += effect(name, (smoothing, where), [(1, below), (-1, cell)], pair)
+        if temperature == HIGH:
+            name, other = f"collapse: T = {HIGH:g} less half of T = {LOW:g}", related(cells, cell, temperature=LOW)
+            found += effect(name, (smoothing, where), [(1, cell), (-0.5, other)], pair)
+    return sorted(found, key=lambda each: not str(each["effect"]).startswith("LS gain"))
+
+
+def cooler(cells: Sequence[Cell], cell: Cell) -> Cell | None:
+    """The same at the next lower temperature."""
+    lower = sorted({other["temperature"] for other in cells if other["temperature"] is not None
+                    and cell["temperature"] is not None and other["temperature"] < cell["temperature"]
+                    and related([other], cell, temperature=other["temperature"])})  # fmt: skip
+    return related(cells, cell, temperature=lower[-1]) if lower else None
+
+
+def effect(
+    name: str, at: Sequence[str], terms: Sequence[tuple[float, Cell | None]], pair: str | None
+) -> list[dict[str, Any]]:
+    """One effect and its published value, if there are cells for all of its terms."""
+    known = [(weight, cell) for weight, cell in terms if cell is not None]
+    if len(known) < len(terms):
+        return []
+    numbers = [(weight, published.bleu(pair, cell)) for weight, cell in known]
+    values = [weight * number for weight, number in numbers if number is not None]
+    where = ", ".join(filter(None, [*at, *known[0][1]["named_runs"]]))
+    return [{"effect": name, "at": where, "of": dict(zip(CELL, key(known[0][1]), strict=True)),
+             "terms": [[weight, cell["name"]] for weight, cell in known],
+             "published": round(sum(values), 3) if len(values) == len(known) else None}]  # fmt: skip
+
+
+def title(family: str, terms: Sequence[tuple[float, str]]) -> str:
+    """The name of a contrast: `effect: +1 student-ls0.1-t1 -1 student-ls0-t1`."""
+    return f"{family}: " + " ".join(f"{weight:+g} {name}" for weight, name in terms)
+
+
+def contrasts(
+    content: Mapping[str, Any], bases: Mapping[str, Cell], found: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What is to be measured, by name: each cell by itself, against its baseline, and the effects."""
+    members = {cell["name"]: cell["members"] for cell in content["cells"]}
+    result = {}
+
+    def add(family: str, terms: Sequence[tuple[float, str]], metric: str = "bleu") -> None:
+        result[title(family, terms)] = wanted([(weight, members[name]) for weight, name in terms], family, metric)
+
+    for name in members:
+        add("score", [(1, name)])
+        if is_comparable(content["published"]):
+            add(published.METRIC, [(1, name)], published.METRIC)
+    for name, base in bases.items():
+        add("baseline", [(1, name), (-1, base["name"])])
+    for each in found:
+        add("effect", each["terms"])
+    return result
+
+
+def is_comparable(facts: Mapping[str, Any]) -> bool:
+    """Whether published numbers may be held against ours."""
+    return facts["pair"] is not None and not facts["obstacles"]
+
+
+def judge(
+    content: dict[str, Any], bases: Mapping[str, Cell], found: Sequence[dict[str, Any]], measured: Mapping[str, Any]
+) -> None:
+    """Put what was measured into the table: intervals, differences with their p-values, and verdicts."""
+    results = measured["results"]
+    for cell in content["cells"]:
+        name, base = cell["name"], bases.get(cell["name"])
+        cell["interval"] = ends(results.get(title("score", [(1, name)])))
+        cell["baseline"] = base["name"] if base else None
+        cell["difference"] = results.get(title("baseline", [(1, name), (-1, base["name"])])) if base else None
+        cell["published"] = compared(cell, content["published"], results.get(title(published.METRIC, [(1, name)])))
+    for each in found:
+        each["difference"] = results.get(title("effect", each["terms"]))
+        each["verdict"] = verdict(each)
+    content["effects"] = list(found)
+    content["significance"] = measured["settings"] | {"without_text": measured["without_text"]}
+
+
+def ends(result: Mapping[str, Any] | None) -> list[float] | None:
+    """The interval of a result."""
+    return [result["low"], result["high"]] if result else None
+
+
+def verdict(each: Mapping[str, Any]) -> str | None:
+    """Of an effect with a published value."""
+    result, value = each["difference"], each["published"]
+    if result is None or value is None:
+        return None
+    return verdicts.direction(value, result["low"], result["high"], result["seeds"])
+
+
+def compared(cell: Cell, facts: Mapping[str, Any], result: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A cell beside its published number."""
+    value = published.bleu(facts["pair"], cell)
+    if value is None:
+        return None
+    said = "not comparable" if facts["obstacles"] else None
+    if result is not None:
+        said = verdicts.absolute(value, result["low"], result["high"], result["seeds"])
+    ours = cell[published.METRIC]["mean"]
+    return {"value": value, "ours": ours, "difference": round(ours - value, 2), "interval": ends(result),
+            "verdict": said}  # fmt: skip

@@ -1,0 +1,315 @@
+"""The headline table of whole sweeps: effects, verdicts, published numbers, several runs, and two side by side."""
+
+import csv
+import json
+import random
+import statistics
+from functools import cache
+
+import pytest
+
+from lskd_nmt import runs, scoring
+from lskd_nmt.cli import main
+from lskd_nmt.errors import LskdError
+from lskd_nmt.report import document, effects, published, results, signature, temperature, verdicts
+
+WORDS = [f"w{number}" for number in range(40)]
+REFS = [" ".join(random.Random(number).choices(WORDS, k=10)) for number in range(30)]
+PREP = {"corpus": "iwslt14_en_de", "form": "fairseq14", "settings": {"subwords": "bpe", "vocab_size": "30000"}}
+
+
+@cache
+def translations(share, seed):
+    """The references with a share of their words lost, and their scores."""
+    draw = random.Random(seed)
+    hyps = [" ".join(word for word in line.split() if draw.random() >= share) or "w0" for line in REFS]
+    return hyps, scoring.scores(hyps, REFS, "de", "raw")
+
+
+def share(model):
+    """The words that a model of the stand-in sweep loses: more at a high temperature, fewer with label smoothing."""
+    if model["role"] == "teacher":
+        return 0.05
+    if model["label_smoothing"] is None:
+        return 0.2
+    return 0.08 + 0.05 * min(model["temperature"], 8) - 0.3 * model["label_smoothing"]
+
+
+def add(folder, models, name, lost=share, lr="1", **facts):
+    """One trained, decoded and scored model."""
+    model = {"name": name, "arch": "tiny", "teacher": None, "label_smoothing": None, "temperature": None,
+             "kd_weight": 0.0, "train_command": ["fairseq-train", "data/bin", "--lr", lr, "--seed", str(facts["seed"]),
+                                                 "--save-dir", f"models/{name}/checkpoints"]} | facts  # fmt: skip
+    models.append(model)
+    hyps, scores = translations(lost(model), model["seed"])
+    out = folder / "models" / name
+    runs.write_text(out / "test.hyp", "".join(f"{line}\n" for line in hyps))
+    hashes = {"hyp_sha256": runs.sha256(out / "test.hyp"), "ref_sha256": runs.sha256(folder / "data/clean/test.de")}
+    runs.write_json(out / "metrics.json", {"name": name, **scores, **hashes})
+    runs.write_json(out / "run.json", {"parameters": 10, "cpu_seconds": 3600, "wall_seconds": 60, "gpu_hours": 0.5,
+                                       "peak_memory_mb": 100.0 * model["seed"], "words_per_second": 50.0})  # fmt: skip
+    runs.write_json(out / "curve.json", [{"epoch": 1, "valid_nll_loss": 4.0}, {"epoch": 2, "valid_nll_loss": 4.5}])
+
+
+def sweep(folder, seeds=(1, 2, 3), smoothings=(0.0, 0.1), temperatures=(1.0, 2.0), tails=("dense",), prep=None, lr="1",
+          lost=share, langs=("en", "de"), plain=True, refs=REFS):  # fmt: skip
+    """A finished run of stand-ins."""
+    runs.write_text(folder / "data/clean/test.de", "".join(f"{line}\n" for line in refs))
+    facts = {"corpus": "files", "form": "raw", "source_lang": langs[0], "target_lang": langs[1]}
+    if prep:
+        runs.write_json(folder / "data/prep.json", prep)
+        facts |= {"corpus": prep["corpus"], "form": prep["form"]}
+    models = []
+    for seed in seeds:
+        for alpha in smoothings:
+            add(
+                folder,
+                models,
+                f"teacher-ls{alpha:g}-s{seed}",
+                lost,
+                lr,
+                role="teacher",
+                seed=seed,
+                label_smoothing=alpha,
+            )
+        if plain:
+            add(folder, models, f"student-plain-s{seed}", lost, lr, role="student", seed=seed)
+        for alpha in smoothings:
+            for tail in tails:
+                for heat in temperatures:
+                    add(folder, models, f"student-ls{alpha:g}-{tail}-t{heat:g}-s{seed}", lost, lr, role="student",
+                        seed=seed, teacher=f"teacher-ls{alpha:g}-s{seed}", label_smoothing=alpha, temperature=heat,
+                        kd_weight=1.0, kd_level="word", tail=tail, top_k=0 if tail == "dense" else 8)  # fmt: skip
+    runs.write_json(folder / "plan.json", {"name": folder.name, "data": {"folder": "data", **facts}, "models": models})
+    return folder
+
+
+def table(tmp_path, *arguments, kind="json", name="table"):
+    assert main(["table", *map(str, arguments), "--out", str(tmp_path / "out")]) == 0
+    text = (tmp_path / "out" / f"{name}.{kind}").read_text(encoding="utf-8")
+    return json.loads(text) if kind == "json" else text
+
+
+def cell_of(content, name):
+    return next(cell for cell in content["cells"] if cell["name"] == name)
+
+
+@pytest.mark.parametrize("given, low, high, seeds, said", [
+    (0.5, 0.1, 0.9, 3, "reproduced"), (0.5, -0.1, 0.9, 3, "undecided"), (0.5, -0.9, -0.1, 3, "not reproduced"),
+    (-0.5, -0.9, -0.1, 3, "reproduced"), (-0.5, 0.1, 0.9, 5, "not reproduced"), (-0.5, -0.9, 0.0, 3, "undecided"),
+    (0.5, 0.1, 0.9, 1, "undecided (one seed)"), (0.5, -0.9, -0.1, 2, "undecided (2 seeds)"),
+    (0.05, -0.08, 0.09, 3, "reproduced"), (0.05, 0.2, 0.4, 3, "not reproduced"), (0.05, 0.02, 0.4, 3, "undecided"),
+])  # fmt: skip
+def test_a_difference_is_judged_by_the_side_of_zero_on_which_its_interval_lies(given, low, high, seeds, said):
+    assert verdicts.direction(given, low, high, seeds) == said
+
+
+@pytest.mark.parametrize("low, high, seeds, said", [
+    (26.2, 26.9, 3, "reproduced"), (26.6, 26.9, 3, "not reproduced"), (24.0, 28.0, 3, "undecided"),
+    (26.2, 26.9, 1, "undecided (one seed)"),
+])  # fmt: skip
+def test_a_score_is_reproduced_by_a_narrow_interval_around_it(low, high, seeds, said):
+    assert verdicts.absolute(26.461, low, high, seeds) == said
+
+
+def test_published_numbers_are_those_of_the_source():
+    teacher = {"role": "teacher", "label_smoothing": 0.1, "kd_level": None, "temperature": None}
+    student = {"role": "student", "label_smoothing": 0.0, "kd_level": "word", "temperature": 64.0}
+    assert published.bleu("en-de", teacher) == 26.750 and published.bleu("en-ru", student) == 3.605
+    assert published.bleu("en-ru", student | {"temperature": 4.0}) is None
+    assert published.bleu("en-de", student | {"kd_level": "both"}) is None and published.bleu(None, student) is None
+    # teacher, T = 1, 2, 3, 64: the gains that the methods' notes name
+    gains = [[round(numbers[0.1, heat] - numbers[0.0, heat], 3) for heat in (None, 1.0, 2.0, 3.0, 64.0)]
+             for numbers in published.BLEU.values()]  # fmt: skip
+    assert gains == [[0.289, 0.171, 0.318, 0.077, -0.103], [0.258, 0.057, 0.123, 0.280, -0.015]]
+
+
+def test_effects_are_differences_of_means_within_a_tail(tmp_path):
+    run = sweep(tmp_path / "run", temperatures=(1.0, 2.0, 64.0), tails=("dense", "bucket"))
+    content = table(tmp_path, run)
+    scores = {f"{row['run']}/{row['name']}": row["bleu"] for row in content["rows"]}
+    bleu = {cell["name"]: statistics.fmean(map(scores.get, cell["members"])) for cell in content["cells"]}
+    found = {(each["effect"].split(":")[0], *[name for _, name in each["terms"]]): each for each in content["effects"]}
+    gains = [key for key in found if key[0] == "LS gain"]
+    assert (
+        len(gains) == 1 + 2 * 3 and len(found) == len(gains) + 2 * 2 * 2 + 2 * 2
+    )  # teacher; tails × (T, α × steps, α)
+    for kind, first, second in found:
+        weight = 0.5 if kind == "collapse" else 1
+        value = found[kind, first, second]["difference"]["value"]
+        assert value == pytest.approx(bleu[first] - weight * bleu[second], abs=0.02)  # rows are rounded
+        assert first == "teacher-ls0.1" or first.split("-")[2] == second.split("-")[2]
+    step = found["order", "student-ls0-dense-t2", "student-ls0-dense-t64"]
+    assert step["published"] == pytest.approx(23.103 - 6.564)
+    collapse = found["collapse", "student-ls0.1-bucket-t64", "student-ls0.1-bucket-t1"]
+    assert collapse["published"] == pytest.approx(6.461 - 25.085 / 2, abs=1e-3)
+    assert found["order", "student-ls0-dense-t1", "student-ls0-dense-t2"]["verdict"] == "reproduced"
+
+
+def test_one_seed_decides_nothing(tmp_path):
+    content = table(tmp_path, sweep(tmp_path / "run", seeds=(1,)))
+    assert {each["verdict"] for each in content["effects"]} == {"undecided (one seed)"}
+
+
+def test_students_are_compared_with_the_baseline_and_teachers_are_not(tmp_path, refused):
+    run = sweep(tmp_path / "run")
+    content = table(tmp_path, run)
+    assert {cell["name"]: cell["baseline"] for cell in content["cells"]} == {
+        "teacher-ls0": None, "teacher-ls0.1": None, "student-plain": None, "student-ls0-dense-t1": "student-plain",
+        "student-ls0-dense-t2": "student-plain", "student-ls0.1-dense-t1": "student-plain",
+        "student-ls0.1-dense-t2": "student-plain"}  # fmt: skip
+    cell = cell_of(content, "student-ls0.1-dense-t1")
+    gap = cell["bleu"]["mean"] - cell_of(content, "student-plain")["bleu"]["mean"]
+    assert cell["difference"]["value"] == pytest.approx(gap, abs=0.02) and cell["difference"]["low"] > 0
+    other = table(tmp_path, run, "--baseline", "student-ls0-dense-t1")
+    assert cell_of(other, "student-plain")["baseline"] == "student-ls0-dense-t1"
+    assert "- baseline: student-ls0-dense-t1" in document.markdown(other)
+    assert main(["table", str(run), "--out", str(tmp_path / "x"), "--baseline", "studnet"]) == 2
+    assert not (tmp_path / "x").exists()
+    lines = list(csv.DictReader((tmp_path / "out" / "table.csv").open(encoding="utf-8")))
+    assert [bool(line["p_over_baseline"]) for line in lines[:5]] == [False, False, True, False, True]
+
+
+def test_absolute_verdicts_need_the_published_data_and_bleu(tmp_path):
+    files = table(tmp_path, sweep(tmp_path / "files"))
+    assert {cell["published"]["verdict"] for cell in files["cells"] if cell["published"]} == {"not comparable"}
+    assert files["published"]["obstacles"] == [
+        "corpus files, not iwslt14_en_de", "text form raw, not fairseq14", "subwords unknown, not bpe",
+        "vocabulary size unknown, not 30000"]  # fmt: skip
+    iwslt = table(tmp_path, sweep(tmp_path / "iwslt", prep=PREP))
+    cell = cell_of(iwslt, "student-ls0-dense-t1")
+    assert cell["published"]["verdict"] == "not reproduced" and cell["published"]["interval"][0] > 24.914
+    assert cell["published"]["difference"] == pytest.approx(cell["published"]["ours"] - 24.914, abs=0.006)
+    assert "the source names neither edition" in document.markdown(iwslt)
+    russian = [{"source_lang": "en", "target_lang": "ru", "corpus": "iwslt_en_ru"}]
+    assert published.obstacles("en-ru", russian) == ["how the published en-ru data were made is not known"]
+
+
+def test_the_published_pair_is_that_of_the_languages_unless_text_is_generated(tmp_path):
+    facts = {"source_lang": "en", "target_lang": "ru", "corpus": "files"}
+    assert published.pair_of("auto", [facts]) == "en-ru" and published.pair_of("none", [facts]) is None
+    assert published.pair_of("auto", [facts | {"corpus": "toy"}]) is None
+    assert published.pair_of("auto", [facts | {"source_lang": "ru", "target_lang": "en"}]) is None
+    assert published.pair_of("en-de", [facts]) == "en-de"
+    text = table(tmp_path, sweep(tmp_path / "run"), "--published", "none", kind="md")
+    assert "published" not in text and "verdict" not in text
+
+
+def test_seeds_of_several_runs_meet_where_signatures_agree(tmp_path):
+    one, two = sweep(tmp_path / "one", seeds=(1, 2)), sweep(tmp_path / "two", seeds=(3, 4))
+    content = table(tmp_path, one, two)
+    assert [cell["seeds"] for cell in content["cells"]] == [[1, 2, 3, 4]] * 7 and len(content["rows"]) == 28
+    assert cell_of(content, "student-plain")["runs"] == ["one", "two"]
+    assert cell_of(content, "student-plain")["peak_memory_mb"] == 400 and content["cells"][0]["gpu_hours"] == 2.0
+
+
+def test_other_signatures_stay_apart_and_say_what_differs(tmp_path):
+    one, two = sweep(tmp_path / "one", seeds=(1, 2)), sweep(tmp_path / "two", seeds=(3, 4), lr="2")
+    content = table(tmp_path, one, two)
+    assert len(content["cells"]) == 14 and {tuple(cell["seeds"]) for cell in content["cells"]} == {(1, 2), (3, 4)}
+    twin = cell_of(content, "two:student-plain")
+    assert twin["differs_in"] == ["train.lr (1 or 2)"] and twin["named_runs"] == ["two"]
+    assert cell_of(content, "two:student-ls0-dense-t1")["baseline"] == "two:student-plain"
+    assert {each["at"] for each in content["effects"] if each["at"].endswith("two")} == {
+        "teacher, two", "T = 1, two", "T = 2, two", "α = 0, two", "α = 0.1, two"}  # fmt: skip
+    text = document.markdown(content)
+    assert "- two:student-plain differs from the row above it in train.lr (1 or 2)" in text
+    assert "| student, teacher LS 0, T = 1 [two] " in text
+
+
+def test_a_model_that_two_runs_share_is_taken_once_and_another_of_its_seed_is_not_it(tmp_path):
+    one, same = sweep(tmp_path / "one", seeds=(1,)), sweep(tmp_path / "same", seeds=(1,))
+    content = table(tmp_path, one, same)
+    assert len(content["cells"]) == len(content["rows"]) == 7
+    other = sweep(tmp_path / "other", seeds=(1,), lost=lambda model: share(model) + 0.05)
+    content = table(tmp_path, one, other)
+    assert len(content["cells"]) == 14
+    assert cell_of(content, "other:student-plain")["differs_in"] == ["translations of the same seed"]
+
+
+def test_runs_of_other_test_sets_are_refused(tmp_path):
+    one, two = sweep(tmp_path / "one"), sweep(tmp_path / "two", refs=[*REFS[1:], "x"])
+    with pytest.raises(LskdError, match="scores on different test sets"):
+        results.results([one, two])
+
+
+def test_a_signature_knows_all_that_matters_and_nothing_else():
+    command = ["fairseq-train", "data/bin", "--lr", "1", "--seed", "3", "--save-dir", "x", "--adam-betas",
+               "(0.9, 0.98)", "--fp16", "--cpu", "--teacher-path", "t.pt"]  # fmt: skip
+    assert signature.flags(command) == {"adam-betas": "(0.9, 0.98)", "fp16": "", "lr": "1"}
+    store = ["fairseq-train", "data/bin", "--teacher-store", "../../store8", "--tail", "bucket"]
+    assert signature.flags(store) == {"teacher-store": "store8"}  # the tail is in the cell
+    one = {"train": {"lr": "1"}, "data": {"x": "a" * 64}, "teacher": None}
+    other = {"train": {"lr": "1", "fp16": ""}, "data": {"x": "b" * 64}, "teacher": None}
+    assert signature.differing(one, other) == ["data.x (aaaaaaaa or bbbbbbbb)", "train.fp16 (none or set)"]
+    assert signature.short(one) != signature.short(other) and signature.short(
+        dict(reversed(one.items()))
+    ) == signature.short(one)
+
+
+def test_two_sweeps_stand_side_by_side(tmp_path):
+    one = sweep(tmp_path / "one")
+    two = sweep(tmp_path / "two", lost=lambda model: share(model) + (0.05 if model["temperature"] else 0))
+    content = table(tmp_path, "--compare", one, two, name="compare")
+    found = {pair["first"]["name"]: pair["difference"] for pair in content["cells"]}
+    assert len(found) == 7 and found["teacher-ls0"]["value"] == 0 and found["teacher-ls0"]["p"] == 1
+    assert found["student-ls0-dense-t1"]["high"] < 0 and len(content["effects"]) == 5
+    pair = next(pair for pair in content["cells"] if pair["first"]["name"] == "student-ls0-dense-t1")
+    gap = pair["second"]["bleu"]["mean"] - pair["first"]["bleu"]["mean"]
+    assert pair["difference"]["value"] == pytest.approx(gap, abs=0.02)
+    for kind in ("md", "tex", "csv"):
+        assert (tmp_path / "out" / f"compare.{kind}").read_text(encoding="utf-8").count("LS gain") == (
+            3 if kind != "csv" else 0
+        )
+
+
+def test_sweeps_of_other_tails_are_compared_where_the_rest_agrees(tmp_path):
+    one, two = sweep(tmp_path / "one"), sweep(tmp_path / "two", tails=("bucket",), plain=False, smoothings=(0.1,))
+    content = table(tmp_path, "--compare", one, two, name="compare")
+    pairs = [(pair["first"]["name"], pair["second"]["name"]) for pair in content["cells"]]
+    assert pairs == [("teacher-ls0.1", "teacher-ls0.1"), ("student-ls0.1-dense-t1", "student-ls0.1-bucket-t1"),
+                     ("student-ls0.1-dense-t2", "student-ls0.1-bucket-t2")]  # fmt: skip
+    assert content["alone"]["one"] == ["teacher-ls0", "student-plain", "student-ls0-dense-t1", "student-ls0-dense-t2"]
+    both = sweep(tmp_path / "both", tails=("dense", "bucket"))
+    content = table(tmp_path, "--compare", one, both, name="compare")
+    assert [pair["first"]["name"] for pair in content["cells"]] == [pair["second"]["name"] for pair in content["cells"]]
+
+
+def test_sweeps_of_other_test_sets_or_grids_are_not_compared(tmp_path, capsys):
+    one, two = sweep(tmp_path / "one"), sweep(tmp_path / "two", refs=[*REFS[1:], "x"])
+    far = sweep(tmp_path / "far", smoothings=(0.3,), plain=False)
+    for other, part in ((two, "are scored on different test sets"), (far, "have no cell in common")):
+        assert main(["table", "--compare", str(one), str(other), "--out", str(tmp_path / "out")]) == 2
+        err = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+        assert len(err) == 1 and part in err[0] and not (tmp_path / "out" / "compare.json").exists()
+
+
+def test_what_the_verb_is_given_must_make_sense(tmp_path, capsys):
+    run = str(sweep(tmp_path / "run", seeds=(1,)))
+    for arguments, part in (([], "give run folders, or --compare"), ([run, "--compare", run, run], "give run folders"),
+                            ([run, run], "give --out DIR"), ([run, run, "--out", "x"], "give each run once"),
+                            (["--compare", run, run], "give --out DIR")):  # fmt: skip
+        assert main(["table", *arguments]) == 2
+        assert part in capsys.readouterr().err
+
+
+def test_the_temperature_figure_has_a_panel_for_each_tail_and_dashes_what_is_published(tmp_path):
+    content = table(tmp_path, sweep(tmp_path / "run", tails=("dense", "bucket")))
+    figure = temperature.figure(content)
+    titles = ["level word, tail dense, KD weight 1", "level word, tail bucket, top 8, KD weight 1"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == titles
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    measured = [cell_of(content, f"student-ls0-dense-t{heat}")["bleu"]["mean"] for heat in (1, 2)]
+    assert list(lines["teacher LS 0"].get_ydata()) == measured
+    dashed = lines["published, teacher LS 0.1 (other data)"]
+    assert list(dashed.get_ydata()) == [25.085, 23.421] and dashed.get_linestyle() == "--"
+    without = temperature.figure(table(tmp_path, tmp_path / "run", "--published", "none"))
+    assert not any("published" in line.get_label() for line in without.axes[0].lines)
+    assert temperature.figure({"cells": [cell for cell in content["cells"] if cell["temperature"] is None]}) is None
+
+
+def test_a_named_baseline_of_its_own_run_is_preferred():
+    facts = (("plain", None, "a"), ("b:plain", None, "b"), ("x", 0.1, "b"), ("y", 0.1, "c"))
+    cells = [{"name": name, "role": "student", "label_smoothing": smoothing, "runs": [run]}
+             for name, smoothing, run in facts]  # fmt: skip
+    assert {name: base["name"] for name, base in effects.baselines(cells, "plain").items()} == {"x": "b:plain"}
