@@ -33,9 +33,7 @@ class Output:
 Wanted = Mapping[str, Mapping[str, Any]]
 
 
-def wanted(
-    terms: Sequence[tuple[float, Sequence[str]]], family: str = "score", metric: str = "bleu"
-) -> dict[str, Any]:  # fmt: skip
+def wanted(terms: Sequence[tuple[float, Sequence[str]]], family: str = "score", metric: str = "bleu") -> dict[str, Any]:
     """One contrast. Those of a family are corrected together; those of `baseline` are also tested seed by seed."""
     return {"family": family, "metric": metric, "terms": [[weight, list(group)] for weight, group in terms]}
 
@@ -52,14 +50,15 @@ def measure(
                 if all(model in texts for _, group in contrast["terms"] for model in group)}  # fmt: skip
     used = sorted({model for contrast in possible.values() for _, group in contrast["terms"] for model in group})
     facts = {"settings": settings(), "contrasts": dict(possible),
-             "models": {name: described(texts[name]) for name in used}}  # fmt: skip
+             "models": {name: described(texts[name]) for name in used},
+             "without_text": sorted(set(outputs) - set(texts))}  # fmt: skip
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     if file.is_file():
         kept = read_json(file)
         if kept.get("key") == key:
             return kept
     found = results(texts, possible, show)
-    content = {"key": key, **facts, "results": found, "without_text": sorted(set(outputs) - set(texts))}
+    content = {"key": key, **facts, "results": found}
     write_json(file, content)
     return content
 
@@ -67,8 +66,8 @@ def measure(
 def settings() -> dict[str, Any]:
     """Everything that decides the draws, and what BLEU is."""
     versions = {name: metadata.version(name) for name in ("sacrebleu", "sacremoses")}
-    return {"resamples": significance.RESAMPLES, "trials": significance.TRIALS, "seed": significance.SEED,
-            "interval": significance.LEVEL, **versions}  # fmt: skip
+    return {"method": significance.METHOD, "resamples": significance.RESAMPLES, "trials": significance.TRIALS,
+            "seed": significance.SEED, "interval": significance.LEVEL, **versions}  # fmt: skip
 
 
 def described(output: Output) -> dict[str, Any]:
@@ -93,8 +92,9 @@ def results(outputs: Mapping[str, Output], contrasts: Wanted, show: Callable[[st
                   for (name, each), samples in zip(statistics.items(), drawn, strict=True)}  # fmt: skip
 
         def term(weight: float, group: Sequence[str], known: Mapping[str, Any] = scores) -> significance.Term:
-            seeds = tuple(outputs[name].seed for name in group)
-            values, resampled = zip(*(known[name] for name in group), strict=True)
+            ordered = sorted(group, key=lambda name: outputs[name].seed)  # equal seeds meet in pairs
+            seeds = tuple(outputs[name].seed for name in ordered)
+            values, resampled = zip(*(known[name] for name in ordered), strict=True)
             return significance.Term(weight, seeds, np.array(values), np.array(resampled))
 
         for name, contrast in mine.items():
@@ -115,11 +115,9 @@ def collect(metric: str, outputs: Mapping[str, Output], show: Callable[[str], No
         if output.reference not in scorers:
             references = scoring.text_for(metric, read_lines(output.reference), output.lang, output.form)
             scorers[output.reference] = scoring.metric(metric, references)
-        lines = [len(read_lines(file)) for file in (output.file, output.reference)]
-        require(
-            lines[0] == lines[1], f"{output.file} has {lines[0]} lines and the test set {lines[1]}: decode it again"
-        )
         hyps = scoring.text_for(metric, read_lines(output.file), output.lang, output.form)
+        lines = len(read_lines(output.reference))
+        require(len(hyps) == lines, f"{output.file} has {len(hyps)} lines and the test set {lines}: decode it again")
         scorer = scorers[output.reference]
         assert isinstance(scorer, BLEU)
         found[name] = significance.statistics(scorer, hyps)

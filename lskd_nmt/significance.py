@@ -13,6 +13,7 @@ from scipy.special import ndtri, stdtrit
 
 Array = npt.NDArray[np.float64]
 
+METHOD = "bootstrap of sentences and of K - 1 of K seeds, widened as Student's t; percentiles"
 SEED = 12345  # sacreBLEU's own
 RESAMPLES = 10_000  # of the bootstrap; a p-value is at least 1 / (R + 1)
 TRIALS = 10_000  # of approximate randomisation

@@ -49,6 +49,13 @@ def test_values_are_differences_of_sacrebleus_means(outputs, tmp_path):
     assert "p_by_seed" not in found["score"]
 
 
+def test_the_order_of_models_changes_nothing(outputs, tmp_path):
+    turned = {"a over b": differences.wanted([(1, ["a2", "a1"]), (-1, ["b1", "b2"])], "baseline")}
+    found = [differences.measure(outputs, contrasts, tmp_path / "s.json", lambda line: None)["results"]["a over b"]
+             for contrasts in ({"a over b": CONTRASTS["a over b"]}, turned)]  # fmt: skip
+    assert found[0] == found[1]
+
+
 def test_it_is_measured_again_only_if_something_changed(outputs, tmp_path):
     file, lines = tmp_path / "s.json", []
     first = differences.measure(outputs, CONTRASTS, file, lines.append)

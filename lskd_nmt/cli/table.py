@@ -4,11 +4,14 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lskd_nmt import differences, runs
+from lskd_nmt import runs
 from lskd_nmt.cli.common import show
 from lskd_nmt.errors import require
+
+if TYPE_CHECKING:
+    from lskd_nmt.differences import Output
 
 PAIRS = ("auto", "none", "en-de", "en-ru")
 
@@ -56,6 +59,7 @@ def run_table(args: argparse.Namespace) -> None:
 
 def run_compare(args: argparse.Namespace) -> None:
     """`lskd table --compare A B --out DIR`."""
+    from lskd_nmt import differences
     from lskd_nmt.report import results, sweeps
 
     names = results.labels(args.compare)
@@ -70,6 +74,7 @@ def run_compare(args: argparse.Namespace) -> None:
 
 def assessed(args: argparse.Namespace, folders: Sequence[Path], names: Sequence[str], file: Path) -> dict[str, Any]:
     """The table's content, with what was measured of it and kept in `file`."""
+    from lskd_nmt import differences
     from lskd_nmt.report import effects, published, results
 
     content = results.results(folders, names)
@@ -83,8 +88,10 @@ def assessed(args: argparse.Namespace, folders: Sequence[Path], names: Sequence[
     return content
 
 
-def outputs_of(folders: Sequence[Path], names: Sequence[str]) -> dict[str, differences.Output]:
+def outputs_of(folders: Sequence[Path], names: Sequence[str]) -> "dict[str, Output]":
     """The translations of every scored model, by RUN/MODEL."""
+    from lskd_nmt.differences import Output
+
     found = {}
     for name, run in zip(names, map(runs.Run, folders), strict=True):
         data, reference = run.plan["data"], run.text("test", "target")
@@ -92,7 +99,7 @@ def outputs_of(folders: Sequence[Path], names: Sequence[str]) -> dict[str, diffe
             folder = run.model_folder(model["name"])
             if (folder / "metrics.json").is_file():
                 scored = runs.read_json(folder / "metrics.json").get("hyp_sha256")
-                found[f"{name}/{model['name']}"] = differences.Output(
+                found[f"{name}/{model['name']}"] = Output(
                     folder / "test.hyp", reference, data["target_lang"], data["form"], model["seed"], scored
                 )
     return found
