@@ -63,6 +63,7 @@ def run_compare(args: argparse.Namespace) -> None:
     from lskd_nmt.report import results, sweeps
 
     names = results.labels(args.compare)
+    sweeps.require_comparable(*(results.results([run], [name]) for run, name in zip(args.compare, names, strict=True)))
     single = [assessed(args, [folder], [name], args.out / f"significance-{number}.json")
               for number, (folder, name) in enumerate(zip(args.compare, names, strict=True), start=1)]  # fmt: skip
     content = sweeps.side_by_side(*single)

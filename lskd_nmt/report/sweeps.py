@@ -32,19 +32,19 @@ def cell_key(cell: Mapping[str, Any]) -> dict[str, Any]:
     return dict(zip(CELL, key(cell), strict=True))
 
 
-def require_same_test_set(first: Content, second: Content) -> None:
-    """Refuse sweeps whose scores cannot be subtracted."""
+def require_comparable(first: Content, second: Content) -> None:
+    """Refuse sweeps whose scores cannot be subtracted, or that have nothing to compare."""
     for name in ("reference", "metrics"):
         values = [{str(each[name]) for each in content["expansions"].values()} for content in (first, second)]
         require(values[0] == values[1], f"{first['name']} and {second['name']} are scored on different test sets or by "
                 f"different metrics ({name}): compare sweeps of one test set")  # fmt: skip
+    has_pairs = bool(pairs(first["cells"], second["cells"], cell_key))
+    require(has_pairs, f"{first['name']} and {second['name']} have no cell in common: compare sweeps of one grid")
 
 
 def side_by_side(first: Content, second: Content) -> dict[str, Any]:
     """Pairs of cells and pairs of effects of both sweeps."""
-    require_same_test_set(first, second)
     cells = pairs(first["cells"], second["cells"], cell_key)
-    require(bool(cells), f"{first['name']} and {second['name']} have no cell in common: compare sweeps of one grid")
     effects = pairs(first["effects"], second["effects"], lambda each: each["of"] | {"effect": each["effect"]})
     found = [{id(each) for each in side} for side in zip(*cells, strict=True)]
     alone = {content["name"]: [cell["name"] for cell in content["cells"] if id(cell) not in paired]
