@@ -269,6 +269,7 @@ def test_sweeps_of_other_tails_are_compared_where_the_rest_agrees(tmp_path):
     pairs = [(pair["first"]["name"], pair["second"]["name"]) for pair in content["cells"]]
     assert pairs == [("teacher-ls0.1", "teacher-ls0.1"), ("student-ls0.1-dense-t1", "student-ls0.1-bucket-t1"),
                      ("student-ls0.1-dense-t2", "student-ls0.1-bucket-t2")]  # fmt: skip
+    assert "- no baseline: no student without KD is scored here" in table(tmp_path, two, kind="md")
     assert content["alone"]["one"] == ["teacher-ls0", "student-plain", "student-ls0-dense-t1", "student-ls0-dense-t2"]
     both = sweep(tmp_path / "both", tails=("dense", "bucket"))
     content = table(tmp_path, "--compare", one, both, name="compare")

@@ -33,8 +33,8 @@ def tests(content: Mapping[str, Any]) -> list[str]:
     lines = []
     if names:
         lines.append(f"baseline: {', '.join(sorted(names))}; teachers are not compared with it")
-    elif any(cell["role"] == "student" for cell in content["cells"]):
-        lines.append("no baseline: a row of that name is not scored here, so no row is compared with it")
+    elif any(label(cell) == "student" for cell in content["cells"]):
+        lines.append("no baseline: no student without KD is scored here")
     if settings["without_text"]:
         lines.append(f"not compared, as their translations are not here: {', '.join(settings['without_text'])}")
     if any(cell["difference"] for cell in content["cells"]) or content["effects"]:

@@ -35,7 +35,8 @@ def figure(content: Mapping[str, Any]) -> Figure | None:
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
     for axes in grid[:, 0]:
-        axes.set_ylabel("BLEU (sacreBLEU, test set)")
+        has_intervals = any(cell["interval"] for cell in students)
+        axes.set_ylabel("BLEU (sacreBLEU, test set)" + ", 95 % interval" * has_intervals)
     handles = {
         text: handle for axes in grid.flat for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)
     }
@@ -70,6 +71,7 @@ def panel(
     axes.xaxis.set_major_locator(FixedLocator(temperatures))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.tick_params(labelbottom=True)
     axes.margins(x=0.12, y=0.12)
     axes.set_xlabel("temperature T (logarithmic)")
     axes.grid(axis="y", color="#dddddd", linewidth=0.8)
