@@ -36,23 +36,27 @@ publish() {                          # publish OUT CMD...: what CMD prints becom
   if "$@" > "$out.part"; then mv -- "$out.part" "$out"; else local rc=$?; rm -f -- "$out.part"; return "$rc"; fi
 }
 
-hold() {                             # hold FILE MESSAGE: alone, until this process and all that it starts have ended
-  exec {held}>> "$1"
-  flock --nonblock "$held" && return 0
-  log "$2"
-  flock "$held"
+hold() {                             # hold --exclusive|--shared FILE MESSAGE: until all that this starts has ended
+  exec {held}>> "$2"
+  flock --nonblock "$1" "$held" && return 0
+  log "$3"
+  flock "$1" "$held"
 }
 
 holder() {                           # the first process that has FILE open, this one aside
   { find /proc/[0-9]*/fd -lname "$(realpath -- "$1")" 2> /dev/null || true; } | cut -d / -f 3 | grep -vx "$$" | sort -n | head -n 1
 }
 
-model_step() {                       # options of a step that works on one model -> $folder, which it holds
+model_step() {                       # options of a step on one model -> $folder, which a training has to itself
   parse_options "$@"
   [[ -n $run && -n $model ]] || die "--run and --model are needed: see --help"
   folder=$run/models/$model
   [[ -e $folder/command.sh ]] || die "$run has no planned model '$model': run lskd plan CONFIG --out $run first"
-  hold "$folder/.lock" "$model: waiting for another process that works on $folder"
+  local step how=--shared
+  step=$(basename -- "$0" .sh)
+  [[ $step != train ]] || how=--exclusive
+  hold "$how" "$folder/.lock" "$model: waiting for another process that works on $folder"
+  hold --exclusive "$folder/.lock.$step" "$model: waiting for another process that does the same in $folder"
 }
 
 need_model() {
