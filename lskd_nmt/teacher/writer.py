@@ -1,8 +1,7 @@
 """Writes a teacher store: one pass of the teacher over train and valid, shard by shard, resumable to the same bytes."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,11 @@ from lskd_nmt.losses.signals import record
 from lskd_nmt.progress import Progress
 from lskd_nmt.runs import read_json, sha256, write_json
 from lskd_nmt.teacher.arrays import write_array
+from lskd_nmt.teacher.corpus import Entry, batches, distinct_pairs, shard_slices
 from lskd_nmt.teacher.header import require_same_plan, write_header
 from lskd_nmt.teacher.layout import Columns, FeatureLayout, Layout, TopKLayout, layout_content
 from lskd_nmt.teacher.live import LiveTeacher
-from lskd_nmt.teacher.pairs import data_hashes, pair_key
+from lskd_nmt.teacher.pairs import data_hashes
 from lskd_nmt.teacher.shards import ShardBuffer, complete_shard
 from lskd_nmt.teacher.store import KIND, PROJECTIONS
 
@@ -40,47 +40,6 @@ class WriterSettings:
         require(self.max_tokens > 0, f"--max-tokens is {self.max_tokens}: give a number above 0")
         require(self.shard_pairs > 0, f"--shard-pairs is {self.shard_pairs}: give a number above 0")
         require(bool(self.splits), "--splits is empty: give train,valid")
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A distinct sentence pair and where its data are."""
-
-    key: int
-    dataset: int
-    index: int
-    source_tokens: int
-    target_tokens: int
-
-
-def distinct_pairs(datasets: Sequence[Any], limits: tuple[int, int]) -> tuple[list[Pair], int]:
-    """All pairs once, short ones first, and how many were left out because the teacher cannot take their length."""
-    pairs: dict[int, Pair] = {}
-    too_long = 0
-    for number, dataset in enumerate(datasets):
-        for index in range(len(dataset)):
-            item = dataset[index]
-            source, target = item["source"].numpy(), item["target"].numpy()
-            if len(source) > limits[0] or len(target) > limits[1]:
-                too_long += 1
-                continue
-            key = pair_key(source, target)
-            pairs.setdefault(key, Pair(key, number, index, len(source), len(target)))
-    return sorted(pairs.values(), key=lambda pair: (pair.target_tokens, pair.source_tokens, pair.key)), too_long
-
-
-def batches(pairs: Sequence[Pair], max_tokens: int) -> Iterator[list[Pair]]:
-    """Neighbours, as many as the token budget allows; at least one."""
-    batch: list[Pair] = []
-    longest = 0
-    for pair in pairs:
-        longest = max(longest, pair.source_tokens, pair.target_tokens)
-        if batch and longest * (len(batch) + 1) > max_tokens:
-            yield batch
-            batch, longest = [], max(pair.source_tokens, pair.target_tokens)
-        batch.append(pair)
-    if batch:
-        yield batch
 
 
 def write_store(
@@ -121,21 +80,31 @@ def write_store(
     if isinstance(layout, FeatureLayout):
         facts["projections"] = write_projections(folder / PROJECTIONS, teacher)
     teacher.to(torch.zeros(0, device=device))
-    shards, progress = [], Progress(tokens, "tokens", show)
+    progress = Progress(tokens, "tokens", show)
+    shards = write_shards(folder / "shards", layout, settings, pairs, datasets, teacher, device, progress)
+    return finish(folder, layout, facts, shards)
+
+
+def write_shards(
+    folder: Path, layout: Layout, settings: WriterSettings, pairs: Sequence[Entry], datasets: Sequence[Any],
+    teacher: LiveTeacher, device: str, progress: Progress,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Write the shards that are not there yet; the facts of all."""
+    shards = []
     for number, chunk in enumerate(shard_slices(pairs, settings.shard_pairs)):
         name = f"{number:05d}"
-        ready = complete_shard(folder / "shards", name, layout)
+        ready = complete_shard(folder, name, layout)
         if ready is None:
             buffer = ShardBuffer(layout)
             for batch in batches(chunk, settings.max_tokens):
                 fill(buffer, batch, datasets, teacher, device)
                 progress.add(sum(pair.target_tokens for pair in batch))
-            buffer.write(folder / "shards", name)
-            ready = read_json(folder / "shards" / f"{name}.json")
+            buffer.write(folder, name)
+            ready = read_json(folder / f"{name}.json")
         else:
             progress.skip(ready["tokens"])
         shards.append(ready)
-    return finish(folder, layout, facts, shards)
+    return shards
 
 
 def fitted(layout: Layout, teacher: LiveTeacher) -> Layout:
@@ -156,15 +125,8 @@ def write_projections(folder: Path, teacher: LiveTeacher) -> list[dict[str, str]
     ]  # fmt: skip
 
 
-def shard_slices(pairs: Sequence[Pair], size: int) -> Iterator[list[Pair]]:
-    """Slices of `size` pairs."""
-    rest = iter(pairs)
-    while chunk := list(islice(rest, size)):
-        yield chunk
-
-
 def fill(
-    buffer: ShardBuffer, batch: Sequence[Pair], datasets: Sequence[Any], teacher: LiveTeacher, device: str
+    buffer: ShardBuffer, batch: Sequence[Entry], datasets: Sequence[Any], teacher: LiveTeacher, device: str
 ) -> None:
     """Run the teacher over one batch and keep its records, in the batch's order."""
     items = [datasets[pair.dataset][pair.index] for pair in batch]
