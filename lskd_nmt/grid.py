@@ -102,8 +102,8 @@ def store_command(name: str, config: Mapping[str, Any], data: Mapping[str, Any])
         return []
     size: dict[str, Any] = {"keep": keep}
     if keep == "top-k":
-        size = {"top-k": max(int(mode.partition(":")[2]) for mode in section["tail"]),
-                "temperatures": ",".join(f"{t:g}" for t in section["temperature"])}  # fmt: skip
+        size |= {"top-k": max(int(mode.partition(":")[2]) for mode in section["tail"]),
+                 "temperatures": ",".join(f"{t:g}" for t in section["temperature"])}  # fmt: skip
     flags = {"teacher-path": f"models/{name}/model.pt", "data": f"{data['folder']}/bin",
              "source-lang": data["source_lang"], "target-lang": data["target_lang"], **size,
              "out": f"models/{name}/store"}  # fmt: skip

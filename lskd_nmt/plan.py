@@ -80,10 +80,11 @@ def link_teacher(resolved: Mapping[str, Any], model: Mapping[str, Any], run: Pat
                               f"{', '.join(entry['name'] for entry in theirs['models'])}")  # fmt: skip
     folder = Path(other) / "models" / name
     require((folder / "model.pt").is_file(), f"teacher.run {other} has not finished {name}: run it first")
-    pairs = zip(candidates[0]["train_command"][2:], model["train_command"][2:], strict=False)
-    different = next(((old, new) for old, new in pairs if old != new), None)
-    require(different is None, f"teacher.run {other} trained {name} with {different and different[0]}, the config "
-                               f"now says {different and different[1]}: change it back, or train another")  # fmt: skip
+    theirs_now, ours = (entry["train_command"][2:] for entry in (candidates[0], model))  # without the data's folder
+    at = next((i for i, (old, new) in enumerate(zip(theirs_now, ours, strict=False)) if old != new), 0)
+    then, now = (" ".join(words[at - 1 : at + 1]) for words in (theirs_now, ours))
+    require(theirs_now == ours, f"teacher.run {other} trained {name} with {then}, the config now says {now}: "
+                                "change it back, or train another")  # fmt: skip
     data = [(Path(base) / entry["data"]["folder"]).resolve() for base, entry in ((other, theirs), (run, resolved))]
     require(data[0] == data[1], f"teacher.run {other} has its data in {data[0]}, and data.dir is {data[1]}: name that")
     link = run / "models" / name

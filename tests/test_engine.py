@@ -242,3 +242,31 @@ def test_a_step_waits_for_a_training_that_outlived_its_pipeline(cleaned):
         os.kill(orphan[0], signal.SIGKILL)
         assert second.wait(timeout=30) == 0
     assert (bench.model(TEACHER) / "model.pt").read_text() == f"{TEACHER} best"
+
+
+OTHER = """
+name: other
+data: {{dir: {data}}}
+teacher: {{arch: ls_transformer_tiny, run: {run}, train: {{max-epoch: {epochs}}}}}
+student: {{arch: ls_transformer_tiny, plain: false, temperature: 64, train: {{max-epoch: 2, clip-norm: 1}}}}
+"""
+
+
+def test_students_of_another_runs_teacher_do_not_train_it_again(finished, prepared):
+    finished.config.write_text(OTHER.format(data=prepared, run=finished.run, epochs=2))
+    done = finished.experiment("--device", "cpu", "--out", "runs/other")
+    assert done.returncode == 0, done.stderr
+    assert trained(finished) == {"student-ls0.1-t64-s1": 1}
+    rows = json.loads((finished.folder / "runs" / "other" / "table.json").read_text())["rows"]
+    assert [row["name"] for row in rows] == [TEACHER, "student-ls0.1-t64-s1"]
+
+
+@pytest.mark.parametrize(("epochs", "file", "message"), [
+    (3, "", f"trained {TEACHER} with --max-epoch 2, the config now says --max-epoch 3: change"),
+    (2, "model.pt", f"has not finished {TEACHER}: run it first"),
+])  # fmt: skip
+def test_a_teacher_of_another_recipe_or_unfinished_is_refused(epochs, file, message, finished, prepared):
+    if file:
+        finished.model(TEACHER).joinpath(file).unlink()
+    finished.config.write_text(OTHER.format(data=prepared, run=finished.run, epochs=epochs))
+    assert message in error_line(finished.experiment("--device", "cpu", "--out", "runs/other"))

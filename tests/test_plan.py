@@ -61,11 +61,55 @@ def test_a_grid_is_teachers_then_plain_students_then_one_student_per_teacher_and
 
 
 def test_a_student_learns_from_the_teacher_of_its_own_seed():
-    student = expanded(seeds=[1, 7], student={"temperature": 2, "kd_weight": 0.5})["student-ls0.1-t2-s7"]
+    student = expanded(seeds=[1, 7], student={"temperature": 2, "kd_weight": 0.5})["student-ls0.1-t2-w0.5-s7"]
     assert flag(student, "teacher-path") == "models/teacher-ls0.1-s7/model.pt"
     assert (flag(student, "temperature"), flag(student, "kd-weight"), flag(student, "seed")) == ("2.0", "0.5", "7")
     assert "--no-temperature-squared" not in student["train_command"]
     assert (student["teacher"], student["label_smoothing"], student["temperature"]) == ("teacher-ls0.1-s7", 0.1, 2.0)
+
+
+def test_one_teacher_serves_the_students_of_all_seeds():
+    models = expanded(teacher={"seed": 7}, seeds=[1, 2])
+    assert list(models) == ["teacher-ls0.1-s7", "student-plain-s1", "student-plain-s2",
+                            "student-ls0.1-t1-s1", "student-ls0.1-t1-s2"]  # fmt: skip
+    assert [flag(models[f"student-ls0.1-t1-s{seed}"], "seed") for seed in (1, 2)] == ["1", "2"]
+    assert flag(models["student-ls0.1-t1-s2"], "teacher-path") == "models/teacher-ls0.1-s7/model.pt"
+
+
+def test_tails_and_weights_are_axes_of_the_grid():
+    models = expanded(student={"plain": False, "tail": ["dense", "bucket:8"], "kd_weight": [1, 0.5], "temperature": 2})
+    assert list(models)[1:] == ["student-ls0.1-t2-s1", "student-ls0.1-bucket8-t2-s1", "student-ls0.1-t2-w0.5-s1",
+                                "student-ls0.1-bucket8-t2-w0.5-s1"]  # fmt: skip
+    model = models["student-ls0.1-bucket8-t2-w0.5-s1"]
+    assert (flag(model, "top-k"), flag(model, "tail"), flag(model, "kd-weight")) == ("8", "bucket", "0.5")
+    assert (model["tail"], model["top_k"], model["kd_weight"]) == ("bucket", 8, 0.5)
+    assert "--top-k" not in models["student-ls0.1-t2-s1"]["train_command"]
+
+
+@pytest.mark.parametrize(("keep", "tails", "words"), [
+    ("features", ["dense", "renormalise:4"], ["--keep", "features"]),
+    ("top-k", ["bucket:8", "renormalise:4"], ["--keep", "top-k", "--top-k", "8", "--temperatures", "1,64"]),
+])  # fmt: skip
+def test_a_store_keeps_what_its_students_read(keep, tails, words):
+    models = expanded(student={"store": keep, "tail": tails, "temperature": [1, 64]})
+    teacher, student = models["teacher-ls0.1-s1"], models["student-ls0.1-renormalise4-t64-s1"]
+    command = teacher["store_command"]
+    assert command[:2] == ["lskd", "teacher-store"] and command[-2:] == ["--out", "models/teacher-ls0.1-s1/store"]
+    assert command[command.index("--keep") : -2] == words
+    assert flag(student, "teacher-store") == "models/teacher-ls0.1-s1/store"
+    assert "--teacher-path" not in student["train_command"]
+
+
+@pytest.mark.parametrize(("sections", "line"), [
+    ({"student": {"tail": ["bucket"]}}, "student.tail is ['bucket'], it must be dense, or bucket, uniform or "
+                                        "renormalise with its number of symbols, such as bucket:8"),
+    ({"student": {"store": "top-k"}}, "student.tail has dense, and student.store is top-k"),
+    ({"student": {"store": "features", "kd_level": "both"}}, "student.store is features, and student.kd_level is"),
+    ({"teacher": {"run": "elsewhere"}}, "data.dir is missing, teacher.run needs it"),
+])  # fmt: skip
+def test_what_does_not_go_together_is_refused(sections, line):
+    content = config(**{name: {**config()[name], **value} for name, value in sections.items()})
+    assert line in complaint(content)
 
 
 def test_teachers_and_plain_students_have_no_teacher():
