@@ -145,6 +145,12 @@ trap forget_refused EXIT
 need_space "$out" 200
 done_dir=$out/.done
 settings > "$out/settings"
+redo=no                              # a stage whose result was removed is run again, and those after it
+[[ -e $out/raw || -e $out/clean ]] || rm -f -- "$done_dir/fetch_stage"
+for result in clean_stage:clean subwords_stage:spm binarise_stage:bin check_stage:prep.json; do
+  [[ -e $out/${result#*:} ]] || redo=yes
+  [[ $redo == no ]] || rm -f -- "$done_dir/${result%:*}"
+done
 run_stage 1 fetch_stage
 run_stage 2 clean_stage
 run_stage 3 subwords_stage

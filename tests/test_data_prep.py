@@ -4,6 +4,7 @@ import io
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -99,6 +100,19 @@ def test_killed_stage_starts_again_from_whole_files(files, prepared, tmp_path):
     (out / "bin.part").mkdir()
     prepare(*flags_of(files, out))
     assert (out / "prep.json").read_text() == (prepared / "prep.json").read_text()
+
+
+def test_what_was_removed_is_made_again_and_what_comes_after_it(files, prepared, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(prepared, copy)
+    before = (copy / "bin" / "train.en-de.de.bin").read_bytes()
+    shutil.rmtree(copy / "bin")
+    log = prepare(*flags_of(files, copy)).stderr
+    assert "stage 3 (subwords_stage): done" in log and "(binarise_stage): done" not in log and "(check" in log
+    assert (copy / "bin" / "train.en-de.de.bin").read_bytes() == before
+    (copy / "prep.json").unlink()
+    log = prepare(*flags_of(files, copy)).stderr
+    assert "(binarise_stage): done" in log and (copy / "prep.json").is_file()
 
 
 def test_check_finds_a_binary_that_lost_lines(prepared, tmp_path):
