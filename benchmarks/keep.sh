@@ -23,8 +23,9 @@ print("# What trained and decoded every model, in the run folder; the plugin is 
 run = Path(sys.argv[1])
 for model in json.loads((run / "plan.json").read_text())["models"]:
     folder = run / "models" / model["name"]
-    for command in model.get("seqkd_commands", []):
-        print("", shlex.join(command), sep="\n")
+    for command in [*model.get("seqkd_commands", []), model.get("store_command")]:
+        if command:
+            print("", shlex.join(command), sep="\n")
     train = json.loads((folder / "run.json").read_text())["attempts"][-1]["command"]
     decode = json.loads((folder / "decode.json").read_text())["command"]
     print("", shlex.join(train), shlex.join(decode), sep="\n")' "$run"; }
@@ -55,4 +56,5 @@ for folder in models/*/hypotheses; do
   if [[ -d $folder ]]; then publish "$out/$folder.json" translations "$folder"; fi
 done
 bash "$root/experiments/steps/table.sh" --run "$run" --out "$out"
+"$python" -m lskd_nmt.cli graph "$run" --out "$out/graph" > /dev/null
 log "kept in $out"
