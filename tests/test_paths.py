@@ -1,15 +1,10 @@
 """Which way the criterion takes its loss, from features or from dense logits, and that both are the same."""
 
-import random
-import subprocess
-import sys
-
 import pytest
 import torch
-from conftest import ROOT, batch_of, build, gradients, train
+from conftest import batch_of, build, gradients
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.fairseq_io import read_checkpoint
 
 
 @pytest.mark.parametrize("flags", [
@@ -78,24 +73,3 @@ def test_a_projection_that_is_not_plain_is_left_alone(data, plugin):
     model.decoder.adaptive_softmax = None
     model.decoder.output_projection = torch.nn.Sequential(model.decoder.output_projection)
     assert criterion.projection(model) is None
-
-
-def test_two_workers_train_the_student_that_one_trains_on_both_their_batches(data, teacher, tmp_path):
-    kd = "--teacher-path", teacher, "--temperature", 2, "--dropout", 0, "--max-tokens", 40, "--no-epoch-checkpoints"
-    train(data, tmp_path / "one", *kd, "--update-freq", 2)
-    port = random.Random(str(tmp_path)).randint(20000, 60000)
-    code = "import sys; from conftest import train; train(sys.argv[1], sys.argv[2], *sys.argv[3:])"
-    distributed = ["--distributed-world-size", 2, "--distributed-init-method", f"tcp://localhost:{port}"]
-    distributed += ["--distributed-no-spawn", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"]
-    workers = []
-    for rank in range(2):
-        call = sys.executable, "-c", code, data, tmp_path / "two", *kd, *distributed, "--distributed-rank", rank
-        workers.append(subprocess.Popen(list(map(str, call)), cwd=ROOT / "tests", stderr=subprocess.PIPE, text=True))
-    for worker in workers:
-        _, errors = worker.communicate(timeout=300)
-        assert worker.returncode == 0, errors[-2000:]
-    one, two = (read_checkpoint(str(tmp_path / name / "checkpoint_last.pt"), "checkpoint") for name in ("one", "two"))
-    updates = [state["optimizer_history"][-1]["num_updates"] for state in (one, two)]
-    assert updates[0] == updates[1] > 5
-    for name, weight in one["model"].items():
-        torch.testing.assert_close(two["model"][name], weight, rtol=1e-3, atol=1e-4)

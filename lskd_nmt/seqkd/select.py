@@ -103,14 +103,7 @@ def select(
     require(len(decoded) == 1 or settings.method != "beam",
             f"--method is beam and --decoded names {len(decoded)} folders, whose scores may not be compared: "
             "use multi or interpolate, or give one folder")  # fmt: skip
-    ledgers = [ledger.open_ledger(folder, hashes) for folder in decoded]
-    for folder, content in zip(decoded, ledgers, strict=True):
-        require(split in content["data"], f"{folder} holds no '{split}', but {', '.join(content['data'])}: "
-                                          "name it with --split")  # fmt: skip
-        search = content["settings"]
-        require(not (search["sampling"] and 0 < settings.hypotheses < search["nbest"]),
-                f"--hypotheses is {settings.hypotheses} of {search['nbest']} samples in {folder}, and the first are "
-                "not a random choice: take all, or decode with a smaller --nbest")  # fmt: skip
+    ledgers = open_ledgers(decoded, hashes, split, settings)
     facts: dict[str, Any] = {
         "selection": asdict(settings),
         "decoded": [{"ledger": sha256(folder / ledger.FILE), "teacher": content["teacher"],
@@ -147,17 +140,41 @@ def select(
     require(bool(pairs), f"no hypothesis is left ({dict(chooser.dropped)} dropped): loosen --max-ratio")
     facts |= {"sentences": len(chosen), **report[0].facts(), "of_references": report[1].facts(),
               "dropped": dict(chooser.dropped), "sentences_without": len(chooser.without)}  # fmt: skip
+    publish(out, first, split, symbols, pairs, chosen, facts)
+    return read_json(out / store.KIND.file)
+
+
+def open_ledgers(
+    decoded: Sequence[Path], hashes: Mapping[str, Any], split: str, settings: SelectSettings
+) -> list[dict[str, Any]]:
+    """The ledgers of complete decodings of this data that may be chosen from in this way."""
+    ledgers = [ledger.open_ledger(folder, hashes) for folder in decoded]
+    for folder, content in zip(decoded, ledgers, strict=True):
+        require(split in content["data"], f"{folder} holds no '{split}', but {', '.join(content['data'])}: "
+                                          "name it with --split")  # fmt: skip
+        search = content["settings"]
+        require(not (search["sampling"] and 0 < settings.hypotheses < search["nbest"]),
+                f"--hypotheses is {settings.hypotheses} of {search['nbest']} samples in {folder}, and the first are "
+                "not a random choice: take all, or decode with a smaller --nbest")  # fmt: skip
+    return ledgers
+
+
+def publish(
+    out: Path, data: str, split: str, symbols: Symbols, pairs: Sequence[tuple[Any, Any]],
+    chosen: Mapping[int, Sequence[tuple[Any, float]]], facts: Mapping[str, Any],
+) -> None:  # fmt: skip
+    """Write the corpus and the store to `out`, whole or not at all."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=out.name + ".part.") as temporary:
         new = Path(temporary) / "store"
         (new / store.BIN).mkdir(parents=True)
-        for file in Path(first).iterdir():
+        for file in Path(data).iterdir():
             if file.is_file() and not file.name.startswith(f"{split}."):
                 shutil.copyfile(file, new / store.BIN / file.name)
-        fairseq_io.write_pairs(str(new / store.BIN), langs, split, pairs, (len(symbols.source), len(symbols.target)))
+        sizes = len(symbols.source), len(symbols.target)
+        fairseq_io.write_pairs(str(new / store.BIN), symbols.langs, split, pairs, sizes)
         store.write(new, chosen, facts)
         new.rename(out)
-    return read_json(out / store.KIND.file)
 
 
 def same_store(out: Path, facts: Mapping[str, Any], show: Callable[[str], None]) -> dict[str, Any]:
