@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -159,13 +158,15 @@ def test_every_job_has_gpus_of_its_own(bench, prepared):
     )
     environment = {"PYTHONPATH": str(torch.parent), "TMPDIR": str(bench.folder)}
     for gpus, jobs in ((1, 3), (2, 1)):
-        shutil.rmtree(bench.run, ignore_errors=True)
+        for model in bench.run.glob("models/student-*/model.pt"):
+            model.unlink()
         done = bench.experiment("--gpus", gpus, "--threads", "1", "--until", "students", fake="slow", **environment)
         assert done.returncode == 0, done.stderr
         lines = map(json.loads, (bench.folder / "gpus").read_text().splitlines())
         spans = [(set(ids.split(",")), start, end) for _, ids, start, end in lines]
         (bench.folder / "gpus").unlink()
-        assert all(len(ids) == gpus and ids <= {"0", "1", "2"} for ids, _, _ in spans) and len(spans) == 12
+        assert all(len(ids) == gpus and ids <= {"0", "1", "2"} for ids, _, _ in spans)
+        assert len(spans) == (12 if jobs > 1 else 10)
         together = [(a, b) for (a, start, end), (b, begin, stop) in combinations(spans, 2)
                     if start < stop and begin < end]  # fmt: skip
         assert all(a.isdisjoint(b) for a, b in together)

@@ -51,16 +51,19 @@ def test_an_interrupted_training_continues_and_its_cost_adds_up(bench):
 
 
 def test_a_refused_training_shows_fairseqs_line_and_exits_2(bench):
-    done = bench.experiment(fake=f"refuse {MODELS[1]}")
+    done = bench.experiment("--until", "students", fake=f"refuse {MODELS[1]}")
     assert error_line(done) == f"{MODELS[1]}: fairseq-train: error: the teacher is broken: train it again"
     assert not (bench.model(MODELS[1]) / "model.pt").exists()
 
 
-def test_a_decoding_that_drops_a_row_is_refused_and_leaves_no_translation(bench):
-    done = bench.experiment(fake=f"drop {MODELS[0]}")
+def test_a_decoding_that_drops_a_row_is_refused_and_leaves_no_translation(finished):
+    translation = finished.model(MODELS[0]) / "test.hyp"
+    translation.unlink()
+    done = finished.experiment("--until", "decode", fake=f"drop {MODELS[0]}")
     assert "does not match the 27 test rows (missing: 1 rows (0))" in error_line(done)
-    assert not (bench.model(MODELS[0]) / "test.hyp").exists()
-    assert bench.experiment().returncode == 0
+    assert not translation.exists()
+    assert finished.experiment("--until", "decode").returncode == 0
+    assert translation.read_text(encoding="utf-8").splitlines() == TEXT
 
 
 def test_a_stopped_training_takes_its_children_along_and_records_its_cost(bench):
@@ -196,7 +199,8 @@ seqkd: {{nbest: 5}}
 
 def test_students_of_translations_wait_for_them(bench, prepared):
     bench.config.write_text(SEQUENCE_LEVEL.format(data=prepared))
-    refused = bench.experiment("--device", "cpu", "--jobs", "2", "--threads", "3", fake="refuse interpolate")
+    half = ("--until", "hypotheses")
+    refused = bench.experiment("--device", "cpu", "--jobs", "2", "--threads", "3", *half, fake="refuse interpolate")
     assert error_line(refused) == "lskd seqkd: error: the disk is full: free some"
     done = bench.experiment("--device", "cpu", "--jobs", "2", "--threads", "3")
     assert done.returncode == 0, done.stderr
