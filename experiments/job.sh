@@ -11,6 +11,7 @@ gpus=$1 step=$2 note=.failed/$2${3:+ $3}
 shift 3
 if [[ -e $note && $(< "$note") == 2 ]]; then exit 2; fi
 take_gpus "$gpus"
+outlive_signal
 rc=0
 "$@" || rc=$?
 mkdir -p -- .failed

@@ -43,8 +43,13 @@ hold() {                             # hold --exclusive|--shared FILE MESSAGE: u
   flock "$1" "$held"
 }
 
-holder() {                           # the first process that has FILE open, this one aside
-  { find /proc/[0-9]*/fd -lname "$(realpath -- "$1")" 2> /dev/null || true; } | cut -d / -f 3 | grep -vx "$$" | sort -n | head -n 1
+holder() {                           # the first process of this machine that has FILE open, this one aside
+  { find /proc/[0-9]*/fd -lname "$(realpath -- "$1")" 2> /dev/null || true; } | cut -d / -f 3 | sed "/^$$\$/d" | sort -n | head -n 1
+}
+
+outlive_signal() {                   # SLURM signals every process of a job, and kills what is left once the first has
+                                     # ended: so this one waits for its child, which records what it did
+  if [[ -n ${SLURM_JOB_ID:-} ]]; then trap : TERM; fi
 }
 
 model_step() {                       # options of a step on one model -> $folder, which a training has to itself
@@ -52,6 +57,7 @@ model_step() {                       # options of a step on one model -> $folder
   [[ -n $run && -n $model ]] || die "--run and --model are needed: see --help"
   folder=$run/models/$model
   [[ -e $folder/command.sh ]] || die "$run has no planned model '$model': run lskd plan CONFIG --out $run first"
+  outlive_signal
   local step how=--shared
   step=$(basename -- "$0" .sh)
   [[ $step != train ]] || how=--exclusive
@@ -111,7 +117,7 @@ visible_gpus() {                     # the GPUs that this process may use, one a
 }
 
 take_gpus() {                        # take_gpus N: N visible GPUs of this machine that no other pipeline's job has
-  (( $1 )) || return 0
+  (( $1 )) || return 0               # (SLURM gives each of its jobs GPUs of its own, which all may be called 0)
   local all=() slot slots taken number locks=${TMPDIR:-/tmp}/lskd-gpus-$UID
   mapfile -t all < <(visible_gpus)
   (( ${#all[@]} >= $1 )) || die "a model needs $1 GPUs, and ${#all[@]} are visible: give a smaller --gpus"
@@ -119,7 +125,7 @@ take_gpus() {                        # take_gpus N: N visible GPUs of this machi
   while :; do
     slots=() taken=()
     for number in "${all[@]}"; do
-      exec {slot}>> "$locks/${number//\//_}"
+      exec {slot}>> "$locks/${SLURM_JOB_ID:+$SLURM_JOB_ID.}${number//\//_}"
       if (( ${#taken[@]} < $1 )) && flock --nonblock "$slot"; then
         taken+=("$number") slots+=("$slot")
       else

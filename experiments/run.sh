@@ -8,17 +8,17 @@
 #   --out RUN        run folder; runs/NAME of the config if not given
 #   --device         auto (a GPU where there is one), gpu or cpu
 #   --precision      fp32, fp16 or bf16 (the last two on a GPU only)
-#   --jobs N         models at a time; as many as there are GPUs, or 1, if not given
+#   --jobs N         models at a time; as many as there are GPUs, or 1, if not given; with --profile what it says
 #   --gpus N         GPUs of each model (1); every job gets its own
-#   --threads N      CPU threads of each job; an equal share of the cores if not given
+#   --threads N      CPU threads of each job; an equal share of the cores if not given; with --profile 4
 #   --until STAGE    the last to make: data, teachers, hypotheses, stores, students, decode, score or table
-#   --retries N      times that a failed job is tried again (1)
-#   --profile DIR    jobs go where this Snakemake profile says (experiments/profiles/slurm)
+#   --retries N      times that a failed job is tried again (1); with --profile what it says
+#   --profile DIR    jobs go where this Snakemake profile says (experiments/profiles/slurm: to SLURM)
 #   --dry-run yes    only say what would be done
 #   --graph STEM     draw who learns of whom and how far it is, STEM.{png,svg}, and do nothing else
 set -euo pipefail
 options='config out device precision jobs gpus threads until retries profile dry_run graph'
-config='' out='' device=auto precision=fp32 jobs='' gpus='' threads=0 until=table retries=1 profile='' dry_run=no graph=''
+config='' out='' device=auto precision=fp32 jobs='' gpus='' threads=0 until=table retries='' profile='' dry_run=no graph=''
 # shellcheck source=experiments/lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 arguments=("$@")
@@ -27,7 +27,8 @@ parse_options "$@"
 [[ -r $config ]] || die "--config $config cannot be read: experiments/configs has some to start from"
 [[ ${jobs:-1} =~ ^[1-9][0-9]*$ ]] || die "--jobs is '$jobs': a whole number from 1"
 [[ ${gpus:-1} =~ ^[1-9][0-9]*$ ]] || die "--gpus is '$gpus': a whole number from 1"
-[[ $retries =~ ^[0-9]+$ ]] || die "--retries is '$retries': a whole number"
+[[ $threads =~ ^[0-9]+$ ]] || die "--threads is '$threads': a whole number"
+[[ ${retries:-1} =~ ^[0-9]+$ ]] || die "--retries is '$retries': a whole number"
 [[ $dry_run =~ ^(yes|no)$ ]] || die "--dry-run is '$dry_run': yes or no"
 [[ -z $profile || -r $profile/config.yaml ]] || die "--profile $profile has no config.yaml: see experiments/profiles"
 case $until in
@@ -41,20 +42,25 @@ esac
   || die "snakemake is not installed beside $python: pip install -c constraints.txt '.[pipeline]'"
 
 # What each job gets. With a profile the jobs run elsewhere, and what is here does not count.
-all_gpus=0
+limit=$threads                       # 0: one job alone takes what the environment gives
 if [[ -n $profile ]]; then
-  all_gpus=$(( ${gpus:-1} * ${jobs:-100} ))
-  [[ $device != cpu ]] || all_gpus=0
+  gpus=${gpus:-1}
+  if [[ $device == cpu ]]; then gpus=0; fi
+  if (( threads == 0 )); then threads=4; fi
+  limit=$threads cores=$threads
+  machines=(--profile "$profile" ${jobs:+--jobs "$jobs"} ${retries:+--retries "$retries"})
 else
   choose_device                      # refuses now what the steps would refuse later
+  all_gpus=0
   if [[ $device != cpu ]] && has_gpu; then all_gpus=$(visible_gpus | wc -l); fi
   (( ${gpus:-0} <= all_gpus )) || die "--gpus is $gpus, and $all_gpus are visible: give fewer"
+  if (( all_gpus )); then gpus=${gpus:-1}; else gpus=0; fi
+  jobs=${jobs:-$(( gpus ? all_gpus / gpus : 1 ))}
+  if (( threads == 0 )); then threads=$(( $(nproc) / jobs > 1 ? $(nproc) / jobs : 1 )); fi
+  if (( limit == 0 && jobs > 1 )); then limit=$threads; fi
+  cores=$(( jobs * threads ))
+  machines=(--cores "$cores" --resources "gpu=$all_gpus" --retries "${retries:-1}")
 fi
-(( all_gpus )) && gpus=${gpus:-1} || gpus=0
-jobs=${jobs:-$(( gpus ? all_gpus / gpus : 1 ))}
-limit=$threads                       # 0: one job alone takes what the environment gives
-if (( threads == 0 )); then threads=$(( $(nproc) / jobs > 1 ? $(nproc) / jobs : 1 )); fi
-if (( limit == 0 && jobs > 1 )); then limit=$threads; fi
 
 log "run.sh ${arguments[*]}"
 lskd() { "$python" -m lskd_nmt.cli "$@"; }
@@ -64,6 +70,7 @@ mkdir -p -- "$out" 2> /dev/null || die "--out $out cannot be made: give a folder
 exec {run_lock}>> "$out/.lock"
 if ! flock --nonblock "$run_lock"; then
   holder=$(holder "$out/.lock")     # run.sh ends all it started; an engine that outlived it ends with its session
+  [[ -n $holder ]] || die "$out is at work already, on another machine: wait for it, or end it there"
   if [[ $(cat -- "/proc/$holder/comm" 2> /dev/null) != bash ]]; then holder="-- -$holder"; fi
   die "$out is at work already: wait for it, or end it with: kill $holder"
 fi
@@ -72,10 +79,9 @@ rm -rf -- "$out/.failed"
 
 if [[ -n $graph ]]; then lskd graph "$out" --out "$graph"; exit 0; fi
 engine=("$python" -m snakemake "$target" --snakefile "$root/experiments/Snakefile" --directory "$out" --nolock
-  --rerun-incomplete --rerun-triggers mtime --keep-going --retries "$retries" --scheduler greedy --nocolor
-  --resources "gpu=$all_gpus"
-  --config "device=$device" "precision=$precision" "gpus=$gpus" "threads=$threads" "limit=$limit" "cores=$(( jobs * threads ))")
-if [[ -n $profile ]]; then engine+=(--profile "$profile" --jobs "$jobs"); else engine+=(--cores "$(( jobs * threads ))"); fi
+  --rerun-incomplete --rerun-triggers mtime --keep-going --scheduler greedy --nocolor "${machines[@]}"
+  --config "device=$device" "precision=$precision" "gpus=$gpus" "threads=$threads" "limit=$limit" "cores=$cores"
+  "elsewhere=${profile:+yes}")
 if [[ $dry_run == yes ]]; then
   planned=$("${engine[@]}" --dry-run --quiet host progress reason 2>&1) || { printf '%s\n' "$planned" >&2; exit 1; }
   sed -n 's/^    output: /would make /p' <<< "$planned"
@@ -83,14 +89,31 @@ if [[ $dry_run == yes ]]; then
   exit 0
 fi
 
-# The engine has a session of its own: whatever ends this script ends all of it, trainings too.
+# The engine has a session of its own: whatever ends this script ends all of it, trainings too. Jobs on other machines
+# write what they say into files, which are shown as they grow; the engine cancels them when it is interrupted.
 stopped=''
-setsid "${engine[@]}" --quiet all &
-engine_pid=$!
-trap 'stopped=yes; kill -TERM -- "-$engine_pid" 2> /dev/null' INT TERM HUP
+if [[ -n $profile ]]; then
+  said=("$out/.said")
+  for folder in "$out"/models/*/; do said+=("$folder.said"); done
+  for file in "${said[@]}"; do : > "$file"; done
+  log "jobs go where $profile says; $out/engine.log has their numbers"
+  ( trap - INT; exec setsid "${engine[@]}" ) > "$out/engine.log" 2>&1 &
+  engine_pid=$!
+  trap 'stopped=yes; log "stopping: the jobs are cancelled (up to three minutes)"; kill -INT "$engine_pid" 2> /dev/null' INT TERM HUP
+  tail --pid="$engine_pid" --quiet --lines=+1 --follow "${said[@]}" >&2 &
+else
+  setsid "${engine[@]}" --quiet all &
+  engine_pid=$!
+  trap 'stopped=yes; kill -TERM -- "-$engine_pid" 2> /dev/null' INT TERM HUP
+fi
 rc=0
 wait "$engine_pid" || rc=$?
 while kill -0 "$engine_pid" 2> /dev/null; do wait "$engine_pid" || rc=$?; done
+wait                                 # for what was said last
+if [[ $stopped && -n $profile ]]; then
+  run_id=$(sed -n 's/^SLURM run ID: //p' "$out/engine.log")
+  [[ -z $run_id ]] || scancel --name="$run_id" || true    # a job that was on its way into the queue
+fi
 if [[ $stopped ]]; then log "stopped: the same command continues"; exit 130; fi
 if (( rc )); then
   shopt -s nullglob
@@ -99,7 +122,13 @@ if (( rc )); then
     log "failed: ${note##*/} (exit code $(< "$note"))"
     if [[ $(< "$note") == 2 ]]; then rc=2; fi
   done
-  (( ${#failed[@]} )) || log "the engine stopped with exit code $rc: $(find "$out/.snakemake/log" -name '*.log' | sort | tail -n 1) says why"
+  if [[ -n $profile ]]; then
+    engine_log=$out/engine.log
+    grep -oE "SLURM-job '[0-9]+' failed, SLURM status is: '[A-Z_]+'|[a-z_.]+: error: .*[^'.]" "$engine_log" >&2 || true
+  else
+    engine_log=$(find "$out/.snakemake/log" -name '*.log' | sort | tail -n 1)
+  fi
+  (( ${#failed[@]} )) || log "the engine stopped with exit code $rc: $engine_log says why"
   log "what is done stays done: the same command continues"
   exit "$rc"
 fi

@@ -163,7 +163,7 @@ def test_every_job_has_gpus_of_its_own(bench, prepared):
         done = bench.experiment("--gpus", gpus, "--threads", "1", "--until", "students", fake="slow", **environment)
         assert done.returncode == 0, done.stderr
         lines = map(json.loads, (bench.folder / "gpus").read_text().splitlines())
-        spans = [(set(ids.split(",")), start, end) for _, ids, start, end in lines]
+        spans = [(set(ids.split(",")), start, end) for _, ids, start, end, _ in lines]
         (bench.folder / "gpus").unlink()
         assert all(len(ids) == gpus and ids <= {"0", "1", "2"} for ids, _, _ in spans)
         assert len(spans) == (12 if jobs > 1 else 10)
