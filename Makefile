@@ -1,4 +1,5 @@
 # make quickstart | test | lint | bench | env | clean        everything sets up .venv first
+# make test-slurm            not part of test: on a real SLURM controller, which needs apt install slurm-wlm munge
 SHELL := /bin/bash
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -7,7 +8,7 @@ READY := .venv/.ready
 FAIRSEQ := .venv/.fairseq
 SCRIPTS := $(wildcard data-prep/*.sh data-prep/corpora/*.sh experiments/*.sh experiments/steps/*.sh benchmarks/*.sh) .ci/run
 
-.PHONY: quickstart test lint bench env fairseq clean
+.PHONY: quickstart test test-slurm lint bench env fairseq clean
 
 env: $(READY)
 
@@ -32,6 +33,9 @@ quickstart: $(READY)
 
 test: $(READY)
 	@$(BIN)/python -m pytest
+
+test-slurm: $(READY)
+	@$(BIN)/python -m pytest tests/slurm.py
 
 lint: $(READY)
 	$(BIN)/ruff check .
