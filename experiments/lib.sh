@@ -37,7 +37,7 @@ publish() {                          # publish OUT CMD...: what CMD prints becom
 }
 
 hold() {                             # hold --exclusive|--shared FILE MESSAGE: until all that this starts has ended
-  exec {held}>> "$2"
+  exec {held}<> "$2"                 # NFS shares a lock only where the file is open for reading
   flock --nonblock "$1" "$held" && return 0
   log "$3"
   flock "$1" "$held"
