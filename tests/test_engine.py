@@ -198,7 +198,7 @@ def test_a_run_killed_in_every_step_ends_with_the_table_of_one_never_killed(clea
 @pytest.mark.parametrize("way", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_run_takes_all_it_started_along(cleaned, way):
     bench = cleaned
-    with started(bench, fake=f"hang {TEACHER}") as process:
+    with started(bench, "--until", "teachers", fake=f"hang {TEACHER}") as process:
         wait_for(lambda: "epoch 1 done" in (bench.folder / "out").read_text(), "the first epoch")
         os.killpg(process.pid, way)
         assert process.wait(timeout=30) == 130
