@@ -107,9 +107,9 @@ class Cluster:
             daemon.terminate()
             daemon.wait(timeout=30)
 
-    def __call__(self, *command: object) -> "subprocess.CompletedProcess[str]":
-        words = list(map(str, command))
-        return subprocess.run(words, env=self.environment, capture_output=True, text=True, check=False, timeout=300)
+    def __call__(self, *command: object, **environment: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(list(map(str, command)), env={**self.environment, **environment}, capture_output=True,
+                              text=True, check=False, timeout=300)  # fmt: skip
 
     def wait_until_idle(self) -> None:
         """No job is queued or running, or a minute has passed."""

@@ -155,13 +155,12 @@ def test_a_stopped_run_takes_its_jobs_along_and_continues(cluster, queue, way):
 def test_sruns_tasks_are_one_training(cluster, data, tmp_path):
     script = tmp_path / "script.py"
     script.write_text("import sys; from conftest import train; train(sys.argv[1], sys.argv[2], *sys.argv[3:])\n")
-    environment = f"--export=ALL,PYTHONPATH={ROOT / 'tests'}:{ROOT}"
     flags = ["--kd-weight", 0, "--dropout", 0, "--max-tokens", 40, "--optimizer", "sgd", "--lr", 0.1]
     counts = {}
     for tasks in (1, CPUS):
         folder = tmp_path / str(tasks)
-        done = cluster("srun", "--ntasks", tasks, environment, "--label", sys.executable, script, data, folder, *flags,
-                       "--update-freq", CPUS // tasks)  # fmt: skip
+        done = cluster("srun", "--ntasks", tasks, "--label", sys.executable, script, data, folder, *flags,
+                       "--update-freq", CPUS // tasks, PYTHONPATH=f"{ROOT / 'tests'}:{ROOT}")  # fmt: skip
         assert done.returncode == 0, done.stderr[-2000:]
         saved = [line for line in done.stdout.splitlines() if "Saved checkpoint" in line]
         assert {line.split(":")[0] for line in saved} == {"0"}, saved
