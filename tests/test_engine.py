@@ -139,6 +139,19 @@ def test_a_student_whose_teacher_changed_starts_from_the_beginning(finished):
     assert not (finished.model(STUDENT) / "test.hyp").exists() and (finished.model(PLAIN) / "test.hyp").exists()
 
 
+def test_any_path_will_do_for_run_data_and_checkout(bench, prepared):
+    strange = bench.folder / "it's a {folder}"
+    strange.mkdir()
+    for name in ("lskd_nmt", "user_dir", "experiments"):
+        strange.joinpath(name).symlink_to(ROOT / name)
+    strange.joinpath("data").symlink_to(prepared)
+    bench.config.write_text(bench.config.read_text().replace(f"dir: {prepared}", f'dir: "{strange}/data"'))
+    script = strange / "experiments" / "run.sh"
+    done = bench(script, "--config", "tiny.yaml", "--device", "cpu", "--out", strange / "run")
+    assert done.returncode == 0, done.stderr
+    assert (strange / "run" / "table.md").is_file()
+
+
 def test_a_crash_is_tried_again_and_a_refusal_is_not(bench):
     half = ("--device", "cpu", "--jobs", "2", "--until", "students")
     refused = bench.experiment(*half, fake=f"refuse {STUDENT}")
