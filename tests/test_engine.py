@@ -212,7 +212,7 @@ def test_a_run_killed_in_every_step_ends_with_the_table_of_one_never_killed(clea
 def test_a_stopped_run_takes_all_it_started_along(cleaned, way):
     bench = cleaned
     with started(bench, "--until", "teachers", fake=f"hang {TEACHER}") as process:
-        wait_for(lambda: "epoch 1 done" in (bench.folder / "out").read_text(), "the first epoch")
+        wait_for(lambda: f"{TEACHER}: epoch 1 done" in (bench.folder / "out").read_text(), "the first epoch")
         os.killpg(process.pid, way)
         assert process.wait(timeout=30) == 130
     wait_for(lambda: not workers(bench), "its processes to end")
@@ -225,7 +225,7 @@ def test_a_stopped_run_takes_all_it_started_along(cleaned, way):
 def test_the_second_of_two_runs_on_one_folder_stops_with_one_line(cleaned):
     bench = cleaned
     with started(bench, fake=f"hang {TEACHER}") as process:
-        wait_for(lambda: "epoch 1 done" in (bench.folder / "out").read_text(), "the first epoch")
+        wait_for(lambda: f"{TEACHER}: epoch 1 done" in (bench.folder / "out").read_text(), "the first epoch")
         line = error_line(bench.experiment("--device", "cpu"))
         assert line == f"run.sh: error: runs/tiny is at work already: wait for it, or end it with: kill {process.pid}"
         process.kill()  # what it started lives on
