@@ -36,6 +36,13 @@ publish() {                          # publish OUT CMD...: what CMD prints becom
   if "$@" > "$out.part"; then mv -- "$out.part" "$out"; else local rc=$?; rm -f -- "$out.part"; return "$rc"; fi
 }
 
+need_tools() {                       # need_tools flock setsid: of util-linux
+  local tool
+  for tool in "$@"; do
+    command -v "$tool" > /dev/null || die "$tool is not installed: install util-linux"
+  done
+}
+
 hold() {                             # hold --exclusive|--shared FILE MESSAGE: until all that this starts has ended
   exec {held}<> "$2"                 # NFS shares a lock only where the file is open for reading
   flock --nonblock "$1" "$held" && return 0
@@ -43,8 +50,9 @@ hold() {                             # hold --exclusive|--shared FILE MESSAGE: u
   flock "$1" "$held"
 }
 
-holder() {                           # the first process of this machine that has FILE open, this one aside
-  { find /proc/[0-9]*/fd -lname "$(realpath -- "$1")" 2> /dev/null || true; } | cut -d / -f 3 | sed "/^$$\$/d" | sort -n | head -n 1
+holder() {                           # the first process that has FILE open, this one aside; nothing if none is seen
+  { find /proc/[0-9]*/fd -lname "$(realpath -- "$1")" 2> /dev/null || true; } \
+    | cut -d / -f 3 | { grep -vx "$$" || true; } | sort -n | head -n 1
 }
 
 outlive_signal() {                   # SLURM signals every process of a job, and kills what is left once the first has
@@ -54,6 +62,7 @@ outlive_signal() {                   # SLURM signals every process of a job, and
 
 model_step() {                       # options of a step on one model -> $folder, which a training has to itself
   parse_options "$@"
+  need_tools flock
   [[ -n $run && -n $model ]] || die "--run and --model are needed: see --help"
   folder=$run/models/$model
   [[ -e $folder/command.sh ]] || die "$run has no planned model '$model': run lskd plan CONFIG --out $run first"
@@ -107,7 +116,7 @@ choose_device() {                    # $device, $precision and $threads -> devic
                device_flags+=("--$precision") ;;
     *) die "--precision is '$precision': fp32, fp16 or bf16" ;;
   esac
-  [[ $threads =~ ^[0-9]+$ ]] || die "--threads is '$threads': a whole number"
+  [[ $threads =~ ^(0|[1-9][0-9]*)$ ]] || die "--threads is '$threads': a whole number"
   if (( threads )); then export OMP_NUM_THREADS=$threads; fi
 }
 

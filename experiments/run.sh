@@ -27,7 +27,7 @@ parse_options "$@"
 [[ -r $config ]] || die "--config $config cannot be read: experiments/configs has some to start from"
 [[ ${jobs:-1} =~ ^[1-9][0-9]*$ ]] || die "--jobs is '$jobs': a whole number from 1"
 [[ ${gpus:-1} =~ ^[1-9][0-9]*$ ]] || die "--gpus is '$gpus': a whole number from 1"
-[[ $threads =~ ^[0-9]+$ ]] || die "--threads is '$threads': a whole number"
+[[ $threads =~ ^(0|[1-9][0-9]*)$ ]] || die "--threads is '$threads': a whole number"
 [[ ${retries:-1} =~ ^[0-9]+$ ]] || die "--retries is '$retries': a whole number"
 [[ $dry_run =~ ^(yes|no)$ ]] || die "--dry-run is '$dry_run': yes or no"
 [[ -z $profile || -r $profile/config.yaml ]] || die "--profile $profile has no config.yaml: see experiments/profiles"
@@ -38,6 +38,7 @@ case $until in
   *) die "--until is '$until': data, teachers, hypotheses, stores, students, decode, score or table" ;;
 esac
 
+need_tools flock setsid
 "$python" -c 'import snakemake' 2> /dev/null \
   || die "snakemake is not installed beside $python: pip install -c constraints.txt '.[pipeline]'"
 
@@ -69,8 +70,9 @@ out=$("$python" -c 'import json, sys; print(json.loads(sys.argv[1])["run"])' "$c
 mkdir -p -- "$out" 2> /dev/null || die "--out $out cannot be made: give a folder that you may write to"
 exec {run_lock}>> "$out/.lock"
 if ! flock --nonblock "$run_lock"; then
-  holder=$(holder "$out/.lock")     # run.sh ends all it started; an engine that outlived it ends with its session
-  [[ -n $holder ]] || die "$out is at work already, on another machine: wait for it, or end it there"
+  holder=$(exec {run_lock}>&-; holder "$out/.lock")
+  [[ -n $holder ]] || die "$out is at work already, on another machine or as another user: wait for it"
+  # run.sh ends all it started; an engine that outlived it ends with its session
   if [[ $(cat -- "/proc/$holder/comm" 2> /dev/null) != bash ]]; then holder="-- -$holder"; fi
   die "$out is at work already: wait for it, or end it with: kill $holder"
 fi

@@ -1,5 +1,6 @@
 """The engine: what is missing is made, in what order, on which GPU; what is killed, stopped or changed continues."""
 
+import fcntl
 import json
 import os
 import signal
@@ -233,6 +234,40 @@ def test_the_second_of_two_runs_on_one_folder_stops_with_one_line(cleaned):
         words = error_line(bench.experiment("--device", "cpu")).split("kill ")[1]
         subprocess.run(f"kill {words}", shell=True, check=True)
         wait_for(lambda: not workers(bench), "the engine and its jobs to end")
+
+
+def test_a_lock_that_is_held_out_of_sight_gives_no_process_to_kill(bench):
+    bench.run.mkdir(parents=True)
+    unseeing = bench.folder / "bin" / "find"
+    unseeing.write_text("#!/bin/sh\nexit 1\n")
+    unseeing.chmod(0o755)
+    with (bench.run / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        line = error_line(bench.experiment("--device", "cpu"))
+    assert line == "run.sh: error: runs/tiny is at work already, on another machine or as another user: wait for it"
+
+
+@pytest.mark.parametrize("tool", ["flock", "setsid"])
+def test_a_machine_without_util_linux_is_told_so(tool, bench):
+    folder = bench.folder / "few"
+    folder.mkdir()
+    for name in ("bash", "basename", "dirname", "date", "env", "sed", "nproc"):
+        (folder / name).symlink_to(shutil.which(name))
+    present = {"flock", "setsid"} - {tool}
+    for name in present:
+        (folder / name).symlink_to(shutil.which(name))
+    done = bench.experiment("--device", "cpu", PATH=str(folder))
+    assert error_line(done) == f"run.sh: error: {tool} is not installed: install util-linux"
+    assert not bench.run.exists()
+
+
+@pytest.mark.parametrize("threads", ["abc", "08"])
+def test_threads_that_are_no_number_are_refused_with_a_profile_too(threads, bench):
+    profile = bench.folder / "profile"
+    profile.mkdir()
+    (profile / "config.yaml").write_text("executor: local\n")
+    line = error_line(bench.experiment("--profile", profile, "--threads", threads, "--dry-run", "yes"))
+    assert line == f"run.sh: error: --threads is '{threads}': a whole number"
 
 
 def test_a_step_waits_for_a_training_that_outlived_its_pipeline(cleaned):
