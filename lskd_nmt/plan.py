@@ -10,7 +10,7 @@ from lskd_nmt.errors import require
 from lskd_nmt.grid import expand
 from lskd_nmt.runs import read_json, write_json, write_text
 
-COMMANDS = ("train_command", "decode_command", "seqkd_commands", "store_command")
+COMMANDS, LESSONS = ("train_command", "decode_command"), ("seqkd_commands", "store_command")
 
 
 def plan(config: Mapping[str, Any], source: str, run: Path) -> dict[str, Any]:
@@ -22,6 +22,9 @@ def plan(config: Mapping[str, Any], source: str, run: Path) -> dict[str, Any]:
     elif changed := differences(resolve(resolved["config"]), config):  # with the defaults of keys that are new since
         resolved = grown(resolved, expand(config), changed, run)
     own = [model for model in resolved["models"] if not link_teacher(resolved, model, run)]
+    borrowed = [model["name"] for model in own if (run / "models" / model["name"]).is_symlink()]
+    require(not borrowed, f"{run} has {', '.join(borrowed)} of another run: name that as teacher.run, or give "
+                          "another --out")  # fmt: skip
     write_text(run / "config.yaml", source)
     for model in own:
         write_scripts(run / "models" / model["name"], model)
@@ -36,10 +39,16 @@ def write_scripts(folder: Path, model: Mapping[str, Any]) -> None:
     name = model["name"]
     for script, what in (("command.sh", "train"), ("decode.sh", "decode")):
         write_text(folder / script, command_script(f"{what}: {name}", model[f"{what}_command"]))
-    if model.get("seqkd_commands"):
-        write_text(folder / "hypotheses.sh", steps_script(f"hypotheses: {name}", model["seqkd_commands"]))
-    if model.get("store_command"):
-        write_text(folder / "store.sh", steps_script(f"store: {name}", [model["store_command"]]))
+    for script, text in lesson_scripts(model).items():
+        write_text(folder / script, text)
+
+
+def lesson_scripts(model: Mapping[str, Any]) -> dict[str, str]:
+    """The scripts that make what a teacher's students read, by name."""
+    store = [model["store_command"]] if model.get("store_command") else []
+    found = {"hypotheses": model.get("seqkd_commands"), "store": store}
+    return {f"{what}.sh": steps_script(f"{what}: {model['name']}", commands)
+            for what, commands in found.items() if commands}  # fmt: skip
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -64,7 +73,8 @@ def grown(old: Mapping[str, Any], new: dict[str, Any], changed: list[str], run: 
     same = all(old[key] == new[key] for key in ("data", "decode"))
     for model in old["models"]:
         now = found.get(model["name"], {})
-        same &= all(now.get(key) == model.get(key) for key in COMMANDS)
+        same &= all(now.get(key) == model.get(key) for key in (*COMMANDS, "average"))
+        same &= all(now.get(key) == model[key] for key in LESSONS if model.get(key))  # what nobody read yet may come
     require(same, f"{run} was made with {changed[0]}: change it back, or give another --out")
     return new
 
@@ -85,10 +95,32 @@ def link_teacher(resolved: Mapping[str, Any], model: Mapping[str, Any], run: Pat
     then, now = (" ".join(words[at - 1 : at + 1]) for words in (theirs_now, ours))
     require(theirs_now == ours, f"teacher.run {other} trained {name} with {then}, the config now says {now}: "
                                 "change it back, or train another")  # fmt: skip
+    averages = [entry.get("average") for entry in (candidates[0], model)]
+    require(averages[0] == averages[1], f"teacher.run {other} has {name} with average {averages[0]}, the config now "
+                                        f"says {averages[1]}: change it back, or train another")  # fmt: skip
     data = [(Path(base) / entry["data"]["folder"]).resolve() for base, entry in ((other, theirs), (run, resolved))]
     require(data[0] == data[1], f"teacher.run {other} has its data in {data[0]}, and data.dir is {data[1]}: name that")
     link = run / "models" / name
+    if link.is_symlink() and not link.exists():  # that run has moved
+        link.unlink()
     if not link.exists():
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(folder.resolve(), target_is_directory=True)
+    require(link.resolve() == folder.resolve(), f"{link} is not the one of teacher.run {other}: give another --out")
+    lend(folder, model)
     return True
+
+
+def lend(folder: Path, model: Mapping[str, Any]) -> None:
+    """Let the students of this run read what those of its own run do, or the first to want it say how it is made."""
+
+    def settings(text: str) -> list[str]:
+        return [line for line in text.splitlines() if not line.startswith(("cd ", "  --data "))]  # the same folder
+
+    for script, text in lesson_scripts(model).items():
+        file = folder / script
+        if not file.is_file():
+            write_text(file, text)
+        now = file.read_text(encoding="utf-8")
+        same = settings(now) == settings(text)
+        require(same, f"{file} has other settings than the config: change it to these, or train another teacher")

@@ -319,3 +319,53 @@ def test_a_teacher_of_another_recipe_or_unfinished_is_refused(epochs, file, mess
         finished.model(TEACHER).joinpath(file).unlink()
     finished.config.write_text(OTHER.format(data=prepared, run=finished.run, epochs=epochs))
     assert message in error_line(finished.experiment("--device", "cpu", "--out", "runs/other"))
+
+
+READERS = """
+name: other
+data: {{dir: {data}}}
+teacher: {{arch: ls_transformer_tiny, run: {run}, train: {{max-epoch: 2}}}}
+student: {{arch: ls_transformer_tiny, plain: false, {student}, train: {{max-epoch: 2}}}}
+seqkd: {{beam: {beam}}}
+"""
+
+
+@pytest.mark.parametrize(("student", "made"), [
+    ("store: features", "store/store.json"),
+    ("kd_level: sequence", "hypotheses/beam/hypotheses.json"),
+])  # fmt: skip
+def test_what_students_read_of_a_borrowed_teacher_is_made_once(student, made, finished, prepared):
+    half = ("--device", "cpu", "--until", "students")
+    for number in (1, 2):
+        finished.config.write_text(READERS.format(data=prepared, run=finished.run, student=student, beam=5))
+        done = finished.experiment(*half, "--out", f"runs/other{number}")
+        assert done.returncode == 0, done.stderr
+        assert (finished.model(TEACHER) / made).is_file()
+    assert list(trained(finished).values()) == [2]
+    calls = [json.loads(line) for line in (finished.folder / "calls").read_text().splitlines()]
+    assert len([words for command, _, _, *words in calls if command == "lskd" and "select" not in words]) == 1
+
+
+def test_translations_of_a_borrowed_teacher_by_another_search_are_refused(finished, prepared):
+    for beam, out in ((5, "runs/other"), (6, "runs/another")):
+        finished.config.write_text(READERS.format(data=prepared, run=finished.run, student="kd_level: both", beam=beam))
+        done = finished.experiment("--device", "cpu", "--until", "data", "--out", out)
+    line = f"{finished.model(TEACHER)}/hypotheses.sh has other settings than the config: change it to these, or train"
+    assert line in error_line(done)
+
+
+def test_a_borrowed_teacher_stays_that_of_the_run_that_is_named(finished, prepared):
+    half, link = ("--device", "cpu", "--until", "data", "--out", "runs/other"), f"runs/other/models/{TEACHER}"
+
+    def other(run):
+        finished.config.write_text(OTHER.format(data=prepared, run=run, epochs=2))
+        return finished.experiment(*half)
+
+    shutil.copytree(finished.run, finished.folder / "runs" / "twin")
+    assert other(finished.run).returncode == 0
+    assert f"{link} is not the one of teacher.run" in error_line(other(finished.folder / "runs" / "twin"))
+    finished.config.write_text(finished.config.read_text().replace(f"run: {finished.folder}/runs/twin, ", ""))
+    assert f"runs/other has {TEACHER} of another run: name that as" in error_line(finished.experiment(*half))
+    moved = finished.run.rename(finished.folder / "runs" / "moved")
+    assert other(moved).returncode == 0
+    assert (finished.folder / link).resolve() == moved / "models" / TEACHER

@@ -325,3 +325,16 @@ def test_a_run_planned_before_a_key_was_known_continues(tmp_path):
     assert plan(content, "", tmp_path)["config"] == old["config"]
     with pytest.raises(LskdError, match=r"was made with student.kd_level = \['word'\], the config now says \['both'\]"):
         plan(resolve(config(student={"kd_level": "both"})), "", tmp_path)
+
+
+def test_a_level_may_come_later_and_an_average_may_not_change(tmp_path):
+    keep = {"max-epoch": 3, "keep-last-epochs": 9, "no-epoch-checkpoints": False}
+    first = config(teacher={"train": keep, "average": {"last": 5}})
+    plan(resolve(first), "", tmp_path)
+    levels = {"student": {**first["student"], "kd_level": ["word", "sequence"]}}
+    names = [model["name"] for model in plan(resolve(first | levels), "", tmp_path)["models"]]
+    assert names[-2:] == ["student-ls0.1-t1-s1", "student-ls0.1-sequence-beam-s1"]
+    assert (tmp_path / "models" / names[0] / "hypotheses.sh").is_file()
+    less = {"teacher": {**first["teacher"], "average": {"last": 3}}}
+    with pytest.raises(LskdError, match=r"was made with teacher.average.last = 5, the config now says 3"):
+        plan(resolve(first | levels | less), "", tmp_path)
