@@ -27,6 +27,7 @@ class Output:
     form: str
     seed: int
     scored: str | None  # the hash of the text that has its scores
+    scored_against: str | None = None  # that of the reference then
 
 
 # name -> a weighted sum of groups' mean BLEU; a group is the models of one cell, by their names among the outputs
@@ -75,7 +76,10 @@ def described(output: Output) -> dict[str, Any]:
     found = sha256(output.file)
     require(output.scored in (None, found), f"{output.file} has changed since it was scored: "
             "remove metrics.json beside it and run experiments/steps/score.sh")  # fmt: skip
-    return {"hypotheses": found, "reference": sha256(output.reference), "lang": output.lang,
+    reference = sha256(output.reference)
+    require(output.scored_against in (None, reference), f"{output.reference} has changed since {output.file} was "
+            "scored: put it back, or remove metrics.json beside that and run experiments/steps/score.sh")  # fmt: skip
+    return {"hypotheses": found, "reference": reference, "lang": output.lang,
             "form": output.form, "seed": output.seed}  # fmt: skip
 
 

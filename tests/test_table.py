@@ -170,6 +170,16 @@ def test_students_are_compared_with_the_baseline_and_teachers_are_not(tmp_path, 
     assert [bool(line["p_over_baseline"]) for line in lines[:5]] == [False, False, True, False, True]
 
 
+def test_a_reference_that_is_not_the_scored_one_is_refused(tmp_path, capsys):
+    run = sweep(tmp_path / "run", seeds=(1,))
+    reference = run / "data" / "clean" / "test.de"
+    reference.write_text(reference.read_text().replace("w1 ", "w2 "))
+    assert main(["table", str(run)]) == 2
+    err = capsys.readouterr().err
+    assert f"{reference} has changed since {run}/models/student-ls0-dense-t1-s1/test.hyp was scored: put" in err
+    assert err.count("\n") == 1 and not (run / "table.json").exists()
+
+
 def test_absolute_verdicts_need_the_published_data_and_bleu(tmp_path):
     files = table(tmp_path, sweep(tmp_path / "files"))
     assert {cell["published"]["verdict"] for cell in files["cells"] if cell["published"]} == {"not comparable"}

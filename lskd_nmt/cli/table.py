@@ -99,10 +99,11 @@ def outputs_of(folders: Sequence[Path], names: Sequence[str]) -> "dict[str, Outp
         for model in run.models:
             folder = run.model_folder(model["name"])
             if (folder / "metrics.json").is_file():
-                scored = runs.read_json(folder / "metrics.json").get("hyp_sha256")
+                metrics = runs.read_json(folder / "metrics.json")
                 found[f"{name}/{model['name']}"] = Output(
-                    folder / "test.hyp", reference, data["target_lang"], data["form"], model["seed"], scored
-                )
+                    folder / "test.hyp", reference, data["target_lang"], data["form"], model["seed"],
+                    metrics.get("hyp_sha256"), metrics.get("ref_sha256"),
+                )  # fmt: skip
     return found
 
 
