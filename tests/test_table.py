@@ -151,6 +151,20 @@ def test_one_seed_decides_nothing(tmp_path):
     assert {each["verdict"] for each in content["effects"]} == {"undecided (one seed)"}
 
 
+def test_the_gain_of_one_teacher_over_another_is_undecided_however_many_students_learn_of_them(tmp_path):
+    run = sweep(tmp_path / "run")
+    plan = runs.read_json(run / "plan.json")
+    for model in plan["models"]:
+        if model["teacher"]:
+            model["teacher"] = model["teacher"].replace(f"s{model['seed']}", "s1")
+    runs.write_json(run / "plan.json", plan)
+    content = table(tmp_path, run)
+    said = {(each["effect"].split(":")[0], each["of"]["role"], each["verdict"]) for each in content["effects"]}
+    assert {(kind, role) for kind, role, verdict in said if verdict == "undecided (one teacher)"} == {
+        ("LS gain", "student")}  # fmt: skip
+    assert ("order", "student", "reproduced") in said
+
+
 def test_students_are_compared_with_the_baseline_and_teachers_are_not(tmp_path, refused):
     run = sweep(tmp_path / "run")
     content = table(tmp_path, run)

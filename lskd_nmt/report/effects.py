@@ -78,6 +78,7 @@ def effect(
     where = ", ".join(filter(None, [*at, *known[0][1]["named_runs"]]))
     return [{"effect": name, "at": where, "of": dict(zip(CELL, key(known[0][1]), strict=True)),
              "terms": [[weight, cell["name"]] for weight, cell in known],
+             "teachers": min(len(cell["teachers"]) for _, cell in known),
              "published": round(sum(values), 3) if len(values) == len(known) else None}]  # fmt: skip
 
 
@@ -136,10 +137,14 @@ def ends(result: Mapping[str, Any] | None) -> list[float] | None:
 
 
 def verdict(each: Mapping[str, Any]) -> str | None:
-    """Of an effect with a published value."""
+    """Of an effect with a published value. The LS gain of students is one of their teachers: these are counted."""
     result, value = each["difference"], each["published"]
     if result is None or value is None:
         return None
+    if str(each["effect"]).startswith("LS gain") and 0 < each["teachers"] < result["seeds"]:
+        of_teachers = verdicts.few(each["teachers"], "teacher")
+        if of_teachers is not None:
+            return of_teachers
     return verdicts.direction(value, result["low"], result["high"], result["seeds"])
 
 

@@ -137,6 +137,7 @@ def summary(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     cell: dict[str, Any] = {"name": re.sub(r"-s\d+$", "", first["name"])}
     cell |= {name: first[name] for name in CELL}
     cell["seeds"] = [member["seed"] for member in members]
+    cell["teachers"] = sorted({member["teacher"] for member in members} - {None})
     cell["members"] = [f"{member['run']}/{member['name']}" for member in members]
     cell["runs"] = list(dict.fromkeys(member["run"] for member in members))
     for metric in METRICS:

@@ -7,11 +7,11 @@ CLOSE = 1.0  # BLEU: an interval that reaches farther from the published number 
 REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
 
 
-def few(seeds: int) -> str | None:
-    """The verdict of too few seeds."""
-    if seeds >= ENOUGH_SEEDS:
+def few(number: int, what: str = "seed") -> str | None:
+    """The verdict of too few seeds, or teachers."""
+    if number >= ENOUGH_SEEDS:
         return None
-    return f"{UNDECIDED} ({'one seed' if seeds == 1 else f'{seeds} seeds'})"
+    return f"{UNDECIDED} ({f'one {what}' if number == 1 else f'{number} {what}s'})"
 
 
 def direction(published: float, low: float, high: float, seeds: int) -> str:
