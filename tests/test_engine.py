@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from bench import MODELS, ROOT, STEPS, error_line
 
+from lskd_nmt.cli import main
+
 TEACHER, PLAIN, STUDENT = MODELS[:3]
 RUN = ROOT / "experiments" / "run.sh"
 GRID = """
@@ -234,6 +236,23 @@ def test_the_second_of_two_runs_on_one_folder_stops_with_one_line(cleaned):
         words = error_line(bench.experiment("--device", "cpu")).split("kill ")[1]
         subprocess.run(f"kill {words}", shell=True, check=True)
         wait_for(lambda: not workers(bench), "the engine and its jobs to end")
+
+
+def test_a_forecast_leaves_a_run_at_work_alone(bench, capsys):
+    bench.run.mkdir(parents=True)
+    with (bench.run / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert main(["forecast", str(bench.config), "--out", str(bench.run), "--device", "cpu"]) == 2
+    assert capsys.readouterr().err == (
+        f"lskd forecast: error: {bench.run} is at work: wait for it, or give another --out\n"
+    )
+    assert [file.name for file in bench.run.iterdir()] == [".lock"]
+
+
+def test_a_config_that_is_refused_leaves_no_folder(bench):
+    bench.config.write_text(bench.config.read_text() + "train: {kd-level: both}\n")
+    assert "train.kd-level is set by the pipeline" in error_line(bench.experiment("--device", "cpu"))
+    assert not bench.run.parent.exists()
 
 
 def test_a_lock_that_is_held_out_of_sight_gives_no_process_to_kill(bench):

@@ -14,6 +14,7 @@ from lskd_nmt import plan as planning
 from lskd_nmt import watch as watching
 from lskd_nmt.commands import runnable
 from lskd_nmt.config import read_config
+from lskd_nmt.grid import expand
 from lskd_nmt.subwords import Subwords
 from lskd_nmt.training_costs import decoded_words_per_second, logged_costs, updates, words_per_second
 
@@ -62,6 +63,7 @@ def run_plan(args: argparse.Namespace) -> None:
     config = read_config(args.config)
     run = args.out or Path("runs") / config["name"]
     if args.check:
+        expand(config)
         answer(run=str(run))
         return
     plan = planning.plan(config, args.config.read_text(encoding="utf-8"), run)

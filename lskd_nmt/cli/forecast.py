@@ -1,11 +1,14 @@
 """Verb of what a run will cost: `forecast`."""
 
 import argparse
+import contextlib
+import fcntl
 import json
 import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +16,8 @@ from lskd_nmt import fairseq_io, runs
 from lskd_nmt import plan as planning
 from lskd_nmt.cli.common import show
 from lskd_nmt.config import read_config
-from lskd_nmt.errors import require
+from lskd_nmt.errors import LskdError, require
+from lskd_nmt.grid import expand
 
 if TYPE_CHECKING:
     from lskd_nmt.probe import Machine
@@ -49,13 +53,28 @@ def run_forecast(args: argparse.Namespace) -> None:
     machine = machine_of(args)
     folder = args.out or Path("runs") / config["name"]
     other_load = round(os.getloadavg()[0], 1)  # before anything of ours runs
-    planning.plan(config, args.config.read_text(encoding="utf-8"), folder)
-    prepare(folder)
-    settings = {name: getattr(args, name) for name in ("device", "precision", "threads")}
-    content = {"command": shlex.join(["lskd", *sys.argv[1:]]), "commit": runs.commit(), "versions": runs.versions(),
-               "host": runs.host(), **settings, **probed(runs.Run(folder), machine, args.jobs, other_load)}  # fmt: skip
-    runs.write_json(folder / FILE, content)
+    expand(config)  # refuses before there is a folder
+    with held(folder):
+        planning.plan(config, args.config.read_text(encoding="utf-8"), folder)
+        prepare(folder)
+        settings = {name: getattr(args, name) for name in ("device", "precision", "threads")}
+        content = {"command": shlex.join(["lskd", *sys.argv[1:]]), "commit": runs.commit(),
+                   "versions": runs.versions(), "host": runs.host(), **settings,
+                   **probed(runs.Run(folder), machine, args.jobs, other_load)}  # fmt: skip
+        runs.write_json(folder / FILE, content)
     print(json.dumps({"forecast": str(folder / FILE), **content["sweep"]}))
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Refuse a run folder at work; meanwhile experiments/run.sh does so, whose lock it is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LskdError(f"{folder} is at work: wait for it, or give another --out") from None
+        yield
 
 
 def probed(run: runs.Run, machine: "Machine", jobs: int, other_load: float) -> dict[str, Any]:
