@@ -67,6 +67,23 @@ log "run.sh ${arguments[*]}"
 lskd() { "$python" -m lskd_nmt.cli "$@"; }
 checked=$(lskd plan "$config" ${out:+--out "$out"} --check)
 out=$("$python" -c 'import json, sys; print(json.loads(sys.argv[1])["run"])' "$checked")
+engine=("$python" -m snakemake "$target" --snakefile "$root/experiments/Snakefile" --nolock
+  --rerun-incomplete --rerun-triggers mtime --keep-going --scheduler greedy --nocolor "${machines[@]}"
+  --config "device=$device" "precision=$precision" "gpus=$gpus" "threads=$threads" "limit=$limit" "cores=$cores"
+  "elsewhere=${profile:+yes}")
+
+if [[ $dry_run == yes || -n $graph ]]; then    # of a view of the run folder, which stays as it is
+  view=$(mktemp -d)
+  trap 'rm -rf -- "$view"' EXIT
+  lskd plan "$config" --out "$out" --preview "$view" > /dev/null
+  if [[ -n $graph ]]; then lskd graph "$view" --out "$graph"; exit 0; fi
+  planned=$("${engine[@]}" --directory "$view" --dry-run --quiet host progress reason 2>&1) \
+    || { printf '%s\n' "$planned" >&2; exit 1; }
+  sed -n 's/^    output: /would make /p' <<< "$planned"
+  [[ $planned == *'    output: '* ]] || log "nothing to do"
+  exit 0
+fi
+
 mkdir -p -- "$out" 2> /dev/null || die "--out $out cannot be made: give a folder that you may write to"
 exec {run_lock}>> "$out/.lock"
 if ! flock --nonblock "$run_lock"; then
@@ -79,18 +96,6 @@ fi
 lskd plan "$config" --out "$out" --call "run.sh ${arguments[*]}" > /dev/null
 rm -rf -- "$out/.failed"
 
-if [[ -n $graph ]]; then lskd graph "$out" --out "$graph"; exit 0; fi
-engine=("$python" -m snakemake "$target" --snakefile "$root/experiments/Snakefile" --directory "$out" --nolock
-  --rerun-incomplete --rerun-triggers mtime --keep-going --scheduler greedy --nocolor "${machines[@]}"
-  --config "device=$device" "precision=$precision" "gpus=$gpus" "threads=$threads" "limit=$limit" "cores=$cores"
-  "elsewhere=${profile:+yes}")
-if [[ $dry_run == yes ]]; then
-  planned=$("${engine[@]}" --dry-run --quiet host progress reason 2>&1) || { printf '%s\n' "$planned" >&2; exit 1; }
-  sed -n 's/^    output: /would make /p' <<< "$planned"
-  [[ $planned == *'    output: '* ]] || log "nothing to do"
-  exit 0
-fi
-
 # The engine has a session of its own: whatever ends this script ends all of it, trainings too. Jobs on other machines
 # write what they say into files, which are shown as they grow; the engine cancels them when it is interrupted.
 stopped=''
@@ -99,12 +104,12 @@ if [[ -n $profile ]]; then
   for folder in "$out"/models/*/; do said+=("$folder.said"); done
   for file in "${said[@]}"; do : > "$file"; done
   log "jobs go where $profile says; $out/engine.log has their numbers"
-  ( trap - INT; exec setsid "${engine[@]}" ) > "$out/engine.log" 2>&1 &
+  ( trap - INT; exec setsid "${engine[@]}" --directory "$out" ) > "$out/engine.log" 2>&1 &
   engine_pid=$!
   trap 'stopped=yes; log "stopping: the jobs are cancelled (up to three minutes)"; kill -INT "$engine_pid" 2> /dev/null' INT TERM HUP
   tail --pid="$engine_pid" --quiet --lines=+1 --follow "${said[@]}" >&2 &
 else
-  setsid "${engine[@]}" --quiet all &
+  setsid "${engine[@]}" --directory "$out" --quiet all &
   engine_pid=$!
   trap 'stopped=yes; kill -TERM -- "-$engine_pid" 2> /dev/null' INT TERM HUP
 fi

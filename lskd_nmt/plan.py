@@ -1,6 +1,7 @@
 """A run folder's plan: every model of the grid with its commands, which a person can read, copy and run."""
 
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +16,44 @@ COMMANDS, LESSONS = ("train_command", "decode_command"), ("seqkd_commands", "sto
 
 def plan(config: Mapping[str, Any], source: str, run: Path) -> dict[str, Any]:
     """Write RUN/plan.json and its commands for a resolved config; an existing plan stays, or grows by new models."""
-    file = run / "plan.json"
-    resolved = read_json(file) if file.is_file() else None
-    if resolved is None:
-        resolved = expand(config)
-    elif changed := differences(resolve(resolved["config"]), config):  # with the defaults of keys that are new since
-        resolved = grown(resolved, expand(config), changed, run)
-    own = [model for model in resolved["models"] if not link_teacher(resolved, model, run)]
-    borrowed = [model["name"] for model in own if (run / "models" / model["name"]).is_symlink()]
-    require(not borrowed, f"{run} has {', '.join(borrowed)} of another run: name that as teacher.run, or give "
-                          "another --out")  # fmt: skip
+    resolved = planned(config, run)
+    lent = lenders(resolved, run)
+    for model in resolved["models"]:
+        if model["name"] in lent:
+            link(run / "models" / model["name"], lent[model["name"]])
+            lend(lent[model["name"]], model)
     write_text(run / "config.yaml", source)
-    for model in own:
-        write_scripts(run / "models" / model["name"], model)
+    for model in resolved["models"]:
+        if model["name"] not in lent:
+            write_scripts(run / "models" / model["name"], model)
     if resolved["data"]["options"] is not None:
         write_text(run / "prepare.sh", prepare_script(resolved["data"]["options"]))
-    write_json(file, resolved)
+    write_json(run / "plan.json", resolved)
     return resolved
+
+
+def preview(config: Mapping[str, Any], run: Path, view: Path) -> dict[str, Any]:
+    """Show in the folder `view` what `plan` would make of RUN, by links to what is there; RUN stays as it is."""
+    resolved = planned(config, run)
+    lent = lenders(resolved, run)
+    folders = {name: lent.get(name, run / "models" / name) for name in (model["name"] for model in resolved["models"])}
+    shown = {f"models/{name}": folder for name, folder in folders.items()}
+    shown |= {name: run / name for name in ("data", ".snakemake", "table.json", "table.md", "curves.png")}
+    for name, there in shown.items():
+        if there.exists():
+            link(view / name, there)
+    write_json(view / "plan.json", resolved)
+    return resolved
+
+
+def planned(config: Mapping[str, Any], run: Path) -> dict[str, Any]:
+    """RUN's plan with this config: the one that it has, that one with new models, or its first."""
+    file = run / "plan.json"
+    if not file.is_file():
+        return expand(config)
+    old = read_json(file)
+    changed = differences(resolve(old["config"]), config)  # with the defaults of keys that are new since
+    return grown(old, expand(config), changed, run) if changed else old
 
 
 def write_scripts(folder: Path, model: Mapping[str, Any]) -> None:
@@ -79,20 +101,45 @@ def grown(old: Mapping[str, Any], new: dict[str, Any], changed: list[str], run: 
     return new
 
 
-def link_teacher(resolved: Mapping[str, Any], model: Mapping[str, Any], run: Path) -> bool:
-    """Let a teacher of `teacher.run` stand in this run's folder; whether it is one."""
+def lenders(resolved: Mapping[str, Any], run: Path) -> dict[str, Path]:
+    """The folder of each teacher that is another run's, by name; refused if RUN has another one in its place."""
     other = resolved["config"]["teacher"].get("run")
-    if other is None or model["role"] != "teacher":
-        return False
+    if other is None:
+        names = [model["name"] for model in resolved["models"] if (run / "models" / model["name"]).is_symlink()]
+        require(not names, f"{run} has {', '.join(names)} of another run: name that as teacher.run, or give "
+                           "another --out")  # fmt: skip
+        return {}
+    found = {}
+    for model in resolved["models"]:
+        if model["role"] == "teacher":
+            place, folder = run / "models" / model["name"], lender(other, model, resolved, run)
+            same = not place.exists() or place.resolve() == folder.resolve()
+            require(same, f"{place} is not the one of teacher.run {other}: give another --out")
+            found[model["name"]] = folder
+    return found
+
+
+def link(place: Path, folder: Path) -> None:
+    """Let `folder` be seen at `place`; a link whose folder has moved is replaced."""
+    if place.is_symlink() and not place.exists():
+        place.unlink()
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(folder.resolve())
+
+
+def lender(other: str, model: Mapping[str, Any], resolved: Mapping[str, Any], run: Path) -> Path:
+    """The folder of a teacher in the run `other`, if that is trained as planned here."""
     name, theirs = model["name"], read_json(Path(other) / "plan.json")
     candidates = [entry for entry in theirs["models"] if entry["name"] == name]
     require(bool(candidates), f"teacher.run {other} has no {name}: one of "
                               f"{', '.join(entry['name'] for entry in theirs['models'])}")  # fmt: skip
-    folder = Path(other) / "models" / name
+    folder: Path = Path(other) / "models" / name
     require((folder / "model.pt").is_file(), f"teacher.run {other} has not finished {name}: run it first")
     theirs_now, ours = (entry["train_command"][2:] for entry in (candidates[0], model))  # without the data's folder
-    at = next((i for i, (old, new) in enumerate(zip(theirs_now, ours, strict=False)) if old != new), 0)
-    then, now = (" ".join(words[at - 1 : at + 1]) for words in (theirs_now, ours))
+    at = next((i for i, (old, new) in enumerate(zip_longest(theirs_now, ours)) if old != new), 0)
+    at -= not any(words[at:] and words[at].startswith("--") for words in (theirs_now, ours))  # a value: with its flag
+    then, now = (" ".join(words[at : at + 2]) or "no more" for words in (theirs_now, ours))
     require(theirs_now == ours, f"teacher.run {other} trained {name} with {then}, the config now says {now}: "
                                 "change it back, or train another")  # fmt: skip
     averages = [entry.get("average") for entry in (candidates[0], model)]
@@ -100,15 +147,7 @@ def link_teacher(resolved: Mapping[str, Any], model: Mapping[str, Any], run: Pat
                                         f"says {averages[1]}: change it back, or train another")  # fmt: skip
     data = [(Path(base) / entry["data"]["folder"]).resolve() for base, entry in ((other, theirs), (run, resolved))]
     require(data[0] == data[1], f"teacher.run {other} has its data in {data[0]}, and data.dir is {data[1]}: name that")
-    link = run / "models" / name
-    if link.is_symlink() and not link.exists():  # that run has moved
-        link.unlink()
-    if not link.exists():
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(folder.resolve(), target_is_directory=True)
-    require(link.resolve() == folder.resolve(), f"{link} is not the one of teacher.run {other}: give another --out")
-    lend(folder, model)
-    return True
+    return folder
 
 
 def lend(folder: Path, model: Mapping[str, Any]) -> None:

@@ -249,6 +249,30 @@ def test_a_forecast_leaves_a_run_at_work_alone(bench, capsys):
     assert [file.name for file in bench.run.iterdir()] == [".lock"]
 
 
+def test_neither_a_dry_run_nor_a_graph_changes_anything(finished, prepared):
+    half, config = ("--device", "cpu", "--out", "runs/other"), finished.config.read_text()
+
+    def would_make(*arguments):
+        done = finished.experiment(*arguments, "--dry-run", "yes")
+        assert done.returncode == 0, done.stderr
+        return {line.removeprefix("would make ") for line in done.stdout.splitlines() if "model.pt" in line}
+
+    def tree():
+        return {path: path.lstat().st_mtime_ns for path in (finished.folder / "runs").rglob("*")
+                if ".snakemake" not in path.parts}  # fmt: skip
+
+    before = tree()
+    finished.config.write_text(config + "seeds: [1, 2]\n")
+    grown = {f"models/{name.replace('s1', 's2')}/model.pt" for name in MODELS}
+    assert would_make("--device", "cpu") == grown
+    assert finished.experiment("--device", "cpu", "--graph", "picture").returncode == 0
+    finished.config.write_text(OTHER.format(data=prepared, run=finished.run, epochs=2))
+    assert would_make(*half) == {"models/student-ls0.1-t64-s1/model.pt"}
+    assert tree() == before
+    finished.config.write_text(config)
+    assert would_make("--device", "cpu") == set()
+
+
 def test_a_config_that_is_refused_leaves_no_folder(bench):
     bench.config.write_text(bench.config.read_text() + "train: {kd-level: both}\n")
     assert "train.kd-level is set by the pipeline" in error_line(bench.experiment("--device", "cpu"))
@@ -331,6 +355,7 @@ def test_students_of_another_runs_teacher_do_not_train_it_again(finished, prepar
 
 @pytest.mark.parametrize(("epochs", "file", "message"), [
     (3, "", f"trained {TEACHER} with --max-epoch 2, the config now says --max-epoch 3: change"),
+    ("2, update-freq: 2", "", f"trained {TEACHER} with no more, the config now says --update-freq 2: change"),
     (2, "model.pt", f"has not finished {TEACHER}: run it first"),
 ])  # fmt: skip
 def test_a_teacher_of_another_recipe_or_unfinished_is_refused(epochs, file, message, finished, prepared):

@@ -31,6 +31,7 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser.add_argument("config", type=Path)
     parser.add_argument("--out", type=Path, metavar="RUN", help="runs/NAME of the config if not given")
     parser.add_argument("--call", metavar="TEXT", help="the command to record in RUN/run.json instead of this one")
+    parser.add_argument("--preview", type=Path, metavar="DIR", help="leave RUN as it is: show there what it would be")
     parser.add_argument("--check", action="store_true", help="write nothing: check the config and say which run folder")
 
     graph = add("graph", run_graph, "who learns of whom in a run, and how far it is, as a figure")
@@ -65,6 +66,10 @@ def run_plan(args: argparse.Namespace) -> None:
     if args.check:
         expand(config)
         answer(run=str(run))
+        return
+    if args.preview is not None:
+        models = planning.preview(config, run, args.preview)["models"]
+        answer(run=str(args.preview), models=[model["name"] for model in models])
         return
     plan = planning.plan(config, args.config.read_text(encoding="utf-8"), run)
     runs.record_run(run, args.call or shlex.join(["lskd", *sys.argv[1:]]))
