@@ -132,10 +132,11 @@ if (( rc )); then
   if [[ -n $profile ]]; then
     engine_log=$out/engine.log
     grep -oE "SLURM-job '[0-9]+' failed, SLURM status is: '[A-Z_]+'|[a-z_.]+: error: .*[^'.]" "$engine_log" >&2 || true
-  else
-    engine_log=$(find "$out/.snakemake/log" -name '*.log' | sort | tail -n 1)
   fi
-  (( ${#failed[@]} )) || log "the engine stopped with exit code $rc: $engine_log says why"
+  if (( ! ${#failed[@]} )); then     # not a step: of the engine's own failures a dry run says why
+    log "the engine stopped with exit code $rc:"
+    { "${engine[@]}" --directory "$out" --dry-run --quiet rules 2>&1 || true; } | tail -n 5 >&2
+  fi
   log "what is done stays done: the same command continues"
   exit "$rc"
 fi

@@ -193,7 +193,7 @@ def test_every_kind_of_training_is_probed_and_nothing_is_left(prepared, tmp_path
     assert all(entry["minutes"] > 0 and entry["peak_memory_mb"] > 50 for entry in forecast["models"])
     assert forecast["sweep"]["stores_mb"] > 0
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
-        "config.yaml", "forecast.json", "models", "plan.json", "run.json"]  # fmt: skip
+        ".lock", "config.yaml", "forecast.json", "models", "plan.json", "run.json"]  # fmt: skip
     assert "probe 5 of 5" in said.err and "| student-ls0-t2-s1" in said.err
     updates = {entry["name"]: entry["updates"] for entry in forecast["models"]}
     words_of_an_epoch = sample.words_of(prepared / "bin", ("aa", "bb"), "train")

@@ -1,11 +1,10 @@
 """What a cluster needs of the pipeline and can be tested without one; tests/slurm.py has the rest."""
 
-import fcntl
 import os
 import subprocess
 
 import pytest
-from bench import MODELS, ROOT, error_line
+from bench import MODELS, ROOT
 
 SHIPPED = ROOT / "experiments" / "profiles" / "slurm"
 
@@ -35,13 +34,3 @@ def test_the_only_gpu_of_one_job_of_slurm_is_not_that_of_another(tmp_path):
                 third.wait(timeout=1)
             first.communicate()
             assert third.communicate(timeout=30)[0] == "0\n"
-
-
-def test_a_run_held_on_another_machine_is_refused(bench):
-    bench.run.mkdir(parents=True)
-    bench.folder.joinpath("bin", "find").write_text("#!/bin/sh\n")  # no process of this machine has the lock open
-    bench.folder.joinpath("bin", "find").chmod(0o755)
-    with (bench.run / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        line = error_line(bench.experiment("--device", "cpu"))
-    assert line == "run.sh: error: runs/tiny is at work already, on another machine: wait for it, or end it there"
