@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from lskd_nmt import __version__
-from lskd_nmt.cli import data, doctor, experiment, forecast, seqkd, ship, store, table
+from lskd_nmt.cli import analysis, data, doctor, experiment, forecast, seqkd, ship, store, table
 from lskd_nmt.errors import LskdError
 
 # of the operating system, that the user can fix
@@ -34,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     store.register(verbs)
     seqkd.register(verbs)
     ship.register(verbs)
+    analysis.register(verbs)
     return parser
 
 

@@ -18,6 +18,7 @@ from lskd_nmt.fairseq_io.data import (
     net_input,
     piece_lines,
     read_symbols,
+    target_counts,
     translation_data,
     write_pairs,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "read_checkpoint",
     "read_symbols",
     "section",
+    "target_counts",
     "tied_output",
     "transformer_settings",
     "translation_data",

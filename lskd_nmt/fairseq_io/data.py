@@ -7,6 +7,8 @@ from typing import Any
 
 from lskd_nmt.errors import LskdError, require
 
+COUNTED = 10_000  # sentences counted at a time
+
 
 @dataclass(frozen=True)
 class Symbols:
@@ -71,6 +73,21 @@ def translation_data(data: str, langs: tuple[str, str], split: str) -> list[Any]
                             "name what it has with --split or --splits") from None  # fmt: skip
         datasets.append(task.dataset(split))
     return datasets
+
+
+def target_counts(data: str, langs: tuple[str, str], split: str) -> Any:
+    """How often each target symbol stands in a split, ends included; None if it is not there.   -> (V,) uint64"""
+    import numpy as np
+
+    if not Path(data, f"{split}.{langs[0]}-{langs[1]}.{langs[1]}.bin").is_file():
+        return None
+    (dataset,) = translation_data(data, langs, split)
+    counts = np.zeros(len(dataset.tgt_dict), dtype=np.uint64)
+    for start in range(0, len(dataset), COUNTED):
+        rows = range(start, min(start + COUNTED, len(dataset)))
+        ids = np.concatenate([dataset.tgt[row].numpy() for row in rows])
+        counts += np.bincount(ids, minlength=len(counts)).astype(np.uint64)
+    return counts
 
 
 def piece_lines(data: str, langs: tuple[str, str], split: str) -> tuple[list[str], list[str]]:

@@ -1,5 +1,7 @@
 """Single arrays of a store, each a .npy file whose hash is in the header."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +12,28 @@ from lskd_nmt.errors import require
 from lskd_nmt.runs import sha256
 from lskd_nmt.teacher.header import Kind
 
+Append = Callable[[NDArray[Any]], object]
 
-def write_array(file: Path, array: NDArray[Any]) -> str:
-    """Write `file` whole or not at all; its hash."""
+
+@contextmanager
+def new_array(file: Path, kind: np.dtype[Any], shape: tuple[int, ...]) -> Iterator[Append]:
+    """Write `file` whole or not at all, by as many calls as the caller has parts of it, in their order."""
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f"{file.name}.part")
+    header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
     try:
         with part.open("wb") as stream:  # of a full disk np.save does not say what it is
-            np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
-            stream.write(array.tobytes())
+            np.lib.format.write_array_header_1_0(stream, header)
+            yield lambda rows: stream.write(rows.astype(kind, copy=False).tobytes())
         part.replace(file)
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_array(file: Path, array: NDArray[Any]) -> str:
+    """Write `file` whole or not at all; its hash."""
+    with new_array(file, array.dtype, array.shape) as append:
+        append(array)
     return sha256(file)
 
 
