@@ -107,3 +107,9 @@ def require_comparable(features: Mapping[str, Features]) -> None:
         same = all(np.array_equal(getattr(one, part), getattr(other, part)) for part in ("target", "sentence"))
         require(same, f"{name} and {first} are of other sentences: run lskd features for both with one --tokens "
                       "and one --seed")  # fmt: skip
+
+
+def described(features: Features) -> dict[str, Any]:
+    """What an analysis says of the features that it was made of."""
+    parts = ("model", "data", "sample", "tokens", "sentences", "width", "precision", "digest")
+    return {part: features.header[part] for part in parts}

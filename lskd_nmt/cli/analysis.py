@@ -1,12 +1,16 @@
-"""Verbs that say why: `features`."""
+"""Verbs that say why: `features`, `calibrate`."""
 
 import argparse
 import json
+import shlex
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from lskd_nmt import fairseq_io
+from lskd_nmt import fairseq_io, runs
 from lskd_nmt.cli.common import show, symbols_of
-from lskd_nmt.errors import require
+from lskd_nmt.errors import LskdError, require
 
 
 def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -28,6 +32,16 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     verb.add_argument("--max-tokens", type=int, default=4096, help="in a batch of the model (default: %(default)s)")
     verb.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 
+    about = "is a model right as often as it says? ECE, MCE, NLL, Brier and the temperature that calibrates it"
+    verb = verbs.add_parser("calibrate", help=about, description=about)
+    verb.set_defaults(run=run_calibrate)
+    verb.add_argument("features", type=Path, metavar="FEATURES", help="a folder of lskd features")
+    verb.add_argument("--out", type=Path, required=True, metavar="FILE.json")
+    verb.add_argument("--bins", default="15,20", help="of equal width, and of equal mass (default: %(default)s)")
+    verb.add_argument("--temperature-tokens", type=int, default=20_000, metavar="N",
+                      help="half to fit the temperature, half to see what it does (default: %(default)s)")  # fmt: skip
+    verb.add_argument("--seed", type=int, default=1, help="of their draw (default: %(default)s)")
+
 
 def run_features(args: argparse.Namespace) -> None:
     """`lskd features --checkpoint M.pt --data bin --split valid --out DIR`."""
@@ -42,3 +56,30 @@ def run_features(args: argparse.Namespace) -> None:
         header = write_model_features(args.out, args.checkpoint, args.data, symbols, settings, device, show,
                                       args.model_data)  # fmt: skip
     print(json.dumps({"features": str(args.out), **{name: header[name] for name in ("sentences", "tokens", "width")}}))
+
+
+def publish(file: Path, content: Mapping[str, Any]) -> None:
+    """Write what was found, and the command that found it."""
+    origin = {"command": shlex.join(["lskd", *sys.argv[1:]]), "commit": runs.commit(), "versions": runs.versions()}
+    runs.write_json(file, origin | dict(content))
+
+
+def whole_numbers(text: str, flag: str) -> tuple[int, ...]:
+    """`15,20` -> (15, 20)."""
+    try:
+        return tuple(int(part) for part in text.split(",") if part)
+    except ValueError:
+        raise LskdError(f"{flag} is '{text}': give whole numbers with commas between, such as 15,20") from None
+
+
+def run_calibrate(args: argparse.Namespace) -> None:
+    """`lskd calibrate FEATURES --out calibration.json`."""
+    from lskd_nmt.analysis.calibrate import CalibrationSettings, calibrate
+    from lskd_nmt.analysis.frame import open_features
+
+    settings = CalibrationSettings(whole_numbers(args.bins, "--bins"), args.temperature_tokens, args.seed)
+    require(not args.out.is_dir(), f"--out {args.out} is a folder: give a file, such as {args.out}/calibration.json")
+    content = calibrate(open_features(args.features), settings, show)
+    publish(args.out, content)
+    numbers = {name: round(each["value"], 4) for name, each in content["token"]["numbers"].items()}
+    print(json.dumps({"calibration": str(args.out), "temperature": content["temperature"]["value"], **numbers}))

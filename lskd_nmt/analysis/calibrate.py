@@ -1,0 +1,149 @@
+"""A model's calibration from its features: numbers with intervals over sentences, reliability diagrams, T*."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lskd_nmt.analysis import bootstrap, calibration, temperature
+from lskd_nmt.analysis.frame import Features, described
+from lskd_nmt.analysis.words import word_starts
+from lskd_nmt.errors import require
+from lskd_nmt.significance import SEED
+
+Array = NDArray[np.float64]
+HISTOGRAM = 40  # bins of the entropy
+
+
+@dataclass(frozen=True)
+class CalibrationSettings:
+    """How calibration is measured."""
+
+    bins: tuple[int, ...] = (15, 20)
+    tokens: int = 20_000  # of the temperature: half to fit it, half to see what it does
+    seed: int = 1  # of their draw
+
+    def __post_init__(self) -> None:
+        bad = [bins for bins in self.bins if bins < 1]
+        require(
+            bool(self.bins) and not bad, f"--bins holds {bad or 'nothing'}: give whole numbers from 1, such as 15,20"
+        )
+        require(self.tokens > 1, f"--temperature-tokens is {self.tokens}: give a number above 1")
+        require(self.seed >= 0, f"--seed is {self.seed}: give a whole number from 0")
+
+
+@dataclass(frozen=True)
+class Units:
+    """Tokens or words: how sure the model was of each, and whether it was right.   (N,) each"""
+
+    confidence: Array
+    right: NDArray[np.bool_]
+    sentence: NDArray[np.integer]
+    means: Mapping[str, Array]  # what else is averaged
+
+
+def tokens(features: Features) -> Units:
+    """The target tokens."""
+    probability = np.exp(features.target_log_prob.astype(np.float64))
+    means = {
+        "nll": -features.target_log_prob.astype(np.float64),
+        "brier": calibration.brier(probability, features.sum_squares.astype(np.float64)),
+        "entropy": features.entropy.astype(np.float64),
+        "target_probability": probability,
+    }
+    confidence = np.exp(features.top_log_prob.astype(np.float64))
+    return Units(confidence, features.top == features.target, features.sentence, means)
+
+
+def words(features: Features) -> Units:
+    """Words: confidence is the product of the pieces' confidences; right if all pieces are."""
+    starts = word_starts(features.symbols, features.target, features.position)
+    top, target = (np.add.reduceat(each.astype(np.float64), starts)
+                   for each in (features.top_log_prob, features.target_log_prob))  # fmt: skip
+    right = np.logical_and.reduceat(features.top == features.target, starts)
+    return Units(np.exp(top), right, features.sentence[starts], {"nll": -target, "target_probability": np.exp(target)})
+
+
+def measure(units: Units, bins: tuple[int, ...]) -> dict[str, Any]:
+    """Numbers with intervals over sentences, and the reliability diagrams behind them."""
+    group = np.unique(units.sentence, return_inverse=True)[1]
+    edges = {f"ece_{m}": calibration.equal_width(m) for m in bins}
+    edges |= {f"ece_mass_{m}": calibration.equal_mass(units.confidence, m) for m in bins}
+    means = {**units.means, "confidence": units.confidence, "accuracy": units.right.astype(np.float64)}
+    flat = bootstrap.by_sentence(units.sentence, np.stack([np.ones(len(group)), *means.values()], axis=1))
+    tables = {name: calibration.binned(units.confidence, units.right, edge, group) for name, edge in edges.items()}
+    sums = np.concatenate([flat, *(table.reshape(len(flat), -1) for table in tables.values())], axis=1)
+
+    def numbers(total: Array) -> dict[str, Array]:
+        """(…, K) sums -> (…) each."""
+        found = {name: total[..., k] / total[..., 0] for k, name in enumerate(means, start=1)}
+        found["overconfidence"] = found["confidence"] - found["accuracy"]
+        at = 1 + len(means)
+        for name, edge in edges.items():
+            size = 3 * (len(edge) - 1)
+            table = total[..., at : at + size].reshape(*total.shape[:-1], 3, -1)
+            found[name], at = calibration.ece(table), at + size
+            if "mass" not in name:
+                found[name.replace("ece", "mce")] = calibration.mce(table)
+        return found
+
+    values, draws = numbers(sums.sum(0)), numbers(bootstrap.resampled(sums))
+    return {
+        "units": len(group),
+        "numbers": {name: bootstrap.with_interval(float(values[name]), draws[name]) for name in values},
+        "reliability": {name: calibration.reliability(tables[name].sum(0), edge) for name, edge in edges.items()},
+    }
+
+
+def post_hoc(features: Features, settings: CalibrationSettings) -> dict[str, Any]:
+    """T* of one half of the drawn sentences, and NLL and ECE of the other half without and with it."""
+    halves = split(features.sentence, settings)
+    if any(len(half) == 0 for half in halves):
+        return {"value": None, "reason": "fewer than two sentences"}
+    model = features.projection, features.bias
+    fitted = temperature.fit(features.state[halves[0]], *model, features.target[halves[0]])
+    result: dict[str, Any] = {"value": fitted, "fitted_on_tokens": len(halves[0]), "measured_on_tokens": len(halves[1])}
+    for name, at in (("before", 1.0), ("after", fitted)):
+        scored = temperature.score(features.state[halves[1]], *model, features.target[halves[1]], at)
+        together = np.zeros(len(scored.right), dtype=np.intp)
+        result[name] = {"nll": -float(scored.log_prob.mean())}
+        for bins in settings.bins:
+            table = calibration.binned(
+                np.exp(scored.top_log_prob), scored.right, calibration.equal_width(bins), together
+            )
+            result[name][f"ece_{bins}"] = float(calibration.ece(table[0]))
+    return result
+
+
+def split(sentence: NDArray[np.integer], settings: CalibrationSettings) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Two halves of the rows of sentences that the seed draws until there are so many tokens."""
+    rows, lengths = np.unique(sentence, return_counts=True)
+    drawn = np.random.default_rng(settings.seed).permutation(len(rows))
+    drawn = drawn[np.cumsum(lengths[drawn]) - lengths[drawn] < settings.tokens]
+    first, second = (np.flatnonzero(np.isin(sentence, rows[half])) for half in (drawn[::2], drawn[1::2]))
+    return first, second
+
+
+def histogram(entropy: NDArray[np.floating], symbols: int) -> dict[str, list[float]]:
+    """How many tokens have how much entropy, up to log V nats."""
+    highest = float(np.log(symbols))
+    count, edges = np.histogram(np.clip(entropy, 0, highest), bins=HISTOGRAM, range=(0, highest))
+    return {"edges": edges.tolist(), "count": count.tolist()}
+
+
+def calibrate(features: Features, settings: CalibrationSettings, show: Callable[[str], None]) -> dict[str, Any]:
+    """All of it, as JSON."""
+    found = {}
+    for level, units in (("token", tokens(features)), ("word", words(features))):
+        found[level] = measure(units, settings.bins)
+        show(f"{found[level]['units']:,} {level}s measured")
+    show(f"fitting the temperature on {min(settings.tokens, features.tokens) // 2:,} tokens")
+    return {
+        "analysis": "calibration", "decoding": "teacher-forced", "equations": calibration.EQUATIONS,
+        "settings": {**asdict(settings), "resamples": bootstrap.RESAMPLES, "bootstrap_seed": SEED},
+        "features": described(features), **found,
+        "entropy_histogram": histogram(features.entropy, len(features.projection)),
+        "temperature": post_hoc(features, settings),
+    }  # fmt: skip
