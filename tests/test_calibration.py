@@ -10,7 +10,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.calibration import calibration_curve
 
 from lskd_nmt import cli
-from lskd_nmt.analysis import bootstrap, calibrate, calibration, temperature
+from lskd_nmt.analysis import bootstrap, calibrate, calibration, sentences, temperature
 from lskd_nmt.analysis.calibrate import CalibrationSettings
 from lskd_nmt.analysis.words import word_starts
 
@@ -177,17 +177,19 @@ def test_a_words_confidence_is_the_product_and_it_is_right_if_all_its_pieces_are
     assert len(words) < features.tokens
 
 
-def test_halves_for_the_temperature_share_no_sentence(tmp_path):
+def test_sentences_are_drawn_once_and_whole_until_the_budget(tmp_path):
     features = drawn(tmp_path / "f", seed=2)
-    first, second = calibrate.split(features.sentence, CalibrationSettings(tokens=60))
-    sentences = [set(features.sentence[half].tolist()) for half in (first, second)]
-    assert not sentences[0] & sentences[1] and all(sentences)
-    assert 60 <= len(first) + len(second) < 70  # whole sentences of at most 8 tokens
-    assert len(first) == np.isin(features.sentence, list(sentences[0])).sum()
+    drawn_sentences = sentences.drawn(features.sentence, 60, seed=1)
+    assert len(set(drawn_sentences)) == len(drawn_sentences)
+    lengths = [int((features.sentence == name).sum()) for name in drawn_sentences]
+    assert sum(lengths) >= 60 > sum(lengths[:-1])
+    half = drawn_sentences[::2]
+    assert sentences.rows_of(features.sentence, half).tolist() == [
+        n for n in range(features.tokens) if features.sentence[n] in half]  # fmt: skip
 
 
 def test_sums_by_sentence():
-    sums = bootstrap.by_sentence(np.array([3, 3, 5, 9, 9, 9]), np.array([[1.0], [2], [4], [8], [16], [32]]))
+    sums = sentences.by_sentence(np.array([3, 3, 5, 9, 9, 9]), np.array([[1.0], [2], [4], [8], [16], [32]]))
     assert sums.tolist() == [[3], [4], [56]]
 
 

@@ -13,12 +13,6 @@ RESAMPLES = 1000
 DRAWN = 1 << 22  # sentences drawn at a time: memory
 
 
-def by_sentence(sentence: NDArray[np.integer], values: Array) -> Array:
-    """Sums over each sentence's tokens.   (N,), (N, …) -> (S, …)"""
-    starts = np.flatnonzero(np.diff(sentence, prepend=-1 - int(sentence[0])))
-    return np.asarray(np.add.reduceat(values, starts, axis=0))
-
-
 def resampled(sums: Array) -> Array:
     """Their sum over each resample's sentences.   (S, K) -> (R, K)"""
     generator, size = np.random.default_rng(SEED), max(1, DRAWN // len(sums))
@@ -28,6 +22,6 @@ def resampled(sums: Array) -> Array:
 
 
 def with_interval(value: float, draws: Array) -> dict[str, float]:
-    """A number and its 95 % percentile interval."""
-    low, high = np.quantile(draws, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    """A number and its 95 % percentile interval; resamples that have nothing to divide by (nan) do not count."""
+    low, high = np.nanquantile(draws, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return {"value": float(value), "low": float(low), "high": float(high)}

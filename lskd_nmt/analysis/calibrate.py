@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lskd_nmt.analysis import bootstrap, calibration, temperature
+from lskd_nmt.analysis import bootstrap, calibration, distribution, sentences, temperature
 from lskd_nmt.analysis.frame import Features, described
 from lskd_nmt.analysis.words import word_starts
 from lskd_nmt.errors import require
 from lskd_nmt.significance import SEED
 
 Array = NDArray[np.float64]
-HISTOGRAM = 40  # bins of the entropy
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def measure(units: Units, bins: tuple[int, ...]) -> dict[str, Any]:
     edges = {f"ece_{m}": calibration.equal_width(m) for m in bins}
     edges |= {f"ece_mass_{m}": calibration.equal_mass(units.confidence, m) for m in bins}
     means = {**units.means, "confidence": units.confidence, "accuracy": units.right.astype(np.float64)}
-    flat = bootstrap.by_sentence(units.sentence, np.stack([np.ones(len(group)), *means.values()], axis=1))
+    flat = sentences.by_sentence(units.sentence, np.stack([np.ones(len(group)), *means.values()], axis=1))
     tables = {name: calibration.binned(units.confidence, units.right, edge, group) for name, edge in edges.items()}
     sums = np.concatenate([flat, *(table.reshape(len(flat), -1) for table in tables.values())], axis=1)
 
@@ -99,7 +98,8 @@ def measure(units: Units, bins: tuple[int, ...]) -> dict[str, Any]:
 
 def post_hoc(features: Features, settings: CalibrationSettings) -> dict[str, Any]:
     """T* of one half of the drawn sentences, and NLL and ECE of the other half without and with it."""
-    halves = split(features.sentence, settings)
+    drawn = sentences.drawn(features.sentence, settings.tokens, settings.seed)
+    halves = [sentences.rows_of(features.sentence, half) for half in (drawn[::2], drawn[1::2])]
     if any(len(half) == 0 for half in halves):
         return {"value": None, "reason": "fewer than two sentences"}
     model = features.projection, features.bias
@@ -117,22 +117,6 @@ def post_hoc(features: Features, settings: CalibrationSettings) -> dict[str, Any
     return result
 
 
-def split(sentence: NDArray[np.integer], settings: CalibrationSettings) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Two halves of the rows of sentences that the seed draws until there are so many tokens."""
-    rows, lengths = np.unique(sentence, return_counts=True)
-    drawn = np.random.default_rng(settings.seed).permutation(len(rows))
-    drawn = drawn[np.cumsum(lengths[drawn]) - lengths[drawn] < settings.tokens]
-    first, second = (np.flatnonzero(np.isin(sentence, rows[half])) for half in (drawn[::2], drawn[1::2]))
-    return first, second
-
-
-def histogram(entropy: NDArray[np.floating], symbols: int) -> dict[str, list[float]]:
-    """How many tokens have how much entropy, up to log V nats."""
-    highest = float(np.log(symbols))
-    count, edges = np.histogram(np.clip(entropy, 0, highest), bins=HISTOGRAM, range=(0, highest))
-    return {"edges": edges.tolist(), "count": count.tolist()}
-
-
 def calibrate(features: Features, settings: CalibrationSettings, show: Callable[[str], None]) -> dict[str, Any]:
     """All of it, as JSON."""
     found = {}
@@ -144,6 +128,6 @@ def calibrate(features: Features, settings: CalibrationSettings, show: Callable[
         "analysis": "calibration", "decoding": "teacher-forced", "equations": calibration.EQUATIONS,
         "settings": {**asdict(settings), "resamples": bootstrap.RESAMPLES, "bootstrap_seed": SEED},
         "features": described(features), **found,
-        "entropy_histogram": histogram(features.entropy, len(features.projection)),
+        "entropy_histogram": distribution.entropy_histogram(features.entropy, len(features.projection)),
         "temperature": post_hoc(features, settings),
     }  # fmt: skip

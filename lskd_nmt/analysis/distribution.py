@@ -1,12 +1,22 @@
-"""Whole distributions made again from states and output projection, chunk by chunk. N tokens, D wide, V symbols."""
+"""Whole distributions, made again from states and output projection chunk by chunk. N tokens, D wide, V symbols."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 LOGITS = 1 << 23  # held at a time: 32 MB in float32
+HISTOGRAM = 40  # bins of the entropy
+
+
+class Model(NamedTuple):
+    """What makes the distributions of N tokens."""
+
+    state: NDArray[np.floating]  # (N, D)
+    projection: Array  # (V, D)
+    bias: Array | None  # (V,)
 
 
 def chunks(tokens: int, symbols: int) -> Iterator[slice]:
@@ -26,3 +36,19 @@ def log_softmax(z: Array) -> Array:
     shifted: Array = z - z.max(-1, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(-1, keepdims=True))
     return shifted
+
+
+def kl(p: Model, q: Model) -> NDArray[np.float64]:
+    """KL(p ‖ q) = Σ_v p_v · (log p_v − log q_v) of each token, nats.   (N, D) and (N, D′) -> (N,)"""
+    parts = []
+    for at in chunks(len(p.state), len(p.projection)):
+        log_p, log_q = (log_softmax(logits(each.state[at], each.projection, each.bias)) for each in (p, q))
+        parts.append(np.einsum("nv,nv->n", np.exp(log_p), log_p - log_q, dtype=np.float64))
+    return np.concatenate(parts)
+
+
+def entropy_histogram(entropy: NDArray[np.floating], symbols: int) -> dict[str, list[float]]:
+    """How many tokens have how much entropy, up to log V nats."""
+    highest = float(np.log(symbols))
+    count, edges = np.histogram(np.clip(entropy, 0, highest), bins=HISTOGRAM, range=(0, highest))
+    return {"edges": edges.tolist(), "count": count.tolist()}

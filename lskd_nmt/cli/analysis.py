@@ -1,4 +1,4 @@
-"""Verbs that say why: `features`, `calibrate`."""
+"""Verbs that say why: `features`, `calibrate`, `confidence`."""
 
 import argparse
 import json
@@ -42,6 +42,17 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
                       help="half to fit the temperature, half to see what it does (default: %(default)s)")  # fmt: skip
     verb.add_argument("--seed", type=int, default=1, help="of their draw (default: %(default)s)")
 
+    about = "how sure several models are of the same tokens, against one of them, by frequency and position"
+    verb = verbs.add_parser("confidence", help=about, description=about)
+    verb.set_defaults(run=run_confidence)
+    verb.add_argument("--models", nargs="+", required=True, metavar="NAME=FEATURES", help="folders of lskd features")
+    verb.add_argument("--out", type=Path, required=True, metavar="FILE.json")
+    verb.add_argument("--baseline", metavar="NAME", help="what the others are compared with (default: the first)")
+    verb.add_argument("--teacher", metavar="NAME", help="one of them, whom the others may follow")
+    verb.add_argument("--divergence-tokens", type=int, default=20_000, metavar="N",
+                      help="of whole distributions compared with the teacher's (default: %(default)s)")  # fmt: skip
+    verb.add_argument("--seed", type=int, default=1, help="of their draw (default: %(default)s)")
+
 
 def run_features(args: argparse.Namespace) -> None:
     """`lskd features --checkpoint M.pt --data bin --split valid --out DIR`."""
@@ -64,6 +75,11 @@ def publish(file: Path, content: Mapping[str, Any]) -> None:
     runs.write_json(file, origin | dict(content))
 
 
+def require_file(out: Path) -> None:
+    """Refuse a folder where a file will be written."""
+    require(not out.is_dir(), f"--out {out} is a folder: give a file, such as {out / 'analysis.json'}")
+
+
 def whole_numbers(text: str, flag: str) -> tuple[int, ...]:
     """`15,20` -> (15, 20)."""
     try:
@@ -78,8 +94,23 @@ def run_calibrate(args: argparse.Namespace) -> None:
     from lskd_nmt.analysis.frame import open_features
 
     settings = CalibrationSettings(whole_numbers(args.bins, "--bins"), args.temperature_tokens, args.seed)
-    require(not args.out.is_dir(), f"--out {args.out} is a folder: give a file, such as {args.out}/calibration.json")
+    require_file(args.out)
     content = calibrate(open_features(args.features), settings, show)
     publish(args.out, content)
     numbers = {name: round(each["value"], 4) for name, each in content["token"]["numbers"].items()}
     print(json.dumps({"calibration": str(args.out), "temperature": content["temperature"]["value"], **numbers}))
+
+
+def run_confidence(args: argparse.Namespace) -> None:
+    """`lskd confidence --models plain=F t1=F teacher=F --teacher teacher --out confidence.json`."""
+    from lskd_nmt.analysis.confidence import ConfidenceSettings, confidence
+    from lskd_nmt.analysis.frame import open_features
+    from lskd_nmt.compare.candidates import parse_models
+
+    folders = parse_models(args.models)
+    settings = ConfidenceSettings(args.baseline or next(iter(folders)), args.teacher, args.divergence_tokens, args.seed)
+    require_file(args.out)
+    content = confidence({name: open_features(folder) for name, folder in folders.items()}, settings, show)
+    publish(args.out, content)
+    entropies = {name: round(model["all"][0]["entropy"]["value"], 4) for name, model in content["models"].items()}
+    print(json.dumps({"confidence": str(args.out), "baseline": settings.baseline, "entropy": entropies}))

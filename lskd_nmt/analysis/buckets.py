@@ -1,0 +1,21 @@
+"""Tokens in buckets: by how often their symbol is in train, and by their place in the sentence."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+FREQUENCY = (0, 10, 100, 1_000, 10_000, 100_000, 1_000_000)  # a bucket begins at each
+POSITION = (0, 1, 2, 4, 8, 16, 32, 64)
+
+
+def buckets(values: NDArray[np.integer], begins: Sequence[int]) -> NDArray[np.intp]:
+    """The bucket of each value.   (N,) -> (N,)"""
+    return np.searchsorted(begins, values, side="right") - 1
+
+
+def names(begins: Sequence[int]) -> list[str]:
+    """`0`, `2-3`, …, `64+`."""
+    ends = [following - 1 for following in begins[1:]]
+    closed = [str(first) if first == last else f"{first}-{last}" for first, last in zip(begins, ends, strict=False)]
+    return [*closed, f"{begins[-1]}+"]

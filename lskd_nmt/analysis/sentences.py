@@ -1,0 +1,22 @@
+"""Tokens by the sentences that they stand in, which come one after the other. N tokens of S sentences."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def by_sentence(sentence: NDArray[np.integer], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums over each sentence's tokens.   (N,), (N, …) -> (S, …)"""
+    starts = np.flatnonzero(np.diff(sentence, prepend=-1 - int(sentence[0])))
+    return np.asarray(np.add.reduceat(values, starts, axis=0))
+
+
+def drawn(sentence: NDArray[np.integer], tokens: int, seed: int) -> NDArray[np.integer]:
+    """Sentences that the seed draws until they have so many tokens, in the order of the draw.   (N,) -> (s,)"""
+    names, lengths = np.unique(sentence, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    return np.asarray(names[order[np.cumsum(lengths[order]) - lengths[order] < tokens]])
+
+
+def rows_of(sentence: NDArray[np.integer], names: NDArray[np.integer]) -> NDArray[np.intp]:
+    """The rows of some sentences' tokens.   (N,), (s,) -> (n,)"""
+    return np.flatnonzero(np.isin(sentence, names))
