@@ -23,6 +23,8 @@ HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
     "lskd_nmt.probe.table": (2, {"pandas"}, set()),
     "lskd_nmt.analysis": (2, {"numpy"}, set()),
     "lskd_nmt.analysis.features": (2, {"torch", "numpy"}, set()),
+    "lskd_nmt.analysis.outputs": (2, {"torch", "numpy"}, set()),
+    "lskd_nmt.analysis.alignment": (0, {"sacrebleu"}, set()),
     "lskd_nmt.analysis.bootstrap": (0, {"numpy"}, set()),
     "lskd_nmt.analysis.calibration": (0, {"numpy"}, set()),
     "lskd_nmt.analysis.distribution": (0, {"numpy"}, set()),

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lskd_nmt.analysis import bootstrap, calibration, distribution, sentences, temperature
+from lskd_nmt.analysis.alignment import END, RIGHT, SUBSTITUTED
 from lskd_nmt.analysis.frame import Features, described
 from lskd_nmt.analysis.words import word_starts
 from lskd_nmt.errors import require
@@ -65,6 +66,25 @@ def words(features: Features) -> Units:
     return Units(np.exp(top), right, features.sentence[starts], {"nll": -target, "target_probability": np.exp(target)})
 
 
+def own_tokens(features: Features, *, unaligned: bool) -> Units:
+    """The tokens of the model's own output: confidence is their probability; right if TER aligns them to their equal.
+
+    Tokens that TER aligns to nothing are left out, or wrong. The end symbol is left out.
+    """
+    assert features.edit is not None, "see `levels`"
+    kept = features.edit != END if unaligned else np.isin(features.edit, (RIGHT, SUBSTITUTED))
+    means = {"entropy": features.entropy[kept].astype(np.float64)}
+    confidence = np.exp(features.target_log_prob[kept].astype(np.float64))
+    return Units(confidence, features.edit[kept] == RIGHT, features.sentence[kept], means)
+
+
+def levels(features: Features) -> dict[str, Units]:
+    """What is measured."""
+    if features.edit is None:
+        return {"token": tokens(features), "word": words(features)}
+    return {"token": own_tokens(features, unaligned=False), "token_all": own_tokens(features, unaligned=True)}
+
+
 def measure(units: Units, bins: tuple[int, ...]) -> dict[str, Any]:
     """Numbers with intervals over sentences, and the reliability diagrams behind them."""
     group = np.unique(units.sentence, return_inverse=True)[1]
@@ -120,14 +140,19 @@ def post_hoc(features: Features, settings: CalibrationSettings) -> dict[str, Any
 def calibrate(features: Features, settings: CalibrationSettings, show: Callable[[str], None]) -> dict[str, Any]:
     """All of it, as JSON."""
     found = {}
-    for level, units in (("token", tokens(features)), ("word", words(features))):
+    for level, units in levels(features).items():
+        require(len(units.right) > 0, f"the features have no {level} to measure: run lskd features on more sentences")
         found[level] = measure(units, settings.bins)
-        show(f"{found[level]['units']:,} {level}s measured")
-    show(f"fitting the temperature on {min(settings.tokens, features.tokens) // 2:,} tokens")
+        show(f"{level}: {len(units.right):,} measured")
+    fitted = None
+    if features.edit is None:
+        show(f"fitting the temperature on {min(settings.tokens, features.tokens) // 2:,} tokens")
+        fitted = post_hoc(features, settings)
     return {
-        "analysis": "calibration", "decoding": "teacher-forced", "equations": calibration.EQUATIONS,
+        "analysis": "calibration", "decoding": "teacher-forced" if features.edit is None else "own output",
+        "equations": calibration.EQUATIONS,
         "settings": {**asdict(settings), "resamples": bootstrap.RESAMPLES, "bootstrap_seed": SEED},
         "features": described(features), **found,
         "entropy_histogram": distribution.entropy_histogram(features.entropy, len(features.projection)),
-        "temperature": post_hoc(features, settings),
+        "temperature": fitted,
     }  # fmt: skip

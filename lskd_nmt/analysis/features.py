@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.analysis import frame
+from lskd_nmt.analysis.outputs import LENGTH_PENALTY, MAX_LENGTH, Outputs, translated
 from lskd_nmt.analysis.sample import FeatureSettings, fits, sample, windows
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.fairseq_io import Symbols
@@ -48,11 +49,15 @@ def write_model_features(
     require(bool(fitting), f"data folder {data} has no sentence pair in {settings.split}")
     if len(fitting) < len(entries):
         show(f"{len(entries) - len(fitting)} pairs are longer than the model can take and left out")
+    model.to(torch.zeros(0, device=device))
+    if settings.beam:
+        dataset, fitting = translated(model, dataset, fitting, settings.beam, settings.max_tokens, device, show)
     tokens, width = sum(entry.target_tokens for entry in fitting), projections[0].weight.size(1)
     kinds = token_kinds(len(symbols.target), settings.precision)
+    if settings.beam:
+        kinds["edit"] = np.dtype(np.uint8)
     needed = tokens * token_bytes(kinds, width) + len(symbols.target) * (4 * width + 12)
     require_space(folder, needed, "--out", "the features need")
-    model.to(torch.zeros(0, device=device))
     with ExitStack() as stack:
         streams = {name: stack.enter_context(new_array(folder / f"{name}.npy", kind, shape(name, tokens, width)))
                    for name, kind in kinds.items()}  # fmt: skip
@@ -80,6 +85,8 @@ def origin(
         "symbols": {"source": symbols.source, "target": symbols.target},
         "sample": {"tokens": settings.tokens, "seed": None if settings.tokens is None else settings.seed},
         "precision": settings.precision,
+        "decoding": None if not settings.beam else {
+            "beam": settings.beam, "length_penalty": LENGTH_PENALTY, "max_length": list(MAX_LENGTH)},
     }  # fmt: skip
 
 
@@ -126,6 +133,8 @@ def said(
     back = np.argsort(np.concatenate(order))
     rows = {name: torch.cat([part[name] for part in parts]).numpy(force=True)[back] for name in parts[0]}
     rows["sentence"] = np.repeat([entry.index for entry in window], lengths)
+    if isinstance(dataset, Outputs):
+        rows["edit"] = np.concatenate([dataset.edits[entry.index] for entry in window])
     rows["position"] = np.concatenate([np.arange(length) for length in lengths])
     return rows
 

@@ -25,7 +25,7 @@ KIND = Kind(
 )  # fmt: skip
 TOKENS = ("state", "target", "target_log_prob", "top", "top_log_prob", "entropy", "sum_squares", "sentence", "position")
 MODEL = ("projection", "bias", "counts")
-OPTIONAL = ("bias", "counts")
+OPTIONAL = ("bias", "counts", "edit")
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Features:
     projection: Array  # (V, D) float32
     bias: Array | None = None  # (V,) float32, if the model has one
     counts: Array | None = None  # (V,) uint64: how often each symbol is a target of train, if the data have that
+    edit: Array | None = None  # (N,) uint8: what TER does with each token, if targets are the model's own translations
 
     @property
     def symbols(self) -> list[str]:
@@ -81,7 +82,7 @@ def write_features(folder: str | Path, facts: Mapping[str, Any], arrays: Mapping
 
 def finish(folder: Path, facts: Mapping[str, Any], hashes: Mapping[str, str]) -> dict[str, Any]:
     """Write `header.json`, which makes the folder complete."""
-    return write_header(folder, KIND, {"format": FORMAT, **facts, "arrays": dict(hashes)})
+    return write_header(folder, KIND, {"format": FORMAT, "decoding": None, **facts, "arrays": dict(hashes)})
 
 
 def misfit(arrays: Mapping[str, Array], header: Mapping[str, Any]) -> str | None:
@@ -97,6 +98,9 @@ def misfit(arrays: Mapping[str, Array], header: Mapping[str, Any]) -> str | None
 
 def require_comparable(features: Mapping[str, Features]) -> None:
     """Refuse models whose rows are not the same tokens of the same data."""
+    own = [name for name, each in features.items() if each.edit is not None]
+    require(not own, f"{', '.join(own)}: features of a model's own output have no tokens in common with others: "
+                     "run lskd features without --own-output")  # fmt: skip
     first, *others = features
     one = features[first]
     for name in others:
@@ -111,5 +115,5 @@ def require_comparable(features: Mapping[str, Features]) -> None:
 
 def described(features: Features) -> dict[str, Any]:
     """What an analysis says of the features that it was made of."""
-    parts = ("model", "data", "sample", "tokens", "sentences", "width", "precision", "digest")
-    return {part: features.header[part] for part in parts}
+    parts = ("model", "data", "sample", "decoding", "tokens", "sentences", "width", "precision", "digest")
+    return {part: features.header.get(part) for part in parts}

@@ -21,11 +21,13 @@ class FeatureSettings:
     tokens: int | None = None  # whole sentences are drawn until there are so many; None: all
     seed: int = 1
     precision: str = "fp16"  # of the states
+    beam: int = 0  # above 0: of the model's own translations instead of the references
     max_tokens: int = 4096  # padded tokens in a batch of the model
 
     def __post_init__(self) -> None:
         require(self.tokens is None or self.tokens > 0, f"--tokens is {self.tokens}: give a number above 0")
         require(self.max_tokens > 0, f"--max-tokens is {self.max_tokens}: give a number above 0")
+        require(self.beam >= 0, f"--own-output is {self.beam}: give a beam of 1 or more")
         require(self.seed >= 0, f"--seed is {self.seed}: give a whole number from 0")
         require_numbers(self.precision)
 

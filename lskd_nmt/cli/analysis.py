@@ -25,6 +25,8 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     verb.add_argument("--split", default="valid", help="(default: %(default)s)")
     verb.add_argument("--tokens", type=int, help="draw whole sentences until there are so many (default: all)")
     verb.add_argument("--seed", type=int, default=1, help="of the draw (default: %(default)s)")
+    verb.add_argument("--own-output", type=int, default=0, metavar="BEAM",
+                      help="of the model's own translations, found by beam search, not of the references")  # fmt: skip
     verb.add_argument("--source-lang", "-s")
     verb.add_argument("--target-lang", "-t")
     verb.add_argument("--precision", choices=("fp16", "fp32"), default="fp16",
@@ -59,7 +61,8 @@ def run_features(args: argparse.Namespace) -> None:
     from lskd_nmt.analysis.features import write_model_features
     from lskd_nmt.analysis.sample import FeatureSettings
 
-    settings = FeatureSettings(args.split, args.tokens, args.seed, args.precision, args.max_tokens)
+    settings = FeatureSettings(args.split, args.tokens, args.seed, args.precision, args.own_output,
+                               args.max_tokens)  # fmt: skip
     require(":" not in args.data, f"--data is {args.data}: give one folder")
     require(Path(args.checkpoint).is_file(), f"--checkpoint {args.checkpoint} does not exist: give a .pt file")
     symbols, device = symbols_of(args), fairseq_io.device(args.device)
@@ -98,7 +101,8 @@ def run_calibrate(args: argparse.Namespace) -> None:
     content = calibrate(open_features(args.features), settings, show)
     publish(args.out, content)
     numbers = {name: round(each["value"], 4) for name, each in content["token"]["numbers"].items()}
-    print(json.dumps({"calibration": str(args.out), "temperature": content["temperature"]["value"], **numbers}))
+    fitted = {} if content["temperature"] is None else {"temperature": content["temperature"]["value"]}
+    print(json.dumps({"calibration": str(args.out), **fitted, **numbers}))
 
 
 def run_confidence(args: argparse.Namespace) -> None:
