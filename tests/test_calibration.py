@@ -10,7 +10,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.calibration import calibration_curve
 
 from lskd_nmt import cli
-from lskd_nmt.analysis import bootstrap, calibrate, calibration, sentences, temperature
+from lskd_nmt.analysis import bootstrap, calibrate, calibration, sentences, temperature, units
 from lskd_nmt.analysis.calibrate import CalibrationSettings
 from lskd_nmt.analysis.words import word_starts
 
@@ -94,7 +94,7 @@ def test_brier_nll_and_entropy_are_their_equations(tmp_path):
     features = drawn(tmp_path / "f", seed=2)
     p = np.exp(log_softmax(features.state.astype(float) @ features.projection.T))
     tokens = list(zip(p.tolist(), features.target.tolist(), strict=True))
-    found = calibrate.measure(calibrate.tokens(features), (15, 20))["numbers"]
+    found = calibrate.measure(units.tokens(features), (15, 20))["numbers"]
     expected = {
         "brier": sum((q - (v == y)) ** 2 for row, y in tokens for v, q in enumerate(row)),
         "nll": sum(-math.log(row[y]) for row, y in tokens),
@@ -112,7 +112,7 @@ def test_brier_nll_and_entropy_are_their_equations(tmp_path):
 
 def test_a_model_whose_targets_are_drawn_from_itself_is_calibrated(tmp_path):
     features = drawn(tmp_path / "f", seed=0, sentences=4000)
-    found = calibrate.measure(calibrate.tokens(features), (15,))["numbers"]
+    found = calibrate.measure(units.tokens(features), (15,))["numbers"]
     assert found["ece_15"]["value"] < 0.02 and found["ece_mass_15"]["value"] < 0.02
     assert found["overconfidence"]["low"] < 0 < found["overconfidence"]["high"]
     assert found["nll"]["value"] == pytest.approx(found["entropy"]["value"], abs=0.03)  # cross entropy with itself
@@ -161,7 +161,7 @@ def test_a_words_pieces_are_those_until_the_next_word_begins():
 
 def test_a_words_confidence_is_the_product_and_it_is_right_if_all_its_pieces_are(tmp_path):
     features = drawn(tmp_path / "f", seed=2)  # odd symbols begin words
-    found = calibrate.words(features)
+    found = units.words(features)
     words, current = [], None
     for n in range(features.tokens):
         if features.position[n] == 0 or features.target[n] % 2:

@@ -31,10 +31,10 @@ LOGITS = 1 << 24  # logits held at a time
 
 def write_model_features(
     folder: Path, checkpoint: str, data: str, symbols: Symbols, settings: FeatureSettings, device: str,
-    show: Callable[[str], None], model_data: str | None = None,
+    show: Callable[[str], None], teacher_data: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Make the features of one checkpoint in `folder`; the header. A folder of others is refused."""
-    model = LiveTeacher.load([checkpoint], symbols, data, model_data)
+    model = LiveTeacher.load([checkpoint], symbols, data, teacher_data)
     facts = origin(model, checkpoint, data, symbols, settings)
     if already_there(folder, facts):
         show(f"{folder} is complete: nothing to do")

@@ -19,7 +19,7 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     verb = verbs.add_parser("features", help=about, description=about)
     verb.set_defaults(run=run_features)
     verb.add_argument("--checkpoint", required=True, metavar="M.pt", help="of a teacher or a student")
-    verb.add_argument("--model-data", metavar="DIR", help="where the model's dict.*.txt are, if it does not say")
+    verb.add_argument("--teacher-data", metavar="DIR", help="where the checkpoint's dict.*.txt are, if it does not say")
     verb.add_argument("--data", required=True, metavar="DIR", help="binarised data")
     verb.add_argument("--out", type=Path, required=True, metavar="DIR")
     verb.add_argument("--split", default="valid", help="(default: %(default)s)")
@@ -68,7 +68,7 @@ def run_features(args: argparse.Namespace) -> None:
     symbols, device = symbols_of(args), fairseq_io.device(args.device)
     with fairseq_io.quiet():
         header = write_model_features(args.out, args.checkpoint, args.data, symbols, settings, device, show,
-                                      args.model_data)  # fmt: skip
+                                      args.teacher_data)  # fmt: skip
     print(json.dumps({"features": str(args.out), **{name: header[name] for name in ("sentences", "tokens", "width")}}))
 
 
