@@ -52,7 +52,7 @@ def started(bench, *arguments, fake="", log="out"):
 
 
 def wait_for(condition, what):
-    for _ in range(600):
+    for _ in range(2400):  # two minutes: machines are busy
         if condition():
             return
         time.sleep(0.05)
