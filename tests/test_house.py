@@ -56,6 +56,7 @@ HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
     "lskd_nmt.config_values": (0, set(), set()),
     "lskd_nmt.training_costs": (0, set(), set()),
     "lskd_nmt.training_log": (0, set(), set()),
+    "lskd_nmt.analysis": (0, {"numpy"}, set()),
     "lskd_nmt.losses": (0, {"torch"}, set()),
     "lskd_nmt.toy": (0, set(), set()),
     "lskd_nmt.progress": (0, set(), set()),
