@@ -1,0 +1,140 @@
+"""The diffusion index: do a student's classes move towards similar classes as the temperature of distillation rises?
+
+Chandrasegaran et al. (ICML 2022) define such an index; their formula could not be found. This is a working definition
+of our own. With c_i the mean state of class i, and distances relative to the class's mean distance from all others,
+
+    d(i, j) = ‖c_i − c_j‖ / mean over m ≠ i of ‖c_i − c_m‖
+    η(i; S) = mean over j in S of (d₁(i, j) − d_T(i, j)) / d₁(i, j)
+
+for students distilled at temperatures 1 and T. Moving nearer to S gives η > 0; growing, shrinking, turning or shifting
+the whole space gives 0. N tokens, D width, K classes, R resamples, S sentences.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lskd_nmt.analysis.classes import Ids, Rows
+from lskd_nmt.errors import require
+from lskd_nmt.significance import counts
+
+Array = NDArray[np.floating[Any]]
+Matrix = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+CHUNK = 100  # resamples at a time: memory
+LEVEL = 0.95
+
+
+def centroids(state: Array, rows: Rows) -> Matrix:
+    """The mean state of each class.   (N, D) -> (K, D)"""
+    return np.array([np.asarray(state[mine]).mean(0, dtype=np.float64) for mine in rows])
+
+
+def relative_distances(centres: Matrix) -> Matrix:
+    """d(i, j), each row's mean being 1 over the other classes.   (…, K, D) -> (…, K, K)"""
+    squares = (centres**2).sum(-1)
+    gram = centres @ centres.swapaxes(-1, -2)
+    distances = np.sqrt(np.maximum(squares[..., :, None] + squares[..., None, :] - 2 * gram, 0))
+    distances[..., np.eye(distances.shape[-1], dtype=bool)] = 0
+    total = distances.sum(-1, keepdims=True)
+    return np.asarray(distances * (distances.shape[-1] - 1) / total)
+
+
+def similar(probabilities: Matrix, count: int) -> Mask:
+    """S1: for each class the `count` others to which the teacher gives most probability in its place.   -> (K, K)"""
+    require(0 < count < len(probabilities) - 1, f"--similar is {count}: of {len(probabilities)} classes, 1 to "
+            f"{len(probabilities) - 2} can be the similar ones")  # fmt: skip
+    others = np.where(np.eye(len(probabilities), dtype=bool), -1.0, probabilities)
+    chosen = np.argsort(-others, axis=1, kind="stable")[:, :count]
+    mask = np.zeros_like(others, dtype=bool)
+    np.put_along_axis(mask, chosen, True, axis=1)
+    return mask
+
+
+def index(first: Matrix, other: Matrix, mask: Mask) -> Matrix:
+    """η(i; S) from d₁ and d_T, `mask` being S.   (…, K, K) twice, (K, K) -> (…, K)"""
+    apart = ~np.eye(mask.shape[0], dtype=bool)
+    change = np.divide(first - other, first, out=np.zeros_like(first), where=apart)
+    return np.asarray((change * mask).sum(-1) / mask.sum(-1))
+
+
+def resampled_centroids(state: Array, rows: Rows, sentence: Ids, weights: Array) -> Matrix:
+    """Mean states where sentence s counts weights[r, s] times.   (N, D), (N,) places, (R, S) -> (R, K, D)"""
+    found = np.empty((len(weights), len(rows), state.shape[1]))
+    for place, mine in enumerate(rows):
+        drawn = weights[:, sentence[mine]].astype(np.float32)  # (R, n)
+        found[:, place] = drawn @ np.asarray(state[mine], dtype=np.float32) / drawn.sum(1, keepdims=True)
+    return found
+
+
+@dataclass(frozen=True)
+class Arm:
+    """η of one teacher's students at each T above 1, over S1 and the rest: of the sample (2, K), resampled (R, 2)."""
+
+    by_class: Mapping[float, Matrix]
+    resampled: Mapping[float, Matrix]
+
+
+def arms(
+    states: Sequence[Mapping[float, Array]], rows: Rows, sentence: Ids, mask: Mask, resamples: int, seed: int
+) -> list[Arm]:
+    """Each teacher's students at their temperatures, 1 among them, on the same resamples of the sentences."""
+    masks = mask, ~mask & ~np.eye(len(mask), dtype=bool)
+
+    def indices(centres: Mapping[float, Matrix]) -> dict[float, Matrix]:
+        distances = {temperature: relative_distances(each) for temperature, each in centres.items()}
+        return {temperature: np.stack([index(distances[1.0], each, one) for one in masks], axis=-2)
+                for temperature, each in distances.items() if temperature != 1}  # fmt: skip
+
+    _, places = np.unique(sentence, return_inverse=True)  # rows of the split -> 0 … S − 1
+    sentences = int(places.max()) + 1
+    generator = np.random.default_rng(seed)
+    found: list[list[dict[float, Matrix]]] = [[] for _ in states]
+    for start in range(0, resamples, CHUNK):
+        weights = counts(sentences, sentences, min(CHUNK, resamples - start), generator).astype(np.float32)
+        for parts, students in zip(found, states, strict=True):
+            drawn = {t: resampled_centroids(state, rows, places, weights) for t, state in students.items()}
+            parts.append({t: each.mean(-1) for t, each in indices(drawn).items()})
+    return [Arm(indices({t: centroids(state, rows) for t, state in students.items()}),
+                {t: np.concatenate([part[t] for part in parts]) for t in students if t != 1})
+            for students, parts in zip(states, found, strict=True)]  # fmt: skip
+
+
+def estimate(value: float, resampled: Matrix) -> dict[str, float]:
+    """A value and its 95 % interval, both less the bias that resampling shows (the basic bootstrap).   (R,)
+
+    The noise of mean states adds to every distance, and most to the smallest: the plain value is nearer to 0.
+    """
+    low, high = np.quantile(resampled, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return {"value": float(2 * value - resampled.mean()), "low": float(2 * value - high),
+            "high": float(2 * value - low), "uncorrected": float(value)}  # fmt: skip
+
+
+def summary(arm: Arm) -> dict[str, Any]:
+    """For each T: η of similar and of other classes, averaged over classes, their difference, and the verdict."""
+    return {f"{t:g}": assessed(of_class.mean(-1), arm.resampled[t]) for t, of_class in arm.by_class.items()}
+
+
+def assessed(value: Matrix, resampled: Matrix) -> dict[str, Any]:
+    """Of (S1, S2) and its resamples (R, 2)."""
+    found = {"similar": estimate(value[0], resampled[:, 0]), "others": estimate(value[1], resampled[:, 1]),
+             "margin": estimate(value[0] - value[1], resampled[:, 0] - resampled[:, 1])}  # fmt: skip
+    return {**found, "verdict": verdict(found["similar"], found["margin"])}
+
+
+def verdict(near: Mapping[str, float], margin: Mapping[str, float]) -> str:
+    """Systematic: η(S1) > 0 and η(S1) > η(S2), both by their intervals."""
+    if near["low"] > 0 and margin["low"] > 0:
+        return "systematic"
+    return "not systematic" if near["high"] < 0 or margin["high"] < 0 else "undecided"
+
+
+def control(smoothed: Arm, plain: Arm) -> dict[str, Any]:
+    """Δη, the index with label smoothing less that without, at the temperatures that both have."""
+    return {f"{t:g}": assessed(smoothed.by_class[t].mean(-1) - plain.by_class[t].mean(-1),
+                               smoothed.resampled[t] - plain.resampled[t])
+            for t in smoothed.by_class if t in plain.by_class}  # fmt: skip
