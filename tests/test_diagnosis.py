@@ -139,17 +139,24 @@ def test_who_is_right_and_who_is_wrong():
 
 
 def test_exchanging_the_systems_turns_the_result():
-    one = translations.comparison(texts(), translations.Rules())["groups"]["all"]
-    other = translations.comparison(texts(teacher=STUDENT, student=TEACHER), translations.Rules())["groups"]["all"]
-    assert one["teacher_right_student_wrong"] == other["student_right_teacher_wrong"] == 2
+    given = {"reference": REFERENCE * 5, "source": None}
+    both = (texts(**given, teacher=ours * 5, student=theirs * 5)
+            for ours, theirs in ((TEACHER, STUDENT), (STUDENT, TEACHER)))  # fmt: skip
+    one, other = (translations.comparison(each, translations.Rules())["groups"]["all"] for each in both)
+    assert one["teacher_right_student_wrong"] == other["student_right_teacher_wrong"] == 10
     assert one["difference"]["value"] == pytest.approx(-other["difference"]["value"])
     assert one["difference"]["low"] == pytest.approx(-other["difference"]["high"])
 
 
+def test_right_and_wrong_lie_on_two_sides_of_a_line_and_apart():
+    one, other = np.array([60, 60, 60, 90, 59.9]), np.array([40, 41, 60, 65, 10])
+    assert translations.is_worse(one, other, translations.Rules()).tolist() == [True, False, False, False, False]
+
+
 def test_examples_are_ordered_and_limited():
-    found = translations.comparison(texts(), translations.Rules(examples=1, right=50.0, wrong=101.0))["examples"]
+    found = translations.comparison(texts(), translations.Rules(examples=1, right=100.0, margin=0.0))["examples"]
     scores = translations.sentence_scores(STUDENT, REFERENCE)["chrf"]
-    worst = min((0, 2, 3), key=scores.__getitem__)  # of those that the teacher has like the reference
+    worst = min((0, 2, 3), key=scores.__getitem__)  # of those that only the teacher has like the reference
     assert [each["row"] for each in found] == [worst]
 
 
@@ -160,6 +167,8 @@ def test_the_interval_is_that_of_a_mean():
     assert found["value"] == pytest.approx(values.mean())
     half = 1.96 * values.std() / 20
     assert [found["low"], found["high"]] == pytest.approx([values.mean() - half, values.mean() + half], abs=0.05)
+    few = translations.interval(values[:19], translations.Rules())
+    assert few == {"value": pytest.approx(values[:19].mean()), "low": None, "high": None}
 
 
 def test_files_of_other_lengths_are_refused_together():

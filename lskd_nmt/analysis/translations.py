@@ -21,6 +21,7 @@ Mask = NDArray[np.bool_]
 WORD = re.compile(r"\w+(?:[.,'’-]\w+)*")
 BEGINNING = re.compile(r"[.!?:;…]|[\"„“”«»(]$")  # between two words, where the second may begin a sentence
 LENGTHS = (0, 8, 12, 16, 24)  # reference words, each the start of a bucket
+FEW = 20  # sentences: fewer give no interval
 CHUNK = 500  # resamples at a time: memory
 LEVEL = 0.95
 
@@ -40,8 +41,8 @@ class Texts:
 class Rules:
     """When a translation is right, and what a rare word is."""
 
-    right: float = 60.0  # sentence chrF, at least
-    wrong: float = 40.0  # sentence chrF, below
+    right: float = 60.0  # sentence chrF, at least; wrong is what is below it,
+    margin: float = 20.0  # and so many points below the right one or more
     rare: int = 5  # occurrences in the training targets, at most
     copied_names: bool = True  # a name is written alike in the source
     examples: int = 20
@@ -135,11 +136,18 @@ def groups(scores: Mapping[str, Mapping[str, Matrix]], buckets: Mapping[str, Mas
 
 def right_and_wrong(one: Matrix, other: Matrix, rules: Rules) -> int:
     """How many sentences the one gets right and the other wrong."""
-    return int(np.count_nonzero((one >= rules.right) & (other < rules.wrong)))
+    return int(np.count_nonzero(is_worse(one, other, rules)))
 
 
-def interval(values: Matrix, rules: Rules) -> dict[str, float]:
-    """The mean and its 95 % interval over sentences, drawn with replacement.   (S,)"""
+def is_worse(one: Matrix, other: Matrix, rules: Rules) -> Mask:
+    """Where the one is right and the other wrong.   (S,), (S,) -> (S,)"""
+    return np.asarray((one >= rules.right) & (other < rules.right) & (one - other >= rules.margin))
+
+
+def interval(values: Matrix, rules: Rules) -> dict[str, float | None]:
+    """The mean and, of 20 sentences or more, its 95 % interval over sentences, drawn with replacement.   (S,)"""
+    if len(values) < FEW:
+        return {"value": float(values.mean()), "low": None, "high": None}
     generator, size = np.random.default_rng(rules.seed), len(values)
     means = [counts(size, size, min(CHUNK, rules.resamples - start), generator) @ values / size
              for start in range(0, rules.resamples, CHUNK)]  # fmt: skip
@@ -163,7 +171,7 @@ def examples(
 ) -> list[dict[str, Any]]:
     """The sentences that the teacher gets right and the student wrong, the largest difference in chrF first."""
     teacher, student = scores["teacher"]["chrf"], scores["student"]["chrf"]
-    chosen = np.flatnonzero((teacher >= rules.right) & (student < rules.wrong))
+    chosen = np.flatnonzero(is_worse(teacher, student, rules))
     order = chosen[np.argsort(student[chosen] - teacher[chosen], kind="stable")][: rules.examples]
     return [{"row": int(row), "source": None if texts.source is None else texts.source[row],
              "reference": texts.reference[row], "teacher": texts.teacher[row], "student": texts.student[row],

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from lskd_nmt import __version__
-from lskd_nmt.cli import analysis, data, doctor, experiment, forecast, seqkd, ship, store, table
+from lskd_nmt.cli import analysis, data, diagnose, doctor, experiment, forecast, seqkd, ship, store, table, why
 from lskd_nmt.errors import LskdError
 
 # of the operating system, that the user can fix
@@ -35,6 +35,8 @@ def build_parser() -> argparse.ArgumentParser:
     seqkd.register(verbs)
     ship.register(verbs)
     analysis.register(verbs)
+    why.register(verbs)
+    diagnose.register(verbs)
     return parser
 
 

@@ -34,12 +34,12 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     verb.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 
 
-def numbers(text: str) -> tuple[float, ...]:
+def numbers(text: str, flag: str = "--temperatures") -> tuple[float, ...]:
     """`1,2,64` -> (1.0, 2.0, 64.0)."""
     try:
         return tuple(float(part) for part in text.split(",") if part)
     except ValueError:
-        raise LskdError(f"--temperatures is '{text}': give numbers with commas between, such as 1,2,3,64") from None
+        raise LskdError(f"{flag} is '{text}': give numbers with commas between, such as 1,2,3,64") from None
 
 
 def run_store(args: argparse.Namespace) -> None:

@@ -18,17 +18,20 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 STYLES = ("-", "--", ":", "-.")
 SHAPES = {"teacher": "s", "student without KD": "D", "student": "o"}
 GREY = "#666666"
+PAPER = ("png", "svg", "pdf")
+UNDATED: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 
-def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write STEM.png and STEM.svg, each whole or not at all."""
-    files = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
+def save(figure: Figure, stem: Path, kinds: Sequence[str] = ("png", "svg")) -> list[Path]:
+    """Write STEM.png, STEM.svg or what else is wanted, each whole or not at all."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    files = [stem.with_name(f"{stem.name}.{kind}") for kind in kinds]
     for file in files:
         part = file.with_name(f"{file.name}.part")
         try:
             with mpl.rc_context({"svg.hashsalt": "lskd_nmt"}):
-                extra: dict[str, Any] = {"metadata": {"Date": None}} if file.suffix == ".svg" else {}
-                figure.savefig(part, format=file.suffix[1:], dpi=150, bbox_inches="tight", **extra)
+                kind = file.suffix[1:]
+                figure.savefig(part, format=kind, dpi=150, bbox_inches="tight", metadata=UNDATED.get(kind))
             part.replace(file)
         finally:
             part.unlink(missing_ok=True)
@@ -101,3 +104,8 @@ def tidy(axes: Axes) -> None:
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+
+
+def verbatim(text: str) -> str:
+    """A text in which matplotlib sees no formula."""
+    return text.replace("$", r"\$")

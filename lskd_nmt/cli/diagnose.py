@@ -1,0 +1,76 @@
+"""Verb over a teacher before it is distilled, and over what its student gets wrong: `diagnose`."""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lskd_nmt import runs
+from lskd_nmt.cli.common import show
+from lskd_nmt.cli.store import numbers
+from lskd_nmt.cli.why import verb_of, write
+from lskd_nmt.errors import require
+from lskd_nmt.progress import Progress
+
+
+def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add this file's verb."""
+    about = "a teacher before it is distilled: its tail; and what it translates well and its student does not"
+    diagnose = verb_of(verbs, "diagnose", about, run_diagnose)
+    diagnose.add_argument("--teacher", metavar="FEATURES", help="for the tail")
+    diagnose.add_argument("--temperatures", default="1,2,3,64", help="(default: %(default)s)")
+    diagnose.add_argument("--top", default="1,2,4,8,16,64", help="(default: %(default)s)")
+    diagnose.add_argument("--sample", type=int, default=20_000, help="tokens (default: %(default)s)")
+    diagnose.add_argument("--seed", type=int, default=1, help="of the sample (default: %(default)s)")
+    diagnose.add_argument("--hypotheses", nargs=2, type=Path, metavar=("TEACHER", "STUDENT"), help="translations")
+    diagnose.add_argument("--reference", type=Path, metavar="FILE")
+    diagnose.add_argument("--source", type=Path, metavar="FILE", help="for names, and shown with examples")
+    diagnose.add_argument("--train-target", type=Path, metavar="FILE", help="text of the training targets: rare words")
+    diagnose.add_argument("--right", type=float, default=60.0, help="sentence chrF at least (default: %(default)s)")
+    diagnose.add_argument("--margin", type=float, default=20.0,
+                          help="wrong is below --right, and so far below the other (default: %(default)s)")  # fmt: skip
+    diagnose.add_argument("--rare", type=int, default=5, help="occurrences at most (default: %(default)s)")
+    diagnose.add_argument("--names", choices=("copied", "reference"), default="copied",
+                          help="words with a capital inside a sentence: written alike in source and reference, or in "
+                          "the reference (for another script; not for German, default: %(default)s)")  # fmt: skip
+    diagnose.add_argument("--examples", type=int, default=20, help="sentences shown (default: %(default)s)")
+
+
+def run_diagnose(args: argparse.Namespace) -> None:
+    """`lskd diagnose [--teacher FEATURES] [--hypotheses TEACHER STUDENT --reference FILE] --out DIR`."""
+    from lskd_nmt.analysis import contents
+    from lskd_nmt.analysis.frame import open_features
+    from lskd_nmt.report import tail
+
+    require(bool(args.teacher or args.hypotheses), "give --teacher, or --hypotheses with --reference, or both")
+    require(bool(args.hypotheses) == bool(args.reference), "--hypotheses and --reference need each other: give both")
+    content: dict[str, Any] = {"analysis": "diagnosis"}
+    figures = {}
+    if args.hypotheses:
+        content["sentences"] = compared(args)
+        figures["sentences"] = tail.sentences(content["sentences"])
+    if args.teacher:
+        features = open_features(args.teacher)
+        progress = Progress(min(args.sample, features.tokens), "tokens", show)
+        tops = [int(number) for number in numbers(args.top, "--top")]
+        temperatures = numbers(args.temperatures)
+        content["tail"] = contents.diagnose(features, temperatures, tops, args.sample, args.seed, progress.add)
+        figures["tail"] = tail.figure(content["tail"])
+    write(args.out, "diagnosis", content, figures)
+    print(json.dumps({"diagnosis": str(args.out / "diagnosis.json"), "parts": list(figures)}))
+
+
+def compared(args: argparse.Namespace) -> dict[str, Any]:
+    """What the teacher gets right and the student wrong, with the hashes of what was read."""
+    from lskd_nmt.analysis import translations
+
+    files = {"teacher": args.hypotheses[0], "student": args.hypotheses[1], "reference": args.reference,
+             "source": args.source, "train_target": args.train_target}  # fmt: skip
+    teacher, student, reference = map(runs.read_lines, (*args.hypotheses, args.reference))
+    source = runs.read_lines(args.source) if args.source else None
+    frequency = translations.word_counts(runs.read_lines(args.train_target)) if args.train_target else None
+    texts = translations.Texts(reference, teacher, student, source, frequency)
+    rules = translations.Rules(args.right, args.margin, args.rare, args.names == "copied", args.examples)
+    return {"settings": asdict(rules), "sha256": {name: runs.sha256(file) for name, file in files.items() if file},
+            **translations.comparison(texts, rules)}  # fmt: skip

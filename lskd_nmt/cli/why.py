@@ -1,0 +1,136 @@
+"""Verbs that say why, in numpy: `project`, `diffuse`."""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lskd_nmt import runs
+from lskd_nmt.cli.store import numbers
+from lskd_nmt.errors import LskdError, require
+
+if TYPE_CHECKING:
+    from lskd_nmt.analysis.frame import Features
+
+
+def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add this file's verbs."""
+    about = "the plane of three target words in which models' states are drawn, from features"
+    project = verb_of(verbs, "project", about, run_project)
+    project.add_argument("--models", nargs="+", required=True, metavar="NAME=TRAIN[:VALID]", help="features folders")
+    project.add_argument("--teacher", metavar="FEATURES", help="of train, to propose three words by its confusions")
+    project.add_argument("--tokens", metavar="A,B,C", help="two similar ones and a distant one, as in dict.*.txt")
+    project.add_argument("--points", default="150,50", help="of each word in train and valid (default: %(default)s)")
+    choice_of(project)
+
+    about = "the diffusion index: whether students' words move to similar ones as the temperature rises, from features"
+    diffuse = verb_of(verbs, "diffuse", about, run_diffuse)
+    diffuse.add_argument("--teacher", required=True, metavar="FEATURES", help="whose confusions say what is similar")
+    diffuse.add_argument("--students", nargs="+", required=True, metavar="T=FEATURES", help="at T = 1 and others")
+    diffuse.add_argument("--control", nargs="+", default=[], metavar="T=FEATURES",
+                         help="students of a teacher without label smoothing, at the same temperatures")  # fmt: skip
+    diffuse.add_argument("--similar", type=int, default=3, help="similar words of a word (default: %(default)s)")
+    diffuse.add_argument("--occurrences", type=int, default=2000, help="of a word, at most (default: %(default)s)")
+    diffuse.add_argument("--resamples", type=int, default=1000, help="of the sentences (default: %(default)s)")
+    choice_of(diffuse)
+
+
+def verb_of(
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, about: str, run: Any
+) -> argparse.ArgumentParser:
+    """A verb with its place to write."""
+    verb = verbs.add_parser(name, help=about, description=about)
+    verb.set_defaults(run=run)
+    verb.add_argument("--out", type=Path, required=True, metavar="DIR")
+    return verb
+
+
+def choice_of(verb: argparse.ArgumentParser) -> None:
+    """Options for which words are classes."""
+    verb.add_argument("--classes", type=int, default=50, help="most frequent words considered (default: %(default)s)")
+    verb.add_argument("--minimum", type=int, default=50, help="occurrences of a word (default: %(default)s)")
+    verb.add_argument("--seed", type=int, default=1, help="of all draws (default: %(default)s)")
+
+
+def run_project(args: argparse.Namespace) -> None:
+    """`lskd project --models NAME=TRAIN:VALID … --teacher FEATURES --out DIR`."""
+    from lskd_nmt.analysis import contents
+    from lskd_nmt.analysis.frame import open_features
+    from lskd_nmt.report import planes
+
+    require(bool(args.tokens or args.teacher), "give --tokens, or --teacher to propose them")
+    counts = [int(number) for number in numbers(args.points, "--points")]
+    require(
+        len(counts) == 2 and min(counts) > 1, f"--points is '{args.points}': give two numbers above 1, as in 150,50"
+    )
+    models = {}
+    for name, folders in pairs_of(args.models, "--models", "NAME=TRAIN:VALID").items():
+        parts = folders.split(":")
+        require(len(parts) <= 2, f"--models has {name}={folders}: give one folder of train, and one of valid after ':'")
+        models[name] = {split: open_features(part) for split, part in zip(("train", "valid"), parts, strict=False)}
+    teacher = open_features(args.teacher) if args.teacher else None
+    proposed = contents.proposals(teacher, choice(args)) if teacher else []
+    tokens = args.tokens.split(",") if args.tokens else proposed[0]["tokens"]
+    points = dict(zip(("train", "valid"), counts, strict=True))
+    content = {**contents.project(models, tokens, points, args.seed), "proposed": proposed,
+               "proposed_by": contents.origin(teacher) if teacher else None}  # fmt: skip
+    write(args.out, "projection", content, {"projection": planes.figure(content)})
+    print(json.dumps({"projection": str(args.out / "projection.json"), "tokens": list(tokens), "models": list(models)},
+                     ensure_ascii=False))  # fmt: skip
+
+
+def run_diffuse(args: argparse.Namespace) -> None:
+    """`lskd diffuse --teacher FEATURES --students 1=F 2=F … [--control 1=F 2=F …] --out DIR`."""
+    from lskd_nmt.analysis import contents
+    from lskd_nmt.analysis.frame import open_features
+    from lskd_nmt.report import diffusion
+
+    students, control = (by_temperature(given, flag) for given, flag in
+                         ((args.students, "--students"), (args.control, "--control")))  # fmt: skip
+    settings = contents.Resampling(args.similar, args.occurrences, args.resamples, args.seed)
+    content = contents.diffuse(open_features(args.teacher), students, control, choice(args), settings)
+    write(args.out, "diffusion", content, {"diffusion": diffusion.figure(content)})
+    shown = {t: {key: each[key] for key in ("similar", "others", "verdict")} for t, each in content["students"].items()}
+    print(json.dumps({"diffusion": str(args.out / "diffusion.json"), "students": shown}))
+
+
+def choice(args: argparse.Namespace) -> Any:
+    """Which words are classes, by the options."""
+    from lskd_nmt.analysis.contents import Choice
+
+    return Choice(args.classes, args.minimum, args.seed)
+
+
+def pairs_of(given: Sequence[str], flag: str, form: str) -> dict[str, str]:
+    """`NAME=VALUE …` as a mapping, split at the last `=`; a name twice or without a value is refused."""
+    found: dict[str, str] = {}
+    for text in given:
+        name, _, value = text.rpartition("=")
+        require(bool(name and value), f"{flag} has '{text}': give {form}")
+        require(name not in found, f"{flag} has {name} twice: give each once")
+        found[name] = value
+    return found
+
+
+def by_temperature(given: Sequence[str], flag: str) -> "Mapping[float, Features]":
+    """Features by the temperature before the `=`; 1 and another must be there, if any are given."""
+    from lskd_nmt.analysis.frame import open_features
+
+    pairs = pairs_of(given, flag, "T=FEATURES")
+    try:
+        folders = {float(name): folder for name, folder in pairs.items()}
+    except ValueError:
+        raise LskdError(f"{flag} has {', '.join(pairs)}: give a temperature before each '='") from None
+    require(not folders or (1.0 in folders and len(folders) > 1 and min(folders) > 0),
+            f"{flag} has the temperatures {', '.join(pairs)}: give 1 and at least one other")  # fmt: skip
+    return {temperature: open_features(folder) for temperature, folder in sorted(folders.items())}
+
+
+def write(out: Path, name: str, content: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
+    """NAME.json and each figure in `out`."""
+    from lskd_nmt.report import plots
+
+    runs.write_json(out / f"{name}.json", content)
+    for stem, figure in figures.items():
+        plots.save(figure, out / stem, plots.PAPER)
