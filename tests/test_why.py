@@ -76,7 +76,7 @@ def test_projections_do_not_depend_on_the_axes_of_the_state(write, tmp_path):
     assert one == pytest.approx(other, abs=1e-3)  # float32
 
 
-def test_figures_are_the_same_again_and_show_symbols_as_they_are(write, tmp_path):
+def test_figures_are_the_same_again_and_show_symbols_as_they_are(write, tmp_path, capsys):
     teacher = write("teacher")
     for out in ("one", "two"):
         assert lskd("project", "--tokens", "▁$x_{,▁hot,▁dog", "--models", f"$a$<b>={teacher}:{teacher}",
@@ -84,6 +84,7 @@ def test_figures_are_the_same_again_and_show_symbols_as_they_are(write, tmp_path
     for kind in FIGURES:
         files = [tmp_path / out / f"projection.{kind}" for out in ("one", "two")]
         assert files[0].read_bytes() == files[1].read_bytes()
+    assert capsys.readouterr().err == "", "matplotlib complains of nothing"
 
 
 @pytest.mark.parametrize("arguments, message", [

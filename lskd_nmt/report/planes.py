@@ -46,20 +46,18 @@ def panel(axes: Axes, split: Mapping[str, Any]) -> None:
     pair, *far = split["distances"]
     text = f"pair's distance {2 * pair / sum(far):.2f} of that to the third"
     axes.set_xlabel(text, fontsize=8)
-    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_aspect("equal")
     axes.tick_params(labelsize=7)
     axes.grid(color="#dddddd", linewidth=0.6)
     tidy(axes)
 
 
 def limits(axes: Axes, model: Mapping[str, Any]) -> None:
-    """The same for both splits of a model."""
+    """A square around all points of a model, the same for both of its splits."""
     points = [point for split in model["splits"].values() for of_word in split["points"] for point in of_word]
-    (left, right), (bottom, top) = (
-        (min(values) - room, max(values) + room)
-        for values in zip(*points, strict=True)
-        for room in [ROOM * (max(values) - min(values)) or 1.0]
-    )
+    sides = [(min(values), max(values)) for values in zip(*points, strict=True)]
+    half = (0.5 + ROOM) * max(high - low for low, high in sides) or 1.0
+    (left, right), (bottom, top) = (((low + high) / 2 - half, (low + high) / 2 + half) for low, high in sides)
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
 
