@@ -97,6 +97,12 @@ def corpus():
     return target, sentence, centre, noise
 
 
+def arms(teachers, rows, sentence, resamples, seed):
+    there, places = np.unique(sentence, return_inverse=True)
+    states = [{t: classes.taken(state, rows) for t, state in students.items()} for students in teachers]
+    return diffusion.arms(states, classes.taken(places, rows), len(there), NEAREST, resamples, seed)
+
+
 def measured(corpus, moved_by, **settings):
     """An arm's summary where at T = 2 the centres have moved by so much."""
     target, sentence, centre, noise = corpus
@@ -104,7 +110,7 @@ def measured(corpus, moved_by, **settings):
               2.0: ((centre + moved_by)[target] + noise).astype(np.float32)}  # fmt: skip
     rows = classes.occurrences(target, range(K), 10**6, 1)
     chosen = {"resamples": 150, "seed": 1} | settings
-    (arm,) = diffusion.arms([states], rows, sentence, NEAREST, **chosen)
+    (arm,) = arms([states], rows, sentence, **chosen)
     return arm, diffusion.summary(arm)["2"]
 
 
@@ -117,7 +123,7 @@ def towards_nearest(centre):
 def test_centroids_are_means(corpus):
     target, _, centre, noise = corpus
     states = centre[target] + noise
-    found = diffusion.centroids(states, classes.occurrences(target, [3, 0], 10**6, 1))
+    found = diffusion.centroids([states[target == 3], states[target == 0]])
     assert found == pytest.approx(np.array([states[target == 3].mean(0), states[target == 0].mean(0)]))
 
 
@@ -125,7 +131,8 @@ def test_resampled_centroids_count_a_sentence_as_often_as_it_is_drawn(corpus):
     target, sentence, centre, noise = corpus
     states, rows = centre[target] + noise, classes.occurrences(target, range(K), 10**6, 1)
     weights = np.random.default_rng(1).integers(0, 4, (3, SENTENCES))
-    found = diffusion.resampled_centroids(states, rows, sentence // 3, weights.astype(np.float32))
+    taken = (classes.taken(array, rows) for array in (states, sentence // 3))
+    found = diffusion.resampled_centroids(*taken, weights.astype(np.float32))
     for resample, drawn in enumerate(weights):
         repeated = np.repeat(np.arange(len(target)), drawn[sentence // 3])
         for k in range(K):
@@ -150,7 +157,7 @@ def test_students_that_differ_by_noise_alone_are_undecided(corpus):
     other = np.random.default_rng(77).normal(size=noise.shape)
     rows = classes.occurrences(target, range(K), 10**6, 1)
     states = {1.0: centre[target] + noise, 2.0: centre[target] + other}
-    (arm,) = diffusion.arms([states], rows, sentence, NEAREST, 150, 1)
+    (arm,) = arms([states], rows, sentence, 150, 1)
     assert diffusion.summary(arm)["2"]["verdict"] == "undecided"
 
 
@@ -178,7 +185,7 @@ def test_intervals_hold_the_truth_though_few_tokens_make_noisy_means():
         of_sentence = draw.normal(size=(SENTENCES, width))[sentence]  # tokens of a sentence are alike
         states = {1.0: centre[target] + of_sentence + draw.normal(size=(len(target), width)),
                   2.0: (centre + step)[target] + of_sentence + draw.normal(size=(len(target), width))}  # fmt: skip
-        (arm,) = diffusion.arms([states], classes.occurrences(target, range(K), 10**6, 1), sentence, NEAREST, 100, 1)
+        (arm,) = arms([states], classes.occurrences(target, range(K), 10**6, 1), sentence, 100, 1)
         found.append(diffusion.summary(arm)["2"]["similar"])
         widths.append(arm.resampled[2.0][:, 0].std())
     values = np.array([each["value"] for each in found])

@@ -36,6 +36,16 @@ def test_occurrences_are_the_classes_own_and_drawn_once():
     assert (classes.occurrences(target, [3], 20, 8)[0] != few[1]).any()
 
 
+def test_rows_are_taken_from_mapped_files_again_and_again(tmp_path):
+    given = np.arange(60000.0).reshape(-1, 3)
+    np.save(tmp_path / "a.npy", given)
+    mapped, rows = np.asarray(np.load(tmp_path / "a.npy", mmap_mode="r")), [np.array([7, 19999]), np.array([0])]
+    for _ in range(2):
+        for found, mine in zip(classes.taken(mapped, rows), rows, strict=True):
+            assert (found == given[mine]).all()
+    assert (mapped == given).all() and (classes.taken(given, rows)[1] == given[:1]).all()
+
+
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_mean_probabilities_are_those_of_the_whole_softmax(with_bias):
     draw = np.random.default_rng(3)

@@ -1,5 +1,6 @@
 """Target words as classes, and where they occur. N tokens, K classes."""
 
+import mmap
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,3 +47,19 @@ def occurrences(target: Ids, classes: Sequence[int], at_most: int, seed: int) ->
             found = np.sort(np.random.default_rng([seed, class_id]).choice(found, at_most, replace=False))
         rows.append(found)
     return rows
+
+
+def taken(array: NDArray[Any], rows: Rows) -> list[NDArray[Any]]:
+    """The rows of each class, in memory; of a mapped array nothing else stays there.   (N, …) -> K of (n, …)"""
+    found = [np.array(array[mine]) for mine in rows]
+    forget(array)
+    return found
+
+
+def forget(array: NDArray[Any]) -> None:
+    """Let go of what was read of a mapped file; it is read again when it is wanted."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap):
+        base.madvise(mmap.MADV_DONTNEED)

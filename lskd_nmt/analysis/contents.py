@@ -39,6 +39,7 @@ def confusion_of(teacher: Features, ids: Sequence[int], rows: Rows) -> tuple[dif
     probabilities = confusions.mean_probabilities(
         teacher.state, teacher.target_log_prob, teacher.projection, teacher.bias, ids, rows
     )
+    classes.forget(teacher.state)
     return probabilities, confusions.top_rates(teacher.top, ids, rows)
 
 
@@ -81,7 +82,7 @@ def project(
                if len(mine) < 2]  # fmt: skip
     require(not lacking, f"less than two occurrences: {', '.join(lacking)}: give other --tokens or more features")
     pictures = {name: projection.picture(each["train"].projection, each["train"].bias, ids, {
-                    split: [features.state[mine] for mine in rows[split]] for split, features in each.items()})
+                    split: classes.taken(features.state, rows[split]) for split, features in each.items()})
                 for name, each in models.items()}  # fmt: skip
     return {"analysis": "projection", "equation": PROJECTION, "tokens": list(tokens),
             "settings": {"points": dict(points), "seed": seed},
@@ -117,8 +118,10 @@ def diffuse(
     rows = classes.occurrences(teacher.target, ids, settings.occurrences, choice.seed)
     probabilities, _ = confusion_of(teacher, ids, rows)
     mask = diffusion.similar(probabilities, settings.similar)
-    states = [{t: each.state for t, each in of.items()} for of in groups.values()]
-    found = diffusion.arms(states, rows, np.asarray(teacher.sentence), mask, settings.resamples, settings.seed)
+    states = [{t: classes.taken(each.state, rows) for t, each in of.items()} for of in groups.values()]
+    there, places = np.unique(teacher.sentence, return_inverse=True)  # rows of the split -> 0 … S − 1
+    sentences = classes.taken(places, rows)
+    found = diffusion.arms(states, sentences, len(there), mask, settings.resamples, settings.seed)
     names = [teacher.symbols[i] for i in ids]
     content: dict[str, Any] = {
         "analysis": "diffusion", "equation": DIFFUSION, "settings": {**asdict(choice), "resampling": asdict(settings)},

@@ -17,21 +17,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lskd_nmt.analysis.classes import Ids, Rows
+from lskd_nmt.analysis.classes import Ids
 from lskd_nmt.errors import require
 from lskd_nmt.significance import counts
 
 Array = NDArray[np.floating[Any]]
 Matrix = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+States = Sequence[Array]  # of each class, (n, D)
 
 CHUNK = 100  # resamples at a time: memory
 LEVEL = 0.95
 
 
-def centroids(state: Array, rows: Rows) -> Matrix:
-    """The mean state of each class.   (N, D) -> (K, D)"""
-    return np.array([np.asarray(state[mine]).mean(0, dtype=np.float64) for mine in rows])
+def centroids(states: States) -> Matrix:
+    """The mean state of each class.   K of (n, D) -> (K, D)"""
+    return np.array([mine.mean(0, dtype=np.float64) for mine in states])
 
 
 def relative_distances(centres: Matrix) -> Matrix:
@@ -62,12 +63,12 @@ def index(first: Matrix, other: Matrix, mask: Mask) -> Matrix:
     return np.asarray((change * mask).sum(-1) / mask.sum(-1))
 
 
-def resampled_centroids(state: Array, rows: Rows, sentence: Ids, weights: Array) -> Matrix:
-    """Mean states where sentence s counts weights[r, s] times.   (N, D), (N,) places, (R, S) -> (R, K, D)"""
-    found = np.empty((len(weights), len(rows), state.shape[1]))
-    for place, mine in enumerate(rows):
-        drawn = weights[:, sentence[mine]].astype(np.float32)  # (R, n)
-        found[:, place] = drawn @ np.asarray(state[mine], dtype=np.float32) / drawn.sum(1, keepdims=True)
+def resampled_centroids(states: States, sentences: Sequence[Ids], weights: Array) -> Matrix:
+    """Mean states where sentence s counts weights[r, s] times.   K of (n, D), K of (n,), (R, S) -> (R, K, D)"""
+    found = np.empty((len(weights), len(states), states[0].shape[1]))
+    for place, (mine, sentence) in enumerate(zip(states, sentences, strict=True)):
+        drawn = weights[:, sentence].astype(np.float32)  # (R, n)
+        found[:, place] = drawn @ mine.astype(np.float32) / drawn.sum(1, keepdims=True)
     return found
 
 
@@ -80,9 +81,17 @@ class Arm:
 
 
 def arms(
-    states: Sequence[Mapping[float, Array]], rows: Rows, sentence: Ids, mask: Mask, resamples: int, seed: int
+    teachers: Sequence[Mapping[float, States]],
+    sentences: Sequence[Ids],
+    size: int,
+    mask: Mask,
+    resamples: int,
+    seed: int,
 ) -> list[Arm]:
-    """Each teacher's students at their temperatures, 1 among them, on the same resamples of the sentences."""
+    """Each teacher's students at their temperatures, 1 among them, on the same resamples of `size` sentences.
+
+    `sentences` has the place of each token's sentence among them, from 0.   K of (n, D) each, K of (n,)
+    """
     masks = mask, ~mask & ~np.eye(len(mask), dtype=bool)
 
     def indices(centres: Mapping[float, Matrix]) -> dict[float, Matrix]:
@@ -90,18 +99,16 @@ def arms(
         return {temperature: np.stack([index(distances[1.0], each, one) for one in masks], axis=-2)
                 for temperature, each in distances.items() if temperature != 1}  # fmt: skip
 
-    _, places = np.unique(sentence, return_inverse=True)  # rows of the split -> 0 … S − 1
-    sentences = int(places.max()) + 1
     generator = np.random.default_rng(seed)
-    found: list[list[dict[float, Matrix]]] = [[] for _ in states]
+    found: list[list[dict[float, Matrix]]] = [[] for _ in teachers]
     for start in range(0, resamples, CHUNK):
-        weights = counts(sentences, sentences, min(CHUNK, resamples - start), generator).astype(np.float32)
-        for parts, students in zip(found, states, strict=True):
-            drawn = {t: resampled_centroids(state, rows, places, weights) for t, state in students.items()}
+        weights = counts(size, size, min(CHUNK, resamples - start), generator).astype(np.float32)
+        for parts, students in zip(found, teachers, strict=True):
+            drawn = {t: resampled_centroids(states, sentences, weights) for t, states in students.items()}
             parts.append({t: each.mean(-1) for t, each in indices(drawn).items()})
-    return [Arm(indices({t: centroids(state, rows) for t, state in students.items()}),
+    return [Arm(indices({t: centroids(states) for t, states in students.items()}),
                 {t: np.concatenate([part[t] for part in parts]) for t in students if t != 1})
-            for students, parts in zip(states, found, strict=True)]  # fmt: skip
+            for students, parts in zip(teachers, found, strict=True)]  # fmt: skip
 
 
 def estimate(value: float, resampled: Matrix) -> dict[str, float]:
