@@ -163,11 +163,11 @@ def test_examples_are_ordered_and_limited():
 def test_the_interval_is_that_of_a_mean():
     """Against ±1.96 σ/√n."""
     values = np.random.default_rng(3).normal(2, 5, 400)
-    found = translations.interval(values, translations.Rules(resamples=4000))
+    found = translations.interval(values)
     assert found["value"] == pytest.approx(values.mean())
     half = 1.96 * values.std() / 20
     assert [found["low"], found["high"]] == pytest.approx([values.mean() - half, values.mean() + half], abs=0.05)
-    few = translations.interval(values[:19], translations.Rules())
+    few = translations.interval(values[:19])
     assert few == {"value": pytest.approx(values[:19].mean()), "low": None, "high": None}
 
 

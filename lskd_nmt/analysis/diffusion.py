@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lskd_nmt.analysis.classes import Ids
 from lskd_nmt.errors import require
-from lskd_nmt.significance import counts
+from lskd_nmt.significance import LEVEL, counts
 
 Array = NDArray[np.floating[Any]]
 Matrix = NDArray[np.float64]
@@ -27,7 +27,6 @@ Mask = NDArray[np.bool_]
 States = Sequence[Array]  # of each class, (n, D)
 
 CHUNK = 100  # resamples at a time: memory
-LEVEL = 0.95
 
 
 def centroids(states: States) -> Matrix:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
+from lskd_nmt.analysis.bootstrap import resampled, with_interval
 from lskd_nmt.errors import require
-from lskd_nmt.significance import counts
 
 Matrix = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -22,8 +22,6 @@ WORD = re.compile(r"\w+(?:[.,'’-]\w+)*")
 BEGINNING = re.compile(r"[.!?:;…]|[\"„“”«»(]$")  # between two words, where the second may begin a sentence
 LENGTHS = (0, 8, 12, 16, 24)  # reference words, each the start of a bucket
 FEW = 20  # sentences: fewer give no interval
-CHUNK = 500  # resamples at a time: memory
-LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -46,13 +44,16 @@ class Rules:
     rare: int = 5  # occurrences in the training targets, at most
     copied_names: bool = True  # a name is written alike in the source
     examples: int = 20
-    resamples: int = 1000
-    seed: int = 12345
 
 
 def words(line: str) -> list[str]:
     """Its words, without punctuation around them."""
     return WORD.findall(line)
+
+
+def has_digit(word: str) -> bool:
+    """Whether it is a number, or part of it is."""
+    return any(sign.isdigit() for sign in word)
 
 
 def word_counts(lines: Sequence[str]) -> Counter[str]:
@@ -71,10 +72,10 @@ def capitalised(line: str) -> set[str]:
 def special_words(texts: Texts, rules: Rules) -> dict[str, list[set[str]]]:
     """For each kind, the reference's words of that kind in each sentence."""
     lines = [set(words(line)) for line in texts.reference]
-    found = {"numbers": [{word for word in line if any(sign.isdigit() for sign in word)} for line in lines]}
+    found = {"numbers": [set(filter(has_digit, line)) for line in lines]}
     if texts.frequency is not None:
         seen = texts.frequency
-        found["rare words"] = [{word for word in line if seen.get(word, 0) <= rules.rare and word.isalpha()}
+        found["rare words"] = [{word for word in line if seen.get(word, 0) <= rules.rare and not has_digit(word)}
                                for line in lines]  # fmt: skip
     if not rules.copied_names:
         found["names"] = [capitalised(line) for line in texts.reference]
@@ -127,7 +128,7 @@ def groups(scores: Mapping[str, Mapping[str, Matrix]], buckets: Mapping[str, Mas
                      for metric in ("chrf", "bleu")}  # fmt: skip
             found[name] = {
                 "sentences": int(mask.sum()), **means,
-                "difference": interval((teacher - student)[mask], rules),
+                "difference": interval((teacher - student)[mask]),
                 "teacher_right_student_wrong": right_and_wrong(teacher[mask], student[mask], rules),
                 "student_right_teacher_wrong": right_and_wrong(student[mask], teacher[mask], rules),
             }  # fmt: skip
@@ -144,15 +145,11 @@ def is_worse(one: Matrix, other: Matrix, rules: Rules) -> Mask:
     return np.asarray((one >= rules.right) & (other < rules.right) & (one - other >= rules.margin))
 
 
-def interval(values: Matrix, rules: Rules) -> dict[str, float | None]:
+def interval(values: Matrix) -> dict[str, float | None]:
     """The mean and, of 20 sentences or more, its 95 % interval over sentences, drawn with replacement.   (S,)"""
     if len(values) < FEW:
         return {"value": float(values.mean()), "low": None, "high": None}
-    generator, size = np.random.default_rng(rules.seed), len(values)
-    means = [counts(size, size, min(CHUNK, rules.resamples - start), generator) @ values / size
-             for start in range(0, rules.resamples, CHUNK)]  # fmt: skip
-    low, high = np.quantile(np.concatenate(means), ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return {"value": float(values.mean()), "low": float(low), "high": float(high)}
+    return {**with_interval(values.mean(), resampled(values[:, None])[:, 0] / len(values))}
 
 
 def recall(special: Sequence[set[str]], texts: Texts) -> dict[str, int]:
