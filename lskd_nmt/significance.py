@@ -56,7 +56,7 @@ def resampled(statistics: Sequence[Array]) -> Array:
     return np.concatenate(chunks).T
 
 
-def seed_weights(seeds: Sequence[int]) -> Array:
+def seed_weights(seeds: Sequence[int], resamples: int = RESAMPLES) -> Array:
     """The weight of each seed in the mean of each resample.   -> (R, K)
 
     K - 1 of K seeds are drawn, so that the mean varies as the mean of K seeds does (Rao & Wu 1988), and weights are
@@ -65,8 +65,8 @@ def seed_weights(seeds: Sequence[int]) -> Array:
     """
     size = len(seeds)
     if size == 1:
-        return np.ones((RESAMPLES, 1))
-    drawn = counts(size, size - 1, RESAMPLES, np.random.default_rng([SEED, *seeds])) / (size - 1)
+        return np.ones((resamples, 1))
+    drawn = counts(size, size - 1, resamples, np.random.default_rng([SEED, *seeds])) / (size - 1)
     return 1 / size + stretch(size) * (drawn - 1 / size)
 
 

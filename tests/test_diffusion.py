@@ -103,14 +103,14 @@ def arms(teachers, rows, sentence, resamples, seed):
     return diffusion.arms(states, classes.taken(places, rows), len(there), NEAREST, resamples, seed)
 
 
-def measured(corpus, moved_by, **settings):
-    """An arm's summary where at T = 2 the centres have moved by so much."""
+def measured(corpus, moved_by, seeds=3, **settings):
+    """An arm and its summary where at T = 2 the centres have moved by so much, alike in each seed."""
     target, sentence, centre, noise = corpus
     states = {1.0: (centre[target] + noise).astype(np.float32),
               2.0: ((centre + moved_by)[target] + noise).astype(np.float32)}  # fmt: skip
     rows = classes.occurrences(target, range(K), 10**6, 1)
     chosen = {"resamples": 150, "seed": 1} | settings
-    (arm,) = arms([states], rows, sentence, **chosen)
+    arm = diffusion.united(arms([states] * seeds, rows, sentence, **chosen))
     return arm, diffusion.summary(arm)["2"]
 
 
@@ -157,7 +157,7 @@ def test_students_that_differ_by_noise_alone_are_undecided(corpus):
     other = np.random.default_rng(77).normal(size=noise.shape)
     rows = classes.occurrences(target, range(K), 10**6, 1)
     states = {1.0: centre[target] + noise, 2.0: centre[target] + other}
-    (arm,) = arms([states], rows, sentence, 150, 1)
+    arm = diffusion.united(arms([states] * 3, rows, sentence, 150, 1))
     assert diffusion.summary(arm)["2"]["verdict"] == "undecided"
 
 
@@ -165,6 +165,27 @@ def test_identical_students_have_no_index(corpus):
     arm, found = measured(corpus, 0)
     assert (arm.by_class[2.0] == 0).all() and (arm.resampled[2.0] == 0).all()
     assert found["verdict"] == "undecided"
+
+
+def test_the_seeds_mean_and_that_they_differ_by_hand():
+    """Trainings of one, two and three: half of Student's interval of the mean of 1, 2 and 3 is 4.303 · 1/√3."""
+    seeds = [diffusion.Arm({2.0: np.full((2, K), value)}, {2.0: np.full((4000, 2), value)}) for value in (1.0, 2, 3)]
+    arm = diffusion.united(seeds)
+    found = diffusion.summary(arm)["2"]
+    assert (arm.by_class[2.0] == 2).all() and found["seeds"] == 3
+    assert found["similar"]["uncorrected"] == 2 and found["similar"]["value"] == pytest.approx(2, abs=0.05)
+    half = 4.303 / 3**0.5
+    assert found["similar"]["high"] - 2 == pytest.approx(half, rel=0.15)  # two draws of three: few distinct means
+    one = diffusion.united(seeds[2:])
+    assert (one.resampled[2.0] == 3).all() and one.seeds == 1
+
+
+def test_few_seeds_decide_nothing(corpus):
+    step = towards_nearest(corpus[2])
+    verdicts = [measured(corpus, step, seeds)[1]["verdict"] for seeds in (1, 2, 3)]
+    assert verdicts == ["undecided (one seed)", "undecided (2 seeds)", "systematic"]
+    three, one = (measured(corpus, step, seeds)[0] for seeds in (3, 1))
+    assert diffusion.control(three, one)["2"]["verdict"] == "undecided (one seed)"
 
 
 def test_resamples_depend_on_the_seed_alone(corpus):

@@ -121,12 +121,35 @@ def test_diffuse_finds_the_planted_move_and_takes_the_control_off(write, tmp_pat
     assert content["similar"]["▁hot"] == ["▁warm"] and content["similar"]["▁warm"] == ["▁hot"]
     moved, same = content["students"]["2"], content["students"]["64"]
     assert moved["by_class"]["▁hot"]["similar"] > 0.1
-    assert same["similar"] == {"value": 0, "low": 0, "high": 0, "uncorrected": 0} and same["verdict"] == "undecided"
+    assert (
+        same["similar"] == {"value": 0, "low": 0, "high": 0, "uncorrected": 0}
+        and same["verdict"] == "undecided (one seed)"
+    )
     assert set(content["difference"]) == {"2"} and content["difference"]["2"]["similar"]["value"] == 0
     assert json.loads(capsys.readouterr().out)["students"]["2"]["verdict"] == moved["verdict"]
     assert "ours, not that of Chandrasegaran" in content["equation"]
-    assert set(content["features"]) == {"teacher", "students 1", "students 2", "students 64", "control 1", "control 2"}
+    named = [f"{group} {t} (1)" for group, t in (("students", 1), ("students", 2), ("students", 64), ("control", 1))]
+    assert set(content["features"]) == {"teacher", *named, "control 2 (1)"}
     assert all((out / f"diffusion.{kind}").stat().st_size for kind in FIGURES)
+
+
+def test_seeds_of_students_are_united(write, tmp_path):
+    first, second, third = (write(f"seed{seed}", seed=seed, nearer=(seed > 4) / 2) for seed in (3, 4, 5))
+    seeds = {"1": [first, second, first], "2": [third, first, second]}
+    given = [f"{t}={':'.join(map(str, folders))}" for t, folders in seeds.items()]
+    out = tmp_path / "all"
+    assert (
+        lskd("diffuse", "--teacher", first, "--students", *given, "--similar", 1, "--resamples", 50, "--out", out) == 0
+    )
+    together = result(out, "diffusion")["students"]["2"]
+    assert together["seeds"] == 3
+    alone = []
+    for number in range(3):
+        pair = [f"{t}={folders[number]}" for t, folders in seeds.items()]
+        out = tmp_path / str(number)
+        assert lskd("diffuse", "--teacher", first, "--students", *pair, *options, "--out", out) == 0
+        alone.append(result(out, "diffusion")["students"]["2"]["similar"]["uncorrected"])
+    assert together["similar"]["uncorrected"] == pytest.approx(np.mean(alone))
 
 
 @pytest.mark.parametrize("arguments, message", [
@@ -138,7 +161,8 @@ def test_diffuse_finds_the_planted_move_and_takes_the_control_off(write, tmp_pat
     (["--students", "1=F", "2=F", "--minimum", "9"], "--minimum is 9: a mean state needs 20"),
     (["--students", "1=F", "2=F", "--resamples", "0"], "--resamples is 0: give a number above 0"),
     (["--students", "1=F", "2=F", "--similar", "4"], "--similar is 4: of 5 classes, 1 to 3"),
-    (["--students", "1=F", "2=OTHER"], "students 2 and teacher are of other symbols"),
+    (["--students", "1=F", "2=F:OTHER"], "--students has folders: 1 at 1, 2 at 2: give as many seeds"),
+    (["--students", "1=F:F", "2=F:OTHER"], "students 2 (2) and teacher are of other symbols"),
 ])  # fmt: skip
 def test_diffuse_refuses(write, tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)

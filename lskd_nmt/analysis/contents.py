@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import combinations
+from itertools import combinations, islice
 from typing import Any
 
 import numpy as np
@@ -101,16 +101,16 @@ class Resampling:
     seed: int = 12345
 
 
+Students = Mapping[float, Sequence[Features]]  # by temperature, in one order of seeds
+
+
 def diffuse(
-    teacher: Features,
-    students: Mapping[float, Features],
-    control: Mapping[float, Features],
-    choice: Choice,
-    settings: Resampling,
+    teacher: Features, students: Students, control: Students, choice: Choice, settings: Resampling
 ) -> dict[str, Any]:
     """The diffusion index of a teacher's students, and less that of the control's, on the teacher's confusions."""
     groups = {"students": students, "control": control} if control else {"students": students}
-    named = {f"{group} {t:g}": each for group, of in groups.items() for t, each in of.items()}
+    named = {f"{group} {t:g} ({number})": each for group, of in groups.items() for t, seeds in of.items()
+             for number, each in enumerate(seeds, start=1)}  # fmt: skip
     require_comparable({"teacher": teacher, **named})
     require(settings.resamples > 0, f"--resamples is {settings.resamples}: give a number above 0")
     require(choice.minimum >= 20, f"--minimum is {choice.minimum}: a mean state needs 20 occurrences or more")
@@ -118,10 +118,12 @@ def diffuse(
     rows = classes.occurrences(teacher.target, ids, settings.occurrences, choice.seed)
     probabilities, _ = confusion_of(teacher, ids, rows)
     mask = diffusion.similar(probabilities, settings.similar)
-    states = [{t: classes.taken(each.state, rows) for t, each in of.items()} for of in groups.values()]
     there, places = np.unique(teacher.sentence, return_inverse=True)  # rows of the split -> 0 … S − 1
-    sentences = classes.taken(places, rows)
-    found = diffusion.arms(states, sentences, len(there), mask, settings.resamples, settings.seed)
+    states = {group: [{t: classes.taken(seeds[number].state, rows) for t, seeds in of.items()}
+                      for number in range(len(of[1.0]))] for group, of in groups.items()}  # fmt: skip
+    alone = iter(diffusion.arms([each for of in states.values() for each in of], classes.taken(places, rows),
+                                len(there), mask, settings.resamples, settings.seed))  # fmt: skip
+    arms = {group: diffusion.united(list(islice(alone, len(of)))) for group, of in states.items()}
     names = [teacher.symbols[i] for i in ids]
     content: dict[str, Any] = {
         "analysis": "diffusion", "equation": DIFFUSION, "settings": {**asdict(choice), "resampling": asdict(settings)},
@@ -130,13 +132,13 @@ def diffuse(
         "similar": {name: [names[j] for j in sorted(np.flatnonzero(near), key=lambda j: -probabilities[i, j])]
                     for i, (name, near) in enumerate(zip(names, mask, strict=True))},
     }  # fmt: skip
-    for group, arm in zip(groups, found, strict=True):
+    for group, arm in arms.items():
         by_class = {f"{t:g}": {name: {"similar": float(near), "others": float(far)}
                                for name, near, far in zip(names, *each, strict=True)}
                     for t, each in arm.by_class.items()}  # fmt: skip
         content[group] = {t: {**each, "by_class": by_class[t]} for t, each in diffusion.summary(arm).items()}
     if control:
-        content["difference"] = diffusion.control(found[0], found[1])
+        content["difference"] = diffusion.control(arms["students"], arms["control"])
     return content
 
 

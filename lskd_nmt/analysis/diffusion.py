@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 
 from lskd_nmt.analysis.classes import Ids
 from lskd_nmt.errors import require
-from lskd_nmt.significance import LEVEL, counts
+from lskd_nmt.significance import LEVEL, counts, seed_weights
 
 Array = NDArray[np.floating[Any]]
 Matrix = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 States = Sequence[Array]  # of each class, (n, D)
 
+ENOUGH_SEEDS = 3
 CHUNK = 100  # resamples at a time: memory
 
 
@@ -77,6 +78,7 @@ class Arm:
 
     by_class: Mapping[float, Matrix]
     resampled: Mapping[float, Matrix]
+    seeds: int = 1
 
 
 def arms(
@@ -110,6 +112,15 @@ def arms(
             for students, parts in zip(teachers, found, strict=True)]  # fmt: skip
 
 
+def united(seeds: Sequence[Arm]) -> Arm:
+    """The mean over trainings that differ in their seed; resamples draw seeds, too, as those of BLEU do."""
+    size, temperatures = len(seeds), seeds[0].by_class
+    weights = {t: seed_weights(range(size), len(seeds[0].resampled[t])) for t in temperatures}  # (R, seeds)
+    return Arm({t: np.mean([each.by_class[t] for each in seeds], axis=0) for t in temperatures},
+               {t: np.einsum("rs,srp->rp", weights[t], np.stack([each.resampled[t] for each in seeds]))
+                for t in temperatures}, size)  # fmt: skip
+
+
 def estimate(value: float, resampled: Matrix) -> dict[str, float]:
     """A value and its 95 % interval, both less the bias that resampling shows (the basic bootstrap).   (R,)
 
@@ -122,25 +133,31 @@ def estimate(value: float, resampled: Matrix) -> dict[str, float]:
 
 def summary(arm: Arm) -> dict[str, Any]:
     """For each T: η of similar and of other classes, averaged over classes, their difference, and the verdict."""
-    return {f"{t:g}": assessed(of_class.mean(-1), arm.resampled[t]) for t, of_class in arm.by_class.items()}
-
-
-def assessed(value: Matrix, resampled: Matrix) -> dict[str, Any]:
-    """Of (S1, S2) and its resamples (R, 2)."""
-    found = {"similar": estimate(value[0], resampled[:, 0]), "others": estimate(value[1], resampled[:, 1]),
-             "margin": estimate(value[0] - value[1], resampled[:, 0] - resampled[:, 1])}  # fmt: skip
-    return {**found, "verdict": verdict(found["similar"], found["margin"])}
-
-
-def verdict(near: Mapping[str, float], margin: Mapping[str, float]) -> str:
-    """Systematic: η(S1) > 0 and η(S1) > η(S2), both by their intervals."""
-    if near["low"] > 0 and margin["low"] > 0:
-        return "systematic"
-    return "not systematic" if near["high"] < 0 or margin["high"] < 0 else "undecided"
+    return {f"{t:g}": assessed(of_class.mean(-1), arm.resampled[t], arm.seeds) for t, of_class in arm.by_class.items()}
 
 
 def control(smoothed: Arm, plain: Arm) -> dict[str, Any]:
     """Δη, the index with label smoothing less that without, at the temperatures that both have."""
     return {f"{t:g}": assessed(smoothed.by_class[t].mean(-1) - plain.by_class[t].mean(-1),
-                               smoothed.resampled[t] - plain.resampled[t])
+                               smoothed.resampled[t] - plain.resampled[t], min(smoothed.seeds, plain.seeds))
             for t in smoothed.by_class if t in plain.by_class}  # fmt: skip
+
+
+def assessed(value: Matrix, resampled: Matrix, seeds: int) -> dict[str, Any]:
+    """Of (S1, S2) and its resamples (R, 2)."""
+    found = {"similar": estimate(value[0], resampled[:, 0]), "others": estimate(value[1], resampled[:, 1]),
+             "margin": estimate(value[0] - value[1], resampled[:, 0] - resampled[:, 1])}  # fmt: skip
+    return {**found, "seeds": seeds, "verdict": verdict(found["similar"], found["margin"], seeds)}
+
+
+def verdict(near: Mapping[str, float], margin: Mapping[str, float], seeds: int) -> str:
+    """Systematic: η(S1) > 0 and η(S1) > η(S2), both by their intervals.
+
+    Fewer than three seeds decide nothing: two trainings that differ in rounding alone differ by more than the interval
+    of either.
+    """
+    if seeds < ENOUGH_SEEDS:
+        return f"undecided ({'one seed' if seeds == 1 else f'{seeds} seeds'})"
+    if near["low"] > 0 and margin["low"] > 0:
+        return "systematic"
+    return "not systematic" if near["high"] < 0 or margin["high"] < 0 else "undecided"

@@ -27,8 +27,9 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     about = "the diffusion index: whether students' words move to similar ones as the temperature rises, from features"
     diffuse = verb_of(verbs, "diffuse", about, run_diffuse)
     diffuse.add_argument("--teacher", required=True, metavar="FEATURES", help="whose confusions say what is similar")
-    diffuse.add_argument("--students", nargs="+", required=True, metavar="T=FEATURES", help="at T = 1 and others")
-    diffuse.add_argument("--control", nargs="+", default=[], metavar="T=FEATURES",
+    diffuse.add_argument("--students", nargs="+", required=True, metavar="T=FEATURES[:FEATURES…]",
+                         help="at T = 1 and others; several are seeds, in the same order at each T")  # fmt: skip
+    diffuse.add_argument("--control", nargs="+", default=[], metavar="T=FEATURES[:FEATURES…]",
                          help="students of a teacher without label smoothing, at the same temperatures")  # fmt: skip
     diffuse.add_argument("--similar", type=int, default=3, help="similar words of a word (default: %(default)s)")
     diffuse.add_argument("--occurrences", type=int, default=2000, help="of a word, at most (default: %(default)s)")
@@ -113,18 +114,21 @@ def pairs_of(given: Sequence[str], flag: str, form: str) -> dict[str, str]:
     return found
 
 
-def by_temperature(given: Sequence[str], flag: str) -> "Mapping[float, Features]":
-    """Features by the temperature before the `=`; 1 and another must be there, if any are given."""
+def by_temperature(given: Sequence[str], flag: str) -> "Mapping[float, Sequence[Features]]":
+    """Features by the temperature before the `=`; 1 and another must be there, if any are given, with equal seeds."""
     from lskd_nmt.analysis.frame import open_features
 
     pairs = pairs_of(given, flag, "T=FEATURES")
     try:
-        folders = {float(name): folder for name, folder in pairs.items()}
+        folders = {float(name): value.split(":") for name, value in pairs.items()}
     except ValueError:
         raise LskdError(f"{flag} has {', '.join(pairs)}: give a temperature before each '='") from None
     require(not folders or (1.0 in folders and len(folders) > 1 and min(folders) > 0),
             f"{flag} has the temperatures {', '.join(pairs)}: give 1 and at least one other")  # fmt: skip
-    return {temperature: open_features(folder) for temperature, folder in sorted(folders.items())}
+    counts = {t: len(seeds) for t, seeds in sorted(folders.items())}
+    shown = ", ".join(f"{count} at {t:g}" for t, count in counts.items())
+    require(len(set(counts.values())) < 2, f"{flag} has folders: {shown}: give as many seeds at each temperature")
+    return {t: [open_features(folder) for folder in folders[t]] for t in counts}
 
 
 def write(out: Path, name: str, content: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
