@@ -137,10 +137,8 @@ def test_seeds_of_students_are_united(write, tmp_path):
     first, second, third = (write(f"seed{seed}", seed=seed, nearer=(seed > 4) / 2) for seed in (3, 4, 5))
     seeds = {"1": [first, second, first], "2": [third, first, second]}
     given = [f"{t}={':'.join(map(str, folders))}" for t, folders in seeds.items()]
-    out = tmp_path / "all"
-    assert (
-        lskd("diffuse", "--teacher", first, "--students", *given, "--similar", 1, "--resamples", 50, "--out", out) == 0
-    )
+    out, options = tmp_path / "all", ("--similar", 1, "--resamples", 50)
+    assert lskd("diffuse", "--teacher", first, "--students", *given, *options, "--out", out) == 0
     together = result(out, "diffusion")["students"]["2"]
     assert together["seeds"] == 3
     alone = []
