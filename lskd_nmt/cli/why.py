@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,9 +63,7 @@ def run_project(args: argparse.Namespace) -> None:
 
     require(bool(args.tokens or args.teacher), "give --tokens, or --teacher to propose them")
     counts = [int(number) for number in numbers(args.points, "--points")]
-    require(
-        len(counts) == 2 and min(counts) > 1, f"--points is '{args.points}': give two numbers above 1, as in 150,50"
-    )
+    require(len(counts) == 2 and min(counts) > 1, f"--points is '{args.points}': give two numbers above 1, as 150,50")
     models = {}
     for name, folders in pairs_of(args.models, "--models", "NAME=TRAIN:VALID").items():
         parts = folders.split(":")
@@ -74,8 +73,9 @@ def run_project(args: argparse.Namespace) -> None:
     proposed = contents.proposals(teacher, choice(args)) if teacher else []
     tokens = args.tokens.split(",") if args.tokens else proposed[0]["tokens"]
     points = dict(zip(("train", "valid"), counts, strict=True))
-    content = {**contents.project(models, tokens, points, args.seed), "proposed": proposed,
-               "proposed_by": contents.origin(teacher) if teacher else None}  # fmt: skip
+    content = contents.project(models, tokens, points, args.seed)
+    if teacher:
+        content |= {"proposed": proposed, "proposed_by": {**asdict(choice(args)), "features": contents.origin(teacher)}}
     write(args.out, "projection", content, {"projection": planes.figure(content)})
     print(json.dumps({"projection": str(args.out / "projection.json"), "tokens": list(tokens), "models": list(models)},
                      ensure_ascii=False))  # fmt: skip
