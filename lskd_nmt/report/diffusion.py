@@ -26,7 +26,9 @@ def figure(content: Mapping[str, Any]) -> Figure:
     if len(row) > 1:
         row[0].legend(loc="best", frameon=False, fontsize=8)
         row[1].set_title("Δη: less the control", loc="left", fontsize=10)
-    row[0].set_title("a working definition of ours (docs/analysis.md)", loc="left", fontsize=8, color=GREY)
+    seeds = next(iter(content["students"].values()))["seeds"]
+    about = f"a working definition of ours (docs/analysis.md); {seeds} seed{'s' * (seeds > 1)}"
+    row[0].set_title(about, loc="left", fontsize=8, color=GREY)
     return drawn
 
 
