@@ -188,6 +188,15 @@ def test_few_seeds_decide_nothing(corpus):
     assert diffusion.control(three, one)["2"]["verdict"] == "undecided (one seed)"
 
 
+def test_progress_counts_the_resamples(corpus):
+    target, sentence, centre, noise = corpus
+    told = []
+    states = classes.taken(centre[target] + noise, [np.flatnonzero(target == k) for k in range(K)])
+    places = classes.taken(sentence // 3, [np.flatnonzero(target == k) for k in range(K)])
+    diffusion.arms([{1.0: states, 2.0: states}], places, SENTENCES, NEAREST, 250, 1, told.append)
+    assert sum(told) == 250 and len(told) > 1
+
+
 def test_resamples_depend_on_the_seed_alone(corpus):
     step = towards_nearest(corpus[2])
     assert measured(corpus, step)[1] == measured(corpus, step)[1]

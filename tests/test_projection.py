@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.stats import ortho_group
+from sklearn.decomposition import PCA
 
 from lskd_nmt.analysis import classes, confusions, projection
 from lskd_nmt.errors import LskdError
@@ -142,11 +143,10 @@ def test_words_without_a_space_of_their_own_are_refused(cloud):
 
 def test_the_axes_are_sklearns(cloud):
     """Another program's PCA, on the states' projections and their three centroids."""
-    decomposition = pytest.importorskip("sklearn.decomposition")
     weight, states = cloud
     plane = projection.fit(states, projection.basis(weight, None, [3, 8, 5]))
     spaces = [each @ plane.basis for each in states]
-    other = decomposition.PCA(2).fit(np.concatenate((*spaces, [space.mean(0) for space in spaces])))
+    other = PCA(2).fit(np.concatenate((*spaces, [space.mean(0) for space in spaces])))
     theirs = other.transform(np.concatenate(spaces))
     ours = projection.place(np.concatenate(states), plane)
     assert np.abs(ours) == pytest.approx(np.abs(theirs))

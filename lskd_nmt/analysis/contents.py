@@ -45,6 +45,7 @@ def confusion_of(teacher: Features, ids: Sequence[int], rows: Rows) -> tuple[dif
 
 def frequent(features: Features, choice: Choice) -> list[int]:
     """The classes; too few are refused."""
+    require(choice.classes >= 3, f"--classes is {choice.classes}: give 3 or more")
     found = classes.frequent_words(features.target, features.symbols, choice.classes, choice.minimum)
     require(len(found) >= 3, f"{len(found)} words have {choice.minimum} occurrences or more, three are needed: "
                              "lower --minimum or take features of more tokens")  # fmt: skip
@@ -105,15 +106,17 @@ Students = Mapping[float, Sequence[Features]]  # by temperature, in one order of
 
 
 def diffuse(
-    teacher: Features, students: Students, control: Students, choice: Choice, settings: Resampling
-) -> dict[str, Any]:
+    teacher: Features, students: Students, control: Students, choice: Choice, settings: Resampling,
+    done: Callable[[int], None],
+) -> dict[str, Any]:  # fmt: skip
     """The diffusion index of a teacher's students, and less that of the control's, on the teacher's confusions."""
     groups = {"students": students, "control": control} if control else {"students": students}
     named = {f"{group} {t:g} ({number})": each for group, of in groups.items() for t, seeds in of.items()
              for number, each in enumerate(seeds, start=1)}  # fmt: skip
     require_comparable({"teacher": teacher, **named})
     require(settings.resamples > 0, f"--resamples is {settings.resamples}: give a number above 0")
-    require(choice.minimum >= 20, f"--minimum is {choice.minimum}: a mean state needs 20 occurrences or more")
+    fewest = min(choice.minimum, settings.occurrences)
+    require(fewest >= 20, f"--minimum or --occurrences is {fewest}: a mean state needs 20 occurrences or more")
     ids = frequent(teacher, choice)
     rows = classes.occurrences(teacher.target, ids, settings.occurrences, choice.seed)
     probabilities, _ = confusion_of(teacher, ids, rows)
@@ -122,7 +125,7 @@ def diffuse(
     states = {group: [{t: classes.taken(seeds[number].state, rows) for t, seeds in of.items()}
                       for number in range(len(of[1.0]))] for group, of in groups.items()}  # fmt: skip
     alone = iter(diffusion.arms([each for of in states.values() for each in of], classes.taken(places, rows),
-                                len(there), mask, settings.resamples, settings.seed))  # fmt: skip
+                                len(there), mask, settings.resamples, settings.seed, done))  # fmt: skip
     arms = {group: diffusion.united(list(islice(alone, len(of)))) for group, of in states.items()}
     names = [teacher.symbols[i] for i in ids]
     content: dict[str, Any] = {

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating[Any]]
 Matrix = NDArray[np.float64]
 
-TEMPERATURES = (1.0, 2.0, 3.0, 64.0)
-TOP = (1, 2, 4, 8, 16, 64)
 CHUNK = 256  # tokens at a time: memory
 
 

@@ -10,7 +10,7 @@ for students distilled at temperatures 1 and T. Moving nearer to S gives η > 0;
 the whole space gives 0. N tokens, D width, K classes, R resamples, S sentences.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,16 +82,13 @@ class Arm:
 
 
 def arms(
-    teachers: Sequence[Mapping[float, States]],
-    sentences: Sequence[Ids],
-    size: int,
-    mask: Mask,
-    resamples: int,
-    seed: int,
-) -> list[Arm]:
+    teachers: Sequence[Mapping[float, States]], sentences: Sequence[Ids], size: int, mask: Mask, resamples: int,
+    seed: int, done: Callable[[int], None] = lambda resamples: None,
+) -> list[Arm]:  # fmt: skip
     """Each teacher's students at their temperatures, 1 among them, on the same resamples of `size` sentences.
 
-    `sentences` has the place of each token's sentence among them, from 0.   K of (n, D) each, K of (n,)
+    `sentences` has the place of each token's sentence among them, from 0; `done` is told how many resamples more are
+    done.   K of (n, D) each, K of (n,)
     """
     masks = mask, ~mask & ~np.eye(len(mask), dtype=bool)
 
@@ -107,6 +104,7 @@ def arms(
         for parts, students in zip(found, teachers, strict=True):
             drawn = {t: resampled_centroids(states, sentences, weights) for t, states in students.items()}
             parts.append({t: each.mean(-1) for t, each in indices(drawn).items()})
+        done(len(weights))
     return [Arm(indices({t: centroids(states) for t, states in students.items()}),
                 {t: np.concatenate([part[t] for part in parts]) for t in students if t != 1})
             for students, parts in zip(teachers, found, strict=True)]  # fmt: skip

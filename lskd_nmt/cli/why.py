@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lskd_nmt import runs
+from lskd_nmt.cli.common import show
 from lskd_nmt.cli.store import numbers
 from lskd_nmt.errors import LskdError, require
+from lskd_nmt.progress import Progress
 
 if TYPE_CHECKING:
     from lskd_nmt.analysis.frame import Features
@@ -90,7 +92,8 @@ def run_diffuse(args: argparse.Namespace) -> None:
     students, control = (by_temperature(given, flag) for given, flag in
                          ((args.students, "--students"), (args.control, "--control")))  # fmt: skip
     settings = contents.Resampling(args.similar, args.occurrences, args.resamples, args.seed)
-    content = contents.diffuse(open_features(args.teacher), students, control, choice(args), settings)
+    progress = Progress(settings.resamples, "resamples", show)
+    content = contents.diffuse(open_features(args.teacher), students, control, choice(args), settings, progress.add)
     write(args.out, "diffusion", content, {"diffusion": diffusion.figure(content)})
     shown = {t: {key: each[key] for key in ("similar", "others", "verdict")} for t, each in content["students"].items()}
     print(json.dumps({"diffusion": str(args.out / "diffusion.json"), "students": shown}))
