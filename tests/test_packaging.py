@@ -31,6 +31,8 @@ def test_wheel_holds_package_plugin_and_console_script(wheel):
     names = set(wheel.namelist())
     ours = {str(p.relative_to(ROOT)) for folder in ("lskd_nmt", "user_dir") for p in (ROOT / folder).rglob("*.py")}
     assert ours <= names
+    templates = ROOT / "lskd_nmt" / "report" / "page" / "templates"
+    assert {str(file.relative_to(ROOT)) for file in templates.iterdir()} <= names
     assert "lskd_nmt/py.typed" in names
     assert not [name for name in names if name.startswith("tests")]
     scripts = next(name for name in names if name.endswith("entry_points.txt"))

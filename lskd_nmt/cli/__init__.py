@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from lskd_nmt import __version__
-from lskd_nmt.cli import analysis, data, diagnose, doctor, experiment, forecast, seqkd, ship, store, table, why
+from lskd_nmt.cli import analysis, data, diagnose, doctor, experiment, forecast, report, seqkd, ship, store, table, why
 from lskd_nmt.errors import LskdError
 
 # of the operating system, that the user can fix
@@ -31,6 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     experiment.register(verbs)
     forecast.register(verbs)
     table.register(verbs)
+    report.register(verbs)
     store.register(verbs)
     seqkd.register(verbs)
     ship.register(verbs)

@@ -1,0 +1,70 @@
+"""Verb of the page: `report`."""
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+
+from lskd_nmt import runs
+from lskd_nmt.cli.table import PAIRS, assessed
+from lskd_nmt.errors import require
+
+SENTENCES = 5000
+
+
+def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add this file's verb."""
+    text = "one static page of runs: tables, figures, analyses, sentences side by side, commands and signatures"
+    verb = verbs.add_parser("report", help=text, description=text)
+    verb.set_defaults(run=run_report)
+    verb.add_argument("folders", nargs="+", type=Path, metavar="RUN", help="several: seeds of one cell are united")
+    verb.add_argument("--out", type=Path, required=True, metavar="DIR", help="index.html, figures and data go there")
+    verb.add_argument("--title", help="(default: the runs' names)")
+    verb.add_argument("--sentences", type=int, default=SENTENCES, metavar="N",
+                      help="test sentences in the page; 0: none, nor any of their text "
+                      "(default: %(default)s)")  # fmt: skip
+    verb.add_argument("--baseline", default="plain", metavar="CELL", help="as in lskd table")
+    verb.add_argument("--published", default="auto", choices=PAIRS, help="as in lskd table")
+
+
+def run_report(args: argparse.Namespace) -> None:
+    """`lskd report RUN [RUN…] --out DIR`."""
+    require(args.sentences >= 0, f"--sentences is {args.sentences}: give 0 or more")
+    require(not (args.out / "plan.json").is_file(), f"--out {args.out} is a run folder: give another, such as "
+            f"{args.out / 'report'}")  # fmt: skip
+    from lskd_nmt.report import results, tables  # pandas and matplotlib take a second
+    from lskd_nmt.report.page import analysed, render, sections, sources
+    from lskd_nmt.report.page.parts import slug
+
+    names = results.labels(args.folders)
+    folders = dict(zip(names, args.folders, strict=True))
+    content = assessed(args, args.folders, names, known_differences(args))
+    command = shlex.join(["lskd", *sys.argv[1:]])
+    found = {name: runs.Run(folder) for name, folder in folders.items()}
+    analyses = sources.analyses(folders)
+    calls = {"command": command, "commit": runs.commit() or "not recorded",
+             "versions": ", ".join(f"{name} {version}" for name, version in runs.versions().items())}  # fmt: skip
+    parts = [sections.results(content), sections.effects(content, f"command: {command}"), *analysed.sections(analyses),
+             sections.costs(content), sections.curves(folders), sections.records(content, found, calls)]  # fmt: skip
+    data = {"table.json": as_json(content), "table.csv": tables.csv(content),
+            "significance.json": (args.out / "data" / "significance.json").read_text(encoding="utf-8")}  # fmt: skip
+    data |= {f"analysis-{slug(each.run)}-{slug(each.name)}.json": as_json(each.content) for each in analyses}
+    texts = sources.sentences(found, content, args.sentences)
+    page = render.write(args.out, args.title or content["name"], [part for part in parts if part], texts, data)
+    print(json.dumps({"page": str(page), "bytes": page.stat().st_size, "models": len(content["rows"]),
+                      "analyses": [f"{each.run}/{each.name}" for each in analyses]}, ensure_ascii=False))  # fmt: skip
+
+
+def known_differences(args: argparse.Namespace) -> Path:
+    """Where the page keeps what was measured; one run's own measurements are taken over."""
+    file: Path = args.out / "data" / "significance.json"
+    own = args.folders[0] / "significance.json"
+    if len(args.folders) == 1 and own.is_file() and not file.is_file():
+        runs.write_text(file, own.read_text(encoding="utf-8"))
+    return file
+
+
+def as_json(content: object) -> str:
+    """Readable JSON."""
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

@@ -1,0 +1,68 @@
+"""Sections of analyses: what RUN/analysis/*.json hold, by the kind that each names, and the figures beside them."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from lskd_nmt.errors import LskdError
+from lskd_nmt.report.page import confidence, why
+from lskd_nmt.report.page.estimates import frame
+from lskd_nmt.report.page.parts import Fact, Part, Picture, Section, slug, table
+from lskd_nmt.report.page.sources import Analysis
+
+Builder = Callable[[Sequence[Analysis]], list[Part]]
+# "analysis" in the JSON -> heading, what one sees there, and who makes it
+KINDS: dict[str, tuple[str, str, Builder]] = {
+    "calibration": ("Calibration", "Whether a model is right as often as it says.", confidence.calibration),
+    "confidence": ("Confidence", "How sure models are of the same tokens.", confidence.confidence),
+    "projection": ("Projection", "Decoder states of three words in the plane of their output embeddings.",
+                   why.projection),
+    "diffusion": ("Diffusion index", "Whether words move towards similar words as the temperature rises.",
+                  why.diffusion),
+    "diagnosis": ("Diagnosis", "The teacher's tail, and where the teacher is right and the student wrong.",
+                  why.diagnosis),
+}  # fmt: skip
+SHORT = 1500  # letters of a value that stands behind a click; longer ones are in the data only
+
+
+def sections(found: Sequence[Analysis]) -> list[Section]:
+    """One for each kind that is there, in the order above; others under their own name."""
+    kinds = [*KINDS, *dict.fromkeys(each.kind for each in found if each.kind not in KINDS)]
+    return [section(kind, mine) for kind in kinds if (mine := [each for each in found if each.kind == kind])]
+
+
+def section(kind: str, mine: Sequence[Analysis]) -> Section:
+    """Figures, tables, and behind a click where they are from."""
+    title, text, builder = KINDS.get(kind, (kind.capitalize(), "", other))
+    pictures = [Picture(f"{each.id}-{slug(stem)}", f"{each.title}: {stem}", svg, each.papers.get(stem))
+                for each in mine for stem, svg in each.figures.items()]  # fmt: skip
+    try:
+        parts = builder(mine)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        files = ", ".join(f"{each.run}/analysis/{each.name}.json" for each in mine)
+        raise LskdError(f"{files}: no {kind} as lskd writes it ({type(error).__name__}: {error}): write it again, or "
+                        "remove it") from None  # fmt: skip
+    origins = [Fact(f"{each.id}-origin", f"Settings and command: {each.title}", origin(each.content)) for each in mine]
+    return Section(f"analysis-{slug(kind)}", title, text, [*pictures, *parts, *origins])
+
+
+def origin(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Command, equations, settings and hashes: every value that is not too long to read."""
+    texts = {name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+             for name, value in content.items()}  # fmt: skip
+    return [(name, text) for name, text in texts.items() if len(text) <= SHORT]
+
+
+def other(mine: Sequence[Analysis]) -> list[Part]:
+    """Of a kind that this page does not know: its lists of records as tables."""
+    return [table(f"{each.id}-{number}", f"{each.title}: {name}", shown)
+            for each in mine for number, (name, shown) in enumerate(records(each.content), start=1)]  # fmt: skip
+
+
+def records(content: Mapping[str, Any]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Lists of objects, with their names."""
+    for name, value in content.items():
+        if isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
+            yield name, frame(value)

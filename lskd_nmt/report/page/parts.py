@@ -1,0 +1,111 @@
+"""What a page is made of: sections with tables, drawings and notes. All text is plain; the template escapes it."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+DASHES = ("–", "")  # what tables write where there is no value
+NUMBER = re.compile(r"[<≈]?\s*([+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+-]?\d+)?)(?=$|[\s,;±\[(%])")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A table's text, the number by which it is sorted, and the fragment that it leads to."""
+
+    text: str
+    sort: float | None = None
+    link: str | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Texts in rows; `numeric` says of each column whether it is sorted as numbers."""
+
+    id: str
+    caption: str
+    columns: Sequence[str]
+    numeric: Sequence[bool]
+    rows: Sequence[Sequence[Cell]]
+    notes: Sequence[str] = ()  # one click away
+    kind = "table"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure, its caption, and what it shows for those who cannot see it."""
+
+    id: str
+    caption: str
+    text: str
+    figure: Figure
+    kind = "drawing"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An SVG file that another verb drew: shown as an image, in which nothing runs."""
+
+    id: str
+    caption: str
+    svg: str
+    pdf: bytes | None
+    kind = "picture"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Texts behind a click, such as a command."""
+
+    id: str
+    title: str
+    lines: Sequence[tuple[str, str]]  # (what it is, the text)
+    kind = "fact"
+
+
+Part = Table | Drawing | Picture | Fact
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what is under it."""
+
+    id: str
+    title: str
+    text: str
+    parts: Sequence[Part] = field(default_factory=list)
+
+
+def number(text: str) -> float | None:
+    """The number with which a table's text begins: `+0.66 [-0.27, +1.64]` is 0.66, `1,949,696` 1949696."""
+    found = NUMBER.match(text)
+    return float(found[1].replace(",", "")) if found else None
+
+
+def slug(text: str) -> str:
+    """A name as it may stand in an id and in a file name: other signs by their number, so that names stay apart."""
+    return re.sub(r"[^\w.-]", lambda found: f"_{ord(found[0]):x}", text, flags=re.ASCII)
+
+
+def table(
+    name: str, caption: str, frame: pd.DataFrame, links: Sequence[str | None] | None = None, notes: Sequence[str] = ()
+) -> Table:
+    """A frame of texts; `links` leads each row's first cell somewhere."""
+    columns = [str(column) for column in frame.columns]
+    texts = [[str(value) for value in line] for line in frame.itertuples(index=False)]
+    return Table(name, caption, columns, numeric(texts, len(columns)), rows(texts, links), notes)
+
+
+def numeric(texts: Sequence[Sequence[str]], width: int) -> list[bool]:
+    """Which columns hold numbers and dashes only, and at least one number."""
+    columns = [[line[place] for line in texts if line[place] not in DASHES] for place in range(width)]
+    return [bool(column) and all(number(text) is not None for text in column) for column in columns]
+
+
+def rows(texts: Sequence[Sequence[str]], links: Sequence[str | None] | None) -> list[list[Cell]]:
+    """Cells of texts."""
+    ends = links or [None] * len(texts)
+    return [[Cell(text, number(text), link if place == 0 else None) for place, text in enumerate(line)]
+            for line, link in zip(texts, ends, strict=True)]  # fmt: skip

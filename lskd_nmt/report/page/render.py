@@ -1,0 +1,84 @@
+"""A page's sections as one HTML file that needs no other and no network."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+
+from lskd_nmt.report.page import figures
+from lskd_nmt.report.page.parts import Drawing, Picture, Section
+from lskd_nmt.runs import write_json, write_text
+
+SCRIPTS = ("page.js", "tables.js", "sentences.js")
+TYPES = {".json": "application/json", ".csv": "text/csv", ".pdf": "application/pdf", ".svg": "image/svg+xml"}
+
+
+def write(
+    out: Path, title: str, sections: Sequence[Section], sentences: Mapping[str, Any] | None, data: Mapping[str, str]
+) -> Path:
+    """Write figures and data into OUT, and index.html last; `data` is text by file name."""
+    for name, text in data.items():
+        write_text(out / "data" / name, text)
+    if sentences is not None:
+        write_json(out / "data" / "sentences.json", sentences)
+    drawn = {part.id: drawing(part, out / "figures") for section in sections for part in section.parts
+             if isinstance(part, Drawing)}  # fmt: skip
+    pictures = {part.id: picture(part, out / "figures") for section in sections for part in section.parts
+                if isinstance(part, Picture)}  # fmt: skip
+    files = {name: data_uri(name, text.encode()) for name, text in data.items()}
+    write_text(out / "index.html", html(title, sections, sentences, {**drawn, **pictures}, files))
+    return out / "index.html"
+
+
+def drawing(part: Drawing, folder: Path) -> dict[str, Any]:
+    """A figure's SVG for the page, and its PDF behind a link."""
+    folder.mkdir(parents=True, exist_ok=True)
+    svg, pdf = figures.written(part.figure, folder / part.id)
+    return {"svg": Markup(figures.inline(svg, part.id, escape(part.caption), escape(part.text))),
+            "pdf": data_uri(f"{part.id}.pdf", pdf)}  # fmt: skip
+
+
+def picture(part: Picture, folder: Path) -> dict[str, Any]:
+    """A figure of an analysis, and its PDF where there is one."""
+    write_text(folder / f"{part.id}.svg", part.svg)
+    return {"svg": data_uri(f"{part.id}.svg", part.svg.encode()),
+            "pdf": None if part.pdf is None else data_uri(f"{part.id}.pdf", part.pdf)}  # fmt: skip
+
+
+def html(
+    title: str, sections: Sequence[Section], sentences: Mapping[str, Any] | None, drawn: Mapping[str, Any],
+    files: Mapping[str, str],
+) -> str:  # fmt: skip
+    """The page's text."""
+    environment = jinja2.Environment(loader=jinja2.FunctionLoader(asset), autoescape=True, trim_blocks=True,
+                                     lstrip_blocks=True, undefined=jinja2.StrictUndefined)  # fmt: skip
+    script = "".join(map(asset, SCRIPTS))
+    return environment.get_template("page.html").render(
+        title=title, sections=sections, sentences=sentences, drawn=drawn, files=files,
+        embedded=Markup(as_script(sentences)), style=Markup(asset("page.css")), script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )  # fmt: skip
+
+
+def asset(name: str) -> str:
+    """The text of a template, style or script."""
+    return (resources.files("lskd_nmt.report.page") / "templates" / name).read_text(encoding="utf-8")
+
+
+def as_script(content: Any) -> str:
+    """JSON that no text in it can end: every sign that HTML or JavaScript reads is escaped."""
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
+
+
+def data_uri(name: str, content: bytes) -> str:
+    """The content of a file as an address."""
+    return f"data:{TYPES[Path(name).suffix]};base64,{base64.b64encode(content).decode()}"

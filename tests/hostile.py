@@ -1,0 +1,85 @@
+"""Runs of stand-ins, with text that would break a page which took it for anything but text."""
+
+import json
+
+from test_table import sweep
+
+from lskd_nmt import runs
+from lskd_nmt.cli import main
+
+HOSTILE = [
+    "<script>window.hacked = 1</script>",
+    '"><img src="https://example.org/x.png" onerror="window.hacked = 2">',
+    "</script><script>window.hacked = 3</script><!--",
+    "'); window.hacked = 4; ('",
+    "{{ 7 * 7 }} {% raw %} &lt;b&gt; &amp;",
+    "\u202egnp.exe\u202c \u2066left\u2069 \u200f",
+    "שלום עולם, this is mixed",
+    "x" * 3000,
+    "line\u2028separator \u2029 and \x00 and \x07",
+    "$x_{1}$ \\frac{a}{b} $",
+    "[link](javascript:window.hacked=5)",
+]
+NAME = 'tiny <script>window.hacked = 6</script> & "co"'
+
+
+def write_texts(folder, source, reference, translate):
+    """Give the run other texts; `translate(model, line)` is a model's translation of a reference."""
+    data = folder / "data" / "clean"
+    for file, lines in ((data / "test.en", source), (data / "test.de", reference)):
+        runs.write_text(file, "".join(f"{line}\n" for line in lines))
+    for number, model in enumerate(sorted((folder / "models").iterdir())):
+        runs.write_text(model / "test.hyp", "".join(f"{translate(number, line)}\n" for line in reference))
+        metrics = runs.read_json(model / "metrics.json")
+        hashes = {"hyp_sha256": runs.sha256(model / "test.hyp"), "ref_sha256": runs.sha256(data / "test.de")}
+        runs.write_json(model / "metrics.json", {**metrics, **hashes})
+
+
+def estimate(value):
+    return {"value": value, "low": value - 0.1, "high": value + 0.1}
+
+
+def calibration():
+    """What `lskd calibrate` leaves, as far as the page reads it."""
+    bins = {"edges": [0.0, 0.5, 1.0], "count": [10.0, 30.0], "confidence": [0.3, 0.8], "accuracy": [0.2, 0.9]}
+    level = {"units": 40, "numbers": {"ece_2": estimate(0.2), "nll": estimate(1.5)}, "reliability": {"ece_2": bins}}
+    return {"analysis": "calibration", "decoding": "teacher-forced", "settings": {"bins": [2]}, "token": level,
+            "word": level, "entropy_histogram": {"edges": [0.0, 1.0, 2.0], "count": [3, 1]},
+            "temperature": {"value": 1.25}}  # fmt: skip
+
+
+def diagnosis(texts):
+    """What `lskd diagnose` leaves of translations, as far as the page reads it."""
+    examples = [{"row": number, "reference": text, "chrf": {"teacher": 90.0, "student": 10.0 + number}}
+                for number, text in enumerate(texts)]  # fmt: skip
+    groups = {"all": {"sentences": 9, "chrf": {"teacher": 60.0, "student": 50.0}, "difference": estimate(10.0)}}
+    return {"analysis": "diagnosis", "sentences": {"groups": groups, "words": {"names": {"reference": 3, "student": 1}},
+                                                   "examples": examples}}  # fmt: skip
+
+
+def hostile_run(folder):
+    """A run whose name, texts and analyses are hostile."""
+    sweep(folder, seeds=(1,))
+    plan = runs.read_json(folder / "plan.json")
+    runs.write_json(folder / "plan.json", {**plan, "name": NAME})
+    write_texts(folder, HOSTILE, HOSTILE, lambda number, line: line if number % 2 else f"{line} {number}")
+    analysis = folder / "analysis"
+    for name in ("student", HOSTILE[0].replace("/", "|")):
+        runs.write_json(analysis / f"calibration-{name}.json", calibration())
+    runs.write_json(analysis / "diagnosis.json", diagnosis(HOSTILE))
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="99" height="50"><script>parent.hacked = 7</script></svg>'
+    runs.write_text(analysis / "tail.svg", svg)
+    return folder
+
+
+def report(out, *arguments):
+    """The page that `lskd report` writes."""
+    assert main(["report", *map(str, arguments), "--out", str(out)]) == 0
+    return out / "index.html"
+
+
+def embedded(page):
+    """The sentences that a page holds."""
+    text = page.read_text(encoding="utf-8")
+    start = text.index('id="sentences-data">') + len('id="sentences-data">')
+    return json.loads(text[start : text.index("</script>", start)])

@@ -1,0 +1,210 @@
+"""What goes into the page: numbers as they are, text as text, and only what is there."""
+
+import json
+
+import pytest
+from hostile import HOSTILE, NAME, calibration, embedded, hostile_run, report, write_texts
+from lxml import html
+from test_table import sweep
+
+from lskd_nmt import runs
+from lskd_nmt.cli import main
+from lskd_nmt.report import reliability, tables, tradeoff
+from lskd_nmt.report.page import analysed, figures, parts, render, sources
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hostile")
+    return report(folder / "out", hostile_run(folder / "run"))
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A small finished run with text on both sides."""
+    folder = sweep(tmp_path / "run", seeds=(1,), smoothings=(0.1,))
+    write_texts(folder, ["uno", "due"], ["eins", "zwei"], lambda number, line: f"{line} {number}")
+    return folder
+
+
+def cells(tree, table):
+    """The texts of a table's body."""
+    return [[cell.text_content() for cell in row] for row in tree.get_element_by_id(table).iter("tr")][1:]
+
+
+@pytest.mark.parametrize("text, value", [
+    ("36.26", 36.26), ("+0.66 [-0.34, +1.68]", 0.66), ("-0.74 [-1.78, +0.33]", -0.74), ("35.3 ± 0.2", 35.3),
+    ("1,949,696", 1949696), ("<0.001", 0.001), ("0.178, 0.2", 0.178), ("4.07e-06", 4.07e-06), ("12 %", 12),
+    ("–", None), ("", None), ("008561ab", None), ("1e5f", None), ("word", None), ("3rd", None),
+])  # fmt: skip
+def test_a_cell_is_sorted_by_the_number_that_it_begins_with(text, value):
+    assert parts.number(text) == value
+
+
+def test_a_column_is_numeric_if_all_but_its_dashes_are():
+    texts = [["1", "–", "12345678", "–"], ["2 [1, 3]", "–", "008561ab", "0.5"]]
+    assert parts.numeric(texts, 4) == [True, False, False, True]
+
+
+def test_different_names_have_different_slugs():
+    names = ["a b", "a-b", "a/b", "a'", "a", "A", "a.b", "ä", "<a>", '"a"']
+    slugs = {parts.slug(name) for name in names}
+    assert len(slugs) == len(names) and all(slug.isascii() and "/" not in slug and " " not in slug for slug in slugs)
+
+
+def test_embedded_json_holds_no_sign_that_html_or_javascript_reads():
+    text = render.as_script(HOSTILE)
+    assert json.loads(text) == HOSTILE
+    assert not set(text) & set("<>&\u2028\u2029")
+
+
+def test_a_figure_gets_ids_of_its_own_and_the_colours_of_the_page():
+    svg = """<?xml version="1.0"?><!DOCTYPE svg><svg xmlns="s" width="90pt" height="9.5pt" viewBox="0 0 90 9.5">
+    <metadata><rdf:RDF xmlns:rdf="http://www.w3.org/x"/></metadata><defs><path id="m1" style="stroke: #000000"/></defs>
+    <use xlink:href="#m1" style="fill: #ffffff; stroke: #D55E00"/><g clip-path="url(#p1)"/></svg>"""
+    made = figures.inline(svg, "name", "title", "text")
+    assert made.startswith("<svg ") and "rdf" not in made and "width=" not in made and "max-width: 90pt" in made
+    for part in ('id="name-m1"', 'xlink:href="#name-m1"', "url(#name-p1)", "stroke: currentColor", "fill: var(--paper)",
+                 "stroke: #D55E00", 'role="img"', '<title id="name-title">title</title>'):  # fmt: skip
+        assert part in made, part
+
+
+def test_the_page_has_the_numbers_of_the_table(run, tmp_path):
+    page = report(tmp_path / "out", run)
+    tree = html.parse(page).getroot()
+    content = runs.read_json(tmp_path / "out/data/table.json")
+    assert cells(tree, "results") == tables.frame(content).values.tolist()
+    ((alpha, *scores),) = cells(tree, "grid-1")
+    students = [cell for cell in content["cells"] if cell["temperature"] is not None]
+    assert alpha == "0.1"
+    for text, cell in zip(scores, students, strict=True):
+        expected = [f"{cell['bleu']['mean']:.2f} [{cell['interval'][0]:.2f}, {cell['interval'][1]:.2f}]",
+                    tables.interval(cell["difference"]), "not comparable"]  # fmt: skip
+        assert text.split("\n") == expected
+
+
+def test_every_model_leads_to_its_command_signature_and_commit(run, tmp_path):
+    tree = html.parse(report(tmp_path / "out", run)).getroot()
+    links = [link.get("href") for link in tree.get_element_by_id("results").iter("a")]
+    assert len(set(links)) == 4
+    for link in links:
+        text = tree.get_element_by_id(link.removeprefix("#")).text_content()
+        assert "fairseq-train data/bin" in text and "tok:13a" in text and "commit" in text and "signature" in text
+
+
+def test_corpus_text_is_only_ever_text(hostile):
+    assert embedded(hostile)["reference"] == HOSTILE and embedded(hostile)["source"] == HOSTILE
+    tree = html.parse(hostile).getroot()
+    assert len(tree.xpath("//script")) == 2 and not tree.xpath("//*[@onerror or @onclick or @onload]")
+    assert not tree.xpath("//img[not(starts-with(@src, 'data:image/svg+xml;base64,'))]")
+    assert tree.findtext(".//title") == NAME and tree.xpath("//h1")[0].text_content().strip() == NAME
+    addresses = tree.xpath("//@href | //@src | //@*[local-name() = 'href']")
+    assert {address.split(":")[0] for address in addresses if not address.startswith("#")} == {"data"}
+
+
+def test_without_sentences_no_text_of_the_corpus_is_written(run, tmp_path):
+    page = report(tmp_path / "out", run, "--sentences", "0")
+    assert embedded(page) is None and "sentences-section" not in page.read_text(encoding="utf-8")
+    assert not (tmp_path / "out/data/sentences.json").exists()
+
+
+def test_some_sentences_are_the_first_ones(run, tmp_path):
+    found = embedded(report(tmp_path / "out", run, "--sentences", "1"))
+    assert (found["source"], found["reference"], found["of"]) == (["uno"], ["eins"], 2)
+    assert [each["translations"] for each in found["systems"]] == [["eins 3"], ["eins 2"], ["eins 0"], ["eins 1"]]
+
+
+def test_a_run_without_its_texts_has_a_page_without_them(run, tmp_path):
+    for file in run.rglob("test.*"):
+        file.unlink()
+    assert embedded(report(tmp_path / "out", run)) is None
+
+
+def test_only_analyses_that_are_there_have_a_section(run, tmp_path):
+    tree = html.parse(report(tmp_path / "none", run)).getroot()
+    assert not tree.xpath("//section[starts-with(@id, 'analysis')]")
+    runs.write_json(run / "analysis/calibration-student.json", calibration())
+    runs.write_json(run / "analysis/mine.json", {"analysis": "mine", "words": [{"word": "a & b", "value": 0.123456}]})
+    tree = html.parse(report(tmp_path / "some", run)).getroot()
+    assert tree.xpath("//section[starts-with(@id, 'analysis')]/@id") == ["analysis-calibration-section",
+                                                                         "analysis-mine-section"]  # fmt: skip
+    assert cells(tree, "calibration-forced-token") == [["student", "40", "0.2 [0.1, 0.3]", "1.5 [1.4, 1.6]", "1.25"]]
+    assert cells(tree, "analysis-run-mine-1") == [["a & b", "0.123"]]
+
+
+@pytest.mark.parametrize("content", [
+    {"analysis": "calibration"}, {"analysis": "calibration", "decoding": 1, "token": 2},
+    {"analysis": "diffusion", "students": {"2": {"verdict": "", "by_class": {"a": {}}}}},
+    {"analysis": "projection", "tokens": ["a"]},
+])  # fmt: skip
+def test_an_analysis_of_another_form_is_named_and_no_page_is_written(run, tmp_path, capsys, content):
+    runs.write_json(run / "analysis/odd.json", content)
+    assert main(["report", str(run), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "run/analysis/odd.json: no " in error and error.endswith("write it again, or remove it")
+    assert not (tmp_path / "out/index.html").exists()
+
+
+def test_a_figure_belongs_to_the_longest_name_that_fits(tmp_path):
+    for name in ("a.json", "a-b.json", "diagnosis.json", "a-b-plot.svg", "a-c.svg", "tail.svg", "unknown.svg"):
+        runs.write_text(tmp_path / "analysis" / name, "{}")
+    found = {each.name: list(each.figures) for each in sources.analyses({"run": tmp_path})}
+    assert found == {"a": ["a-c"], "a-b": ["a-b-plot"], "diagnosis": ["tail"]}
+
+
+def test_what_a_run_measured_is_not_measured_again(run, tmp_path, capsys):
+    assert main(["table", str(run)]) == 0
+    capsys.readouterr()
+    report(tmp_path / "out", run)
+    assert "resamples" not in capsys.readouterr().err
+    assert (tmp_path / "out/data/significance.json").read_text() == (run / "significance.json").read_text()
+
+
+def test_the_same_runs_give_the_same_page(run, tmp_path):
+    first = report(tmp_path / "out", run).read_bytes()
+    assert report(tmp_path / "out", run).read_bytes() == first
+
+
+def test_seeds_of_two_runs_stand_in_one_row(run, tmp_path):
+    other = sweep(tmp_path / "other", seeds=(2,), smoothings=(0.1,))
+    write_texts(other, ["uno", "due"], ["eins", "zwei"], lambda number, line: f"{number} {line}")
+    page = report(tmp_path / "out", run, other, "--title", "both")
+    assert [row[3] for row in cells(html.parse(page).getroot(), "results")] == ["2"] * 4
+    systems = embedded(page)["systems"]
+    assert [each["name"] for each in systems[:2]] == ["run/teacher-ls0.1-s1", "other/teacher-ls0.1-s2"]
+    assert [each["shown"] for each in systems[:2]] == [True, False]
+
+
+@pytest.mark.parametrize("arguments, part", [
+    (["--sentences", "-1", "--out", "out"], "--sentences is -1"), (["--out", "run"], "is a run folder"),
+    (["--baseline", "none", "--out", "out"], "--baseline is 'none'"),
+])  # fmt: skip
+def test_wrong_arguments_are_refused_in_one_line(run, tmp_path, monkeypatch, capsys, arguments, part):
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", "run", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert part in error and error.count("\n") == 1
+    assert not (tmp_path / "out/index.html").exists()
+
+
+def test_the_figure_of_costs_shows_size_and_hours(run, tmp_path):
+    report(tmp_path / "out", run)
+    content = runs.read_json(tmp_path / "out/data/table.json")
+    drawn = tradeoff.figure(content)
+    assert [axes.get_xlabel().split(",")[0].split(" (")[0] for axes in drawn.axes] == [
+        "parameters", "CPU hours of a training", "GPU hours of a training"]  # fmt: skip
+    for axes, expected in zip(drawn.axes, (10 / 1e6, 1.0, 0.5), strict=True):  # of each stand-in
+        points = [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines]
+        assert points == [(expected, cell["bleu"]["mean"]) for cell in content["cells"]]
+
+
+def test_a_reliability_diagram_leaves_out_empty_bins():
+    bins = {"edges": [0, 0.5, 0.8, 1], "count": [10, 0, 30], "confidence": [0.3, 0.0, 0.9], "accuracy": [0.2, 0.0, 0.8]}
+    axes = reliability.diagrams({"$a_{": bins}).axes[0]
+    assert list(axes.lines[1].get_xdata()) == [0.3, 0.9] and list(axes.lines[1].get_ydata()) == [0.2, 0.8]
+    assert [bar.get_height() for bar in axes.patches] == [0.25, 0.75]
+
+
+def test_values_stand_behind_a_click_unless_they_are_too_long():
+    content = {"command": "lskd calibrate", "settings": {"bins": [15]}, "points": [[0.5] * 2000]}
+    assert analysed.origin(content) == [("command", "lskd calibrate"), ("settings", '{"bins": [15]}')]
