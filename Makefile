@@ -1,4 +1,4 @@
-# make quickstart | test | lint | bench | env | clean        everything sets up .venv first
+# make quickstart | test | test-page | lint | bench | env | clean        everything sets up .venv first
 # make test-slurm            not part of test: on a real SLURM controller, which needs apt install slurm-wlm munge
 SHELL := /bin/bash
 PYTHON ?= python3.11
@@ -8,7 +8,7 @@ READY := .venv/.ready
 FAIRSEQ := .venv/.fairseq
 SCRIPTS := $(wildcard data-prep/*.sh data-prep/corpora/*.sh experiments/*.sh experiments/steps/*.sh benchmarks/*.sh) .ci/run
 
-.PHONY: quickstart test test-slurm lint bench env fairseq clean
+.PHONY: quickstart test test-page test-slurm lint bench env fairseq clean
 
 env: $(READY)
 
@@ -32,7 +32,12 @@ quickstart: $(READY)
 	@bash experiments/quickstart.sh
 
 test: $(READY)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --ignore=tests/page
+
+# the page of lskd report in a real browser
+test-page: $(READY)
+	@command -v chromium chromium-browser google-chrome > /dev/null || { echo "make: error: no chromium on PATH: apt install chromium" >&2; exit 2; }
+	@$(BIN)/python -m pytest tests/page
 
 test-slurm: $(READY)
 	@$(BIN)/python -m pytest tests/slurm.py
