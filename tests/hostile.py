@@ -52,7 +52,15 @@ def diagnosis(texts):
     """What `lskd diagnose` leaves of translations, as far as the page reads it."""
     examples = [{"row": number, "reference": text, "chrf": {"teacher": 90.0, "student": 10.0 + number}}
                 for number, text in enumerate(texts)]  # fmt: skip
-    groups = {"all": {"sentences": 9, "chrf": {"teacher": 60.0, "student": 50.0}, "difference": estimate(10.0)}}
+    groups = {
+        "all": {
+            "sentences": 9,
+            "chrf": {"teacher": 60.0, "student": 50.0},
+            "difference": estimate(10.0),
+            "teacher_right_student_wrong": 2,
+            "student_right_teacher_wrong": 1,
+        }
+    }
     return {"analysis": "diagnosis", "sentences": {"groups": groups, "words": {"names": {"reference": 3, "student": 1}},
                                                    "examples": examples}}  # fmt: skip
 
@@ -68,7 +76,8 @@ def hostile_run(folder):
         runs.write_json(analysis / f"calibration-{name}.json", calibration())
     runs.write_json(analysis / "diagnosis.json", diagnosis(HOSTILE))
     svg = '<svg xmlns="http://www.w3.org/2000/svg" width="99" height="50"><script>parent.hacked = 7</script></svg>'
-    runs.write_text(analysis / "tail.svg", svg)
+    runs.write_json(analysis / "mine.json", {"analysis": "mine", "words": [{"word": text} for text in HOSTILE]})
+    runs.write_text(analysis / "mine-plot.svg", svg)
     return folder
 
 

@@ -22,7 +22,7 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     verb.add_argument("--out", type=Path, required=True, metavar="DIR", help="index.html, figures and data go there")
     verb.add_argument("--title", help="(default: the runs' names)")
     verb.add_argument("--sentences", type=int, default=SENTENCES, metavar="N",
-                      help="test sentences in the page; 0: none, nor any of their text "
+                      help="test sentences in the page; 0: none, nor any of their text, examples of analyses included "
                       "(default: %(default)s)")  # fmt: skip
     verb.add_argument("--baseline", default="plain", metavar="CELL", help="as in lskd table")
     verb.add_argument("--published", default="auto", choices=PAIRS, help="as in lskd table")
@@ -42,7 +42,7 @@ def run_report(args: argparse.Namespace) -> None:
     content = assessed(args, args.folders, names, known_differences(args))
     command = shlex.join(["lskd", *sys.argv[1:]])
     found = {name: runs.Run(folder) for name, folder in folders.items()}
-    analyses = sources.analyses(folders)
+    analyses = sources.analyses(folders, args.sentences > 0)
     calls = {"command": command, "commit": runs.commit() or "not recorded",
              "versions": ", ".join(f"{name} {version}" for name, version in runs.versions().items())}  # fmt: skip
     parts = [sections.results(content), sections.effects(content, f"command: {command}"), *analysed.sections(analyses),

@@ -244,7 +244,7 @@ def test_paper_has_everything_but_the_controls(tab):
 def test_data_comes_back_as_it_was(tab, page):
     files = tab("""Promise.all(all('#data-section a').map(async e =>
         [e.download, new TextDecoder().decode(Uint8Array.from(atob(e.href.split(',')[1]), c => c.charCodeAt(0)))]))""")
-    assert len(files) == 6  # table as JSON and CSV, intervals, three analyses
+    assert len(files) == 7  # table as JSON and CSV, intervals, four analyses
     for name, text in files:
         assert text == (page.parent / "data" / name).read_text(encoding="utf-8")
 

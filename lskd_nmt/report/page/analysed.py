@@ -1,4 +1,4 @@
-"""Sections of analyses: what RUN/analysis/*.json hold, by the kind that each names, and the figures beside them."""
+"""Sections of analyses: what RUN/analysis/*.json hold, by the kind that each names."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,7 +37,7 @@ def section(kind: str, mine: Sequence[Analysis]) -> Section:
     """Figures, tables, and behind a click where they are from."""
     title, text, builder = KINDS.get(kind, (kind.capitalize(), "", other))
     pictures = [Picture(f"{each.id}-{slug(stem)}", f"{each.title}: {stem}", svg, each.papers.get(stem))
-                for each in mine for stem, svg in each.figures.items()]  # fmt: skip
+                for each in mine if kind not in KINDS for stem, svg in each.figures.items()]  # fmt: skip
     try:
         parts = builder(mine)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
@@ -56,7 +56,7 @@ def origin(content: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def other(mine: Sequence[Analysis]) -> list[Part]:
-    """Of a kind that this page does not know: its lists of records as tables."""
+    """Of a kind that this page does not know: its lists of records as tables, under the figures beside it."""
     return [table(f"{each.id}-{number}", f"{each.title}: {name}", shown)
             for each in mine for number, (name, shown) in enumerate(records(each.content), start=1)]  # fmt: skip
 

@@ -10,8 +10,6 @@ from lskd_nmt.errors import require
 from lskd_nmt.report.page.parts import slug
 from lskd_nmt.runs import Run, read_json, read_lines
 
-DRAWN_BY = {"tail": "diagnosis", "sentences": "diagnosis"}  # figure -> analysis, where the name does not say it
-
 
 @dataclass(frozen=True)
 class Analysis:
@@ -41,8 +39,8 @@ class Analysis:
         return f"analysis-{slug(self.run)}-{slug(self.name)}"
 
 
-def analyses(runs: Mapping[str, Path]) -> list[Analysis]:
-    """Every analysis of every run, by run and name."""
+def analyses(runs: Mapping[str, Path], with_text: bool = True) -> list[Analysis]:
+    """Every analysis of every run, by run and name; `with_text`: with the sentences that one gives as examples."""
     found = []
     for label, folder in runs.items():
         root = folder / "analysis"
@@ -50,18 +48,26 @@ def analyses(runs: Mapping[str, Path]) -> list[Analysis]:
             name = str(file.relative_to(root).with_suffix(""))
             figures = [each for each in sorted(file.parent.glob("*.svg")) if owner(each) == file]
             papers = [each.with_suffix(".pdf") for each in figures if each.with_suffix(".pdf").is_file()]
-            found.append(Analysis(label, name, len(runs) > 1, read_json(file),
+            found.append(Analysis(label, name, len(runs) > 1, read(file, with_text),
                                   {each.stem: each.read_text(encoding="utf-8") for each in figures},
                                   {each.stem: each.read_bytes() for each in papers}))  # fmt: skip
     return found
 
 
+def read(file: Path, with_text: bool) -> dict[str, Any]:
+    """What the file holds."""
+    content = read_json(file)
+    texts = content.get("sentences")
+    if not with_text and isinstance(texts, dict):
+        content["sentences"] = {name: value for name, value in texts.items() if name != "examples"}
+    return content
+
+
 def owner(figure: Path) -> Path | None:
-    """The analysis that drew a figure: the longest name beside it with which its own begins, or that draws such."""
+    """The analysis that drew a figure: the longest name beside it with which its own begins."""
     beside = [file for file in figure.parent.glob("*.json")
               if figure.stem == file.stem or figure.stem.startswith(f"{file.stem}-")]  # fmt: skip
-    known = figure.with_name(f"{DRAWN_BY.get(figure.stem, figure.stem)}.json")
-    return max(beside, key=lambda file: len(file.stem), default=known)
+    return max(beside, key=lambda file: len(file.stem), default=None)
 
 
 def commands(run: Run, name: str) -> dict[str, str]:

@@ -1,10 +1,13 @@
-"""What `lskd project`, `lskd diffuse` and `lskd diagnose` found, as tables; their figures are files beside them."""
+"""What `lskd project`, `lskd diffuse` and `lskd diagnose` found, as tables and figures."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lskd_nmt.report import diffusion as indices
+from lskd_nmt.report import planes
+from lskd_nmt.report import tail as tails
 from lskd_nmt.report.page.estimates import frame
-from lskd_nmt.report.page.parts import Part, table
+from lskd_nmt.report.page.parts import Drawing, Part, table
 from lskd_nmt.report.page.sources import Analysis
 
 ARMS = {"students": "students of the smoothed teacher", "control": "control, α = 0", "difference": "less the control"}
@@ -22,6 +25,9 @@ def projection(mine: Sequence[Analysis]) -> list[Part]:
                  "variance in the plane": sum(model["explained_variance"])}
                 for name, model in each.content["models"].items() for split, found in model["splits"].items()
                 ]  # fmt: skip
+        text = f"A panel for each model and split: states of {first}, {second} and {third}, and their centroids."
+        parts.append(Drawing(f"{each.id}-plane", f"{each.title}: the plane of three words", text,
+                             planes.figure(each.content)))  # fmt: skip
         title = f"{each.title}: spreads of {first}, {second}, {third}, and distances"
         parts.append(table(f"{each.id}-words", title, frame(rows)))
         if each.content.get("proposed"):
@@ -35,6 +41,11 @@ def diffusion(mine: Sequence[Analysis]) -> list[Part]:
     for each in mine:
         arms = [(ARMS.get(arm, arm), heat, found) for arm, value in each.content.items()
                 for heat, found in temperatures(value)]  # fmt: skip
+        text = (
+            "The index of similar and of other words at each temperature; the numbers are those of the table after it."
+        )
+        parts.append(Drawing(f"{each.id}-figure", f"{each.title}: diffusion index by temperature", text,
+                             indices.figure(each.content)))  # fmt: skip
         rows = [{"of": arm, "T": heat, **{key: value for key, value in found.items() if key != "by_class"}}
                 for arm, heat, found in arms]  # fmt: skip
         parts.append(table(f"{each.id}-index", f"{each.title}: diffusion index", frame(rows)))
@@ -54,33 +65,39 @@ def temperatures(found: Any) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def diagnosis(mine: Sequence[Analysis]) -> list[Part]:
-    """The teacher's tail; groups of sentences, kinds of words, and examples."""
+    """What the teacher says, and what its student lost, as far as a file has them."""
     parts: list[Part] = []
     for each in mine:
-        tail, texts = each.content.get("tail"), each.content.get("sentences")
-        if tail:
-            rows = [{"T": heat, "entropy (nats)": found["entropy"],
-                     **{f"outside of top {k}": one["mass"] for k, one in found["tail"].items()}}
-                    for heat, found in tail["temperatures"].items()]  # fmt: skip
-            parts.append(
-                table(f"{each.id}-tail", f"{each.title}: the teacher's mass outside of its top k", frame(rows))
-            )
-        if texts:
-            groups = [{"sentences of": name, **flat(group)} for name, group in texts["groups"].items()]
-            parts.append(
-                table(f"{each.id}-groups", f"{each.title}: teacher and student by kind of sentence", frame(groups))
-            )
-            words = [{"kind": name, **flat(found)} for name, found in texts["words"].items()]
-            parts.append(
-                table(f"{each.id}-words", f"{each.title}: words of the reference, and who missed them", frame(words))
-            )
-            examples = [flat(example) for example in texts["examples"]]
-            parts.append(
-                table(
-                    f"{each.id}-examples", f"{each.title}: right in the teacher, wrong in the student", frame(examples)
-                )
-            )
-    return [part for part in parts if getattr(part, "rows", True)]
+        parts += the_tail(each, each.content["tail"]) if "tail" in each.content else []
+        parts += sentences(each, each.content["sentences"]) if "sentences" in each.content else []
+    return parts
+
+
+def the_tail(each: Analysis, found: Mapping[str, Any]) -> list[Part]:
+    """The mass outside of the teacher's top k at each temperature."""
+    text = "A line for each temperature; the masses are those of the table after it."
+    rows = [{"T": heat, "entropy (nats)": one["entropy"],
+             **{f"outside of top {k}": beyond["mass"] for k, beyond in one["tail"].items()}}
+            for heat, one in found["temperatures"].items()]  # fmt: skip
+    title = f"{each.title}: the teacher's mass outside of its top k"
+    return [Drawing(f"{each.id}-tail-figure", f"{each.title}: the tail and its evenness", text, tails.figure(found)),
+            table(f"{each.id}-tail", title, frame(rows))]  # fmt: skip
+
+
+def sentences(each: Analysis, found: Mapping[str, Any]) -> list[Part]:
+    """Groups of sentences, kinds of words, and examples where there are any."""
+    text = "The teacher's chrF less the student's, by kind of sentence; the numbers are in the table after it."
+    drawing = Drawing(f"{each.id}-sentences-figure", f"{each.title}: where the teacher is better", text,
+                      tails.sentences(found))  # fmt: skip
+    tables = {
+        "groups": ("teacher and student by kind of sentence",
+                   [{"sentences of": name, **flat(group)} for name, group in found["groups"].items()]),
+        "words": ("words of the reference, and how many of them each writes in the same sentence",
+                  [{"kind": name, **flat(words)} for name, words in found["words"].items()]),
+        "examples": ("right in the teacher, wrong in the student", [flat(one) for one in found.get("examples", [])]),
+    }  # fmt: skip
+    return [drawing, *(table(f"{each.id}-{name}", f"{each.title}: {title}", frame(rows))
+                       for name, (title, rows) in tables.items() if rows)]  # fmt: skip
 
 
 def flat(found: Mapping[str, Any]) -> dict[str, Any]:
