@@ -42,7 +42,8 @@ def estimate(value):
 def calibration():
     """What `lskd calibrate` leaves, as far as the page reads it."""
     bins = {"edges": [0.0, 0.5, 1.0], "count": [10.0, 30.0], "confidence": [0.3, 0.8], "accuracy": [0.2, 0.9]}
-    level = {"units": 40, "numbers": {"ece_2": estimate(0.2), "nll": estimate(1.5)}, "reliability": {"ece_2": bins}}
+    numbers = {"ece_2": estimate(0.2)} | {f"nll_{number}": estimate(number / 7) for number in range(1, 16)}
+    level = {"units": 40, "numbers": numbers, "reliability": {"ece_2": bins}}
     return {"analysis": "calibration", "decoding": "teacher-forced", "settings": {"bins": [2]}, "token": level,
             "word": level, "entropy_histogram": {"edges": [0.0, 1.0, 2.0], "count": [3, 1]},
             "temperature": {"value": 1.25}}  # fmt: skip
@@ -70,7 +71,7 @@ def hostile_run(folder):
     sweep(folder, seeds=(1,))
     plan = runs.read_json(folder / "plan.json")
     runs.write_json(folder / "plan.json", {**plan, "name": NAME})
-    write_texts(folder, HOSTILE, HOSTILE, lambda number, line: line if number % 2 else f"{line} {number}")
+    write_texts(folder, HOSTILE, HOSTILE, lambda number, line: line if number % 2 else f"{line} <b>{number}</b>")
     analysis = folder / "analysis"
     for name in ("student", HOSTILE[0].replace("/", "|")):
         runs.write_json(analysis / f"calibration-{name}.json", calibration())

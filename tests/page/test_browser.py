@@ -156,7 +156,8 @@ def test_sentences_are_searched_filtered_and_ordered(tab):
 
 def test_words_that_the_reference_lacks_are_marked(tab):
     marks = tab(f"[...{SENTENCES}[4].querySelectorAll('mark')].map(e => e.textContent)")
-    assert marks and all(mark.isdigit() for mark in marks)  # those that the stand-ins add
+    assert marks and all(mark[:3] == "<b>" and mark[3:-4].isdigit() for mark in marks)  # what the stand-ins add
+    assert tab("all('#sentences b').length") == 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -237,6 +238,8 @@ def test_paper_has_everything_but_the_controls(tab):
     for selector in ("nav", "#theme", "form", ".filter"):
         assert tab(f"getComputedStyle(document.querySelector('{selector}')).display") == "none", selector
     assert tab("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    tab.size(700)  # about the width of a page
+    assert tab("all('table, figure svg, pre').filter(e => e.getBoundingClientRect().right > innerWidth).length") == 0
     pdf = tab.pdf()
     assert pdf.startswith(b"%PDF") and len(pdf) > 50_000
 

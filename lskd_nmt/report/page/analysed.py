@@ -24,7 +24,7 @@ KINDS: dict[str, tuple[str, str, Builder]] = {
     "diagnosis": ("Diagnosis", "The teacher's tail, and where the teacher is right and the student wrong.",
                   why.diagnosis),
 }  # fmt: skip
-SHORT = 1500  # letters of a value that stands behind a click; longer ones are in the data only
+SHORT = 1000  # letters of a value that stands behind a click; longer ones are in the data only
 
 
 def sections(found: Sequence[Analysis]) -> list[Section]:
