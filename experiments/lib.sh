@@ -50,9 +50,11 @@ hold() {                             # hold --exclusive|--shared FILE MESSAGE: u
   flock "$1" "$held"
 }
 
-holder() {                           # the first process that has FILE open, this one aside; nothing if none is seen
-  { find /proc/[0-9]*/fd -lname "$(realpath -- "$1")" 2> /dev/null || true; } \
-    | cut -d / -f 3 | { grep -vx "$$" || true; } | sort -n | head -n 1
+holder() {                           # the oldest process that has FILE open, this one aside; nothing if none is seen
+  local pid
+  for pid in $({ find /proc/[0-9]*/fd -lname "$(realpath -- "$1")" 2> /dev/null || true; } | cut -d / -f 3 | sort -u); do
+    [[ $pid == "$$" ]] || { sed 's/.*) //' "/proc/$pid/stat" 2> /dev/null || true; } | awk -v pid="$pid" '{ print $20, pid }'
+  done | sort -n | head -n 1 | cut -d ' ' -f 2      # by the time they began: numbers of processes start over
 }
 
 outlive_signal() {                   # SLURM signals every process of a job, and kills what is left once the first has
