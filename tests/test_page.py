@@ -211,3 +211,11 @@ def test_a_reliability_diagram_leaves_out_empty_bins():
 def test_values_stand_behind_a_click_unless_they_are_too_long():
     content = {"command": "lskd calibrate", "settings": {"bins": [15]}, "points": [[0.5] * 2000]}
     assert analysed.origin(content) == [("command", "lskd calibrate"), ("settings", '{"bins": [15]}')]
+
+
+def test_features_that_lie_among_the_analyses_are_none(tmp_path):
+    for name in ("features/header", "mine-of-a-model"):
+        file = tmp_path / "analysis" / f"{name}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("{}")
+    assert [(found.name, found.kind) for found in sources.analyses({"run": tmp_path})] == [("mine-of-a-model", "mine")]

@@ -45,6 +45,8 @@ def analyses(runs: Mapping[str, Path], with_text: bool = True) -> list[Analysis]
     for label, folder in runs.items():
         root = folder / "analysis"
         for file in sorted(root.rglob("*.json")):
+            if file.name == "header.json":  # of features that lie there
+                continue
             name = str(file.relative_to(root).with_suffix(""))
             figures = [each for each in sorted(file.parent.glob("*.svg")) if owner(each) == file]
             papers = [each.with_suffix(".pdf") for each in figures if each.with_suffix(".pdf").is_file()]
