@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Keep what a run measured: tables, pictures, facts and commands; no text, no checkpoint, no path of this machine.
+# Keep what a run measured: tables, pictures, analyses, facts and commands; no text, no checkpoint, no path of this machine.
 #
 #   bash benchmarks/keep.sh --run runs/quickstart
 #
@@ -48,6 +48,13 @@ copy() {                             # copy FILE...: under the same name, withou
   done
 }
 
+wordless() { "$python" -c '
+import json, sys
+content = json.load(open(sys.argv[1]))
+if isinstance(content.get("sentences"), dict):
+    content["sentences"].pop("examples", None)
+print(json.dumps(content, indent=1, ensure_ascii=False))' "$1"; }
+
 cd -- "$run"
 mkdir -p -- "$out"
 copy config.yaml run.json data/prep.json models/*/{run,curve,metrics,decode}.json
@@ -55,6 +62,13 @@ publish "$out/commands.txt" commands
 for folder in models/*/hypotheses; do
   if [[ -d $folder ]]; then publish "$out/$folder.json" translations "$folder"; fi
 done
+shopt -s nullglob
+for file in analysis/*.json analysis/*/*.json; do
+  mkdir -p -- "$out/$(dirname -- "$file")"
+  publish "$out/$file" wordless "$file"
+  sed -i -e "s#$run#RUN#g" -e "s#$root/##g" -- "$out/$file"
+done
+for file in analysis/*.{png,svg} analysis/*/*.{png,svg}; do cp -- "$file" "$out/$file"; done
 bash "$root/experiments/steps/table.sh" --run "$run" --out "$out"
 "$python" -m lskd_nmt.cli graph "$run" --out "$out/graph" > /dev/null
 log "kept in $out"

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from bench import Bench, prepare
 
 ROOT = Path(__file__).resolve().parent.parent
 USER_DIR = ROOT / "user_dir"
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models crawl where threads fight for busy cores
 sys.path.insert(0, str(ROOT))  # so that a checkout is tested, not an installed copy
 
