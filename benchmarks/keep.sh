@@ -23,6 +23,8 @@ print("# What trained and decoded every model, in the run folder; the plugin is 
 run = Path(sys.argv[1])
 for model in json.loads((run / "plan.json").read_text())["models"]:
     folder = run / "models" / model["name"]
+    if not (folder / "metrics.json").is_file():  # not finished
+        continue
     for command in [*model.get("seqkd_commands", []), model.get("store_command")]:
         if command:
             print("", shlex.join(command), sep="\n")
@@ -59,6 +61,9 @@ cd -- "$run"
 mkdir -p -- "$out"
 copy config.yaml run.json data/prep.json models/*/{run,curve,metrics,decode}.json
 publish "$out/commands.txt" commands
+for folder in models/*/; do
+  if [[ ! -e $folder/metrics.json ]]; then rm -rf -- "${out:?}/$folder"; fi
+done
 for folder in models/*/hypotheses; do
   if [[ -d $folder ]]; then publish "$out/$folder.json" translations "$folder"; fi
 done
