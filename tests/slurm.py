@@ -72,7 +72,8 @@ def test_every_step_but_the_table_is_a_job_of_slurm(cluster, queue):
     done = submit(queue, "--device", "cpu")
     assert done.returncode == 0, done.stderr
     found = jobs(cluster, queue)
-    steps = [f"rule_{rule}_wildcards_{name}" for rule in ("train", "translate_test", "score_test") for name in MODELS]
+    steps = [f"rule_{rule}_wildcards_{name}" for name in MODELS
+             for rule in (f"train_{name.partition('-')[0]}", "translate_test", "score_test")]  # fmt: skip
     assert sorted(job["Comment"] for job in found.values()) == sorted(steps)
     assert {(job["JobState"], job["NumCPUs"]) for job in found.values()} == {("COMPLETED", "1")}
     assert not [job for job in found.values() if "TresPerJob" in job]  # no GPU

@@ -157,10 +157,11 @@ def test_any_path_will_do_for_run_data_and_checkout(bench, prepared):
 
 
 def test_a_crash_is_tried_again_and_a_refusal_is_not(bench):
-    half = ("--device", "cpu", "--jobs", "2", "--until", "students")
+    half = ("--device", "cpu", "--until", "students")
     refused = bench.experiment(*half, fake=f"refuse {STUDENT}")
     assert error_line(refused) == f"{STUDENT}: fairseq-train: error: the teacher is broken: train it again"
     assert trained(bench) == dict.fromkeys(MODELS, 1)  # what does not depend on it is done
+    assert next(iter(trained(bench))) == TEACHER  # others wait for it
     assert f"failed: train {STUDENT} (exit code 2)" in refused.stderr
     crashed = bench.experiment(*half, fake=f"crash {STUDENT}")  # its second attempt resumes
     assert crashed.returncode == 0 and trained(bench)[STUDENT] == 3
