@@ -77,7 +77,8 @@ def test_every_step_but_the_table_is_a_job_of_slurm(cluster, queue):
     assert sorted(job["Comment"] for job in found.values()) == sorted(steps)
     assert {(job["JobState"], job["NumCPUs"]) for job in found.values()} == {("COMPLETED", "1")}
     assert not [job for job in found.values() if "TresPerJob" in job]  # no GPU
-    ours = {int(number): f"rule_train_wildcards_{name}" for name, _, _, _, number in trainings(queue)}
+    ours = {int(number): f"rule_train_{name.partition('-')[0]}_wildcards_{name}"
+            for name, _, _, _, number in trainings(queue)}  # fmt: skip
     assert ours == {number: job["Comment"] for number, job in found.items() if "rule_train" in job["Comment"]}
     assert (queue.run / "table.md").read_text() in done.stdout
     for words in (f"{TEACHER}: epoch 2 done", "2 of 2 models trained, 2 scored", "all in runs/tiny"):
