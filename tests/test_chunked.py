@@ -10,7 +10,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lskd_nmt.losses.chunk import Projection, TeacherFeatures
 from lskd_nmt.losses.chunked import kd_ls_from_features
 from lskd_nmt.losses.divergences import mean_log_probs
-from lskd_nmt.losses.objective import KdOptions, kd_ls_terms
+from lskd_nmt.losses.objective import kd_ls_terms
+from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.losses.signals import top_k
 
 N, V, D, D_TEACHER = 13, 11, 6, 5

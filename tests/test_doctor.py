@@ -11,7 +11,7 @@ from conftest import batch_of, binarise, build, peak_bytes, train, write_copy_co
 from lskd_nmt import cli, fairseq_io, forecast
 from lskd_nmt.losses.chunk import Projection, TeacherFeatures
 from lskd_nmt.losses.chunked import kd_ls_from_features
-from lskd_nmt.losses.objective import KdOptions
+from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.teacher import live
 from lskd_nmt.teacher.layout import FeatureLayout, TopKLayout
 

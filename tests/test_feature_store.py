@@ -14,7 +14,7 @@ from test_store import LANGS, files_of, pairs_of
 from lskd_nmt import cli, fairseq_io
 from lskd_nmt.errors import LskdError
 from lskd_nmt.losses.chunk import mean_teacher
-from lskd_nmt.losses.objective import KdOptions
+from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.teacher import writer
 from lskd_nmt.teacher.layout import FeatureLayout
 from lskd_nmt.teacher.live import LiveTeacher

@@ -94,6 +94,19 @@ def test_loss_is_the_equation_summed_over_real_tokens(criterion):
         assert float(value.detach()) == pytest.approx(hand, rel=1e-5)
 
 
+def test_tokens_that_are_not_selected_learn_the_hard_term_alone(criterion):
+    teacher, student, sample = TableModel(1), TableModel(2), make_sample(*SENTENCES)
+    kd_ls = criterion([teacher], select="batch:0.25", temperature=2.0)
+    losses = []  # (NLL, 4·KL at T = 2) of each of the 9 tokens
+    for sentence in SENTENCES:
+        for before, token in zip([EOS, *sentence], sentence, strict=False):
+            s, t = student.table[before].tolist(), teacher.table[before].tolist()
+            losses.append((-math.log(softmax(s)[token]), 4 * kl(softmax(t, 2.0), softmax(s, 2.0))))
+    losses.sort(reverse=True)  # the hardest first; a quarter of nine tokens are three
+    expected = sum(0.5 * nll for nll, _ in losses) + sum(0.5 * soft for _, soft in losses[:3])
+    assert float(kd_ls(student, sample)[0].detach()) == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize("flags", [{}, {"temperature": 3.0, "label_smoothing": 0.1}, {"ignore_prefix_size": 1}])
 def test_padded_batch_is_the_sum_of_its_sentences(criterion, flags):
     student, teacher = TableModel(1), TableModel(2)

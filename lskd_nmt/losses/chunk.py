@@ -8,7 +8,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from lskd_nmt.losses.divergences import mean_log_probs
-from lskd_nmt.losses.objective import KdOptions, KdTerms
+from lskd_nmt.losses.objective import KdTerms, kd_ls_terms
+from lskd_nmt.losses.options import KdOptions
+from lskd_nmt.losses.selection import TokenWeights
 from lskd_nmt.losses.signals import Signal, TopK, kept_log_probs, rows, tail_mass, top_k, top_k_kl
 from lskd_nmt.losses.smoothing import smoothed_label
 
@@ -34,10 +36,16 @@ class Plan(NamedTuple):
     teacher: TeacherFeatures | Signal | None
     options: KdOptions
     weights: Tensor | None
+    terms: TokenWeights | None
     accuracy: bool
     chunk: int
     work: torch.dtype
     grad: bool
+
+    @property
+    def differentiated(self) -> bool:
+        """Whether a chunk's gradient is left to autograd; that of forward KL is written out, and is faster."""
+        return self.teacher is not None and (self.terms is not None or self.options.chosen.name != "forward")
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
@@ -65,24 +73,28 @@ def mean_teacher(teacher: TeacherFeatures, where: slice = slice(None)) -> Tensor
     return mean_log_probs([logits(features[where], weight, bias).log_softmax(-1) for features, (weight, bias) in parts])
 
 
+def teacher_log_probs(teacher: TeacherFeatures | Tensor, where: slice, temperature: float = 1.0) -> Tensor:
+    """The chunk's log p(τ) in a tensor of its own, in float32 at least.   -> (C, V)"""
+    if isinstance(teacher, Tensor):
+        log_p = teacher[where].to(torch.promote_types(teacher.dtype, torch.float32))
+        return log_p.mul(1 / temperature).log_softmax(-1)
+    if len(teacher.features) == 1:
+        ((features,), ((weight, bias),)) = teacher
+        return logits(features[where], weight, bias, 1 / temperature).log_softmax(-1)
+    log_p = mean_teacher(teacher, where)
+    return log_p if temperature == 1 else log_p.mul_(1 / temperature).log_softmax(-1)
+
+
 def teacher_signal(plan: Plan, where: slice) -> Signal | None:
-    """The chunk's teacher at the temperature in use: dense log p(τ), or the top k.   -> (C, V) or TopK"""
+    """The chunk's teacher: its top k at the temperature in use, or dense at that, or at 1 for autograd's path."""
     options, teacher = plan.options, plan.teacher
     if teacher is None:
         return None
     if isinstance(teacher, TopK):
         return rows(teacher, where)
-    inverse = 1 / options.temperature
-    if isinstance(teacher, Tensor):
-        log_p = teacher[where].to(torch.promote_types(teacher.dtype, torch.float32))
-        return top_k(log_p, options.top_k, options.temperature) if options.top_k else log_p.mul(inverse).log_softmax(-1)
-    if len(teacher.features) == 1 and not options.top_k:
-        ((features,), ((weight, bias),)) = teacher
-        return logits(features[where], weight, bias, inverse).log_softmax(-1)
-    log_p = mean_teacher(teacher, where)
     if options.top_k:
-        return top_k(log_p, options.top_k, options.temperature)
-    return log_p.mul_(inverse).log_softmax(-1)
+        return top_k(teacher_log_probs(teacher, where), options.top_k, options.temperature)
+    return teacher_log_probs(teacher, where, 1.0 if plan.differentiated else options.temperature)
 
 
 class Gradient(NamedTuple):
@@ -124,13 +136,32 @@ def top_k_gradient(signal: TopK, q: Tensor, options: KdOptions) -> tuple[Tensor 
     return alpha, (1 - alpha) * q.gather(-1, signal.ids) - p, 0.0
 
 
-def chunk_terms(z: Tensor, target: Tensor, signal: Signal | None, plan: Plan) -> tuple[KdTerms, Gradient | None]:
+def differentiated_terms(
+    z: Tensor, target: Tensor, signal: Signal | None, plan: Plan, where: slice
+) -> tuple[KdTerms, Gradient | None]:
+    """Loss of a chunk from its logits, as `objective` has it, and autograd's gradient of that."""
+    weights = plan.terms and TokenWeights(*(each[where] for each in plan.terms))
+    with torch.set_grad_enabled(plan.grad):
+        terms = kd_ls_terms(z.requires_grad_(plan.grad).log_softmax(-1), target, signal, plan.options, weights)
+    if not plan.grad:
+        return terms, None
+    scale = max(1.0, plan.options.kd_scale)
+    (matrix,) = torch.autograd.grad(terms.loss, z, torch.full_like(terms.loss, 1 / scale))
+    kept = KdTerms(*(each.detach() for each in terms if each is not None))
+    return kept, Gradient(matrix, scale, torch.zeros_like(kept.nll))
+
+
+def chunk_terms(
+    z: Tensor, target: Tensor, signal: Signal | None, plan: Plan, where: slice
+) -> tuple[KdTerms, Gradient | None]:
     """Loss and gradient of a chunk from its logits, which are overwritten.   (C, V), (C,), signal -> terms, gradient"""
+    if plan.differentiated:
+        return differentiated_terms(z, target, signal, plan, where)
     options, symbols = plan.options, z.size(-1)
     hard_weight = 1 - options.kd_weight
     true_symbol, share = smoothed_label(symbols, options.label_smoothing, options.smoothing_over)
     at = target.unsqueeze(-1)
-    tempered = signal is not None and options.temperature != 1 and options.temper == "both"
+    tempered = signal is not None and options.student_temperature != 1
     q_hard: Tensor | None = None
     if tempered:  # the student is needed at τ = 1 and at τ
         normaliser = z.logsumexp(-1)

@@ -22,7 +22,8 @@ from lskd_nmt.losses.chunk import (
     product,
     teacher_signal,
 )
-from lskd_nmt.losses.objective import KdOptions
+from lskd_nmt.losses.options import KdOptions
+from lskd_nmt.losses.selection import TokenWeights
 from lskd_nmt.losses.signals import Signal
 
 CHUNK_ELEMENTS = {"cpu": 1 << 21, "cuda": 1 << 24}  # logits at a time: 8 MB, 64 MB in float32 (CPU's was measured)
@@ -51,14 +52,15 @@ def kd_ls_from_features(
     options: KdOptions,
     *,
     weights: Tensor | None = None,
+    terms: TokenWeights | None = None,
     accuracy: bool = False,
     chunk: int = 0,
 ) -> ChunkedTerms:
-    """Σ w·[(1-λ)·LS-NLL(ε) + λ·τ²·KL(p(τ)‖q(τ))].   (N, D), (V, D), (N,), teacher -> () and (N,) each
+    """Σ w·[(1-λ)·LS-NLL(ε) + λ·τ²·D(p(τ), q(τ))].   (N, D), (V, D), (N,), teacher -> () and (N,) each
 
     The teacher is given by its own features, by a dense signal (log p at τ = 1), or by a top-k signal at τ.
-    `weights` are those of the tokens in the sum, (N,), without gradient, 1 if not given; `accuracy` asks for `correct`;
-    `chunk` is the tokens worked on at a time, 0 for the default.
+    `weights` are those of the tokens in the sum, (N,), without gradient, 1 if not given; `terms` replace 1-λ and λ
+    token by token; `accuracy` asks for `correct`; `chunk` is the tokens worked on at a time, 0 for the default.
     """
     weight, bias = projection
     work = work_dtype(features)
@@ -68,8 +70,9 @@ def kd_ls_from_features(
         teacher if options.kd_weight else None,
         options,
         None if weights is None else weights.detach(),
+        terms,
         accuracy,
-        chunk or chunk_size(weight.size(0)),
+        chunk or chunk_size(weight.size(0), weight.device.type),
         work,
         grad,
     )
@@ -148,7 +151,7 @@ def run_chunks(
         z = logits(h, w, bias)
         if correct is not None:
             correct[where] = z.argmax(-1) == target
-        terms, grad = chunk_terms(z, target, teacher_signal(plan, where), plan)
+        terms, grad = chunk_terms(z, target, teacher_signal(plan, where), plan, where)
         loss[where], nll[where] = terms.loss, terms.nll
         if plan.weights is not None:
             loss[where] *= plan.weights[where]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from lskd_nmt.losses.chunk import Projection, TeacherFeatures, mean_teacher
-from lskd_nmt.losses.objective import KdOptions
+from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.losses.signals import Record, Signal, TopK, at_temperature, top_k
 from lskd_nmt.teacher.layout import Columns, FeatureLayout, TopKLayout
 from lskd_nmt.teacher.pairs import Pair

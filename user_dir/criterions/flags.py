@@ -7,7 +7,9 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from omegaconf import II
 
 from lskd_nmt.errors import require
-from lskd_nmt.losses.objective import KdOptions
+from lskd_nmt.losses.divergences import divergence_forms
+from lskd_nmt.losses.options import KdOptions
+from lskd_nmt.losses.selection import selection_forms
 
 
 @dataclass
@@ -55,6 +57,10 @@ class KdLsConfig(FairseqDataclass):
             "evenly (uniform), or nothing (renormalise); dense, the default otherwise, has no such symbols"
         },
     )
+    divergence: str = field(
+        default="forward", metadata={"help": "of the student from the teacher: " + ", ".join(divergence_forms())}
+    )
+    select: str = field(default="all", metadata={"help": "which tokens are distilled: " + ", ".join(selection_forms())})
     temper: ChoiceEnum(["both", "teacher"]) = field(  # type: ignore[valid-type]
         default="both", metadata={"help": "whose logits are divided by T"}
     )
@@ -81,12 +87,15 @@ def options_of(cfg: KdLsConfig, stored: int = 0) -> KdOptions:
         temperature_squared=not cfg.no_temperature_squared,
         tail=str(cfg.tail or ("bucket" if top_k else "dense")),  # type: ignore[arg-type]
         top_k=top_k,
+        divergence=cfg.divergence,
+        select=cfg.select,
     )
 
 
 # flags that say how a teacher's probabilities are distilled, and their defaults
 WORD_FLAGS = {"teacher_path": None, "teacher_data": None, "teacher_store": None, "temperature": 1.0, "top_k": 0,
-              "tail": None, "temper": "both", "no_temperature_squared": False}  # fmt: skip
+              "tail": None, "temper": "both", "no_temperature_squared": False, "divergence": "forward",
+              "select": "all"}  # fmt: skip
 
 
 def check_level(cfg: KdLsConfig) -> None:

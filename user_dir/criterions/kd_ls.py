@@ -16,9 +16,12 @@ from lskd_nmt.errors import require
 from lskd_nmt.fairseq_io import SYMBOLS_KEY, Symbols, is_translation
 from lskd_nmt.losses.chunk import Projection, TeacherFeatures
 from lskd_nmt.losses.chunked import ChunkedTerms, kd_ls_from_features
-from lskd_nmt.losses.objective import KdOptions, kd_ls_terms
+from lskd_nmt.losses.objective import kd_ls_terms
+from lskd_nmt.losses.options import KdOptions
+from lskd_nmt.losses.selection import TokenWeights
 from lskd_nmt.losses.signals import Signal, Tail, top_k
 from lskd_nmt.losses.smoothing import argmax_is_target
+from lskd_nmt.losses.survey import survey
 from lskd_nmt.seqkd.store import HypothesisStore
 from lskd_nmt.teacher.live import LiveTeacher, split_paths
 from lskd_nmt.teacher.store import TeacherStore
@@ -138,15 +141,26 @@ class KdLsCriterion(FairseqCriterion):
         output, gold = output[:, prefix:][real], target[:, prefix:][real]  # (N, V or D), (N,)
         each = None if weights is None else weights.unsqueeze(-1).expand_as(real)[real]  # (N,)
         signal = self.teacher_signal(student, net_input, target, real) if options.kd_weight else None
-        if student.features_only:
-            projection = fairseq_io.output_projection(student.model)
-            assert projection is not None
-            return kd_ls_from_features(output, Projection(*projection), gold, signal, options,
-                                       weights=each, accuracy=self.cfg.report_accuracy)  # fmt: skip
-        log_q = student.model.get_normalized_probs((output, *extra), log_probs=True)  # (N, V)
-        loss, nll, kd = kd_ls_terms(log_q, gold, signal, options)
+        found = fairseq_io.output_projection(student.model) if student.features_only else None
+        projection = found and Projection(*found)
+        log_q = output if projection else student.model.get_normalized_probs((output, *extra), log_probs=True)
+        chosen = None if signal is None else self.selected(log_q, projection, gold, signal, options, real)
+        if projection:
+            return kd_ls_from_features(output, projection, gold, signal, options, weights=each, terms=chosen,
+                                       accuracy=self.cfg.report_accuracy)  # fmt: skip
+        loss, nll, kd = kd_ls_terms(log_q, gold, signal, options, chosen)
         correct = argmax_is_target(log_q, gold) if self.cfg.report_accuracy else None
         return ChunkedTerms(loss if each is None else loss * each, nll, kd, correct)
+
+    def selected(
+        self, student: Tensor, projection: Projection | None, gold: Tensor, signal: TeacherFeatures | Signal,
+        options: KdOptions, real: Tensor,
+    ) -> TokenWeights | None:  # fmt: skip
+        """The weights of the terms of N tokens, (N,) each; None where all tokens are distilled alike."""
+        if options.selection.name == "all":
+            return None
+        facts = survey(options.selection.entry.facts, student, projection, gold, signal, options)
+        return options.selection.weights(facts | {"sentence": real.nonzero()[:, 0]}, options.kd_weight)
 
     def per_position(self, loss: Tensor, target: Tensor) -> Tensor:
         """A loss per token (N,) as one per position, 0 at padding.   -> (B·T,)"""

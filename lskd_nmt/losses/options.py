@@ -1,0 +1,94 @@
+"""The settings of the `kd_ls` objective, each checked by itself and with the others."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import get_args
+
+from lskd_nmt.errors import LskdError
+from lskd_nmt.losses.divergences import Chosen, Temper, divergence_named
+from lskd_nmt.losses.selection import ChosenSelection, selection_named
+from lskd_nmt.losses.signals import Tail
+from lskd_nmt.losses.smoothing import SmoothingOver
+
+
+@dataclass(frozen=True)
+class KdOptions:
+    """The objective's settings; all complaints about them are raised at once, as one `LskdError`."""
+
+    temperature: float = 1.0
+    kd_weight: float = 0.5
+    label_smoothing: float = 0.0
+    smoothing_over: SmoothingOver = "others"
+    temper: Temper = "both"
+    temperature_squared: bool = True
+    tail: Tail = "dense"
+    top_k: int = 0
+    divergence: str = "forward"  # NAME or NAME:PARAMETER
+    select: str = "all"  # NAME or NAME:PARAMETER…
+
+    def __post_init__(self) -> None:
+        complaints = []
+        if not 0 < self.temperature < math.inf:
+            complaints.append(f"--temperature is {self.temperature}: give a finite number above 0")
+        if not 0 <= self.kd_weight <= 1:
+            complaints.append(f"--kd-weight is {self.kd_weight}: give a number from 0 (no teacher) to 1 (soft-only)")
+        if not 0 <= self.label_smoothing < 1:
+            complaints.append(f"--label-smoothing is {self.label_smoothing}: give a number from 0 to below 1")
+        if self.smoothing_over not in get_args(SmoothingOver):
+            complaints.append(f"--smoothing-over is {self.smoothing_over}: give one of {get_args(SmoothingOver)}")
+        if self.temper not in get_args(Temper):
+            complaints.append(f"--temper is {self.temper}: give one of {get_args(Temper)}")
+        if self.tail not in get_args(Tail):
+            complaints.append(f"--tail is {self.tail}: give one of {get_args(Tail)}")
+        elif self.top_k < 0:
+            complaints.append(f"--top-k is {self.top_k}: give a number of symbols, or 0 for all of them")
+        elif (self.tail == "dense") != (self.top_k == 0):
+            complaints.append(f"--tail is {self.tail} and --top-k is {self.top_k}: dense is for all symbols "
+                              "(--top-k 0), bucket, uniform and renormalise for the top k")  # fmt: skip
+        for named in ("chosen", "selection"):
+            try:
+                getattr(self, named)
+            except LskdError as error:
+                complaints.append(str(error))
+        if not complaints:
+            complaints = self.contradictions()
+        if complaints:
+            raise LskdError("; ".join(complaints))
+
+    def contradictions(self) -> list[str]:
+        """Settings that are right by themselves and make no sense together."""
+        if not self.top_k:
+            return []
+        needs = [f"--divergence is {self.divergence}"] if self.chosen.name != "forward" else []
+        needs += [f"--select is {self.select}"] if "teacher_nll" in self.selection.entry.facts else []
+        return [f"{need} and --tail is {self.tail}: it needs the teacher's whole distribution, leave --top-k out "
+                "(a store of features has it)" for need in needs]  # fmt: skip
+
+    @cached_property
+    def chosen(self) -> Chosen:
+        """The divergence that is named."""
+        return divergence_named(self.divergence)
+
+    @cached_property
+    def selection(self) -> ChosenSelection:
+        """The selection of tokens that is named."""
+        return selection_named(self.select)
+
+    @property
+    def student_temperature(self) -> float:
+        """What the student's logits are divided by in the divergence."""
+        return self.temperature if (self.chosen.entry.temper or self.temper) == "both" else 1.0
+
+    @property
+    def balance(self) -> float:
+        """What the divergence is multiplied by beside its weight: τ², or what the divergence has in its place.
+
+        ∂KL(p(τ)‖q(τ))/∂z falls as 1/τ², so the square keeps the two terms in balance (Hinton et al. 2015).
+        """
+        return self.temperature**self.chosen.entry.order if self.temperature_squared else 1.0
+
+    @property
+    def kd_scale(self) -> float:
+        """λ·τ², or λ without the square."""
+        return self.kd_weight * self.balance

@@ -1,0 +1,99 @@
+"""Which tokens are distilled, and the table of selections that `--select` knows.
+
+A selection is a function of what a first look at the batch (`survey`) found, of its parameters, and, where it
+remembers earlier batches, of a queue of losses. It says for each token how much of it is selected, from 0 to 1.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lskd_nmt.errors import require
+
+Facts = Mapping[str, Tensor]  # (N,) each, by the names in survey.FACTS; `sentence`: the row of the batch
+
+
+class TokenWeights(NamedTuple):
+    """The weights of the objective's two terms where they differ from token to token."""
+
+    hard: Tensor  # (N,) in the place of 1-λ
+    soft: Tensor  # (N,) in the place of λ
+
+
+def hardest(losses: Tensor, share: float) -> Tensor:
+    """The value that the largest `share` of the losses reach; above all of them where there is none.   (N,) -> ()"""
+    count = math.ceil(share * losses.numel())
+    return losses.topk(count).values[-1] if count else losses.new_tensor(math.inf)
+
+
+def batch(facts: Facts, share: float) -> Tensor:
+    """The tokens of the batch that the student finds hardest (Wang et al. 2021, batch level).   -> (N,) 0 or 1"""
+    losses = facts["student_nll"]
+    return (losses >= hardest(losses, share)).to(losses.dtype)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """One entry of the table."""
+
+    function: Callable[..., Tensor]  # (facts, parameters…) -> (N,) from 0 to 1
+    facts: tuple[str, ...]  # what it asks of the survey
+    parameters: Mapping[str, tuple[float, float]]  # by name, each between two bounds, the upper one included
+    hard_alone: bool  # tokens that are not selected learn the hard term alone, with weight 1; else it is 1-λ for all
+
+
+def everything(facts: Facts) -> Tensor:
+    """No selection; never called, since there is nothing to look at."""
+    raise AssertionError("all tokens are selected without a survey")
+
+
+SELECTIONS: dict[str, Selection] = {
+    "all": Selection(everything, (), {}, False),
+    "batch": Selection(batch, ("student_nll",), {"R": (0, 1)}, False),
+}
+
+
+@dataclass(frozen=True)
+class ChosenSelection:
+    """A selection with its parameters, as `--select NAME[:PARAMETER…]` names it."""
+
+    name: str
+    entry: Selection
+    parameters: tuple[float, ...]
+
+    def weights(self, facts: Facts, kd_weight: float) -> TokenWeights:
+        """Selected tokens learn (1-λ)·hard + λ·soft, the others (1-λ)·hard or the whole hard term.   -> (N,) each"""
+        soft = kd_weight * self.entry.function(facts, *self.parameters)
+        return TokenWeights(1 - soft if self.entry.hard_alone else torch.full_like(soft, 1 - kd_weight), soft)
+
+
+def form(name: str) -> str:
+    """How a selection is written: `batch:R`."""
+    return ":".join([name, *SELECTIONS[name].parameters])
+
+
+def selection_forms() -> list[str]:
+    """How each selection is written."""
+    return [form(name) for name in SELECTIONS]
+
+
+def selection_named(text: str) -> ChosenSelection:
+    """`all`, `batch:0.5`; an unknown name or parameters out of range are one line."""
+    name, *values = text.split(":")
+    require(name in SELECTIONS, f"--select is {text}: give one of {', '.join(selection_forms())}")
+    bounds = SELECTIONS[name].parameters
+    ranges = ", ".join(f"{letter} above {low:g} and at most {high:g}" for letter, (low, high) in bounds.items())
+    advice = f"give {form(name)}" + (f" with {ranges}" if ranges else "")
+    require(len(values) == len(bounds), f"--select is {text}: {advice}")
+    parameters = []
+    for value, (low, high) in zip(values, bounds.values(), strict=True):
+        try:
+            parameters.append(float(value))
+        except ValueError:
+            parameters.append(math.nan)
+        require(low < parameters[-1] <= high, f"--select is {text}: {advice}")
+    return ChosenSelection(name, SELECTIONS[name], tuple(parameters))
