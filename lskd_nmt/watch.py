@@ -20,21 +20,21 @@ PEAKS = ("peak_memory_mb", "peak_gpu_memory_mb")
 
 
 def watch(command: Sequence[str], folder: Path, log: Path, progress: Reader, show: Callable[[str], None]) -> int:
-    """Run `command` in `folder`, append its output to `log`, show progress; its exit code (128 + N for signal N)."""
+    """Run `command` in `folder`, append its output to `log`, show progress; its exit code (128 + N for signal N).
+
+    The command writes the log itself, and what it said is there even if all processes are killed at once.
+    """
     tail: deque[str] = deque(maxlen=LAST_LINES)
     explained = False
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with (
-        log.open("a", encoding="utf-8") as out,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-                         cwd=folder, env=environment, start_new_session=True,
+        log.open("ab") as out,
+        subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, cwd=folder, env=environment,
+                         start_new_session=True,
                          close_fds=False) as child,  # it keeps the step's locks: it may outlive this process
         forwarded_signals(child),
     ):  # fmt: skip
-        assert child.stdout is not None
-        for line in child.stdout:
-            out.write(line)
-            out.flush()
+        for line in followed(log, out.tell(), child):
             tail.append(line.rstrip("\n"))
             is_error = ": error: " in line
             explained |= is_error
@@ -48,8 +48,27 @@ def watch(command: Sequence[str], folder: Path, log: Path, progress: Reader, sho
     return code
 
 
+def followed(log: Path, start: int, child: "subprocess.Popen[bytes]") -> Iterator[str]:
+    """The lines that a child appends to its log, as they come, until it has ended."""
+    with log.open(encoding="utf-8", errors="replace", newline="\n") as lines:
+        lines.seek(start)
+        part = ""
+        while True:
+            ended = child.poll() is not None
+            while found := lines.readline():
+                part += found
+                if part.endswith("\n"):
+                    yield part
+                    part = ""
+            if ended:
+                break
+            time.sleep(0.1)
+        if part:
+            yield part
+
+
 @contextlib.contextmanager
-def forwarded_signals(child: "subprocess.Popen[str]") -> Iterator[None]:
+def forwarded_signals(child: "subprocess.Popen[bytes]") -> Iterator[None]:
     """Interrupts of this process end the child and all it started; what was recorded so far is still written."""
 
     def end(number: int, frame: object) -> None:

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import signal
+import subprocess
 import sys
 import time
 
@@ -157,6 +159,24 @@ def test_a_crash_shows_the_end_of_the_log(tmp_path):
     assert watch.watch([sys.executable, "-c", script], tmp_path, tmp_path / "l", lambda line: None, shown.append) == 1
     lines = shown[0].splitlines()
     assert "stopped with exit code 1" in lines[0] and lines[1:] == [str(number) for number in range(25, 40)]
+
+
+def test_what_a_command_said_is_in_its_log_even_if_the_watcher_never_read_it(tmp_path):
+    trains = "import os, time; print('epoch 1', flush=True); open('saved', 'w').write(f'{os.getpid()}.'); time.sleep(9)"
+    watches = f"""
+import sys, time
+from pathlib import Path
+from lskd_nmt.watch import watch
+watch([sys.executable, "-c", {trains!r}], Path("."), Path("log"), lambda line: time.sleep(9), print)
+"""
+    watcher, saved = subprocess.Popen([sys.executable, "-c", watches], cwd=tmp_path), tmp_path / "saved"
+    while not (saved.is_file() and saved.read_text().endswith(".")):
+        assert watcher.poll() is None
+        time.sleep(0.01)
+    os.kill(int(saved.read_text()[:-1]), signal.SIGKILL)
+    watcher.kill()
+    watcher.wait()
+    assert (tmp_path / "log").read_text() == "epoch 1\n"
 
 
 def test_cost_adds_up_over_attempts(tmp_path):
