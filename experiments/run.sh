@@ -11,7 +11,8 @@
 #   --jobs N         models at a time; as many as there are GPUs, or 1, if not given; with --profile what it says
 #   --gpus N         GPUs of each model (1); every job gets its own
 #   --threads N      CPU threads of each job; an equal share of the cores if not given; with --profile 4
-#   --until STAGE    the last to make: data, teachers, hypotheses, stores, students, decode, score or table
+#   --until STAGE    the last to make: data, teachers, hypotheses, stores, students, decode, score or table, and report,
+#                    which goes on to analyse every model and to write RUN/report, one page
 #   --retries N      times that a failed job is tried again (1); with --profile what it says
 #   --profile DIR    jobs go where this Snakemake profile says (experiments/profiles/slurm: to SLURM)
 #   --dry-run yes    only say what would be done
@@ -33,10 +34,11 @@ parse_options "$@"
 [[ -z $profile || -r $profile/config.yaml ]] || die "--profile $profile has no config.yaml: see experiments/profiles"
 case $until in
   data) target=prepared ;;
-  table) target=all ;;
+  table|report) target=all ;;
   teachers|hypotheses|stores|students|decode|score) target=$until ;;
-  *) die "--until is '$until': data, teachers, hypotheses, stores, students, decode, score or table" ;;
+  *) die "--until is '$until': data, teachers, hypotheses, stores, students, decode, score, table or report" ;;
 esac
+[[ $until != report || -z $profile ]] || die "--until report works here, not where --profile says: run it without"
 
 need_tools flock setsid
 "$python" -c 'import snakemake' 2> /dev/null \
@@ -141,4 +143,8 @@ if (( rc )); then
   exit "$rc"
 fi
 if [[ $until == table ]]; then cat -- "$out/table.md"; fi
+if [[ $until == report ]]; then
+  lskd analyse "$out" --device "${device/gpu/cuda}" > /dev/null
+  lskd report "$out" --out "$out/report" > /dev/null
+fi
 log "all in $out"

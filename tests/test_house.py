@@ -22,6 +22,7 @@ HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
     "lskd_nmt.probe": (2, set(), set()),
     "lskd_nmt.probe.table": (2, {"pandas"}, set()),
     "lskd_nmt.analysis": (2, {"numpy"}, set()),
+    "lskd_nmt.analysis.every": (2, set(), set()),
     "lskd_nmt.analysis.features": (2, {"torch", "numpy"}, set()),
     "lskd_nmt.analysis.outputs": (2, {"torch", "numpy"}, set()),
     "lskd_nmt.analysis.alignment": (0, {"sacrebleu"}, set()),

@@ -111,7 +111,7 @@ def test_steps_run_by_hand_from_anywhere_and_say_what_must_come_first(bench):
         (["--jobs", "0"], "--jobs is '0': a whole number from 1"),
         (
             ["--until", "nine"],
-            "--until is 'nine': data, teachers, hypotheses, stores, students, decode, score or table",
+            "--until is 'nine': data, teachers, hypotheses, stores, students, decode, score, table or report",
         ),
         (["--gpus", "x"], "--gpus is 'x': a whole number from 1"),
         (["--gpus", "2", "--device", "cpu"], "--gpus is 2, and 0 are visible: give fewer"),

@@ -10,7 +10,21 @@ import sys
 from collections.abc import Sequence
 
 from lskd_nmt import __version__
-from lskd_nmt.cli import analysis, data, diagnose, doctor, experiment, forecast, report, seqkd, ship, store, table, why
+from lskd_nmt.cli import (
+    analyse,
+    analysis,
+    data,
+    diagnose,
+    doctor,
+    experiment,
+    forecast,
+    report,
+    seqkd,
+    ship,
+    store,
+    table,
+    why,
+)
 from lskd_nmt.errors import LskdError
 
 # of the operating system, that the user can fix
@@ -38,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     analysis.register(verbs)
     why.register(verbs)
     diagnose.register(verbs)
+    analyse.register(verbs)
     return parser
 
 

@@ -1,0 +1,173 @@
+"""All analyses of a run, as calls of `lskd`: which models, seeds and temperatures go together."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lskd_nmt.errors import require
+from lskd_nmt.runs import Run
+
+Model = Mapping[str, Any]
+GROUP = (
+    "kd_level",
+    "hypotheses",
+    "tail",
+    "top_k",
+    "kd_weight",
+    "method",
+)  # students that differ in α, T and seed alone
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of `lskd`: what it makes, and what that is made of."""
+
+    words: Sequence[str]
+    output: Path
+    inputs: Sequence[Path]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the output is there and no input is younger."""
+        return self.output.is_file() and all(
+            file.stat().st_mtime <= self.output.stat().st_mtime for file in self.inputs if file.is_file()
+        )
+
+
+class Analyses:
+    """The steps over the trained models of a run."""
+
+    def __init__(self, run: Run, tokens: int, device: str = "auto") -> None:
+        """`tokens`: of train, in each model's sample."""
+        self.run, self.tokens, self.device = run, tokens, device
+        self.models = [model for model in run.models if (run.model_folder(model["name"]) / "model.pt").is_file()]
+        self.teachers = [model for model in self.models if model["role"] == "teacher"]
+        self.out = run.folder / "analysis"
+        require(bool(self.models), f"{run.folder} has no trained model: train them first")
+
+    def steps(self) -> list[Step]:
+        """All of them, each after what it needs."""
+        return [*self.features(), *self.calibrations(), *self.confidences(), *self.diffusions(), *self.projections(),
+                *self.diagnoses()]  # fmt: skip
+
+    def folder(self, model: Model, split: str) -> Path:
+        """Where the features of a model are."""
+        return self.run.folder / "features" / f"{model['name']}.{split}"
+
+    def header(self, model: Model, split: str) -> Path:
+        """What is written last of them."""
+        return self.folder(model, split) / "header.json"
+
+    def features(self) -> Iterable[Step]:
+        """Of all models: the whole of valid, a sample of train."""
+        data = self.run.plan["data"]
+        for model in self.models:
+            checkpoint = self.run.model_folder(model["name"]) / "model.pt"
+            for split, sample in (("valid", []), ("train", ["--tokens", str(self.tokens)])):
+                words = ["features", "--checkpoint", str(checkpoint), "--data", str(self.run.data / "bin"),
+                         "--source-lang", data["source_lang"], "--target-lang", data["target_lang"],
+                         "--split", split, *sample, "--device", self.device,
+                         "--out", str(self.folder(model, split))]  # fmt: skip
+                yield Step(words, self.header(model, split), [checkpoint])
+
+    def step(self, words: Sequence[str], out: Path, made: Path, features: Iterable[Path]) -> Step:
+        """A step on features, by their headers."""
+        return Step([*words, "--out", str(out)], made, list(features))
+
+    def calibrations(self) -> Iterable[Step]:
+        """Of each model, on valid."""
+        for model in self.models:
+            file = self.out / f"calibration-{model['name']}.json"
+            yield self.step(["calibrate", str(self.folder(model, "valid"))], file, file, [self.header(model, "valid")])
+
+    def confidences(self) -> Iterable[Step]:
+        """Of all models of each seed side by side, against the student without KD if there is one."""
+        for seed in sorted({model["seed"] for model in self.models if model["role"] == "student"}):
+            members = [m for m in self.models if m["seed"] == seed or m in self.teachers]
+            plain = [m["name"] for m in members if m["role"] == "student" and m["teacher"] is None]
+            smoothest = max(self.teachers, key=lambda m: (m["label_smoothing"], m["seed"] == seed), default=None)
+            words = ["confidence", "--models", *(f"{m['name']}={self.folder(m, 'valid')}" for m in members)]
+            words += ["--baseline", plain[0]] if plain else []
+            words += ["--teacher", smoothest["name"]] if smoothest else []
+            file = self.out / f"confidence-s{seed}.json"
+            yield self.step(words, file, file, [self.header(m, "valid") for m in members])
+
+    def groups(self) -> Mapping[tuple[Any, ...], list[Model]]:
+        """Students with a temperature, by all but their teacher's label smoothing, temperature and seed."""
+        found: dict[tuple[Any, ...], list[Model]] = {}
+        for model in self.models:
+            if model["teacher"] is not None and model["temperature"] is not None:
+                found.setdefault(tuple(model.get(name) for name in GROUP), []).append(model)
+        return found
+
+    def diffusions(self) -> Iterable[Step]:
+        """Of each group that has T = 1 and another: students of the smoothest teacher, those of α = 0 as control."""
+        for key, members in self.groups().items():
+            alphas = sorted({model["label_smoothing"] for model in members})
+            treated = by_temperature(members, alphas[-1])
+            control = by_temperature(members, 0) if alphas[0] == 0 and len(alphas) > 1 else {}
+            temperatures, seeds = shared(treated, control)
+            if len(temperatures) < 2:
+                continue
+            words = ["diffuse", "--teacher", str(self.folder(self.teacher_of(treated[1][seeds[0]]), "train"))]
+            used = [self.teacher_of(treated[1][seeds[0]])]
+            for flag, side in (("--students", treated), ("--control", control)):
+                if side:
+                    words += [flag, *(f"{t:g}=" + ":".join(str(self.folder(side[t][s], "train")) for s in seeds)
+                                      for t in temperatures)]  # fmt: skip
+                    used += [side[t][seed] for t in temperatures for seed in seeds]
+            out = self.out / f"diffusion-{self.name_of(key)}"
+            yield self.step(words, out, out / "diffusion.json", [self.header(model, "train") for model in used])
+
+    def teacher_of(self, model: Model) -> Model:
+        """A student's teacher."""
+        return self.run.model(str(model["teacher"]))
+
+    @staticmethod
+    def name_of(key: tuple[Any, ...]) -> str:
+        """A group, in the name of a file: what is not usual in it."""
+        level, hypotheses, tail, top_k, weight, method = key
+        whole = None if level in (None, "word") else f"{level}-{hypotheses}"
+        parts = [method, whole, f"{tail or 'dense'}{top_k or ''}", None if weight == 1 else f"w{weight:g}"]
+        return "-".join(str(part) for part in parts if part)
+
+    def projections(self) -> Iterable[Step]:
+        """Of each group, for its first seed: the planes at every α and T, words proposed by the smoothest teacher."""
+        for key, members in self.groups().items():
+            seed = min(model["seed"] for model in members)
+            shown = [model for model in members if model["seed"] == seed]
+            teacher = self.teacher_of(max(shown, key=lambda model: model["label_smoothing"]))
+            words = ["project", "--teacher", str(self.folder(teacher, "train")), "--models",
+                     *(f"{m['name']}={self.folder(m, 'train')}:{self.folder(m, 'valid')}" for m in shown)]  # fmt: skip
+            out = self.out / f"projection-{self.name_of(key)}"
+            used = [self.header(model, split) for model in shown for split in ("train", "valid")]
+            yield self.step(words, out, out / "projection.json", [*used, self.header(teacher, "train")])
+
+    def diagnoses(self) -> Iterable[Step]:
+        """Of each teacher: its tail."""
+        for teacher in self.teachers:
+            out = self.out / f"diagnosis-{teacher['name']}"
+            yield self.step(["diagnose", "--teacher", str(self.folder(teacher, "valid"))], out,
+                            out / "diagnosis.json", [self.header(teacher, "valid")])  # fmt: skip
+
+
+def by_temperature(members: Sequence[Model], alpha: float) -> dict[float, dict[int, Model]]:
+    """Students of one α: temperature -> seed -> model."""
+    found: dict[float, dict[int, Model]] = {}
+    for model in members:
+        if model["label_smoothing"] == alpha:
+            found.setdefault(model["temperature"], {})[model["seed"]] = model
+    return found
+
+
+def shared(
+    treated: Mapping[float, Mapping[int, Model]], control: Mapping[float, Mapping[int, Model]]
+) -> tuple[list[float], list[int]]:
+    """The temperatures that have, on both sides, the most seeds in common with T = 1, and these seeds."""
+    sides = [side for side in (treated, control) if side]
+    seeds_at = {t: set.intersection(*(set(side.get(t, {})) & set(side.get(1, {})) for side in sides)) for t in treated}
+    most = max((seeds for t, seeds in seeds_at.items() if t != 1), key=len, default=set())
+    if not most:
+        return [], []
+    return sorted(t for t, seeds in seeds_at.items() if seeds >= most), sorted(most)

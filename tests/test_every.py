@@ -1,0 +1,115 @@
+"""Which analyses a run gets, from made-up plans: nothing is trained, and no model is read."""
+
+import json
+import os
+
+import pytest
+
+from lskd_nmt.analysis.every import Analyses, shared
+from lskd_nmt.cli import main
+from lskd_nmt.errors import LskdError
+from lskd_nmt.runs import Run
+
+
+def student(alpha, temperature, seed, **facts):
+    return {"name": f"s-{alpha}-{temperature}-{seed}{facts.get('tail', '')}", "role": "student", "seed": seed,
+            "teacher": f"t-{alpha}", "label_smoothing": alpha, "temperature": temperature, "kd_weight": 1.0,
+            "kd_level": "word", "hypotheses": None, "tail": "dense", "top_k": 0, **facts}  # fmt: skip
+
+
+def teacher(alpha):
+    return {"name": f"t-{alpha}", "role": "teacher", "seed": 1, "teacher": None, "label_smoothing": alpha,
+            "temperature": None, "kd_weight": 0.0}  # fmt: skip
+
+
+PLAIN = {"name": "plain", "role": "student", "seed": 1, "teacher": None, "label_smoothing": None, "temperature": None,
+         "kd_weight": 0.0}  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A factory: a run folder with these models, those named in `untrained` without a model.pt."""
+
+    def build(models, untrained=()):
+        for model in models:
+            folder = tmp_path / "models" / model["name"]
+            folder.mkdir(parents=True)
+            if model["name"] not in untrained:
+                (folder / "model.pt").touch()
+        data = {"folder": "data", "source_lang": "en", "target_lang": "de"}
+        (tmp_path / "plan.json").write_text(json.dumps({"name": "x", "data": data, "models": models}))
+        return Run(tmp_path)
+
+    return build
+
+
+def calls(run, verb):
+    """The words of each call of a verb, folders by their names alone."""
+    steps = Analyses(run, 500).steps()
+    return [" ".join(word.replace(f"{run.folder}/features/", "") for word in step.words[1:-2])
+            for step in steps if step.words[0] == verb]  # fmt: skip
+
+
+def test_students_are_compared_over_the_seeds_that_all_their_temperatures_have(run):
+    grid = [student(alpha, t, seed) for alpha in (0, 0.1) for t in (1, 64) for seed in (1, 2)]
+    more = [student(0.1, 1, 3), student(0.1, 2, 1)]  # T = 2 has one seed of one teacher: it is left out
+    lone = [student(0.1, 64, 1, tail="bucket", top_k=8)]  # has no T = 1 beside it
+    made = run([teacher(0), teacher(0.1), *grid, *more, *lone], untrained=["s-0-64-2"])
+    assert calls(made, "diffuse") == [
+        "--teacher t-0.1.train --students 1=s-0.1-1-1.train 64=s-0.1-64-1.train "
+        "--control 1=s-0-1-1.train 64=s-0-64-1.train"
+    ]
+
+
+def test_without_another_label_smoothing_there_is_no_control(run):
+    made = run([teacher(0.1), *(student(0.1, t, seed) for t in (1, 2) for seed in (1, 2))])
+    assert calls(made, "diffuse") == [
+        "--teacher t-0.1.train --students 1=s-0.1-1-1.train:s-0.1-1-2.train 2=s-0.1-2-1.train:s-0.1-2-2.train"
+    ]
+
+
+def test_models_of_a_seed_stand_side_by_side_against_the_plain_one(run):
+    made = run([teacher(0), teacher(0.1), PLAIN, student(0.1, 1, 1), student(0.1, 1, 2)])
+    teachers = "t-0=t-0.valid t-0.1=t-0.1.valid"
+    assert calls(made, "confidence") == [
+        f"--models {teachers} plain=plain.valid s-0.1-1-1=s-0.1-1-1.valid --baseline plain --teacher t-0.1",
+        f"--models {teachers} s-0.1-1-2=s-0.1-1-2.valid --teacher t-0.1",
+    ]
+    assert calls(made, "calibrate") == [f"{name}.valid" for name in ("t-0", "t-0.1", "plain", "s-0.1-1-1", "s-0.1-1-2")]
+    assert calls(made, "diagnose") == ["--teacher t-0.valid", "--teacher t-0.1.valid"]
+
+
+def test_groups_that_differ_in_more_than_temperature_have_names_of_their_own(run):
+    kinds = [{}, {"tail": "bucket", "top_k": 8}, {"kd_weight": 0.5, "tail": ""}, {"method": "jsd", "tail": None},
+             {"kd_level": "both", "hypotheses": "beam", "tail": "uniform", "top_k": 4}]  # fmt: skip
+    students = [student(0.1, t, 1, **kind) | {"name": f"s{n}-{t}"} for n, kind in enumerate(kinds) for t in (1, 2)]
+    steps = Analyses(run([teacher(0.1), *students]), 500).steps()
+    names = [step.output.parent.name for step in steps if step.words[0] == "diffuse"]
+    assert names == ["diffusion-dense", "diffusion-bucket8", "diffusion-dense-w0.5", "diffusion-jsd-dense",
+                     "diffusion-both-beam-uniform4"]  # fmt: skip
+
+
+def test_what_is_there_stays_until_something_younger_is_in_it(run):
+    step = Analyses(run([teacher(0.1)]), 500).steps()[0]
+    (checkpoint,) = step.inputs
+    assert not step.is_done
+    step.output.parent.mkdir(parents=True)
+    step.output.touch()
+    os.utime(checkpoint, (1, 1))
+    assert step.is_done
+    os.utime(step.output, (0, 0))
+    assert not step.is_done
+
+
+def test_seeds_of_one_temperature_alone_are_nothing_to_compare():
+    assert shared({1.0: {1: {}, 2: {}}}, {}) == ([], [])
+    assert shared({2.0: {1: {}}, 64.0: {1: {}}}, {}) == ([], [])
+    assert shared({1.0: {1: {}, 2: {}}, 2.0: {2: {}}, 64.0: {3: {}}}, {}) == ([1.0, 2.0], [2])
+
+
+def test_a_run_without_models_is_refused(run, capsys):
+    made = run([teacher(0.1)], untrained=["t-0.1"])
+    with pytest.raises(LskdError, match="has no trained model: train them first"):
+        Analyses(made, 500)
+    assert main(["analyse", str(made.folder)]) == 2
+    assert capsys.readouterr().err == f"lskd analyse: error: {made.folder} has no trained model: train them first\n"
