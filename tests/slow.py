@@ -27,6 +27,27 @@ def kl(p: list[float], q: list[float]) -> float:
     return sum(a * (math.log(a) - math.log(b)) for a, b in zip(p, q, strict=True) if a > 0)
 
 
+def jensen_shannon(p: list[float], q: list[float], share: float) -> float:
+    """B·KL(p ‖ m) + (1-B)·KL(q ‖ m), m = B·p + (1-B)·q."""
+    m = [share * a + (1 - share) * b for a, b in zip(p, q, strict=True)]
+    return share * kl(p, m) + (1 - share) * kl(q, m)
+
+
+def skew(p: list[float], q: list[float], share: float) -> float:
+    """KL(p ‖ A·p + (1-A)·q)."""
+    return kl(p, [share * a + (1 - share) * b for a, b in zip(p, q, strict=True)])
+
+
+def total_variation(p: list[float], q: list[float]) -> float:
+    """Half of the sum of all differences."""
+    return sum(abs(a - b) for a, b in zip(p, q, strict=True)) / 2
+
+
+def power_sum(p: list[float], temperature: float) -> float:
+    """U_{1/τ}(p) = Σ_v p_v^{1/τ}."""
+    return sum(a ** (1 / temperature) for a in p)
+
+
 def kd_ls(
     student: list[float],
     teacher: list[float],

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from torch import Tensor
 
 from lskd_nmt.errors import require
+from lskd_nmt.losses.selection import Facts, TokenWeights
 
 Temper = Literal["both", "teacher"]
 
@@ -35,19 +36,92 @@ def reverse_kl(log_p: Tensor, log_q: Tensor) -> Tensor:
     return forward_kl(log_q, log_p)
 
 
+def mixture(log_p: Tensor, log_q: Tensor, share: float) -> Tensor:
+    """log(share·p + (1-share)·q); with no share of p it is log q to the last bit.   (N, V), (N, V) -> (N, V)"""
+    if share == 0:
+        return log_q
+    return (log_p + math.log(share)).logaddexp(log_q + math.log1p(-share))
+
+
+def jensen_shannon(log_p: Tensor, log_q: Tensor, share: float) -> Tensor:
+    """B·KL(p ‖ m) + (1-B)·KL(q ‖ m) with m = B·p + (1-B)·q, in nats.   (N, V), (N, V) -> (N,)
+
+    Agarwal et al. 2024 (GKD). Over B it tends to KL(p ‖ q) as B -> 0, over 1-B to KL(q ‖ p) as B -> 1.
+    """
+    log_m = mixture(log_p, log_q, share)
+    return share * forward_kl(log_p, log_m) + (1 - share) * forward_kl(log_q, log_m)
+
+
+def skew_kl(log_p: Tensor, log_q: Tensor, share: float) -> Tensor:
+    """KL(p ‖ A·p + (1-A)·q), in nats, never above -log A.   (N, V), (N, V) -> (N,)
+
+    Ko et al. 2024 (DistiLLM), A = 0.1 there.
+    """
+    return forward_kl(log_p, mixture(log_p, log_q, share))
+
+
+def skew_reverse_kl(log_p: Tensor, log_q: Tensor, share: float) -> Tensor:
+    """KL(q ‖ (1-A)·p + A·q), in nats, never above -log A.   (N, V), (N, V) -> (N,)
+
+    Ko et al. 2024 (DistiLLM), A = 0.1 there; the gradient goes through the mixture too.
+    """
+    return skew_kl(log_q, log_p, share)
+
+
+def total_variation(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """½·Σ|p - q|, from 0 to 1.   (N, V), (N, V) -> (N,)
+
+    The distance itself; Wen et al. 2023 have ¼·Σ|p - q| on the teacher's and on the student's sample each.
+    """
+    return 0.5 * (log_p.exp() - log_q.exp()).abs().sum(-1)
+
+
+def relative_power(facts: Facts) -> Tensor:
+    """U_{1/τ}(p) = Σ_v p_v^{1/τ} of each token over its mean (Zheng & Yang 2024; the mean is ours).   -> (N,)"""
+    log_power = facts["teacher_log_power"]
+    return log_power.softmax(0) * log_power.numel()
+
+
+class Parameter(NamedTuple):
+    """The number after a divergence's name, and the interval that it lies in: the upper bound is never reached."""
+
+    letter: str
+    low: float
+    high: float
+    closed: bool = False  # whether the lower bound may be given
+
+    def holds(self, value: float) -> bool:
+        """Whether the value is in the interval; NaN never is."""
+        return self.low < value < self.high or (self.closed and value == self.low)
+
+    @property
+    def words(self) -> str:
+        """The interval as an error message has it."""
+        low = f"from {self.low:g} to below" if self.closed else f"between {self.low:g} and"
+        return f"{self.letter} {low} {self.high:g}"
+
+
 @dataclass(frozen=True)
 class Divergence:
     """One entry of the table: p and q, both tempered as `temper` says, and the parameter if it has one."""
 
     function: Callable[..., Tensor]  # (log_p, log_q[, parameter]): (N, V), (N, V) -> (N,) nats
-    parameter: tuple[str, float, float] | None = None  # its name, and the open interval that it lies in
+    parameter: Parameter | None = None
     temper: Temper | None = None  # whose logits are divided by τ, where that is no choice
     order: int = 2  # the power of τ that keeps its gradient in balance with the hard term's
+    facts: tuple[str, ...] = ()  # what its `weight` asks of the survey
+    weight: Callable[[Facts], Tensor] | None = None  # what a token's λ is multiplied by, (N,)
 
 
 DIVERGENCES: dict[str, Divergence] = {
     "forward": Divergence(forward_kl),
     "reverse": Divergence(reverse_kl),
+    "jsd": Divergence(jensen_shannon, Parameter("B", 0, 1)),
+    "skew": Divergence(skew_kl, Parameter("A", 0, 1, closed=True)),
+    "skew-reverse": Divergence(skew_reverse_kl, Parameter("A", 0, 1, closed=True)),
+    "tvd": Divergence(total_variation, order=1),
+    "ttm": Divergence(forward_kl, temper="teacher", order=1),
+    "wttm": Divergence(forward_kl, temper="teacher", order=1, facts=("teacher_log_power",), weight=relative_power),
 }
 
 
@@ -64,10 +138,14 @@ class Chosen:
         extra = () if self.parameter is None else (self.parameter,)
         return self.entry.function(log_p, log_q, *extra)
 
+    def reweighted(self, weights: TokenWeights, facts: Facts) -> TokenWeights:
+        """The weights of the terms with its own weight in that of the soft one.   (N,) each"""
+        return weights if self.entry.weight is None else weights._replace(soft=weights.soft * self.entry.weight(facts))
+
 
 def divergence_forms() -> list[str]:
     """How each divergence is written: `forward`, `jsd:B`."""
-    return [f"{name}:{entry.parameter[0]}" if entry.parameter else name for name, entry in DIVERGENCES.items()]
+    return [f"{name}:{entry.parameter.letter}" if entry.parameter else name for name, entry in DIVERGENCES.items()]
 
 
 def divergence_named(text: str) -> Chosen:
@@ -78,13 +156,13 @@ def divergence_named(text: str) -> Chosen:
     if entry.parameter is None:
         require(not value, f"--divergence is {text}: {name} has no parameter, give {name}")
         return Chosen(name, entry, None)
-    letter, low, high = entry.parameter
+    letter, low, high, _ = entry.parameter
     try:
         parameter = float(value)
     except ValueError:
         parameter = math.nan
-    require(low < parameter < high, f"--divergence is {text}: give {name}:{letter} with {letter} between "
-                                    f"{low:g} and {high:g}, as {name}:{(low + high) / 2:g}")  # fmt: skip
+    require(entry.parameter.holds(parameter), f"--divergence is {text}: give {name}:{letter} with "
+            f"{entry.parameter.words}, as {name}:{(low + high) / 2:g}")  # fmt: skip
     return Chosen(name, entry, parameter)
 
 

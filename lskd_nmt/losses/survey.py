@@ -1,4 +1,4 @@
-"""A first look at a batch's tokens, without gradients: what a selection has to know before the loss is taken.
+"""A first look at a batch's tokens, without gradients: what a selection or a divergence has to know before.
 
 It costs the student's output projection once more, and the teacher's where a fact is about the teacher.
 """
@@ -19,6 +19,7 @@ Fact = Callable[[Tensor, Tensor, Tensor, KdOptions], Tensor]
 FACTS: dict[str, tuple[bool, Fact]] = {
     "student_nll": (False, lambda log_q, log_p, target, options: negative_log_likelihood(log_q, target)),
     "teacher_nll": (True, lambda log_q, log_p, target, options: negative_log_likelihood(log_p, target)),
+    "teacher_log_power": (True, lambda log_q, log_p, target, options: (log_p / options.temperature).logsumexp(-1)),
 }
 
 

@@ -62,10 +62,11 @@ class KdLsConfig(FairseqDataclass):
     )
     select: str = field(default="all", metadata={"help": "which tokens are distilled: " + ", ".join(selection_forms())})
     temper: ChoiceEnum(["both", "teacher"]) = field(  # type: ignore[valid-type]
-        default="both", metadata={"help": "whose logits are divided by T"}
+        default="both", metadata={"help": "whose logits are divided by T; of ttm and wttm it is always the teacher's"}
     )
     no_temperature_squared: bool = field(
-        default=False, metadata={"help": "do not multiply the divergence by the square of T"}
+        default=False,
+        metadata={"help": "do not multiply the divergence by the square of T, or by T (tvd, ttm and wttm)"},
     )
     report_accuracy: bool = field(default=False, metadata={"help": "report token accuracy"})
     ignore_prefix_size: int = field(default=0, metadata={"help": "ignore the first N target tokens"})

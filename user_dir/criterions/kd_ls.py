@@ -157,10 +157,12 @@ class KdLsCriterion(FairseqCriterion):
         options: KdOptions, real: Tensor,
     ) -> TokenWeights | None:  # fmt: skip
         """The weights of the terms of N tokens, (N,) each; None where all tokens are distilled alike."""
-        if options.selection.name == "all":
+        selection, divergence = options.selection, options.chosen
+        if selection.name == "all" and divergence.entry.weight is None:
             return None
-        facts = survey(options.selection.entry.facts, student, projection, gold, signal, options)
-        return options.selection.weights(facts | {"sentence": real.nonzero()[:, 0]}, options.kd_weight)
+        names = sorted({*selection.entry.facts, *divergence.entry.facts})
+        facts = survey(names, student, projection, gold, signal, options) | {"sentence": real.nonzero()[:, 0]}
+        return divergence.reweighted(selection.weights(facts, options.kd_weight), facts)
 
     def per_position(self, loss: Tensor, target: Tensor) -> Tensor:
         """A loss per token (N,) as one per position, 0 at padding.   -> (B·T,)"""
