@@ -48,6 +48,19 @@ def power_sum(p: list[float], temperature: float) -> float:
     return sum(a ** (1 / temperature) for a in p)
 
 
+def ranking(p: list[float], q: list[float], k: int) -> float:
+    """L_rank of TIE-KD, pair by pair: a symbol that the teacher puts lower costs what it exceeds the other by."""
+    teachers = sorted(range(len(p)), key=lambda v: -p[v])[:k]
+    students = sorted(range(len(q)), key=lambda v: -q[v])[:k]
+    loss = 0.0
+    for t in teachers:
+        loss += max(0.0, q[t] - q[teachers[0]])
+        for s in students:
+            if p[t] > p[s]:
+                loss += max(0.0, q[s] - q[t])
+    return loss
+
+
 def kd_ls(
     student: list[float],
     teacher: list[float],

@@ -45,7 +45,9 @@ class Plan(NamedTuple):
     @property
     def differentiated(self) -> bool:
         """Whether a chunk's gradient is left to autograd; that of forward KL is written out, and is faster."""
-        return self.teacher is not None and (self.terms is not None or self.options.chosen.name != "forward")
+        options = self.options
+        written_out = self.terms is None and options.chosen.name == "forward" and not options.rank
+        return self.teacher is not None and not written_out
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:

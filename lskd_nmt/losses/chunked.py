@@ -37,6 +37,7 @@ class ChunkedTerms(NamedTuple):
     nll: Tensor  # (N,)
     kd: Tensor | None  # (N,)
     correct: Tensor | None  # (N,) bool
+    rank: Tensor | None = None  # (N,), of probabilities and not in nats
 
 
 def chunk_size(symbols: int, device: str = "cpu") -> int:
@@ -76,8 +77,7 @@ def kd_ls_from_features(
         work,
         grad,
     )
-    loss, nll, kd, correct = ChunkedObjective.apply(features, weight, bias, plan)  # type: ignore[no-untyped-call]
-    return ChunkedTerms(loss, nll, kd, correct)
+    return ChunkedTerms(*ChunkedObjective.apply(features, weight, bias, plan))  # type: ignore[no-untyped-call]
 
 
 def work_dtype(features: Tensor) -> torch.dtype:
@@ -123,12 +123,12 @@ class ChunkedObjective(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan) -> tuple[Any, ...]:
-        """Loss, nll, kd and correct; the gradients wait in `ctx`."""
+        """Loss, nll, kd, correct and rank; the gradients wait in `ctx`."""
         with torch.autocast(features.device.type, enabled=False):
             ctx.gradients = Gradients(features, weight, bias, plan.work) if plan.grad else None
-            loss, nll, kd, correct = run_chunks(features, weight, bias, plan, ctx.gradients)
-        ctx.mark_non_differentiable(*(tensor for tensor in (nll, kd, correct) if tensor is not None))
-        return loss.sum(), nll, kd, correct
+            loss, *logged = run_chunks(features, weight, bias, plan, ctx.gradients)
+        ctx.mark_non_differentiable(*(tensor for tensor in logged if tensor is not None))
+        return loss.sum(), *logged
 
     @staticmethod
     @once_differentiable
@@ -139,12 +139,13 @@ class ChunkedObjective(torch.autograd.Function):
 
 def run_chunks(
     features: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan, gradients: Gradients | None
-) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-    """Loss, nll, kd and correct of every token; the chunks' gradients go to `gradients`.   -> (N,) each"""
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]:
+    """Loss, nll, kd, correct and rank of every token; the chunks' gradients go to `gradients`.   -> (N,) each"""
     count, h_all, w = features.size(0), features.to(plan.work), weight.to(plan.work)
     loss = torch.zeros(count, dtype=torch.promote_types(plan.work, torch.float32), device=features.device)
     nll, kd = torch.zeros_like(loss), None if plan.teacher is None else torch.zeros_like(loss)
     correct = torch.zeros_like(loss, dtype=torch.bool) if plan.accuracy else None
+    rank = torch.zeros_like(loss) if kd is not None and plan.options.rank else None
     for start in range(0, count, plan.chunk):
         where = slice(start, start + plan.chunk)
         h, target = h_all[where], plan.target[where]
@@ -158,6 +159,8 @@ def run_chunks(
             grad = grad and grad.times(plan.weights[where])
         if kd is not None and terms.kd is not None:
             kd[where] = terms.kd
+        if rank is not None and terms.rank is not None:
+            rank[where] = terms.rank
         if gradients is not None and grad is not None:
             gradients.add(where, h, grad)
-    return loss, nll, kd, correct
+    return loss, nll, kd, correct, rank

@@ -6,33 +6,36 @@ from torch import Tensor
 
 from lskd_nmt.losses.divergences import tempered
 from lskd_nmt.losses.options import KdOptions
+from lskd_nmt.losses.ranking import ranking_loss
 from lskd_nmt.losses.selection import TokenWeights
 from lskd_nmt.losses.signals import Signal, TopK, top_k_kl
 from lskd_nmt.losses.smoothing import negative_log_likelihood, smoothed_nll
 
 
 class KdTerms(NamedTuple):
-    """Per token, in nats: the objective and the parts that are logged.   (N,) each"""
+    """Per token, in nats (`rank` apart): the objective and the parts that are logged.   (N,) each"""
 
     loss: Tensor
     nll: Tensor
     kd: Tensor | None
+    rank: Tensor | None = None
 
 
 def kd_ls_terms(
     log_q: Tensor, target: Tensor, signal: Signal | None, options: KdOptions, weights: TokenWeights | None = None
 ) -> KdTerms:
-    """(1-λ)·LS-NLL(ε) + λ·τ²·D(p(τ), q(τ)).   (N, V), (N,), (N, V) or top k -> 3 × (N,)
+    """(1-λ)·LS-NLL(ε) + λ·[τ²·D(p(τ), q(τ)) + L_rank].   (N, V), (N,), (N, V) or top k -> 3 or 4 × (N,)
 
     Student log-probabilities, gold symbols and the teacher: its log-probabilities at τ = 1, or its top k at τ; without
     a teacher (λ = 0) `kd` is None. `nll` is one-hot and at τ = 1 whatever the options; `kd` is the divergence before
-    λ and τ². `weights` replace 1-λ and λ.
+    λ and τ². `weights` replace 1-λ and λ. L_rank, at τ = 1, is there if `options.rank` asks for it.
     """
     nll = negative_log_likelihood(log_q, target)
     hard = smoothed_nll(log_q, target, options.label_smoothing, options.smoothing_over)
     if options.kd_weight == 0:
         return KdTerms(hard, nll, None)
     assert signal is not None, "kd_weight > 0 needs the teacher's log-probabilities"
+    rank = ranking_loss(signal, log_q, options.rank) if options.rank and isinstance(signal, Tensor) else None
     log_q = tempered(log_q, options.student_temperature)
     if isinstance(signal, TopK):
         kd = top_k_kl(signal, log_q, options.tail)
@@ -40,5 +43,9 @@ def kd_ls_terms(
         assert signal.shape == log_q.shape, (signal.shape, log_q.shape)
         kd = options.chosen(tempered(signal, options.temperature), log_q)
     if weights is None:
-        return KdTerms((1 - options.kd_weight) * hard + options.kd_scale * kd, nll, kd)
-    return KdTerms(weights.hard * hard + options.balance * weights.soft * kd, nll, kd)
+        loss = (1 - options.kd_weight) * hard + options.kd_scale * kd
+    else:
+        loss = weights.hard * hard + options.balance * weights.soft * kd
+    if rank is None:
+        return KdTerms(loss, nll, kd)
+    return KdTerms(loss + (options.kd_weight if weights is None else weights.soft) * rank, nll, kd, rank)

@@ -26,6 +26,7 @@ class KdOptions:
     top_k: int = 0
     divergence: str = "forward"  # NAME or NAME:PARAMETER
     select: str = "all"  # NAME or NAME:PARAMETER…
+    rank: int = 0
 
     def __post_init__(self) -> None:
         complaints = []
@@ -46,6 +47,7 @@ class KdOptions:
         elif (self.tail == "dense") != (self.top_k == 0):
             complaints.append(f"--tail is {self.tail} and --top-k is {self.top_k}: dense is for all symbols "
                               "(--top-k 0), bucket, uniform and renormalise for the top k")  # fmt: skip
+        complaints += self.out_of_range()
         for named in ("chosen", "selection"):
             try:
                 getattr(self, named)
@@ -56,12 +58,20 @@ class KdOptions:
         if complaints:
             raise LskdError("; ".join(complaints))
 
+    def out_of_range(self) -> list[str]:
+        """What is wrong by itself with the settings of single methods."""
+        complaints = []
+        if self.rank < 0:
+            complaints.append(f"--rank is {self.rank}: give a number of symbols, or 0 for no ranking term")
+        return complaints
+
     def contradictions(self) -> list[str]:
         """Settings that are right by themselves and make no sense together."""
         if not self.top_k:
             return []
         needs = [f"--divergence is {self.divergence}"] if self.chosen.name != "forward" else []
         needs += [f"--select is {self.select}"] if "teacher_nll" in self.selection.entry.facts else []
+        needs += [f"--rank is {self.rank}"] if self.rank else []
         return [f"{need} and --tail is {self.tail}: it needs the teacher's whole distribution, leave --top-k out "
                 "(a store of features has it)" for need in needs]  # fmt: skip
 

@@ -61,6 +61,10 @@ class KdLsConfig(FairseqDataclass):
         default="forward", metadata={"help": "of the student from the teacher: " + ", ".join(divergence_forms())}
     )
     select: str = field(default="all", metadata={"help": "which tokens are distilled: " + ", ".join(selection_forms())})
+    rank: int = field(
+        default=0,
+        metadata={"help": "add TIE-KD's ranking term over the K most probable symbols of teacher and student; 0: none"},
+    )
     temper: ChoiceEnum(["both", "teacher"]) = field(  # type: ignore[valid-type]
         default="both", metadata={"help": "whose logits are divided by T; of ttm and wttm it is always the teacher's"}
     )
@@ -90,13 +94,14 @@ def options_of(cfg: KdLsConfig, stored: int = 0) -> KdOptions:
         top_k=top_k,
         divergence=cfg.divergence,
         select=cfg.select,
+        rank=cfg.rank,
     )
 
 
 # flags that say how a teacher's probabilities are distilled, and their defaults
 WORD_FLAGS = {"teacher_path": None, "teacher_data": None, "teacher_store": None, "temperature": 1.0, "top_k": 0,
               "tail": None, "temper": "both", "no_temperature_squared": False, "divergence": "forward",
-              "select": "all"}  # fmt: skip
+              "select": "all", "rank": 0}  # fmt: skip
 
 
 def check_level(cfg: KdLsConfig) -> None:

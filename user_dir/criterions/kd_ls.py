@@ -86,7 +86,7 @@ class KdLsCriterion(FairseqCriterion):
             options = self.options if self._hypotheses is None else self.reference_options
             terms = self.terms(student, sample["net_input"], sample["target"], options)
             loss = terms.loss.sum() if reduce else self.per_position(terms.loss, sample["target"])
-            extra = {} if terms.kd is None else self.divergence_logs(terms.kd)
+            extra = {} if terms.kd is None else self.divergence_logs(terms.kd, terms.rank)
         logs = {
             "loss": loss.data,
             "nll_loss": terms.nll.data.sum(),
@@ -123,7 +123,7 @@ class KdLsCriterion(FairseqCriterion):
             loss = loss + theirs.loss.sum()
             logs |= {"seq_loss": theirs.nll.data.sum(), "seq_ntokens": theirs.nll.numel()}
             if theirs.kd is not None:
-                logs |= self.divergence_logs(theirs.kd)
+                logs |= self.divergence_logs(theirs.kd, theirs.rank)
         return terms, loss, logs
 
     def terms(
@@ -148,9 +148,9 @@ class KdLsCriterion(FairseqCriterion):
         if projection:
             return kd_ls_from_features(output, projection, gold, signal, options, weights=each, terms=chosen,
                                        accuracy=self.cfg.report_accuracy)  # fmt: skip
-        loss, nll, kd = kd_ls_terms(log_q, gold, signal, options, chosen)
+        loss, nll, kd, rank = kd_ls_terms(log_q, gold, signal, options, chosen)
         correct = argmax_is_target(log_q, gold) if self.cfg.report_accuracy else None
-        return ChunkedTerms(loss if each is None else loss * each, nll, kd, correct)
+        return ChunkedTerms(loss if each is None else loss * each, nll, kd, correct, rank)
 
     def selected(
         self, student: Tensor, projection: Projection | None, gold: Tensor, signal: TeacherFeatures | Signal,
@@ -169,10 +169,11 @@ class KdLsCriterion(FairseqCriterion):
         real = target[:, self.cfg.ignore_prefix_size :].ne(self.padding_idx)
         return torch.zeros_like(real, dtype=loss.dtype).masked_scatter(real, loss).view(-1)
 
-    def divergence_logs(self, kd: Tensor) -> dict[str, Any]:
+    def divergence_logs(self, kd: Tensor, rank: Tensor | None = None) -> dict[str, Any]:
         """What is logged of a divergence (N,): its sum, of how many tokens, and the mode in a form that sums."""
         count = kd.numel()
-        return {"kd_loss": kd.data.sum(), "kd_ntokens": count, f"tail_{self.options.tail}": count}
+        ranking = {"rank_loss": kd.new_zeros(()) if rank is None else rank.data.sum()} if self.options.rank else {}
+        return {"kd_loss": kd.data.sum(), "kd_ntokens": count, f"tail_{self.options.tail}": count, **ranking}
 
     def projection(self, model: Any) -> tuple[Tensor, Tensor | None] | None:
         """The student's output projection if the loss can be taken from its features, else None, said once."""
@@ -226,6 +227,8 @@ class KdLsCriterion(FairseqCriterion):
             log_mean("seq_loss", total("seq_ntokens"))
         if total("kd_ntokens"):
             log_mean("kd_loss", total("kd_ntokens"))
+            if any("rank_loss" in log for log in logging_outputs):  # of probabilities: bits are not its unit
+                metrics.log_scalar("rank_loss", total("rank_loss") / total("kd_ntokens"), total("kd_ntokens"), round=4)
             for tail in get_args(Tail):
                 if total(f"tail_{tail}"):
                     metrics.log_derived("kd_tail", lambda meters, tail=tail: tail)
