@@ -1,26 +1,15 @@
 """The experiment's YAML: every key it may have, what each value must be, and one line for all that is wrong."""
 
-import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from lskd_nmt.config_values import Check, average, choice, flags, integer, number, path, several, tail, truth, word
-from lskd_nmt.errors import LskdError, require
-
-
-@dataclass(frozen=True)
-class Key:
-    """One key of the config: how its value is checked, and its default (`required` has none)."""
-
-    check: Check
-    default: Any = None
-    required: bool = False
-
+from lskd_nmt import methods
+from lskd_nmt.config_keys import Key, resolve_section
+from lskd_nmt.config_values import average, choice, flags, integer, number, path, several, tail, truth, word
+from lskd_nmt.errors import require
+from lskd_nmt.yaml_file import read_yaml
 
 label_smoothing = number(0, 1, "a number from 0 up to, not including, 1", high_included=False)
 above_zero = number(0, math.inf, "a number above 0", low_included=False)
@@ -63,6 +52,7 @@ CONFIG: dict[str, Any] = {
         "plain": Key(truth, True),
         "label_smoothing": Key(label_smoothing, 0.0),
         "smoothing_over": smoothing_over,
+        "methods": Key(methods.named),  # files of flags; then no key says what they say, which is methods.AXES
         "temperature": Key(several(above_zero), [1.0]),
         "kd_level": Key(several(choice("word", "sequence", "both")), ["word"]),
         "hypotheses": Key(several(choice("beam", "interpolate", "multi")), ["beam"]),
@@ -99,31 +89,9 @@ CONFIG: dict[str, Any] = {
 }
 
 
-class UniqueKeys(yaml.SafeLoader):
-    """YAML where a key that stands twice is an error instead of the last one winning."""
-
-
-def mapping(loader: UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
-    """Build a mapping, refusing repeated keys."""
-    pairs = [(loader.construct_object(key), loader.construct_object(value, deep=True)) for key, value in node.value]
-    names = [name for name, _ in pairs]
-    twice = [name for name in names if names.count(name) > 1]
-    require(not twice, f"line {node.start_mark.line + 1}: key '{twice[0] if twice else ''}' stands twice: keep one")
-    return dict(pairs)
-
-
-UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
-
-
 def read_config(file: str | Path) -> dict[str, Any]:
     """The config with defaults filled in and paths expanded; all complaints in one `LskdError`."""
-    try:
-        content = yaml.load(Path(file).read_text(encoding="utf-8"), Loader=UniqueKeys)
-    except LskdError as error:
-        raise LskdError(f"{file}: {error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise LskdError(f"{file} is not YAML: {' '.join(str(error).split())}") from None
-    return resolve(content, str(file))
+    return resolve(methods.loaded(read_yaml(file), Path(file)), str(file))
 
 
 def resolve(content: Any, file: str = "config") -> dict[str, Any]:
@@ -132,34 +100,12 @@ def resolve(content: Any, file: str = "config") -> dict[str, Any]:
     complaints: list[str] = []
     config = resolve_section(content, CONFIG, "", complaints)
     if not complaints:
-        complaints = data_complaints(config["data"]) + store_complaints(config) + seqkd_complaints(config)
+        complaints = methods.complaints(content["student"]) + data_complaints(config["data"]) + store_complaints(config)
+        complaints += seqkd_complaints(config)
     require(not complaints, f"{file}: {'; '.join(complaints)}")
+    if config["student"]["methods"]:
+        config["student"] |= dict.fromkeys(methods.AXES)
     return config
-
-
-def resolve_section(content: Any, keys: Mapping[str, Any], prefix: str, complaints: list[str]) -> dict[str, Any]:
-    """One level of the config; what is wrong is appended to `complaints`."""
-    if not isinstance(content, dict):
-        complaints.append(f"{prefix.rstrip('.')} is {content!r}, it must hold 'key: value' lines")
-        return {}
-    for name in content:
-        if name not in keys:
-            near = difflib.get_close_matches(str(name), keys, n=1, cutoff=0)
-            complaints.append(f"unknown key '{prefix}{name}', the nearest valid one is '{prefix}{near[0]}'")
-    result: dict[str, Any] = {}
-    for name, key in keys.items():
-        if isinstance(key, dict):
-            result[name] = resolve_section(content.get(name, {}), key, f"{prefix}{name}.", complaints)
-        elif name in content and content[name] is not None:
-            try:
-                result[name] = key.check(content[name])
-            except ValueError as error:
-                complaints.append(f"{prefix}{name} is {content[name]!r}, it must be {error}")
-        elif key.required:
-            complaints.append(f"{prefix}{name} is missing")
-        else:
-            result[name] = key.default
-    return result
 
 
 def data_complaints(data: Mapping[str, Any]) -> list[str]:
@@ -177,7 +123,9 @@ def store_complaints(config: Mapping[str, Any]) -> list[str]:
     """What is wrong between the teachers' stores and those who read them."""
     section, teachers = config["student"], config["teacher"]
     complaints = []
-    if section["store"] == "top-k" and "dense" in section["tail"]:
+    if section["store"] == "top-k" and section["methods"]:
+        complaints.append("student.store is top-k, and student.methods are given: use features, or none")
+    elif section["store"] == "top-k" and "dense" in section["tail"]:
         complaints.append("student.tail has dense, and student.store is top-k: use features, or tails such as bucket:8")
     if section["store"] != "none" and set(section["kd_level"]) != {"word"}:
         complaints.append(f"student.store is {section['store']}, and student.kd_level is not word alone: use none")

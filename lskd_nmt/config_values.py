@@ -106,3 +106,23 @@ def flags(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict) or any(isinstance(item, list) for item in value.values()):
         raise ValueError("fairseq-train flags without dashes, 'max-tokens: 4096' (several values as one text)")
     return {str(name).replace("_", "-"): item for name, item in value.items()}
+
+
+def line(value: Any) -> str:
+    """One line of text."""
+    if not isinstance(value, str) or not value.strip() or "\n" in value.strip():
+        raise ValueError("one line of text")
+    return value.strip()
+
+
+def options(value: Any) -> dict[str, Any]:
+    """kd_ls flags without their dashes, each with one value; false or null takes one out."""
+    what = "kd_ls flags without dashes and with one value each, 'kd-weight: 0.5'"
+    if not isinstance(value, dict) or any(isinstance(item, list | dict) for item in value.values()):
+        raise ValueError(what)
+    if not all(isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_-]*", name) for name in value):
+        raise ValueError(what)
+    names = {name: name.replace("_", "-") for name in value}
+    if len(set(names.values())) < len(names):
+        raise ValueError(f"{what}, each once")
+    return {names[name]: item for name, item in value.items()}

@@ -1,36 +1,16 @@
-"""A config becomes a grid of models: teachers, plain students, and one student for each lesson of each teacher."""
+"""A config becomes a grid of models: teachers, plain students, and a student for each lesson or method of a teacher."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lskd_nmt import __version__
+from lskd_nmt import __version__, methods
 from lskd_nmt.commands import as_arguments
-from lskd_nmt.recipe import model
+from lskd_nmt.errors import require
+from lskd_nmt.lessons import Lesson, kinds, lessons
+from lskd_nmt.recipe import model, require_free
 from lskd_nmt.runs import read_json
 from lskd_nmt.seqkd.engines import DecodeSettings
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """What a student learns of its teacher, and how."""
-
-    level: str  # word, sequence or both
-    hypotheses: str | None  # of sequence and both: which translations
-    kd_weight: float
-    tail: str | None  # of word and both: dense, bucket, uniform or renormalise
-    top_k: int  # 0: all symbols
-    temperature: float | None
-
-    @property
-    def name(self) -> str:
-        """As a part of the student's name; what is usual is not in it."""
-        parts = [f"{self.level}-{self.hypotheses}"] if self.hypotheses else []
-        parts += [f"{self.tail}{self.top_k}"] if self.top_k else []
-        parts += [f"t{self.temperature:g}"] if self.temperature is not None else []
-        parts += [f"w{self.kd_weight:g}"] if self.kd_weight != 1 else []
-        return "-".join(parts)
 
 
 def expand(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,9 +21,13 @@ def expand(config: Mapping[str, Any]) -> dict[str, Any]:
     teachers = {(alpha, seed): teacher(config, data, alpha, seed)
                 for alpha in config["teacher"]["label_smoothing"] for seed in seeds}  # fmt: skip
     plain = [student(config, data, None, None, seed) for seed in config["seeds"] if section["plain"]]
-    distilled = [student(config, data, teachers[alpha, seed if one is None else one], lesson, seed)
-                 for alpha in config["teacher"]["label_smoothing"] for seed in config["seeds"]
-                 for lesson in lessons(section)]  # fmt: skip
+    of = {(alpha, seed): teachers[alpha, seed if one is None else one]
+          for alpha in config["teacher"]["label_smoothing"] for seed in config["seeds"]}  # fmt: skip
+    if section["methods"]:
+        distilled = by_methods(config, data, of)
+    else:
+        distilled = [student(config, data, source, lesson, seed)
+                     for (_, seed), source in of.items() for lesson in lessons(section)]  # fmt: skip
     models = [*teachers.values(), *plain, *distilled]
     return {"name": config["name"], "lskd_nmt": __version__, "config": config, "data": data,
             "decode": config["decode"], "models": models}  # fmt: skip
@@ -64,26 +48,6 @@ def resolve_data(options: Mapping[str, Any]) -> dict[str, Any]:
     return {"folder": "data", **facts, "options": given}
 
 
-def lessons(section: Mapping[str, Any]) -> list[Lesson]:
-    """All combinations of level, translations, weight, tail and temperature that make sense."""
-    result = []
-    for level, hypotheses in kinds(section):
-        for weight in section["kd_weight"]:
-            if level == "sequence":
-                result.append(Lesson(level, hypotheses, weight, None, 0, None))
-                continue
-            for tail, _, top_k in (mode.partition(":") for mode in section["tail"]):
-                result += [Lesson(level, hypotheses, weight, tail, int(top_k or 0), temperature)
-                           for temperature in section["temperature"]]  # fmt: skip
-    return result
-
-
-def kinds(section: Mapping[str, Any]) -> list[tuple[str, str | None]]:
-    """The levels of distillation, and the hypotheses that those above words learn."""
-    return [(level, hypotheses) for level in section["kd_level"]
-            for hypotheses in (section["hypotheses"] if level != "word" else [None])]  # fmt: skip
-
-
 def teacher(config: Mapping[str, Any], data: Mapping[str, Any], alpha: float, seed: int) -> dict[str, Any]:
     """A teacher with label smoothing `alpha`, and the commands that make what its students read."""
     section, name = config["teacher"], f"teacher-ls{alpha:g}-s{seed}"
@@ -98,7 +62,8 @@ def store_command(name: str, config: Mapping[str, Any], data: Mapping[str, Any])
     """How a teacher's store is written; nothing if its students run it beside them."""
     section = config["student"]
     keep = section["store"]
-    if keep == "none":
+    readers = [method for method in (section["methods"] or {}).values() if method["teacher"] and not method["live"]]
+    if keep == "none" or (section["methods"] and not readers):
         return []
     size: dict[str, Any] = {"keep": keep}
     if keep == "top-k":
@@ -115,7 +80,7 @@ def seqkd_commands(name: str, config: Mapping[str, Any], data: Mapping[str, Any]
     options, folder = config["seqkd"], f"models/{name}/hypotheses"
     known = DecodeSettings.__dataclass_fields__
     DecodeSettings(**{option: value for option, value in options.items() if option in known and value is not None})
-    methods = dict.fromkeys(method for _, method in kinds(config["student"]) if method)
+    chosen = dict.fromkeys(method for _, method in kinds(config["student"]) if method)
     langs = {"data": f"{data['folder']}/bin", "source-lang": data["source_lang"], "target-lang": data["target_lang"]}
     search = ("engine", "quantization", "beam", "nbest", "sampling", "sampling_topk", "shard_sentences")
     decoding = {"teacher-path": f"models/{name}/model.pt", **langs, "out": f"{folder}/decoded",
@@ -125,8 +90,8 @@ def seqkd_commands(name: str, config: Mapping[str, Any], data: Mapping[str, Any]
                 "lenpen": config["decode"]["lenpen"]}  # fmt: skip
     filters = {option.replace("_", "-"): options[option] for option in ("similarity", "max_ratio", "drop_copies")}
     choosing = [{"decoded": f"{folder}/decoded", **langs, "out": f"{folder}/{method}", "method": method, **filters}
-                for method in methods]  # fmt: skip
-    steps = [("decode", decoding), *(("select", each) for each in choosing)] if methods else []
+                for method in chosen]  # fmt: skip
+    steps = [("decode", decoding), *(("select", each) for each in choosing)] if chosen else []
     return [["lskd", "seqkd", step, *(word for flag in flags.items() for word in as_arguments(*flag))]
             for step, flags in steps]  # fmt: skip
 
@@ -158,3 +123,39 @@ def student(
             objective |= {"top-k": lesson.top_k, "tail": lesson.tail}
     name = f"student-ls{source['label_smoothing']:g}{'-' if lesson.name else ''}{lesson.name}-s{seed}"
     return model(name, facts, section, objective, config, data, seed)
+
+
+def by_methods(
+    config: Mapping[str, Any], data: Mapping[str, Any], of: Mapping[tuple[float, int], dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """A student for each method and seed: of every teacher `of` its seed, or of none where the method reads none."""
+    sources = {seed: [one for (_, own), one in of.items() if own == seed] for seed in config["seeds"]}
+    found = [by_method(config, data, source, name, seed)
+             for seed in config["seeds"] for name, method in config["student"]["methods"].items()
+             for source in (sources[seed] if method["teacher"] else [None])]  # fmt: skip
+    names = [student["name"] for student in found]
+    twice = [name for name in names if names.count(name) > 1]
+    require(not twice, f"student.methods make {twice[0] if twice else ''} twice: rename one")
+    return found
+
+
+def by_method(
+    config: Mapping[str, Any], data: Mapping[str, Any], source: dict[str, Any] | None, name: str, seed: int
+) -> dict[str, Any]:
+    """A student that learns of the teacher `source`, or of none, as the method's flags say."""
+    section = config["student"]
+    method: Mapping[str, Any] = section["methods"][name]
+    require_free(name, method["flags"])
+    tail, top_k = methods.tail(method)
+    facts = {"role": "student", "teacher": None, "label_smoothing": None, "method": name,
+             "temperature": methods.temperature(method), "kd_weight": methods.kd_weight(method),
+             "kd_level": None, "hypotheses": None, "tail": tail, "top_k": top_k}  # fmt: skip
+    objective = {"label-smoothing": section["label_smoothing"], "smoothing-over": section["smoothing_over"]}
+    title = name
+    if source is not None:
+        title = f"ls{source['label_smoothing']:g}-{name}"
+        facts |= {"teacher": source["name"], "label_smoothing": source["label_smoothing"], "kd_level": "word"}
+        folder, live = f"models/{source['name']}", method["live"] or section["store"] == "none"
+        objective |= {"teacher-path": f"{folder}/model.pt"} if live else {"teacher-store": f"{folder}/store"}
+        objective |= {"temperature": methods.temperature(method), "kd-weight": methods.kd_weight(method)}
+    return model(f"student-{title}-s{seed}", facts, section, objective | method["flags"], config, data, seed)

@@ -5,6 +5,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from lskd_nmt import methods
 from lskd_nmt.commands import command_script, prepare_script, steps_script
 from lskd_nmt.config import resolve
 from lskd_nmt.errors import require
@@ -23,6 +24,8 @@ def plan(config: Mapping[str, Any], source: str, run: Path) -> dict[str, Any]:
             link(run / "models" / model["name"], lent[model["name"]])
             lend(lent[model["name"]], model)
     write_text(run / "config.yaml", source)
+    for name, method in (config["student"]["methods"] or {}).items():
+        write_text(run / methods.FOLDER / f"{name}.yaml", methods.text(method))
     for model in resolved["models"]:
         if model["name"] not in lent:
             write_scripts(run / "models" / model["name"], model)

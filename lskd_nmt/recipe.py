@@ -39,13 +39,17 @@ RESERVED = {
     "kd-level": "student.kd_level", "hypotheses": "student.hypotheses",
     "cpu": "--device", "fp16": "--precision", "bf16": "--precision", "log-file": "",
 }  # fmt: skip
+# of these a method says itself; and where another key has what it cannot say
+METHODS_OWN = {"label-smoothing", "smoothing-over", "temperature", "kd-weight", "temper", "no-temperature-squared",
+               "top-k", "tail"}  # fmt: skip
+INSTEAD = {"teacher-path": "live: true", "kd-level": "", "hypotheses": ""}
 
 
 def model(
     name: str, facts: Mapping[str, Any], section: Mapping[str, Any], objective: Mapping[str, Any],
     config: Mapping[str, Any], data: Mapping[str, Any], seed: int,
 ) -> dict[str, Any]:  # fmt: skip
-    """One entry of the plan. Paths in its command are relative to the run folder."""
+    """One entry of the plan. Paths in its command are relative to the run folder; `objective` has the last word."""
     defaults = {flag: value for flag, value, _ in TRAINING_DEFAULTS} | validation_text(data)
     flags = defaults | keep_flags(section["average"]) | config["train"] | section["train"]
     for flag in (*config["train"], *section["train"]):
@@ -56,11 +60,20 @@ def model(
     require(any(lasts), f"{facts['role']}.train has neither max-epoch nor max-update: say when to stop")
     chosen = {"source-lang": data["source_lang"], "target-lang": data["target_lang"], "user-dir": USER_DIR,
              "arch": section["arch"], "criterion": "kd_ls", **objective, "seed": seed,
-             "save-dir": f"models/{name}/checkpoints", **flags}  # fmt: skip
+             "save-dir": f"models/{name}/checkpoints", **flags, **objective}  # fmt: skip
     argv = ["fairseq-train", f"{data['folder']}/bin",
             *(word for flag in chosen.items() for word in as_arguments(*flag))]  # fmt: skip
     return {"name": name, **facts, "average": section["average"], "arch": section["arch"], "seed": seed,
             "train_command": argv, "decode_command": decode_command(name, config["decode"], data)}  # fmt: skip
+
+
+def require_free(name: str, flags: Mapping[str, Any]) -> None:
+    """Refuse a method's flags that are the pipeline's own."""
+    for flag in flags:
+        way = (RESERVED | INSTEAD).get(flag)
+        free = flag not in RESERVED or flag in METHODS_OWN
+        require(free, f"student.methods has {name}, whose flag {flag} is set by the pipeline: "
+                      f"{f'use {way}' if way else 'remove it'}")  # fmt: skip
 
 
 def keep_flags(average: Mapping[str, int] | None) -> dict[str, Any]:

@@ -39,11 +39,12 @@ def test_only_what_costs_time_makes_a_kind():
 
 
 @pytest.mark.parametrize(("words", "found"), [
-    ([], "live teacher"),
+    ([], "no teacher"),
+    (["--teacher-path", "t"], "live teacher"),
     (["--kd-weight", "0"], "plain"),
     (["--teacher-store", "s"], "teacher store"),
     (["--kd-level", "sequence", "--hypotheses", "h"], "sequence level"),
-    (["--kd-level", "both", "--hypotheses", "h"], "both levels, live teacher"),
+    (["--kd-level", "both", "--hypotheses", "h", "--teacher-path", "t"], "both levels, live teacher"),
     (["--kd-level", "both", "--hypotheses", "h", "--teacher-store", "s"], "both levels, teacher store"),
 ])  # fmt: skip
 def test_where_targets_come_from(words, found):

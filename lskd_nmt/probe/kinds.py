@@ -32,13 +32,15 @@ def with_flags(command: Sequence[str], changes: Mapping[str, str | None]) -> lis
 
 
 def signal(command: Sequence[str]) -> str:
-    """Where a training's targets come from: `plain`, or level and source of what is distilled."""
+    """Where a training's targets come from: `plain`, `no teacher`, or level and source of what is distilled."""
     given = flags(command)
     if float(given.get("kd-weight", 0.5)) == 0:
         return "plain"
     level = given.get("kd-level", "word")
     if level == "sequence":
         return "sequence level"
+    if "teacher-store" not in given and "teacher-path" not in given:
+        return "no teacher"
     source = "teacher store" if "teacher-store" in given else "live teacher"
     return source if level == "word" else f"both levels, {source}"
 
