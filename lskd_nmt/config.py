@@ -52,7 +52,7 @@ CONFIG: dict[str, Any] = {
         "plain": Key(truth, True),
         "label_smoothing": Key(label_smoothing, 0.0),
         "smoothing_over": smoothing_over,
-        "methods": Key(methods.named),  # files of flags; then no key says what they say, which is methods.AXES
+        "methods": Key(methods.named),  # files of flags, instead of the keys in methods.AXES
         "temperature": Key(several(above_zero), [1.0]),
         "kd_level": Key(several(choice("word", "sequence", "both")), ["word"]),
         "hypotheses": Key(several(choice("beam", "interpolate", "multi")), ["beam"]),

@@ -35,7 +35,7 @@ Wanted = Mapping[str, Mapping[str, Any]]
 
 
 def wanted(terms: Sequence[tuple[float, Sequence[str]]], family: str = "score", metric: str = "bleu") -> dict[str, Any]:
-    """One contrast. Those of a family are corrected together; those of `baseline` are also tested seed by seed."""
+    """One contrast. Those of a family are corrected together; those of `baseline…` are also tested seed by seed."""
     return {"family": family, "metric": metric, "terms": [[weight, list(group)] for weight, group in terms]}
 
 
@@ -136,7 +136,7 @@ def by_seed(
     """Add `p_by_seed` to what was found of each contrast that wants it."""
     pairs = []
     for name, contrast in contrasts.items():
-        if contrast["family"] == "baseline":
+        if contrast["family"].startswith("baseline"):
             (_, systems), (_, bases) = contrast["terms"]
             base_of = {outputs[base].seed: base for base in bases}
             pairs += [(name, outputs[system].seed, base_of[outputs[system].seed], system) for system in systems

@@ -11,7 +11,7 @@ import pytest
 from lskd_nmt import runs, scoring
 from lskd_nmt.cli import main
 from lskd_nmt.errors import LskdError
-from lskd_nmt.report import document, effects, published, results, signature, temperature, verdicts
+from lskd_nmt.report import baselines, document, published, results, signature, temperature, verdicts
 
 WORDS = [f"w{number}" for number in range(40)]
 REFS = [" ".join(random.Random(number).choices(WORDS, k=10)) for number in range(30)]
@@ -337,4 +337,4 @@ def test_a_named_baseline_of_its_own_run_is_preferred():
     facts = (("plain", None, "a"), ("b:plain", None, "b"), ("x", 0.1, "b"), ("y", 0.1, "c"))
     cells = [{"name": name, "role": "student", "label_smoothing": smoothing, "runs": [run]}
              for name, smoothing, run in facts]  # fmt: skip
-    assert {name: base["name"] for name, base in effects.baselines(cells, "plain").items()} == {"x": "b:plain"}
+    assert {name: base["name"] for name, base in baselines.baseline(cells, "plain").items()} == {"x": "b:plain"}

@@ -6,7 +6,7 @@
 #
 #   --run RUN        run folder
 #   --out DIR        where to write; the run folder if not given
-#   --baseline CELL  what students are compared with: plain (without KD), or a model's name without its seed
+#   --baseline CELL  what students are compared with: plain (without KD), a method, or a model's name without its seed
 #   --published      auto (by language pair), none, en-de or en-ru
 set -euo pipefail
 options='run out baseline published'

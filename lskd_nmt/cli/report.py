@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from lskd_nmt import runs
-from lskd_nmt.cli.table import PAIRS, assessed
+from lskd_nmt.cli.table import PAIRS, add_baseline, assessed
 from lskd_nmt.errors import require
 
 SENTENCES = 5000
@@ -24,7 +24,7 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     verb.add_argument("--sentences", type=int, default=SENTENCES, metavar="N",
                       help="test sentences in the page; 0: none, nor any of their text, examples of analyses included "
                       "(default: %(default)s)")  # fmt: skip
-    verb.add_argument("--baseline", default="plain", metavar="CELL", help="as in lskd table")
+    add_baseline(verb)
     verb.add_argument("--published", default="auto", choices=PAIRS, help="as in lskd table")
 
 

@@ -24,9 +24,7 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     table.add_argument("folders", nargs="*", type=Path, metavar="RUN", help="several: seeds of one cell are united")
     table.add_argument("--compare", nargs=2, type=Path, metavar=("A", "B"), help="two runs side by side instead")
     table.add_argument("--out", type=Path, metavar="DIR", help="where to write; the run folder if one is given")
-    table.add_argument("--baseline", default="plain", metavar="CELL",
-                       help="what students are compared with: plain (the student without KD), or a model's name "
-                       "without its seed, such as student-ls0-t1")  # fmt: skip
+    add_baseline(table)
     table.add_argument("--published", default="auto", choices=PAIRS,
                        help="whose published numbers stand beside: auto takes the language pair's")  # fmt: skip
 
@@ -37,6 +35,13 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     curves.add_argument("--out", type=Path, metavar="DIR", help="where to write; the run folder if not given")
 
 
+def add_baseline(verb: argparse.ArgumentParser) -> None:
+    """The flag of both verbs that compare rows."""
+    verb.add_argument("--baseline", action="append", metavar="CELL",
+                      help="what students are compared with, again for several: plain (the student without KD; "
+                      "the default), a method, or a model's name without its seed, such as student-ls0-t1")  # fmt: skip
+
+
 def run_table(args: argparse.Namespace) -> None:
     """`lskd table RUN [RUN…] [--out DIR]`, `lskd table --compare A B --out DIR`."""
     require(bool(args.folders) != bool(args.compare), "give run folders, or --compare with two of them")
@@ -44,7 +49,7 @@ def run_table(args: argparse.Namespace) -> None:
     if args.compare:
         run_compare(args)
         return
-    from lskd_nmt.report import document, plots, results, tables, temperature  # pandas and matplotlib take a second
+    from lskd_nmt.report import document, plots, results, tables, temperature  # pandas takes a second
 
     out = args.out or args.folders[0]
     content = assessed(args, args.folders, results.labels(args.folders), out / "significance.json")
@@ -76,13 +81,13 @@ def run_compare(args: argparse.Namespace) -> None:
 def assessed(args: argparse.Namespace, folders: Sequence[Path], names: Sequence[str], file: Path) -> dict[str, Any]:
     """The table's content, with what was measured of it and kept in `file`."""
     from lskd_nmt import differences
-    from lskd_nmt.report import effects, published, results
+    from lskd_nmt.report import baselines, effects, published, results
 
     content = results.results(folders, names)
     pair = published.pair_of(args.published, content["runs"])
     obstacles = published.obstacles(pair, content["runs"]) if pair else []
     content["published"] = {"pair": pair, "source": published.SOURCE, "obstacles": obstacles}
-    bases = effects.baselines(content["cells"], args.baseline)
+    bases = baselines.baselines(content["cells"], args.baseline or ["plain"])
     found = effects.effects(content["cells"], pair)
     contrasts = effects.contrasts(content, bases, found)
     effects.judge(content, bases, found, differences.measure(outputs_of(folders, names), contrasts, file, show))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lskd_nmt.report import tables, verdicts
+from lskd_nmt.report import methods, tables, verdicts
 from lskd_nmt.report.cells import label
 from lskd_nmt.report.published import ASSUMED, SOURCE
 
@@ -21,6 +21,7 @@ def notes(content: Mapping[str, Any]) -> list[str]:
     if any(cell["hypotheses"] for cell in cells):
         lines.append("KD level: probabilities on references (word), translations (sequence), or both; in brackets, "
                      "which translations")  # fmt: skip
+    lines += methods.notes(content)
     if any(len(cell["seeds"]) > 1 for cell in cells):
         lines.append("scores are the mean ± standard deviation over seeds; hours are their sum")
     lines += [*tests(content), *against_published(content), *states(content)]
@@ -29,19 +30,25 @@ def notes(content: Mapping[str, Any]) -> list[str]:
 
 def tests(content: Mapping[str, Any]) -> list[str]:
     """How differences were tested."""
-    settings, names = content["significance"], {cell["baseline"] for cell in content["cells"]} - {None}
+    settings, cells = content["significance"], content["cells"]
+    compared = [each for cell in cells for each in cell.get("over", {"": cell}).values()]
+    names, several = {each["baseline"] for each in compared} - {None}, any("over" in cell for cell in cells)
     lines = []
     if names:
-        lines.append(f"baseline: {', '.join(sorted(names))}; teachers are not compared with it")
-    elif any(label(cell) == "student" for cell in content["cells"]):
+        which = "any of them" if several else "it"
+        lines.append(f"baseline{'s' * several}: {', '.join(sorted(names))}; teachers are not compared with {which}")
+    elif any(label(cell) == "student" for cell in cells):
         lines.append("no baseline: no student without KD is scored here")
     if settings["without_text"]:
         lines.append(f"not compared, as their translations are not here: {', '.join(settings['without_text'])}")
-    if any(cell["difference"] for cell in content["cells"]) or content["effects"]:
+    if any(each["difference"] for each in compared) or content["effects"]:
         lines += [f"[95 %] and p: paired bootstrap of {settings['resamples']:,} resamples (seed {settings['seed']}) "
                   "over seeds and sentences; with one seed over sentences alone",
-                  "p: corrected for the number of rows, or of effects, by Holm's method"]  # fmt: skip
-    if names:
+                  f"p: corrected for the number of rows{', of each baseline apart' * several}, or of effects, by "
+                  "Holm's method"]  # fmt: skip
+    if names and several:
+        lines.append("p each seed: of each row over each baseline in table.json")
+    elif names:
         lines.append(f"p each seed: sacreBLEU's paired approximate randomisation, {settings['trials']:,} trials "
                      f"(seed {settings['seed']}), of the models of one seed, uncorrected")  # fmt: skip
     return lines

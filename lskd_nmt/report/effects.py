@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lskd_nmt.differences import wanted
-from lskd_nmt.errors import require
 from lskd_nmt.report import published, verdicts
+from lskd_nmt.report.baselines import Bases, closest, family
 from lskd_nmt.report.cells import CELL, group, key, label
 
 Cell = Mapping[str, Any]
@@ -16,22 +16,6 @@ def related(cells: Sequence[Cell], cell: Cell, **changes: Any) -> Cell | None:
     """The cell that differs from `cell` in `changes` alone: that of its own run, or the only one there is."""
     sought = {name: cell[name] for name in CELL} | changes
     return closest([other for other in cells if all(other[name] == value for name, value in sought.items())], cell)
-
-
-def closest(found: Sequence[Cell], cell: Cell) -> Cell | None:
-    """The one that shares a run with `cell`, or the only one there is."""
-    own = [other for other in found if set(other["runs"]) & set(cell["runs"])]
-    return own[0] if own else found[0] if len(found) == 1 else None
-
-
-def baselines(cells: Sequence[Cell], wish: str) -> dict[str, Cell]:
-    """The baseline of each student; teachers have none, nor has the baseline itself."""
-    names = [cell["name"] for cell in cells]
-    require(wish == "plain" or wish in names, f"--baseline is '{wish}': plain, or one of {', '.join(names)}")
-    chosen = [cell for cell in cells if (label(cell) == "student without KD" if wish == "plain" else
-                                         cell["name"] == wish)]  # fmt: skip
-    pairs = {cell["name"]: closest(chosen, cell) for cell in cells if cell["role"] == "student"}
-    return {name: base for name, base in pairs.items() if base is not None and base["name"] != name}
 
 
 def effects(cells: Sequence[Cell], pair: str | None) -> list[dict[str, Any]]:
@@ -87,10 +71,8 @@ def title(family: str, terms: Sequence[tuple[float, str]]) -> str:
     return f"{family}: " + " ".join(f"{weight:+g} {name}" for weight, name in terms)
 
 
-def contrasts(
-    content: Mapping[str, Any], bases: Mapping[str, Cell], found: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """What is to be measured, by name: each cell by itself, against its baseline, and the effects."""
+def contrasts(content: Mapping[str, Any], bases: Bases, found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What is to be measured, by name: each cell by itself, against its baselines, and the effects."""
     members = {cell["name"]: cell["members"] for cell in content["cells"]}
     result = {}
 
@@ -101,8 +83,9 @@ def contrasts(
         add("score", [(1, name)])
         if is_comparable(content["published"]):
             add(published.METRIC, [(1, name)], published.METRIC)
-    for name, base in bases.items():
-        add("baseline", [(1, name), (-1, base["name"])])
+    for wish, pairs in bases.items():
+        for name, base in pairs.items():
+            add(family(wish, bases), [(1, name), (-1, base["name"])])
     for each in found:
         add("effect", each["terms"])
     return result
@@ -113,16 +96,20 @@ def is_comparable(facts: Mapping[str, Any]) -> bool:
     return facts["pair"] is not None and not facts["obstacles"]
 
 
-def judge(
-    content: dict[str, Any], bases: Mapping[str, Cell], found: Sequence[dict[str, Any]], measured: Mapping[str, Any]
-) -> None:
-    """Put what was measured into the table: intervals, differences with their p-values, and verdicts."""
+def judge(content: dict[str, Any], bases: Bases, found: Sequence[dict[str, Any]], measured: Mapping[str, Any]) -> None:
+    """Put what was measured into the table: intervals, differences with their p-values, and verdicts.
+
+    A cell's `baseline` and `difference` are those of the first; of several, `over` has them all.
+    """
     results = measured["results"]
     for cell in content["cells"]:
-        name, base = cell["name"], bases.get(cell["name"])
+        name, over = cell["name"], dict[str, Any]()
         cell["interval"] = ends(results.get(title("score", [(1, name)])))
-        cell["baseline"] = base["name"] if base else None
-        cell["difference"] = results.get(title("baseline", [(1, name), (-1, base["name"])])) if base else None
+        for wish, pairs in bases.items():
+            base = pairs[name]["name"] if name in pairs else None
+            said = results.get(title(family(wish, bases), [(1, name), (-1, base)])) if base else None
+            over[wish] = {"baseline": base, "difference": said}
+        cell.update(next(iter(over.values())) | ({"over": over} if len(over) > 1 else {}))
         cell["published"] = compared(cell, content["published"], results.get(title(published.METRIC, [(1, name)])))
     for each in found:
         each["difference"] = results.get(title("effect", each["terms"]))

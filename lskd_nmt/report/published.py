@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lskd_nmt.report.cells import label
+from lskd_nmt.report.cells import title
 
 SOURCE = (
     "Chandrasegaran et al., ICML 2022, Tables 5 and B.2, as in the README of "
@@ -41,8 +41,8 @@ def pair_of(wish: str, runs: Sequence[Mapping[str, Any]]) -> str | None:
 
 
 def bleu(pair: str | None, cell: Mapping[str, Any]) -> float | None:
-    """The published BLEU of a cell; only teachers and students of word-level distillation have one."""
-    if pair is None or label(cell) == "student without KD" or cell["kd_level"] not in (None, "word"):
+    """The published BLEU of a cell; only teachers and students of word-level distillation without a method have one."""
+    if pair is None or title(cell) not in ("teacher", "student") or cell["kd_level"] not in (None, "word"):
         return None
     return BLEU[pair].get((cell["label_smoothing"], cell["temperature"]))
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lskd_nmt.errors import require
-from lskd_nmt.report import signature
-from lskd_nmt.report.cells import CELL, facts, key
+from lskd_nmt.report import methods, signature
+from lskd_nmt.report.cells import CELL, facts, key, method, rank
 from lskd_nmt.runs import Run, read_json, read_list
 
 METRICS = ("bleu", "chrf", "bleu_tokenised_lowercased")
@@ -32,8 +32,12 @@ def results(folders: Sequence[Path], names: Sequence[str] | None = None) -> dict
             signatures[rows[-1]["signature"]] = expansion
     require(bool(rows), f"{where} has no scored model: run experiments/steps/decode.sh and score.sh first")
     metrics = same_metrics(where, rows, signatures)
+    found = cells(rows, signatures, methods.order(runs.values()))
+    if any(map(method, found)):
+        for cell in found:
+            cell["step_cost"] = methods.step_cost(cell, found, rows)
     return {"name": " + ".join(runs), "runs": [described(label, run) for label, run in runs.items()],
-            "signatures": metrics, "rows": rows, "cells": cells(rows, signatures), "not_scored": missing,
+            "signatures": metrics, "rows": rows, "cells": found, "not_scored": missing,
             "expansions": signatures}  # fmt: skip
 
 
@@ -51,6 +55,7 @@ def described(label: str, run: Run) -> dict[str, Any]:
     prepared = read_json(prep) if prep.is_file() else {}
     options = prepared.get("settings", {})
     known = {name: data.get(name, prepared.get(name)) for name in ("corpus", "form", "source_lang", "target_lang")}
+    known |= {"methods": found} if (found := methods.described(run)) else {}
     return {"name": label, **known, "subwords": options.get("subwords"), "vocab_size": options.get("vocab_size")}
 
 
@@ -99,7 +104,9 @@ def same_metrics(where: str, rows: Sequence[Mapping[str, Any]], expansions: Mapp
     return {metric: next(iter(found[metric])) for metric in METRICS}
 
 
-def cells(rows: list[dict[str, Any]], expansions: Mapping[str, Any]) -> list[dict[str, Any]]:
+def cells(
+    rows: list[dict[str, Any]], expansions: Mapping[str, Any], known: Sequence[str | None]
+) -> list[dict[str, Any]]:
     """Mean and standard deviation over the seeds of each cell; rows of several runs meet where signatures agree.
 
     A model that several runs share is taken once, and leaves `rows`; another training of the same seed is a cell by
@@ -118,14 +125,13 @@ def cells(rows: list[dict[str, Any]], expansions: Mapping[str, Any]) -> list[dic
                 break
     found = [summary(members) for members in groups.values()]
     tell_apart(found, expansions)
-    return sorted(found, key=order)
+    return sorted(found, key=lambda cell: (*rank(cell), known.index(method(cell)), *order(cell)))
 
 
 def order(cell: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Teachers, students without KD, then α, level, tail, weight and temperature."""
-    plain = cell["label_smoothing"] is None
+    """Of one rank and method: α, level, tail, weight and temperature."""
     levels = ("word", "sequence", "both")
-    return (cell["role"] != "teacher", not plain, cell["label_smoothing"] or 0,
+    return (cell["label_smoothing"] or 0,
             levels.index(cell["kd_level"]) if cell["kd_level"] in levels else -1, cell["hypotheses"] or "",
             cell["tail"] != "dense", cell["tail"] or "", cell["top_k"] or 0, cell["kd_weight"],
             cell["temperature"] or 0)  # fmt: skip
@@ -154,13 +160,19 @@ def summary(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return cell | {"signature": first["signature"]}
 
 
+def shown(cell: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a row is known by: its cell, or its method and its teacher's label smoothing."""
+    return (method(cell), cell["label_smoothing"]) if method(cell) else key(cell)
+
+
 def tell_apart(found: Sequence[dict[str, Any]], expansions: Mapping[str, Any]) -> None:
-    """Name the runs of cells that differ in their signature alone, and the keys in which they do."""
+    """Name the runs of cells that are known by the same, and the keys in which they differ."""
     for number, cell in enumerate(found):
-        twins = [other for other in found if key(other) == key(cell)]
+        twins = [other for other in found if shown(other) == shown(cell)]
         cell["named_runs"] = cell["runs"] if len(twins) > 1 else []
         first = twins[0]
         keys = signature.differing(expansions[first["signature"]], expansions[cell["signature"]])
+        keys = keys or [f"{name} ({first[name]} or {cell[name]})" for name in CELL if first[name] != cell[name]]
         cell["differs_in"] = (keys or ["translations of the same seed"]) if first is not cell else []
         if any(other["name"] == cell["name"] for other in found[:number]):
             cell["name"] = f"{cell['runs'][0]}:{cell['name']}"

@@ -10,7 +10,7 @@ from lskd_nmt.errors import require
 from lskd_nmt.report import tables
 from lskd_nmt.report.cells import CELL, key, row_title
 
-LOOSE = ("role", "label_smoothing", "kd_level", "hypotheses", "temperature")  # what a sweep varies
+LOOSE = ("role", "label_smoothing", "kd_level", "hypotheses", "temperature", "method")  # what a sweep varies
 Content = Mapping[str, Any]
 
 
@@ -24,7 +24,8 @@ def pairs(first: Sequence[Any], second: Sequence[Any], keys: Callable[[Any], Map
         return [(one, other) for one in first for other in second if part(one) == part(other)]
 
     exact = matched(None)
-    return exact if any(keys(one)["kd_level"] for one, _ in exact) else matched((*LOOSE, "effect"))
+    has_students = any(keys(one)["kd_level"] or keys(one)["method"] for one, _ in exact)
+    return exact if has_students else matched((*LOOSE, "effect"))
 
 
 def cell_key(cell: Mapping[str, Any]) -> dict[str, Any]:

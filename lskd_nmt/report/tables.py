@@ -5,10 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from lskd_nmt.report.cells import label, level, row_title, tail
+from lskd_nmt.report.cells import label, level, method, row_title, tail, title
 from lskd_nmt.report.results import METRICS
 
 LABELS = {"bleu": "BLEU", "chrf": "chrF", "bleu_tokenised_lowercased": "BLEU tok. lc"}
+STEP_COST = "step cost (plain = 1)"
 LATEX = {"±": r"$\pm$", "×": r"$\times$", "α": r"$\alpha$", "–": "--", "<": "$<$"}
 
 
@@ -42,14 +43,15 @@ def frame(content: Mapping[str, Any]) -> pd.DataFrame:
     cells = content["cells"]
     students = [cell for cell in cells if label(cell) == "student"]
     shown = {
-        "KD level": any(cell["kd_level"] != "word" for cell in students),
+        "KD level": any(cell["kd_level"] not in (None, "word") for cell in students),
         "tail": any(cell["tail"] not in (None, "dense") for cell in students),
         "KD weight": len({cell["kd_weight"] for cell in students}) > 1,
         "run": any(cell["named_runs"] for cell in cells),
+        STEP_COST: any(map(method, cells)),
         "note": any(cell["not_converged"] for cell in cells),
     } | dict.fromkeys(("over baseline [95 %]", "p", "p each seed"), any(cell["difference"] for cell in cells))
     lines = [{
-        "model": label(cell),
+        "model": title(cell),
         "run": ", ".join(cell["named_runs"]) or "–",
         "teacher LS": optional(cell["label_smoothing"]),
         "KD level": level(cell),
@@ -58,13 +60,25 @@ def frame(content: Mapping[str, Any]) -> pd.DataFrame:
         "T": optional(cell["temperature"]),
         "seeds": str(len(cell["seeds"])),
         **{LABELS[metric]: score(cell[metric]) for metric in METRICS},
-        "over baseline [95 %]": interval(cell["difference"]),
-        "p": p_value(cell["difference"] and cell["difference"]["p_holm"]),
-        "p each seed": p_by_seed(cell["difference"]),
+        **differences(cell),
+        STEP_COST: optional(cell.get("step_cost"), ".2f"),
         "note": "not converged" if cell["not_converged"] else "",
     } for cell in cells]  # fmt: skip
     hidden = [name for name, is_shown in shown.items() if not is_shown]
-    return pd.DataFrame(lines, dtype=str).drop(columns=hidden)
+    return pd.DataFrame(lines, dtype=str).drop(columns=hidden, errors="ignore")
+
+
+def differences(cell: Mapping[str, Any]) -> dict[str, str]:
+    """A row over its baseline; over each of several, where p each seed is in the JSON alone."""
+    if "over" not in cell:
+        found = cell["difference"]
+        return {"over baseline [95 %]": interval(found), "p": p_value(found and found["p_holm"]),
+                "p each seed": p_by_seed(found)}  # fmt: skip
+    texts: dict[str, str] = {}
+    for wish, each in cell["over"].items():
+        found = each["difference"]
+        texts |= {f"over {wish} [95 %]": interval(found), f"p over {wish}": p_value(found and found["p_holm"])}
+    return texts
 
 
 def effects(content: Mapping[str, Any]) -> pd.DataFrame:
@@ -136,11 +150,13 @@ def as_latex(table: pd.DataFrame, lines: Sequence[str]) -> str:
 def csv(content: Mapping[str, Any]) -> str:
     """One line per model, numbers only."""
     cells = {member: cell for cell in content["cells"] for member in cell["members"]}
+    left_out = {"translations", "commit", "not_converged"} | (set() if any(map(method, cells.values())) else {"method"})
     lines = []
     for row in content["rows"]:
-        cell = cells[f"{row['run']}/{row['name']}"]
-        p = ((cell["difference"] or {}).get("p_by_seed") or {}).get(str(row["seed"]))
-        left_out = ("translations", "commit", "not_converged")
+        cell, seed = cells[f"{row['run']}/{row['name']}"], str(row["seed"])
+        over = {f"p_over_{wish}": each["difference"] for wish, each in cell.get("over", {}).items()}
+        known = over or {"p_over_baseline": cell["difference"]}
+        values = {name: ((found or {}).get("p_by_seed") or {}).get(seed) for name, found in known.items()}
         lines.append({name: value for name, value in row.items() if name not in left_out}
-                     | {"not_converged": int(row["not_converged"]), "p_over_baseline": p})  # fmt: skip
+                     | {"not_converged": int(row["not_converged"]), **values})  # fmt: skip
     return str(pd.DataFrame(lines).to_csv(index=False))

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from lskd_nmt.report import published
-from lskd_nmt.report.cells import group, label
+from lskd_nmt.report.cells import group, label, method
 from lskd_nmt.report.plots import GREY, colours_of, tidy
 
 COLUMNS = 3
@@ -17,8 +17,8 @@ MARKERS = ("o", "s", "^", "D", "v")
 
 
 def figure(content: Mapping[str, Any]) -> Figure | None:
-    """A panel for each tail mode, weight and level; None if no student has a temperature."""
-    students = [cell for cell in content["cells"] if cell["temperature"] is not None]
+    """A panel for each tail mode, weight and level; None if no student of the grid has one."""
+    students = heated(content["cells"])
     if not students:
         return None
     panels = list(dict.fromkeys(map(group, students)))
@@ -45,6 +45,11 @@ def figure(content: Mapping[str, Any]) -> Figure | None:
     return drawn
 
 
+def heated(cells: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Students at a temperature of the grid; a method has its own."""
+    return [cell for cell in cells if cell["temperature"] is not None and not method(cell)]
+
+
 def panel(
     axes: Axes, cells: Sequence[Mapping[str, Any]], look: Mapping[float, tuple[str, str]], content: Mapping[str, Any]
 ) -> None:
@@ -66,7 +71,7 @@ def panel(
     for cell in content["cells"]:
         if label(cell) == "student without KD":
             axes.axhline(cell["bleu"]["mean"], color=GREY, linewidth=1, linestyle=":", label="student without KD")
-    temperatures = sorted({cell["temperature"] for cell in content["cells"] if cell["temperature"] is not None})
+    temperatures = sorted({cell["temperature"] for cell in heated(content["cells"])})
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_locator(FixedLocator(temperatures))
     axes.xaxis.set_minor_locator(NullLocator())

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lskd_nmt.report import document, plots, tables, temperature, tradeoff
-from lskd_nmt.report.cells import group, label, row_title
+from lskd_nmt.report.cells import group, row_title
 from lskd_nmt.report.page.parts import Cell, Drawing, Fact, Part, Section, Table, slug, table
 from lskd_nmt.report.page.sources import commands
 from lskd_nmt.runs import Run
@@ -36,7 +36,7 @@ def anchor(cell: Content) -> str:
 
 def grids(content: Content) -> list[Table]:
     """A table of α × T for each level, tail and weight that has several students."""
-    students = [cell for cell in content["cells"] if label(cell) == "student" and cell["temperature"] is not None]
+    students = temperature.heated(content["cells"])
     kinds = list(dict.fromkeys((group(cell), tuple(cell["named_runs"])) for cell in students))
     notes = ["BLEU [95 % interval]; over the baseline [95 % interval]; the verdict where a number is published",
              f"BLEU: {content['signatures']['bleu']}"]  # fmt: skip

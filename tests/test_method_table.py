@@ -1,0 +1,175 @@
+"""Methods in the results table: rows, several baselines, the cost of a step, the figure, and every other view."""
+
+import csv
+import json
+
+import pytest
+from test_table import REFS, add, cell_of, table
+
+from lskd_nmt import runs
+from lskd_nmt.cli import main
+from lskd_nmt.report import document, tables
+from lskd_nmt.report.cells import row_title
+from lskd_nmt.report.page import sections
+
+LOST = {"reverse": 0.1, "word_kd": 0.15, "r_drop": 0.17}  # shares of words; 0.2 of plain students
+SPEEDS = {None: 60.0, "reverse": 40.0, "word_kd": 50.0, "r_drop": 30.0}
+FLAGS = {"reverse": {"divergence": "reverse", "temperature": 2}, "word_kd": {"kd-weight": 0.5}, "r_drop": {"r-drop": 5}}
+
+
+def lost(model):
+    return 0.05 if model["role"] == "teacher" else LOST.get(model.get("method"), 0.2) - 0.2 * (
+        model["label_smoothing"] or 0)  # fmt: skip
+
+
+def screening(folder, smoothings=(0.1,), order=("reverse", "r_drop", "word_kd"), heat=2.0):
+    """A finished run of two seeds, with three methods; r_drop reads no teacher."""
+    runs.write_text(folder / "data/clean/test.de", "".join(f"{line}\n" for line in REFS))
+    models = []
+    for seed in (1, 2):
+        for alpha in smoothings:
+            add(folder, models, f"teacher-ls{alpha:g}-s{seed}", lost, role="teacher", seed=seed, label_smoothing=alpha)
+        add(folder, models, f"student-plain-s{seed}", lost, role="student", seed=seed)
+        for method in order:
+            for alpha in smoothings if method != "r_drop" else [None]:
+                facts = {"label_smoothing": alpha, "teacher": f"teacher-ls{alpha:g}-s{seed}", "kd_level": "word",
+                         "temperature": heat if method == "reverse" else 1.0, "kd_weight": 0.5, "tail": "dense",
+                         "top_k": 0} if alpha is not None else {}  # fmt: skip
+                title = method if alpha is None else f"ls{alpha:g}-{method}"
+                add(folder, models, f"student-{title}-s{seed}", lost, role="student", seed=seed, method=method, **facts)
+    for model in models:
+        file = folder / "models" / model["name"] / "run.json"
+        speed = SPEEDS[model.get("method")] + model["seed"] - 1.5  # their mean is the number above
+        runs.write_json(file, runs.read_json(file) | {"words_per_second": speed})
+    methods = {name: {"about": f"about {name}", "teacher": name != "r_drop", "live": False, "flags": FLAGS[name]}
+               for name in order}  # fmt: skip
+    data = {"folder": "data", "corpus": "files", "form": "raw", "source_lang": "en", "target_lang": "de"}
+    runs.write_json(folder / "plan.json", {"name": folder.name, "data": data, "models": models,
+                                           "config": {"student": {"methods": methods}}})  # fmt: skip
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path):
+    return screening(tmp_path / "run")
+
+
+def test_rows_are_plain_students_then_methods_in_the_plans_order(tmp_path):
+    content = table(tmp_path, screening(tmp_path / "run", smoothings=(0.0, 0.1)))
+    assert [cell["name"] for cell in content["cells"]] == [
+        "teacher-ls0", "teacher-ls0.1", "student-plain", "student-ls0-reverse", "student-ls0.1-reverse",
+        "student-r_drop", "student-ls0-word_kd", "student-ls0.1-word_kd"]  # fmt: skip
+    frame = tables.frame(content)
+    assert list(frame["model"])[2:] == ["student without KD", "reverse", "reverse", "r_drop", "word_kd", "word_kd"]
+    assert list(frame["teacher LS"])[2:] == ["–", "0", "0.1", "–", "0", "0.1"]
+    assert list(frame["T"])[2:] == ["–", "2", "2", "–", "1", "1"]
+    gains = [(each["at"], each["terms"]) for each in content["effects"] if each["of"]["method"]]
+    assert gains == [(f"T = {heat}, method {name}", [[1, f"student-ls0.1-{name}"], [-1, f"student-ls0-{name}"]])
+                     for heat, name in ((2, "reverse"), (1, "word_kd"))]  # fmt: skip
+    assert not any(cell["published"] for cell in content["cells"] if cell["method"])
+
+
+def test_several_baselines_give_what_each_gives_alone(tmp_path, run):
+    both = table(tmp_path, run, "--baseline", "plain", "--baseline", "word_kd")
+    texts = {kind: (tmp_path / "out" / f"table.{kind}").read_text(encoding="utf-8") for kind in ("md", "tex", "csv")}
+    for wish in ("plain", "word_kd"):
+        alone = table(tmp_path, run, "--baseline", wish)
+        frames = [tables.frame(content) for content in (both, alone)]
+        assert list(frames[0][f"over {wish} [95 %]"]) == list(frames[1]["over baseline [95 %]"])
+        assert list(frames[0][f"p over {wish}"]) == list(frames[1]["p"])
+        for cell in alone["cells"]:
+            found = cell_of(both, cell["name"])["over"][wish]
+            assert found == {"baseline": cell["baseline"], "difference": cell["difference"]}
+        assert f"over {wish} [95 %]" in texts["md"] and "p over" in texts["tex"] and "| p each seed" not in texts["md"]
+    plain = cell_of(both, "student-ls0.1-reverse")
+    assert (plain["baseline"], plain["over"]["word_kd"]["baseline"]) == ("student-plain", "student-ls0.1-word_kd")
+    assert cell_of(both, "student-plain")["over"]["word_kd"]["difference"]["value"] < 0
+    assert (
+        "- baselines: student-ls0.1-word_kd, student-plain; teachers are not compared with any of them" in texts["md"]
+    )
+    assert "of each baseline apart" in texts["md"] and "p each seed: of each row over each baseline" in texts["md"]
+    lines = list(csv.DictReader(texts["csv"].splitlines()))
+    assert [bool(lines[2]["p_over_plain"]), bool(lines[2]["p_over_word_kd"])] == [True, True]
+    assert [line["method"] for line in lines[:5]] == ["", "", "reverse", "r_drop", "word_kd"]
+
+
+def test_a_baseline_is_that_of_the_same_teacher(tmp_path):
+    run = screening(tmp_path / "run", smoothings=(0.0, 0.1))
+    content = table(tmp_path, run, "--baseline", "word_kd")
+    assert {cell["name"]: cell["baseline"] for cell in content["cells"]} == {
+        "teacher-ls0": None, "teacher-ls0.1": None, "student-plain": None, "student-r_drop": None,
+        "student-ls0-word_kd": None, "student-ls0.1-word_kd": None,
+        "student-ls0-reverse": "student-ls0-word_kd", "student-ls0.1-reverse": "student-ls0.1-word_kd"}  # fmt: skip
+    content = table(tmp_path, run, "--baseline", "student-ls0-word_kd")
+    assert cell_of(content, "student-r_drop")["baseline"] == "student-ls0-word_kd"
+
+
+def test_a_baseline_that_is_none_is_refused(tmp_path, run, capsys):
+    cases = {("plain", "plain"): "--baseline plain is given twice: give each once",
+             ("word_dk",): "--baseline is 'word_dk': plain, or one of reverse, r_drop, word_kd, "}  # fmt: skip
+    for wishes, part in cases.items():
+        words = [word for wish in wishes for word in ("--baseline", wish)]
+        assert main(["table", str(run), "--out", str(tmp_path / "x"), *words]) == 2
+        err = capsys.readouterr().err
+        assert part in err and err.count("\n") == 1 and not (tmp_path / "x").exists()
+
+
+def test_a_step_costs_what_plain_students_are_faster(tmp_path, run):
+    content = table(tmp_path, run)
+    costs = {cell["name"]: cell["step_cost"] for cell in content["cells"]}
+    assert costs == {"teacher-ls0.1": None, "student-plain": 1.0, "student-ls0.1-reverse": 1.5, "student-r_drop": 2.0,
+                     "student-ls0.1-word_kd": 1.2}  # fmt: skip
+    text = document.markdown(content)
+    assert "step cost (plain = 1)" in text and "measured while trainings ran side by side" in text
+    assert "- reverse: about reverse (--divergence reverse --temperature 2)" in text
+    file = run / "models" / "student-r_drop-s2" / "run.json"
+    runs.write_json(file, runs.read_json(file) | {"words_per_second": None})
+    frame = tables.frame(table(tmp_path, run)).set_index("model")
+    assert frame.loc["r_drop", "step cost (plain = 1)"] == "–"
+    assert frame.loc["reverse", "step cost (plain = 1)"] == "1.50"
+
+
+def test_a_step_is_measured_against_the_plain_students_of_its_own_run(tmp_path, run):
+    other = screening(tmp_path / "other")
+    for file in other.glob("models/student-*/run.json"):
+        runs.write_json(file, runs.read_json(file) | {"words_per_second": 7.0})
+    plan = runs.read_json(other / "plan.json")
+    plan["models"] = [model | {"seed": model["seed"] + 2} for model in plan["models"]]
+    runs.write_json(other / "plan.json", plan)
+    content = table(tmp_path, run, other)
+    assert cell_of(content, "student-r_drop")["seeds"] == [1, 2, 3, 4]
+    assert cell_of(content, "student-r_drop")["step_cost"] == (2.0 + 1.0) / 2
+
+
+def test_the_same_name_with_other_flags_is_another_row_in_every_view(tmp_path, run):
+    other = screening(tmp_path / "other", heat=3.0)
+    content = table(tmp_path, run, other)
+    titles = [row_title(cell) for cell in content["cells"]]
+    assert len(set(titles)) == len(titles) == 6
+    assert {"reverse, teacher LS 0.1 [run]", "reverse, teacher LS 0.1 [other]"} < set(titles)
+    assert cell_of(content, "other:student-ls0.1-reverse")["differs_in"] == ["temperature (2.0 or 3.0)"]
+    frame = tables.frame(content)
+    assert not frame[["model", "run", "teacher LS", "T"]].duplicated().any()
+    page = sections.results(content).parts
+    anchors = [row[0].link for row in page[0].rows]
+    assert len(set(anchors)) == 6 and [part.id for part in page] == ["results", "bleu"]
+    costs = [row[0].text for row in sections.costs(content).parts[0].rows]
+    assert sorted(costs) == sorted(titles)
+
+
+def test_sweeps_of_methods_are_paired_by_method(tmp_path, run):
+    other = screening(tmp_path / "other", order=("word_kd", "r_drop"), heat=3.0)
+    content = table(tmp_path, "--compare", run, other, name="compare")
+    pairs = [(pair["first"]["name"], pair["second"]["name"]) for pair in content["cells"]]
+    assert pairs == [(name, name) for name in ("teacher-ls0.1", "student-plain", "student-r_drop",
+                                               "student-ls0.1-word_kd")]  # fmt: skip
+    assert content["alone"] == {"run": ["student-ls0.1-reverse"], "other": []}
+
+
+def test_a_page_with_methods_takes_several_baselines(tmp_path, run):
+    words = ["report", str(run), "--out", str(tmp_path / "page"), "--baseline", "plain", "--baseline", "word_kd"]
+    assert main(words) == 0
+    page = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
+    assert "over word_kd [95 %]" in page and "p over plain" in page
+    content = json.loads((tmp_path / "page" / "data" / "table.json").read_text(encoding="utf-8"))
+    assert set(content["cells"][0]["over"]) == {"plain", "word_kd"}
