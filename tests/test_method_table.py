@@ -8,7 +8,7 @@ from test_table import REFS, add, cell_of, table
 
 from lskd_nmt import runs
 from lskd_nmt.cli import main
-from lskd_nmt.report import document, tables
+from lskd_nmt.report import document, ranking, tables, temperature
 from lskd_nmt.report.cells import row_title
 from lskd_nmt.report.page import sections
 
@@ -152,9 +152,27 @@ def test_the_same_name_with_other_flags_is_another_row_in_every_view(tmp_path, r
     assert not frame[["model", "run", "teacher LS", "T"]].duplicated().any()
     page = sections.results(content).parts
     anchors = [row[0].link for row in page[0].rows]
-    assert len(set(anchors)) == 6 and [part.id for part in page] == ["results", "bleu"]
+    assert len(set(anchors)) == 6 and [part.id for part in page] == ["results", "methods", "bleu"]
     costs = [row[0].text for row in sections.costs(content).parts[0].rows]
     assert sorted(costs) == sorted(titles)
+
+
+def test_the_figure_has_the_best_method_on_top_beside_plain_and_word_kd(tmp_path, run):
+    content = table(tmp_path, run)
+    figure = ranking.figure(content)
+    (axes,) = figure.axes
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == [
+        "reverse, teacher LS 0.1", "word_kd, teacher LS 0.1", "r_drop"]  # fmt: skip
+    assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the first is on top
+    beside = {line.get_label(): line.get_xdata()[0] for line in axes.lines if not line.get_label().startswith("_")}
+    assert beside == {"student without KD": cell_of(content, "student-plain")["bleu"]["mean"],
+                      "word_kd, teacher LS 0.1": cell_of(content, "student-ls0.1-word_kd")["bleu"]["mean"]}  # fmt: skip
+    assert "cut at the frame" in axes.get_xlabel()  # the intervals of two seeds that differ span everything
+    low, high = axes.get_xlim()
+    assert 0 < low < cell_of(content, "student-plain")["bleu"]["mean"] and high < 120
+    assert (tmp_path / "out" / "methods.svg").is_file() and temperature.figure(content) is None
+    assert not (tmp_path / "out" / "temperature.svg").exists()
+    assert ranking.figure({"cells": [cell for cell in content["cells"] if not cell["method"]]}) is None
 
 
 def test_sweeps_of_methods_are_paired_by_method(tmp_path, run):
@@ -170,6 +188,6 @@ def test_a_page_with_methods_takes_several_baselines(tmp_path, run):
     words = ["report", str(run), "--out", str(tmp_path / "page"), "--baseline", "plain", "--baseline", "word_kd"]
     assert main(words) == 0
     page = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
-    assert "over word_kd [95 %]" in page and "p over plain" in page
+    assert "over word_kd [95 %]" in page and "p over plain" in page and "BLEU by method" in page
     content = json.loads((tmp_path / "page" / "data" / "table.json").read_text(encoding="utf-8"))
     assert set(content["cells"][0]["over"]) == {"plain", "word_kd"}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The results of a run: table.{json,md,tex,csv}, the tests behind it in significance.json, and the figures bleu,
-# temperature and curves (.png, .svg). What they mean: docs/table.md.
+# temperature, methods and curves (.png, .svg). What they mean: docs/table.md.
 #
 #   experiments/steps/table.sh --run runs/quickstart
 #

@@ -49,15 +49,15 @@ def run_table(args: argparse.Namespace) -> None:
     if args.compare:
         run_compare(args)
         return
-    from lskd_nmt.report import document, plots, results, tables, temperature  # pandas takes a second
+    from lskd_nmt.report import document, plots, ranking, results, tables, temperature  # pandas takes a second
 
     out = args.out or args.folders[0]
     content = assessed(args, args.folders, results.labels(args.folders), out / "significance.json")
     write(out, "table", content, document.markdown(content), document.latex(content), tables.csv(content))
     plots.save(plots.bleu(content), out / "bleu")
-    figure = temperature.figure(content)
-    if figure is not None:
-        plots.save(figure, out / "temperature")
+    for name, figure in (("temperature", temperature.figure(content)), ("methods", ranking.figure(content))):
+        if figure is not None:
+            plots.save(figure, out / name)
     print(json.dumps({"table": str(out / "table.json"), "models": len(content["rows"]),
                       "not_scored": content["not_scored"]}, ensure_ascii=False))  # fmt: skip
 

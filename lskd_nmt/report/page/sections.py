@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lskd_nmt.report import document, plots, tables, temperature, tradeoff
+from lskd_nmt.report import document, plots, ranking, tables, temperature, tradeoff
 from lskd_nmt.report.cells import group, row_title
 from lskd_nmt.report.page.parts import Cell, Drawing, Fact, Part, Section, Table, slug, table
 from lskd_nmt.report.page.sources import commands
@@ -23,6 +23,10 @@ def results(content: Content) -> Section:
     if heat is not None:
         text = "A line for each label smoothing of the teacher; the numbers are those of the tables above."
         parts.append(Drawing("bleu-by-temperature", "BLEU against the temperature, by label smoothing", text, heat))
+    ranked = ranking.figure(content)
+    if ranked is not None:
+        text = "From the best down, beside the student without KD; the numbers are those of the table above."
+        parts.append(Drawing("methods", "BLEU by method", text, ranked))
     text = "; ".join(f"{row_title(cell)}: {tables.score(cell['bleu'])}" for cell in content["cells"])
     parts.append(Drawing("bleu", "BLEU of every model; a dot for each seed", text, plots.bleu(content)))
     about = "A model's name leads to the command that trained it and to its signature."
