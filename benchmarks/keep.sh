@@ -42,11 +42,17 @@ for file in sorted(folder.glob("*/check.json")) + sorted(folder.glob("*/hypothes
     facts[name] = {key: value for key, value in content.items() if key not in ("symbols", "arrays", "digest")}
 print(json.dumps(facts, indent=1))' "$1"; }
 
-copy() {                             # copy FILE...: under the same name, without this machine's folders
+nameless() {                         # a text without this machine's folders
+  sed -e "s#$run#RUN#g" -e "s#$root/##g" -e "s#${LSKD_DATA:-$run}#\$LSKD_DATA#g" -e "s#${LSKD_RUNS:-$run}#\$LSKD_RUNS#g"
+}
+
+nameless_commands() { commands | nameless; }
+
+copy() {                             # copy FILE...: under the same name
   local file
   for file in "$@"; do
     mkdir -p -- "$out/$(dirname -- "$file")"
-    publish "$out/$file" sed -e "s#$run#RUN#g" -e "s#$root/##g" -e "s#${LSKD_DATA:-$run}#\$LSKD_DATA#g" -- "$run/$file"
+    publish "$out/$file" nameless < "$run/$file"
   done
 }
 
@@ -59,8 +65,11 @@ print(json.dumps(content, indent=1, ensure_ascii=False))' "$1"; }
 
 cd -- "$run"
 mkdir -p -- "$out"
-copy config.yaml run.json data/prep.json models/*/{run,curve,metrics,decode}.json
-publish "$out/commands.txt" commands
+copy config.yaml run.json models/*/{run,curve,metrics,decode}.json
+for file in methods/*.yaml data/prep.json; do
+  if [[ -e $file ]]; then copy "$file"; fi
+done
+publish "$out/commands.txt" nameless_commands
 for folder in models/*/; do
   if [[ ! -e $folder/metrics.json ]]; then rm -rf -- "${out:?}/$folder"; fi
 done
