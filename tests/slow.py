@@ -92,3 +92,29 @@ def top_k_kl(p: list[float], q: list[float], k: int, tail: str) -> float:
     if tail == "bucket":
         return known + left * math.log(left / sum(q[v] for v in rest))
     return known + sum(left / len(rest) * math.log(left / len(rest) / q[v]) for v in rest)
+
+
+def hardest(losses: list[float], window: list[float], share: float) -> list[float]:
+    """1 for each loss that is among the largest ⌈share · M⌉ of a window of M, ties included."""
+    least = sorted(window)[-math.ceil(share * len(window))]
+    return [1.0 if loss >= least else 0.0 for loss in losses]
+
+
+def hard_gate(q: list[float], p: list[float], target: int) -> float:
+    """1 where the student gives the gold symbol more than the teacher does."""
+    return 1.0 if q[target] > p[target] else 0.0
+
+
+def hard_gate_sentences(q: list[list[float]], p: list[list[float]], target: list[int], rows: list[int]) -> list[float]:
+    """1 for the tokens of sentences to which the student gives more than the teacher does."""
+    gates = []
+    for row in rows:
+        where = [token for token, other in enumerate(rows) if other == row]
+        student, teacher = (math.prod(each[token][target[token]] for token in where) for each in (q, p))
+        gates.append(1.0 if student > teacher else 0.0)
+    return gates
+
+
+def gap(q: list[float], p: list[float], target: int, sharpness: float) -> float:
+    """How much better the teacher is on the gold symbol, from 0 to 1."""
+    return max(0.0, math.tanh(sharpness * math.log(p[target] / q[target])))

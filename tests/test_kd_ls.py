@@ -107,7 +107,10 @@ def test_tokens_that_are_not_selected_learn_the_hard_term_alone(criterion):
     assert float(kd_ls(student, sample)[0].detach()) == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("flags", [{}, {"temperature": 3.0, "label_smoothing": 0.1}, {"ignore_prefix_size": 1}])
+@pytest.mark.parametrize("flags", [
+    {}, {"temperature": 3.0, "label_smoothing": 0.1}, {"ignore_prefix_size": 1},
+    {"select": "hard-gate-sentence", "ignore_prefix_size": 1}, {"select": "gap:1"},
+])  # fmt: skip
 def test_padded_batch_is_the_sum_of_its_sentences(criterion, flags):
     student, teacher = TableModel(1), TableModel(2)
     loss = criterion([teacher], report_accuracy=True, **flags)

@@ -67,6 +67,8 @@ class KdOptions:
 
     def contradictions(self) -> list[str]:
         """Settings that are right by themselves and make no sense together."""
+        if self.kd_weight == 0 and self.select != "all":
+            return [f"--select is {self.select} and --kd-weight is 0: nothing is distilled, leave one of them out"]
         if not self.top_k:
             return []
         needs = [f"--divergence is {self.divergence}"] if self.chosen.name != "forward" else []

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from lskd_nmt.errors import require
-
-Facts = Mapping[str, Tensor]  # (N,) each, by the names in survey.FACTS; `sentence`: the row of the batch
+from lskd_nmt.losses.gates import Facts, gap, hard_gate, hard_gate_sentence
 
 
 class TokenWeights(NamedTuple):
@@ -36,6 +35,15 @@ def batch(facts: Facts, share: float) -> Tensor:
     return (losses >= hardest(losses, share)).to(losses.dtype)
 
 
+def remembered(facts: Facts, share: float, size: float) -> Tensor:
+    """The tokens whose loss is among the largest of the last Q (Wang et al. 2021, global level).   -> (N,) 0 or 1
+
+    The queue (`window`, of at most `size` losses or as many as the batch has) holds the batch's own losses already.
+    """
+    losses = facts["student_nll"]
+    return (losses >= hardest(facts["window"], share)).to(losses.dtype)
+
+
 @dataclass(frozen=True)
 class Selection:
     """One entry of the table."""
@@ -44,6 +52,7 @@ class Selection:
     facts: tuple[str, ...]  # what it asks of the survey
     parameters: Mapping[str, tuple[float, float]]  # by name, each between two bounds, the upper one included
     hard_alone: bool  # tokens that are not selected learn the hard term alone, with weight 1; else it is 1-λ for all
+    memory: bool = False  # its last parameter, a whole number, is the losses in its queue, which is the fact `window`
 
 
 def everything(facts: Facts) -> Tensor:
@@ -54,6 +63,10 @@ def everything(facts: Facts) -> Tensor:
 SELECTIONS: dict[str, Selection] = {
     "all": Selection(everything, (), {}, False),
     "batch": Selection(batch, ("student_nll",), {"R": (0, 1)}, False),
+    "global": Selection(remembered, ("student_nll",), {"R": (0, 1), "Q": (0, 1_000_000)}, False, memory=True),
+    "hard-gate": Selection(hard_gate, ("student_nll", "teacher_nll"), {}, True),
+    "hard-gate-sentence": Selection(hard_gate_sentence, ("student_nll", "teacher_nll"), {}, True),
+    "gap": Selection(gap, ("student_nll", "teacher_nll"), {"B": (0, 1000)}, True),
 }
 
 
@@ -64,6 +77,11 @@ class ChosenSelection:
     name: str
     entry: Selection
     parameters: tuple[float, ...]
+
+    @property
+    def memory(self) -> int:
+        """How many losses its queue holds; 0 without one."""
+        return int(self.parameters[-1]) if self.entry.memory else 0
 
     def weights(self, facts: Facts, kd_weight: float) -> TokenWeights:
         """Selected tokens learn (1-λ)·hard + λ·soft, the others (1-λ)·hard or the whole hard term.   -> (N,) each"""
@@ -86,8 +104,9 @@ def selection_named(text: str) -> ChosenSelection:
     name, *values = text.split(":")
     require(name in SELECTIONS, f"--select is {text}: give one of {', '.join(selection_forms())}")
     bounds = SELECTIONS[name].parameters
-    ranges = ", ".join(f"{letter} above {low:g} and at most {high:g}" for letter, (low, high) in bounds.items())
-    advice = f"give {form(name)}" + (f" with {ranges}" if ranges else "")
+    ranges = ", ".join(f"{letter} above {low:g} and at most {high:.9g}" for letter, (low, high) in bounds.items())
+    whole = " and whole" if SELECTIONS[name].memory else ""
+    advice = f"give {form(name)}" + (f" with {ranges}{whole}" if ranges else "")
     require(len(values) == len(bounds), f"--select is {text}: {advice}")
     parameters = []
     for value, (low, high) in zip(values, bounds.values(), strict=True):
@@ -96,4 +115,5 @@ def selection_named(text: str) -> ChosenSelection:
         except ValueError:
             parameters.append(math.nan)
         require(low < parameters[-1] <= high, f"--select is {text}: {advice}")
+    require(not whole or parameters[-1].is_integer(), f"--select is {text}: {advice}")
     return ChosenSelection(name, SELECTIONS[name], tuple(parameters))

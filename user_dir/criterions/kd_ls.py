@@ -51,7 +51,7 @@ class KdLsCriterion(FairseqCriterion):
         self._hypotheses = HypothesisStore.open(cfg.hypotheses, verify=False) if cfg.hypotheses else None
         self.options = options_of(cfg, store.layout.kept if store else 0)
         self._stored = StoredTeacher(store, self.options) if store else None
-        self.reference_options = replace(self.options, kd_weight=0.0, top_k=0, tail="dense")
+        self.reference_options = replace(self.options, kd_weight=0.0, top_k=0, tail="dense", select="all")
         both = task.source_dictionary, task.target_dictionary
         source, target = (list(dictionary.symbols) for dictionary in both)
         task.state.merge_state_dict({SYMBOLS_KEY: {"source": source, "target": target}})
