@@ -214,7 +214,8 @@ def test_two_workers_train_the_student_that_one_trains(data, teacher, hypotheses
         torch.testing.assert_close(two["model"][name], weight, rtol=1e-3, atol=1e-4)
 
 
-def test_workers_without_hypotheses_or_without_a_batch_train_along(data, teacher, hypotheses, tmp_path):
+@pytest.mark.parametrize("select", ["all", "global:0.5:50"])
+def test_workers_without_hypotheses_or_without_a_batch_train_along(select, data, teacher, hypotheses, tmp_path):
     """Batches of one sentence: of some the filters left no hypothesis, and one worker has a batch more."""
     odd = tmp_path / "bin"
     odd.mkdir()
@@ -225,7 +226,7 @@ def test_workers_without_hypotheses_or_without_a_batch_train_along(data, teacher
     pairs = [(dataset[number]["source"], dataset[number]["target"]) for number in range(9)]
     fairseq_io.write_pairs(str(odd), LANGS, "train", pairs, (len(dataset.src_dict), len(dataset.tgt_dict)))
     flags = "--batch-size", 1, "--required-batch-size-multiple", 1, "--max-epoch", 1
-    state = workers(odd, tmp_path / "m", *flags_of("both", hypotheses, teacher), *flags)
+    state = workers(odd, tmp_path / "m", *flags_of("both", hypotheses, teacher, "--select", select), *flags)
     assert state["optimizer_history"][-1]["num_updates"] == 5
     assert all(bool(weight.isfinite().all()) for weight in state["model"].values())
 

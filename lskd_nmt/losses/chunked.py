@@ -38,6 +38,7 @@ class ChunkedTerms(NamedTuple):
     kd: Tensor | None  # (N,)
     correct: Tensor | None  # (N,) bool
     rank: Tensor | None = None  # (N,), of probabilities and not in nats
+    selected: Tensor | None = None  # (N,) how much of the token is distilled, 0 to 1; None where all are alike
 
 
 def chunk_size(symbols: int, device: str = "cpu") -> int:

@@ -9,7 +9,7 @@ from omegaconf import II
 from lskd_nmt.errors import require
 from lskd_nmt.losses.divergences import divergence_forms
 from lskd_nmt.losses.options import KdOptions
-from lskd_nmt.losses.selection import selection_forms
+from lskd_nmt.losses.selection import selection_forms, selection_named
 
 
 @dataclass
@@ -83,6 +83,9 @@ def options_of(cfg: KdLsConfig, stored: int = 0) -> KdOptions:
     """The objective's settings, checked; `stored` is the number of symbols that a teacher store keeps, 0 for all."""
     top_k = cfg.top_k or stored
     require(not stored or top_k <= stored, f"--top-k is {top_k}, and the teacher store keeps {stored}: give no more")
+    require(str(cfg.ddp_backend) != "fully_sharded" or not selection_named(cfg.select).memory,
+            f"--select is {cfg.select} and --ddp-backend is fully_sharded, which cannot hold its queue: "
+            "use another backend, or batch:R")  # fmt: skip
     return KdOptions(
         temperature=cfg.temperature,
         kd_weight=cfg.kd_weight,
@@ -113,6 +116,9 @@ def check_level(cfg: KdLsConfig) -> None:
         return
     require(bool(cfg.hypotheses), f"--kd-level is {level} and --hypotheses is not given: "
                                   "name a folder that lskd seqkd select wrote")  # fmt: skip
+    require(level == "sequence" or not selection_named(cfg.select).entry.hard_alone,
+            f"--select is {cfg.select}, which chooses between the reference and the teacher at each token, and "
+            "--kd-level is both: use --kd-level word, batch:R or global:R:Q")  # fmt: skip
     require(cfg.kd_weight > 0, f"--kd-level is {level} and --kd-weight is 0: give a weight, or leave the level out")
     unread = [name for name, default in WORD_FLAGS.items() if str(getattr(cfg, name)) != str(default)]
     flags = ", ".join("--" + name.replace("_", "-") for name in unread)

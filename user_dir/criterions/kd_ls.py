@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -18,6 +19,7 @@ from lskd_nmt.losses.chunk import Projection, TeacherFeatures
 from lskd_nmt.losses.chunked import ChunkedTerms, kd_ls_from_features
 from lskd_nmt.losses.objective import kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
+from lskd_nmt.losses.queue import LossQueue
 from lskd_nmt.losses.selection import TokenWeights
 from lskd_nmt.losses.signals import Signal, Tail, top_k
 from lskd_nmt.losses.smoothing import argmax_is_target
@@ -27,7 +29,9 @@ from lskd_nmt.teacher.live import LiveTeacher, split_paths
 from lskd_nmt.teacher.store import TeacherStore
 from lskd_nmt.teacher.stored import StoredTeacher
 
+from ..batches import DUMMY_KEY
 from .flags import KdLsConfig, check_level, options_of
+from .memory import window
 from .sequence import hypotheses_of
 from .student import Student
 
@@ -52,6 +56,8 @@ class KdLsCriterion(FairseqCriterion):
         self.options = options_of(cfg, store.layout.kept if store else 0)
         self._stored = StoredTeacher(store, self.options) if store else None
         self.reference_options = replace(self.options, kd_weight=0.0, top_k=0, tail="dense", select="all")
+        memory = self.options.selection.memory
+        self.queue = LossQueue(memory) if memory else None
         both = task.source_dictionary, task.target_dictionary
         source, target = (list(dictionary.symbols) for dictionary in both)
         task.state.merge_state_dict({SYMBOLS_KEY: {"source": source, "target": target}})
@@ -75,18 +81,25 @@ class KdLsCriterion(FairseqCriterion):
         """fairseq's way in: the configuration arrives whole."""
         return cls(cfg, task)
 
+    def load_state_dict(self, state_dict: Mapping[str, Any] | None, strict: bool = True, assign: bool = False) -> Any:
+        """Take a checkpoint's queue; one of a training without memory, to start from, leaves it empty."""
+        return super().load_state_dict(self.state_dict() if state_dict is None else state_dict, strict, assign)
+
     def forward(self, model: Any, sample: dict[str, Any], reduce: bool = True) -> tuple[Tensor, Any, dict[str, Any]]:
         """Summed loss in nats, its divisor, and summable logs. With `reduce=False` the loss is per position (B·T,)."""
         learns = self._hypotheses is not None and model.training  # in validation the reference alone counts
         assert reduce or not learns, "there is no loss per position of the reference"
-        student = Student(model, sample["net_input"], reduce and self.projection(model) is not None, learns)
+        student = Student(model, sample["net_input"], reduce and self.projection(model) is not None, learns,
+                          sample.get(DUMMY_KEY, False))  # fmt: skip
         if learns:
             terms, loss, extra = self.sequence_terms(student, sample)
         else:
             options = self.options if self._hypotheses is None else self.reference_options
             terms = self.terms(student, sample["net_input"], sample["target"], options)
             loss = terms.loss.sum() if reduce else self.per_position(terms.loss, sample["target"])
-            extra = {} if terms.kd is None else self.divergence_logs(terms.kd, terms.rank)
+            extra = {} if terms.kd is None else self.divergence_logs(terms)
+        if self.queue is not None:
+            loss = loss + 0 * self.queue.anchor.sum()
         logs = {
             "loss": loss.data,
             "nll_loss": terms.nll.data.sum(),
@@ -113,7 +126,9 @@ class KdLsCriterion(FairseqCriterion):
         logs: dict[str, Any] = {"seq_loss": loss.new_zeros(()), "seq_ntokens": 0}
         level_both = str(self.cfg.kd_level) == "both"
         if level_both:
-            logs |= self.divergence_logs(loss.new_zeros(0))
+            logs |= self.divergence_logs(terms)
+            if self.queue is not None and not found:
+                window(self.queue, student, loss.new_zeros(0))  # the other workers may have tokens to share
         if found:
             options, share = self.reference_options, weight * hypotheses.share
             if level_both:  # NLL + KL is twice their mean
@@ -123,7 +138,7 @@ class KdLsCriterion(FairseqCriterion):
             loss = loss + theirs.loss.sum()
             logs |= {"seq_loss": theirs.nll.data.sum(), "seq_ntokens": theirs.nll.numel()}
             if theirs.kd is not None:
-                logs |= self.divergence_logs(theirs.kd, theirs.rank)
+                logs |= self.divergence_logs(theirs)
         return terms, loss, logs
 
     def terms(
@@ -144,36 +159,49 @@ class KdLsCriterion(FairseqCriterion):
         found = fairseq_io.output_projection(student.model) if student.features_only else None
         projection = found and Projection(*found)
         log_q = output if projection else student.model.get_normalized_probs((output, *extra), log_probs=True)
-        chosen = None if signal is None else self.selected(log_q, projection, gold, signal, options, real)
+        chosen, selected = None, None
+        if signal is not None:
+            chosen, selected = self.chosen(student, log_q, projection, gold, signal, options, real)
         if projection:
             return kd_ls_from_features(output, projection, gold, signal, options, weights=each, terms=chosen,
-                                       accuracy=self.cfg.report_accuracy)  # fmt: skip
+                                       accuracy=self.cfg.report_accuracy)._replace(selected=selected)  # fmt: skip
         loss, nll, kd, rank = kd_ls_terms(log_q, gold, signal, options, chosen)
         correct = argmax_is_target(log_q, gold) if self.cfg.report_accuracy else None
-        return ChunkedTerms(loss if each is None else loss * each, nll, kd, correct, rank)
+        return ChunkedTerms(loss if each is None else loss * each, nll, kd, correct, rank, selected)
 
-    def selected(
-        self, student: Tensor, projection: Projection | None, gold: Tensor, signal: TeacherFeatures | Signal,
-        options: KdOptions, real: Tensor,
-    ) -> TokenWeights | None:  # fmt: skip
-        """The weights of the terms of N tokens, (N,) each; None where all tokens are distilled alike."""
+    def chosen(
+        self, student: Student, output: Tensor, projection: Projection | None, gold: Tensor,
+        signal: TeacherFeatures | Signal, options: KdOptions, real: Tensor,
+    ) -> tuple[TokenWeights | None, Tensor | None]:  # fmt: skip
+        """The weights of the terms of N tokens, and how much of each is selected, (N,) each; None where all are alike."""
         selection, divergence = options.selection, options.chosen
         if selection.name == "all" and divergence.entry.weight is None:
-            return None
+            return None, None
         names = sorted({*selection.entry.facts, *divergence.entry.facts})
-        facts = survey(names, student, projection, gold, signal, options) | {"sentence": real.nonzero()[:, 0]}
-        return divergence.reweighted(selection.weights(facts, options.kd_weight), facts)
+        facts = survey(names, output, projection, gold, signal, options) | {"sentence": real.nonzero()[:, 0]}
+        if self.queue is not None:
+            facts["window"] = window(self.queue, student, facts["student_nll"])
+        weights = selection.weights(facts, options.kd_weight)
+        return divergence.reweighted(weights, facts), weights.soft / options.kd_weight
 
     def per_position(self, loss: Tensor, target: Tensor) -> Tensor:
         """A loss per token (N,) as one per position, 0 at padding.   -> (B·T,)"""
         real = target[:, self.cfg.ignore_prefix_size :].ne(self.padding_idx)
         return torch.zeros_like(real, dtype=loss.dtype).masked_scatter(real, loss).view(-1)
 
-    def divergence_logs(self, kd: Tensor, rank: Tensor | None = None) -> dict[str, Any]:
-        """What is logged of a divergence (N,): its sum, of how many tokens, and the mode in a form that sums."""
-        count = kd.numel()
-        ranking = {"rank_loss": kd.new_zeros(()) if rank is None else rank.data.sum()} if self.options.rank else {}
-        return {"kd_loss": kd.data.sum(), "kd_ntokens": count, f"tail_{self.options.tail}": count, **ranking}
+    def divergence_logs(self, terms: ChunkedTerms) -> dict[str, Any]:
+        """What is logged of a divergence: sums, of how many tokens, and the mode in a form that sums; 0 where it is None.
+
+        With a selection also how many of the tokens are selected.
+        """
+        none = terms.nll.new_zeros(0)
+        kd = none if terms.kd is None else terms.kd.data
+        logs = {"kd_loss": kd.sum(), "kd_ntokens": kd.numel(), f"tail_{self.options.tail}": kd.numel()}
+        if self.options.rank:
+            logs["rank_loss"] = (none if terms.rank is None else terms.rank.data).sum()
+        if self.options.select != "all":
+            logs["kd_selected"] = (none if terms.selected is None else terms.selected).sum()
+        return logs
 
     def projection(self, model: Any) -> tuple[Tensor, Tensor | None] | None:
         """The student's output projection if the loss can be taken from its features, else None, said once."""
@@ -229,6 +257,9 @@ class KdLsCriterion(FairseqCriterion):
             log_mean("kd_loss", total("kd_ntokens"))
             if any("rank_loss" in log for log in logging_outputs):  # of probabilities: bits are not its unit
                 metrics.log_scalar("rank_loss", total("rank_loss") / total("kd_ntokens"), total("kd_ntokens"), round=4)
+            if any("kd_selected" in log for log in logging_outputs):
+                count = total("kd_ntokens")
+                metrics.log_scalar("kd_selected", total("kd_selected") / count, count, round=3)
             for tail in get_args(Tail):
                 if total(f"tail_{tail}"):
                     metrics.log_derived("kd_tail", lambda meters, tail=tail: tail)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from lskd_nmt import fairseq_io
@@ -10,9 +11,15 @@ from lskd_nmt import fairseq_io
 class Student:
     """A model and a batch's sources."""
 
-    def __init__(self, model: Any, net_input: dict[str, Tensor], features_only: bool, encode_once: bool) -> None:
-        """`encode_once`: the model is called several times; one wrapped by torch's DDP runs whole forwards even so."""
-        self.model, self.net_input, self.features_only = model, net_input, features_only
+    def __init__(
+        self, model: Any, net_input: dict[str, Tensor], features_only: bool, encode_once: bool, dummy: bool = False
+    ) -> None:
+        """`encode_once`: the model is called several times; one wrapped by torch's DDP runs whole forwards even so.
+
+        `dummy`: the batch stands in for one that a worker lacks, and has no weight.
+        """
+        self.model, self.net_input, self.features_only, self.dummy = model, net_input, features_only, dummy
+        self.learns = bool(model.training) and torch.is_grad_enabled()
         inner = fairseq_io.own_transformer(model) if encode_once else None
         self.decoder = inner and inner.decoder
         self.encoder = inner and inner.encoder
