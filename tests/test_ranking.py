@@ -10,7 +10,7 @@ from test_kd_ls import EOS, SENTENCES, TableModel, criterion, make_sample  # noq
 
 from lskd_nmt.errors import LskdError
 from lskd_nmt.losses.chunk import Projection
-from lskd_nmt.losses.chunked import kd_ls_from_features
+from lskd_nmt.losses.chunked import ChunkedTerms, kd_ls_from_features
 from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.losses.ranking import ranking_loss
 from lskd_nmt.losses.selection import TokenWeights
@@ -144,7 +144,8 @@ def test_its_mean_is_printed_as_it_is_and_not_in_bits(criterion):  # noqa: F811
     assert mean > 0
     plain = criterion([TableModel(1)])(TableModel(2), make_sample(*SENTENCES))[2]
     assert "rank_loss" not in plain
-    nothing = kd_ls.divergence_logs(torch.zeros(0))  # a worker without hypotheses logs the same keys
+    no_tokens = ChunkedTerms(torch.zeros(()), torch.zeros(0), None, None)
+    nothing = kd_ls.divergence_logs(no_tokens)  # a worker without hypotheses logs the same keys
     assert nothing.keys() <= two[0].keys() and nothing["rank_loss"] == 0
 
 

@@ -8,7 +8,8 @@ from typing import Literal, NamedTuple
 from torch import Tensor
 
 from lskd_nmt.errors import require
-from lskd_nmt.losses.selection import Facts, TokenWeights
+from lskd_nmt.losses.gates import Facts
+from lskd_nmt.losses.selection import TokenWeights
 
 Temper = Literal["both", "teacher"]
 

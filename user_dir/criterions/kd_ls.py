@@ -173,7 +173,7 @@ class KdLsCriterion(FairseqCriterion):
         self, student: Student, output: Tensor, projection: Projection | None, gold: Tensor,
         signal: TeacherFeatures | Signal, options: KdOptions, real: Tensor,
     ) -> tuple[TokenWeights | None, Tensor | None]:  # fmt: skip
-        """The weights of the terms of N tokens, and how much of each is selected, (N,) each; None where all are alike."""
+        """The weights of N tokens' terms, and how much of each is selected, (N,) each; None where all are alike."""
         selection, divergence = options.selection, options.chosen
         if selection.name == "all" and divergence.entry.weight is None:
             return None, None
@@ -190,7 +190,7 @@ class KdLsCriterion(FairseqCriterion):
         return torch.zeros_like(real, dtype=loss.dtype).masked_scatter(real, loss).view(-1)
 
     def divergence_logs(self, terms: ChunkedTerms) -> dict[str, Any]:
-        """What is logged of a divergence: sums, of how many tokens, and the mode in a form that sums; 0 where it is None.
+        """What is logged of a divergence: sums, of how many tokens, and the mode in a form that sums; 0 for None.
 
         With a selection also how many of the tokens are selected.
         """
