@@ -58,3 +58,12 @@ def top_k_kl(p: list[float], q: list[float], k: int, tail: str) -> float:
     if tail == "bucket":
         return known + left * math.log(left / sum(q[v] for v in rest))
     return known + sum(left / len(rest) * math.log(left / len(rest) / q[v]) for v in rest)
+
+
+def virtual_teacher(kind: str, share: float, symbols: int, target: int, temperature: float) -> list[float]:
+    """p(τ) of a virtual teacher, symbol by symbol."""
+    p = [share if v == target else (1 - share) / (symbols - 1) for v in range(symbols)]
+    if kind == "reg_power":
+        powers = [each ** (1 / temperature) for each in p]
+        return [power / sum(powers) for power in powers]
+    return softmax(p, temperature) if kind == "reg_prob_as_logit" else p

@@ -10,6 +10,7 @@ from lskd_nmt.losses.divergences import Chosen, Temper, divergence_named
 from lskd_nmt.losses.selection import ChosenSelection, selection_named
 from lskd_nmt.losses.signals import Tail
 from lskd_nmt.losses.smoothing import SmoothingOver
+from lskd_nmt.losses.virtual import VirtualTeacher
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class KdOptions:
     top_k: int = 0
     divergence: str = "forward"  # NAME or NAME:PARAMETER
     select: str = "all"  # NAME or NAME:PARAMETER…
+    virtual_teacher: VirtualTeacher | None = None
+    virtual_share: float | None = None
 
     def __post_init__(self) -> None:
         complaints = []
@@ -46,6 +49,7 @@ class KdOptions:
         elif (self.tail == "dense") != (self.top_k == 0):
             complaints.append(f"--tail is {self.tail} and --top-k is {self.top_k}: dense is for all symbols "
                               "(--top-k 0), bucket, uniform and renormalise for the top k")  # fmt: skip
+        complaints += self.out_of_range()
         for named in ("chosen", "selection"):
             try:
                 getattr(self, named)
@@ -56,14 +60,33 @@ class KdOptions:
         if complaints:
             raise LskdError("; ".join(complaints))
 
+    def out_of_range(self) -> list[str]:
+        """What is wrong by itself with the settings of single methods."""
+        complaints = []
+        if self.virtual_teacher not in (None, *get_args(VirtualTeacher)):
+            complaints.append(f"--virtual-teacher is {self.virtual_teacher}: give one of {get_args(VirtualTeacher)}")
+        if self.virtual_share is not None and not 0 < self.virtual_share < 1:
+            complaints.append(f"--virtual-share is {self.virtual_share}: give a number above 0 and below 1")
+        return complaints
+
     def contradictions(self) -> list[str]:
         """Settings that are right by themselves and make no sense together."""
+        if self.virtual_teacher:
+            return self.virtual_contradictions()
         if not self.top_k:
             return []
         needs = [f"--divergence is {self.divergence}"] if self.chosen.name != "forward" else []
         needs += [f"--select is {self.select}"] if "teacher_nll" in self.selection.entry.facts else []
         return [f"{need} and --tail is {self.tail}: it needs the teacher's whole distribution, leave --top-k out "
                 "(a store of features has it)" for need in needs]  # fmt: skip
+
+    def virtual_contradictions(self) -> list[str]:
+        """Settings that a virtual teacher does not go with."""
+        needs = [f"--divergence is {self.divergence}"] if self.chosen.name != "forward" else []
+        asks_teacher = any(not fact.startswith("student_") for fact in self.selection.entry.facts)
+        needs += [f"--select is {self.select}"] if asks_teacher else []
+        return [f"{need} and --virtual-teacher is {self.virtual_teacher}: it needs a real teacher, leave one of "
+                "them out" for need in needs]  # fmt: skip
 
     @cached_property
     def chosen(self) -> Chosen:
@@ -78,6 +101,8 @@ class KdOptions:
     @property
     def student_temperature(self) -> float:
         """What the student's logits are divided by in the divergence."""
+        if self.virtual_teacher == "reg_prob_as_logit":
+            return 1.0
         return self.temperature if (self.chosen.entry.temper or self.temper) == "both" else 1.0
 
     @property

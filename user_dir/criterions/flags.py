@@ -1,5 +1,6 @@
 """The flags of `kd_ls`, and which of them do not go together."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Optional
 
@@ -61,6 +62,17 @@ class KdLsConfig(FairseqDataclass):
         default="forward", metadata={"help": "of the student from the teacher: " + ", ".join(divergence_forms())}
     )
     select: str = field(default="all", metadata={"help": "which tokens are distilled: " + ", ".join(selection_forms())})
+    virtual_teacher: Optional[ChoiceEnum(["reg_power", "reg_prob_as_logit", "correct"])] = field(  # type: ignore[valid-type]
+        default=None,
+        metadata={
+            "help": "no teacher model, but a share for the gold symbol and the rest spread evenly: Tf-KD_reg as its "
+            "formula (reg_power) or its code (reg_prob_as_logit) has it, or LSR-OS-TC (correct)"
+        },
+    )
+    virtual_share: Optional[float] = field(
+        default=None,
+        metadata={"help": "of the gold symbol, before T: 0.99 if not given, for correct 1/V (a uniform teacher)"},
+    )
     temper: ChoiceEnum(["both", "teacher"]) = field(  # type: ignore[valid-type]
         default="both", metadata={"help": "whose logits are divided by T"}
     )
@@ -76,7 +88,8 @@ class KdLsConfig(FairseqDataclass):
 
 def options_of(cfg: KdLsConfig, stored: int = 0) -> KdOptions:
     """The objective's settings, checked; `stored` is the number of symbols that a teacher store keeps, 0 for all."""
-    top_k = cfg.top_k or stored
+    virtual = cfg.virtual_teacher and str(cfg.virtual_teacher)
+    top_k = 1 if virtual else cfg.top_k or stored
     require(not stored or top_k <= stored, f"--top-k is {top_k}, and the teacher store keeps {stored}: give no more")
     return KdOptions(
         temperature=cfg.temperature,
@@ -85,21 +98,51 @@ def options_of(cfg: KdLsConfig, stored: int = 0) -> KdOptions:
         smoothing_over=str(cfg.smoothing_over),  # type: ignore[arg-type]
         temper=str(cfg.temper),  # type: ignore[arg-type]
         temperature_squared=not cfg.no_temperature_squared,
-        tail=str(cfg.tail or ("bucket" if top_k else "dense")),  # type: ignore[arg-type]
+        tail=str(cfg.tail or ("uniform" if virtual else "bucket" if top_k else "dense")),  # type: ignore[arg-type]
         top_k=top_k,
         divergence=cfg.divergence,
         select=cfg.select,
+        virtual_teacher=virtual,  # type: ignore[arg-type]
+        virtual_share=cfg.virtual_share,
     )
+
+
+def reads_teacher(cfg: KdLsConfig) -> bool:
+    """Whether a teacher, or what stands for one on disk, is read; a virtual one is not."""
+    return options_of(cfg).kd_weight > 0 and str(cfg.kd_level) != "sequence" and not cfg.virtual_teacher
 
 
 # flags that say how a teacher's probabilities are distilled, and their defaults
 WORD_FLAGS = {"teacher_path": None, "teacher_data": None, "teacher_store": None, "temperature": 1.0, "top_k": 0,
               "tail": None, "temper": "both", "no_temperature_squared": False, "divergence": "forward",
-              "select": "all"}  # fmt: skip
+              "select": "all", "virtual_teacher": None, "virtual_share": None}  # fmt: skip
+NOT_VIRTUAL = ("teacher_path", "teacher_data", "teacher_store", "top_k", "tail", "temper", "hypotheses")
+
+
+def given(cfg: KdLsConfig, names: Iterable[str]) -> str:
+    """Those of the flags that are not at their defaults."""
+    defaults = {**WORD_FLAGS, "hypotheses": None}
+    changed = [name for name in names if str(getattr(cfg, name)) != str(defaults[name])]
+    return ", ".join("--" + name.replace("_", "-") for name in changed)
+
+
+def check_virtual(cfg: KdLsConfig) -> None:
+    """Refuse flags that a virtual teacher would not read."""
+    kind, level = cfg.virtual_teacher, str(cfg.kd_level)
+    share = cfg.virtual_share
+    require(bool(kind) or share is None,
+            f"--virtual-share is {share} and --virtual-teacher is not given: name one, or leave it out")  # fmt: skip
+    if not kind:
+        return
+    unread = given(cfg, NOT_VIRTUAL)
+    require(not unread, f"--virtual-teacher {kind} does not read {unread}: leave one of them out")
+    require(level == "word", f"--virtual-teacher {kind} is for --kd-level word, not {level}: leave one of them out")
+    require(cfg.kd_weight > 0, f"--virtual-teacher is {kind} and --kd-weight is 0: give a weight, or leave it out")
 
 
 def check_level(cfg: KdLsConfig) -> None:
     """Refuse flags that the level of distillation would not read."""
+    check_virtual(cfg)
     level = str(cfg.kd_level)
     if level == "word":
         require(not cfg.hypotheses, f"--hypotheses {cfg.hypotheses} is given and --kd-level is word: "
@@ -108,7 +151,6 @@ def check_level(cfg: KdLsConfig) -> None:
     require(bool(cfg.hypotheses), f"--kd-level is {level} and --hypotheses is not given: "
                                   "name a folder that lskd seqkd select wrote")  # fmt: skip
     require(cfg.kd_weight > 0, f"--kd-level is {level} and --kd-weight is 0: give a weight, or leave the level out")
-    unread = [name for name, default in WORD_FLAGS.items() if str(getattr(cfg, name)) != str(default)]
-    flags = ", ".join("--" + name.replace("_", "-") for name in unread)
-    require(level == "both" or not unread, f"--kd-level is sequence and does not read {flags}: remove it, or "
+    unread = given(cfg, WORD_FLAGS)
+    require(level == "both" or not unread, f"--kd-level is sequence and does not read {unread}: remove it, or "
             "use --kd-level both (lskd seqkd decode --sampling has a temperature)")  # fmt: skip

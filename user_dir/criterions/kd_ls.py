@@ -22,12 +22,13 @@ from lskd_nmt.losses.selection import TokenWeights
 from lskd_nmt.losses.signals import Signal, Tail, top_k
 from lskd_nmt.losses.smoothing import argmax_is_target
 from lskd_nmt.losses.survey import survey
+from lskd_nmt.losses.virtual import virtual_signal
 from lskd_nmt.seqkd.store import HypothesisStore
 from lskd_nmt.teacher.live import LiveTeacher, split_paths
 from lskd_nmt.teacher.store import TeacherStore
 from lskd_nmt.teacher.stored import StoredTeacher
 
-from .flags import KdLsConfig, check_level, options_of
+from .flags import KdLsConfig, check_level, options_of, reads_teacher
 from .sequence import hypotheses_of
 from .student import Student
 
@@ -63,7 +64,7 @@ class KdLsCriterion(FairseqCriterion):
             require(not getattr(cfg, flag) or is_translation(task),
                     f"--{flag.replace('_', '-')} is for the translation task, not for {type(task).__name__}: "
                     "use --teacher-path")  # fmt: skip
-        if not store and self.options.kd_weight > 0 and str(cfg.kd_level) != "sequence":
+        if not store and reads_teacher(cfg):
             paths = split_paths(cfg.teacher_path)
             symbols = Symbols(source, target, (task.cfg.source_lang, task.cfg.target_lang))
             self._teacher = (LiveTeacher.load(paths, symbols, task.cfg.data, cfg.teacher_data),)
@@ -170,7 +171,8 @@ class KdLsCriterion(FairseqCriterion):
     def divergence_logs(self, kd: Tensor) -> dict[str, Any]:
         """What is logged of a divergence (N,): its sum, of how many tokens, and the mode in a form that sums."""
         count = kd.numel()
-        return {"kd_loss": kd.data.sum(), "kd_ntokens": count, f"tail_{self.options.tail}": count}
+        tail = {} if self.options.virtual_teacher else {f"tail_{self.options.tail}": count}
+        return {"kd_loss": kd.data.sum(), "kd_ntokens": count, **tail}
 
     def projection(self, model: Any) -> tuple[Tensor, Tensor | None] | None:
         """The student's output projection if the loss can be taken from its features, else None, said once."""
@@ -191,6 +193,10 @@ class KdLsCriterion(FairseqCriterion):
     ) -> TeacherFeatures | Signal:
         """The teacher's opinion on the same positions; for the dense path as a signal.   -> of N tokens"""
         prefix, like = self.cfg.ignore_prefix_size, next(student.model.parameters())
+        if self.options.virtual_teacher:
+            gold, symbols = target[:, prefix:][real], len(self.task.target_dictionary)
+            return virtual_signal(gold, symbols, self.options.virtual_teacher, self.options.virtual_share,
+                                  self.options.temperature)  # fmt: skip
         if self._stored:
             pairs = self.pairs(net_input, target)
             return self._stored.signal(pairs, prefix, target.device, like.dtype, student.features_only)
