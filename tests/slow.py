@@ -67,3 +67,10 @@ def virtual_teacher(kind: str, share: float, symbols: int, target: int, temperat
         powers = [each ** (1 / temperature) for each in p]
         return [power / sum(powers) for power in powers]
     return softmax(p, temperature) if kind == "reg_prob_as_logit" else p
+
+
+def r_drop(passes: list[list[float]], target: int, strength: float) -> float:
+    """½(CE₁ + CE₂) + A·½[KL(q₁ ‖ q₂) + KL(q₂ ‖ q₁)] at one position, from the logits of two passes."""
+    first, second = (softmax(z) for z in passes)
+    mean = -(math.log(first[target]) + math.log(second[target])) / 2
+    return mean + strength * (kl(first, second) + kl(second, first)) / 2

@@ -54,6 +54,8 @@ def check_training(cfg: Any) -> None:
     if cfg.criterion.hypotheses:
         per_sentence = check_hypotheses(cfg, student)
         tokens = tokens and int(tokens * (1 + per_sentence))
+    if cfg.criterion.r_drop:
+        tokens = tokens and 2 * tokens  # every sentence twice
     if cfg.criterion.teacher_store:
         check_store(cfg, student)
     elif reads_teacher(cfg.criterion):

@@ -41,6 +41,7 @@ class Plan(NamedTuple):
     chunk: int
     work: torch.dtype
     grad: bool
+    passes: int = 1  # 2: rows come in pairs, see `consistency`
 
     @property
     def differentiated(self) -> bool:

@@ -29,6 +29,7 @@ class KdOptions:
     select: str = "all"  # NAME or NAME:PARAMETER…
     virtual_teacher: VirtualTeacher | None = None
     virtual_share: float | None = None
+    r_drop: float = 0.0  # of two passes, in training
 
     def __post_init__(self) -> None:
         complaints = []
@@ -67,10 +68,15 @@ class KdOptions:
             complaints.append(f"--virtual-teacher is {self.virtual_teacher}: give one of {get_args(VirtualTeacher)}")
         if self.virtual_share is not None and not 0 < self.virtual_share < 1:
             complaints.append(f"--virtual-share is {self.virtual_share}: give a number above 0 and below 1")
+        if not 0 <= self.r_drop < math.inf:
+            complaints.append(f"--r-drop is {self.r_drop}: give a number above 0, or 0 for one pass")
         return complaints
 
     def contradictions(self) -> list[str]:
         """Settings that are right by themselves and make no sense together."""
+        if self.r_drop and self.selection.name != "all":
+            return [f"--select is {self.select} and --r-drop is {self.r_drop:g}: its two passes would select different "
+                    "tokens, leave one of them out"]  # fmt: skip
         if self.virtual_teacher:
             return self.virtual_contradictions()
         if not self.top_k:

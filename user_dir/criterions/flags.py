@@ -73,6 +73,10 @@ class KdLsConfig(FairseqDataclass):
         default=None,
         metadata={"help": "of the gold symbol, before T: 0.99 if not given, for correct 1/V (a uniform teacher)"},
     )
+    r_drop: float = field(
+        default=0.0,
+        metadata={"help": "R-Drop: two passes with different dropout, and this times the divergence between them"},
+    )
     temper: ChoiceEnum(["both", "teacher"]) = field(  # type: ignore[valid-type]
         default="both", metadata={"help": "whose logits are divided by T"}
     )
@@ -104,6 +108,7 @@ def options_of(cfg: KdLsConfig, stored: int = 0) -> KdOptions:
         select=cfg.select,
         virtual_teacher=virtual,  # type: ignore[arg-type]
         virtual_share=cfg.virtual_share,
+        r_drop=cfg.r_drop,
     )
 
 
@@ -144,6 +149,8 @@ def check_level(cfg: KdLsConfig) -> None:
     """Refuse flags that the level of distillation would not read."""
     check_virtual(cfg)
     level = str(cfg.kd_level)
+    require(not cfg.r_drop or level == "word",
+            f"--r-drop is {cfg.r_drop:g} and --kd-level is {level}: it is for word, leave one of them out")  # fmt: skip
     if level == "word":
         require(not cfg.hypotheses, f"--hypotheses {cfg.hypotheses} is given and --kd-level is word: "
                                     "use --kd-level sequence or both")  # fmt: skip

@@ -16,6 +16,7 @@ from lskd_nmt.errors import require
 from lskd_nmt.fairseq_io import SYMBOLS_KEY, Symbols, is_translation
 from lskd_nmt.losses.chunk import Projection, TeacherFeatures
 from lskd_nmt.losses.chunked import ChunkedTerms, kd_ls_from_features
+from lskd_nmt.losses.consistency import two_pass_terms
 from lskd_nmt.losses.objective import kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.losses.selection import TokenWeights
@@ -80,7 +81,8 @@ class KdLsCriterion(FairseqCriterion):
         """Summed loss in nats, its divisor, and summable logs. With `reduce=False` the loss is per position (B·T,)."""
         learns = self._hypotheses is not None and model.training  # in validation the reference alone counts
         assert reduce or not learns, "there is no loss per position of the reference"
-        student = Student(model, sample["net_input"], reduce and self.projection(model) is not None, learns)
+        passes = 2 if self.options.r_drop and model.training else 1  # without dropout both would be the same
+        student = Student(model, sample["net_input"], reduce and self.projection(model) is not None, learns, passes)
         if learns:
             terms, loss, extra = self.sequence_terms(student, sample)
         else:
@@ -88,6 +90,8 @@ class KdLsCriterion(FairseqCriterion):
             terms = self.terms(student, sample["net_input"], sample["target"], options)
             loss = terms.loss.sum() if reduce else self.per_position(terms.loss, sample["target"])
             extra = {} if terms.kd is None else self.divergence_logs(terms.kd)
+            if terms.apart is not None:
+                extra |= {"r_drop_loss": terms.apart.data.sum(), "r_drop_ntokens": terms.apart.numel()}
         logs = {
             "loss": loss.data,
             "nll_loss": terms.nll.data.sum(),
@@ -139,7 +143,7 @@ class KdLsCriterion(FairseqCriterion):
         prefix = self.cfg.ignore_prefix_size
         output, *extra = student.outputs(net_input["prev_output_tokens"], row)  # (B, T, V or D)
         real = target[:, prefix:].ne(self.padding_idx)  # (B, T)  padding dies here: the losses only see real tokens
-        output, gold = output[:, prefix:][real], target[:, prefix:][real]  # (N, V or D), (N,)
+        output, gold = student.tokens(output, real, prefix), target[:, prefix:][real]  # (N, V or D), (N,)
         each = None if weights is None else weights.unsqueeze(-1).expand_as(real)[real]  # (N,)
         signal = self.teacher_signal(student, net_input, target, real) if options.kd_weight else None
         found = fairseq_io.output_projection(student.model) if student.features_only else None
@@ -148,7 +152,12 @@ class KdLsCriterion(FairseqCriterion):
         chosen = None if signal is None else self.selected(log_q, projection, gold, signal, options, real)
         if projection:
             return kd_ls_from_features(output, projection, gold, signal, options, weights=each, terms=chosen,
-                                       accuracy=self.cfg.report_accuracy)  # fmt: skip
+                                       accuracy=self.cfg.report_accuracy, passes=student.passes)  # fmt: skip
+        if student.passes == 2:
+            assert not isinstance(signal, TeacherFeatures), "of the dense path it is a signal"
+            (loss, nll, kd), apart = two_pass_terms(log_q, gold, signal, options)
+            correct = argmax_is_target(log_q, gold.repeat_interleave(2)) if self.cfg.report_accuracy else None
+            return ChunkedTerms(loss, nll, kd, correct, apart)
         loss, nll, kd = kd_ls_terms(log_q, gold, signal, options, chosen)
         correct = argmax_is_target(log_q, gold) if self.cfg.report_accuracy else None
         return ChunkedTerms(loss if each is None else loss * each, nll, kd, correct)
@@ -228,6 +237,8 @@ class KdLsCriterion(FairseqCriterion):
         log_mean("nll_loss", total("ntokens"))
         if total("seq_ntokens"):
             log_mean("seq_loss", total("seq_ntokens"))
+        if total("r_drop_ntokens"):
+            log_mean("r_drop_loss", total("r_drop_ntokens"))
         if total("kd_ntokens"):
             log_mean("kd_loss", total("kd_ntokens"))
             for tail in get_args(Tail):
