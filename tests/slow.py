@@ -74,3 +74,14 @@ def r_drop(passes: list[list[float]], target: int, strength: float) -> float:
     first, second = (softmax(z) for z in passes)
     mean = -(math.log(first[target]) + math.log(second[target])) / 2
     return mean + strength * (kl(first, second) + kl(second, first)) / 2
+
+
+def prior(p: list[float], target: int, gold: float) -> list[float]:
+    """r = B·y + (1-B)·p of Self-Evolution KD."""
+    return [gold * (v == target) + (1 - gold) * each for v, each in enumerate(p)]
+
+
+def evolved(p: list[float], q: list[float], target: int, gold: float, mix: float) -> float:
+    """KL(p ‖ (1-λ_t)·q + λ_t·r) at one position."""
+    r = prior(p, target, gold)
+    return kl(p, [(1 - mix) * s + mix * each for s, each in zip(q, r, strict=True)])

@@ -7,6 +7,7 @@ from typing import get_args
 
 from lskd_nmt.errors import LskdError
 from lskd_nmt.losses.divergences import Chosen, Temper, divergence_named
+from lskd_nmt.losses.evolution import Evolution, evolution_named
 from lskd_nmt.losses.selection import ChosenSelection, selection_named
 from lskd_nmt.losses.signals import Tail
 from lskd_nmt.losses.smoothing import SmoothingOver
@@ -30,6 +31,7 @@ class KdOptions:
     virtual_teacher: VirtualTeacher | None = None
     virtual_share: float | None = None
     r_drop: float = 0.0  # of two passes, in training
+    self_evolution: str = ""  # B:R, or nothing
 
     def __post_init__(self) -> None:
         complaints = []
@@ -51,7 +53,7 @@ class KdOptions:
             complaints.append(f"--tail is {self.tail} and --top-k is {self.top_k}: dense is for all symbols "
                               "(--top-k 0), bucket, uniform and renormalise for the top k")  # fmt: skip
         complaints += self.out_of_range()
-        for named in ("chosen", "selection"):
+        for named in ("chosen", "selection", "evolution"):
             try:
                 getattr(self, named)
             except LskdError as error:
@@ -74,15 +76,21 @@ class KdOptions:
 
     def contradictions(self) -> list[str]:
         """Settings that are right by themselves and make no sense together."""
-        if self.r_drop and self.selection.name != "all":
-            return [f"--select is {self.select} and --r-drop is {self.r_drop:g}: its two passes would select different "
-                    "tokens, leave one of them out"]  # fmt: skip
+        by_token = [f"--select is {self.select}"] if self.selection.name != "all" else []
+        by_token += [f"--self-evolution is {self.self_evolution}"] if self.evolution else []
+        if self.r_drop and by_token:
+            return [f"{need} and --r-drop is {self.r_drop:g}: its two passes would select different tokens, leave one "
+                    "of them out" for need in by_token]  # fmt: skip
+        if self.evolution and self.chosen.name != "forward":
+            return [f"--self-evolution is {self.self_evolution} and --divergence is {self.divergence}: it is a forward "
+                    "KL of its own, leave one of them out"]  # fmt: skip
         if self.virtual_teacher:
             return self.virtual_contradictions()
         if not self.top_k:
             return []
         needs = [f"--divergence is {self.divergence}"] if self.chosen.name != "forward" else []
         needs += [f"--select is {self.select}"] if "teacher_nll" in self.selection.entry.facts else []
+        needs += [f"--self-evolution is {self.self_evolution}"] if self.evolution else []
         return [f"{need} and --tail is {self.tail}: it needs the teacher's whole distribution, leave --top-k out "
                 "(a store of features has it)" for need in needs]  # fmt: skip
 
@@ -91,6 +99,7 @@ class KdOptions:
         needs = [f"--divergence is {self.divergence}"] if self.chosen.name != "forward" else []
         asks_teacher = any(not fact.startswith("student_") for fact in self.selection.entry.facts)
         needs += [f"--select is {self.select}"] if asks_teacher else []
+        needs += [f"--self-evolution is {self.self_evolution}"] if self.evolution else []
         return [f"{need} and --virtual-teacher is {self.virtual_teacher}: it needs a real teacher, leave one of "
                 "them out" for need in needs]  # fmt: skip
 
@@ -103,6 +112,16 @@ class KdOptions:
     def selection(self) -> ChosenSelection:
         """The selection of tokens that is named."""
         return selection_named(self.select)
+
+    @cached_property
+    def evolution(self) -> Evolution | None:
+        """Self-evolution, if it is wanted."""
+        return evolution_named(self.self_evolution) if self.self_evolution else None
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """What has to be known of each token before the loss is taken."""
+        return (*self.selection.entry.facts, *(("difficulty",) if self.evolution else ()))
 
     @property
     def student_temperature(self) -> float:

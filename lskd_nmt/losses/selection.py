@@ -22,6 +22,11 @@ class TokenWeights(NamedTuple):
 
     hard: Tensor  # (N,) in the place of 1-λ
     soft: Tensor  # (N,) in the place of λ
+    prior: Tensor | None = None  # (N,) λ_t of self-evolution
+
+    def rows(self, where: slice) -> "TokenWeights":
+        """Those of some tokens."""
+        return TokenWeights(self.hard[where], self.soft[where], None if self.prior is None else self.prior[where])
 
 
 def hardest(losses: Tensor, share: float) -> Tensor:
@@ -47,8 +52,8 @@ class Selection:
 
 
 def everything(facts: Facts) -> Tensor:
-    """No selection; never called, since there is nothing to look at."""
-    raise AssertionError("all tokens are selected without a survey")
+    """No selection, where something else asked for a survey.   -> (N,) ones"""
+    return torch.ones_like(facts["difficulty"])
 
 
 SELECTIONS: dict[str, Selection] = {

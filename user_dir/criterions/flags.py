@@ -77,6 +77,11 @@ class KdLsConfig(FairseqDataclass):
         default=0.0,
         metadata={"help": "R-Drop: two passes with different dropout, and this times the divergence between them"},
     )
+    self_evolution: Optional[str] = field(
+        default=None,
+        metadata={"help": "B:R: the harder one of the R hardest tokens is, the more of B times the gold symbol and 1-B "
+                  "times the teacher is mixed into the student before they are compared"},
+    )  # fmt: skip
     temper: ChoiceEnum(["both", "teacher"]) = field(  # type: ignore[valid-type]
         default="both", metadata={"help": "whose logits are divided by T"}
     )
@@ -109,6 +114,7 @@ def options_of(cfg: KdLsConfig, stored: int = 0) -> KdOptions:
         virtual_teacher=virtual,  # type: ignore[arg-type]
         virtual_share=cfg.virtual_share,
         r_drop=cfg.r_drop,
+        self_evolution=cfg.self_evolution or "",
     )
 
 
@@ -120,7 +126,7 @@ def reads_teacher(cfg: KdLsConfig) -> bool:
 # flags that say how a teacher's probabilities are distilled, and their defaults
 WORD_FLAGS = {"teacher_path": None, "teacher_data": None, "teacher_store": None, "temperature": 1.0, "top_k": 0,
               "tail": None, "temper": "both", "no_temperature_squared": False, "divergence": "forward",
-              "select": "all", "virtual_teacher": None, "virtual_share": None}  # fmt: skip
+              "select": "all", "virtual_teacher": None, "virtual_share": None, "self_evolution": None}  # fmt: skip
 NOT_VIRTUAL = ("teacher_path", "teacher_data", "teacher_store", "top_k", "tail", "temper", "hypotheses")
 
 
@@ -149,6 +155,9 @@ def check_level(cfg: KdLsConfig) -> None:
     """Refuse flags that the level of distillation would not read."""
     check_virtual(cfg)
     level = str(cfg.kd_level)
+    evolution = cfg.self_evolution
+    require(not evolution or cfg.kd_weight > 0,
+            f"--self-evolution is {evolution} and --kd-weight is 0: give a weight, or leave it out")  # fmt: skip
     require(not cfg.r_drop or level == "word",
             f"--r-drop is {cfg.r_drop:g} and --kd-level is {level}: it is for word, leave one of them out")  # fmt: skip
     if level == "word":

@@ -167,10 +167,11 @@ class KdLsCriterion(FairseqCriterion):
         options: KdOptions, real: Tensor,
     ) -> TokenWeights | None:  # fmt: skip
         """The weights of the terms of N tokens, (N,) each; None where all tokens are distilled alike."""
-        if options.selection.name == "all":
+        if options.selection.name == "all" and options.evolution is None:
             return None
-        facts = survey(options.selection.entry.facts, student, projection, gold, signal, options)
-        return options.selection.weights(facts | {"sentence": real.nonzero()[:, 0]}, options.kd_weight)
+        facts = survey(options.facts, student, projection, gold, signal, options)
+        chosen = options.selection.weights(facts | {"sentence": real.nonzero()[:, 0]}, options.kd_weight)
+        return chosen._replace(prior=options.evolution and options.evolution.mix(facts["difficulty"]))
 
     def per_position(self, loss: Tensor, target: Tensor) -> Tensor:
         """A loss per token (N,) as one per position, 0 at padding.   -> (B·T,)"""
