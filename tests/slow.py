@@ -118,3 +118,30 @@ def hard_gate_sentences(q: list[list[float]], p: list[list[float]], target: list
 def gap(q: list[float], p: list[float], target: int, sharpness: float) -> float:
     """How much better the teacher is on the gold symbol, from 0 to 1."""
     return max(0.0, math.tanh(sharpness * math.log(p[target] / q[target])))
+
+
+def virtual_teacher(kind: str, share: float, symbols: int, target: int, temperature: float) -> list[float]:
+    """p(τ) of a virtual teacher, symbol by symbol."""
+    p = [share if v == target else (1 - share) / (symbols - 1) for v in range(symbols)]
+    if kind == "reg_power":
+        powers = [each ** (1 / temperature) for each in p]
+        return [power / sum(powers) for power in powers]
+    return softmax(p, temperature) if kind == "reg_prob_as_logit" else p
+
+
+def r_drop(passes: list[list[float]], target: int, strength: float) -> float:
+    """½(CE₁ + CE₂) + A·½[KL(q₁ ‖ q₂) + KL(q₂ ‖ q₁)] at one position, from the logits of two passes."""
+    first, second = (softmax(z) for z in passes)
+    mean = -(math.log(first[target]) + math.log(second[target])) / 2
+    return mean + strength * (kl(first, second) + kl(second, first)) / 2
+
+
+def prior(p: list[float], target: int, gold: float) -> list[float]:
+    """r = B·y + (1-B)·p of Self-Evolution KD."""
+    return [gold * (v == target) + (1 - gold) * each for v, each in enumerate(p)]
+
+
+def evolved(p: list[float], q: list[float], target: int, gold: float, mix: float) -> float:
+    """KL(p ‖ (1-λ_t)·q + λ_t·r) at one position."""
+    r = prior(p, target, gold)
+    return kl(p, [(1 - mix) * s + mix * each for s, each in zip(q, r, strict=True)])

@@ -43,6 +43,7 @@ def test_only_what_costs_time_makes_a_kind():
     (["--teacher-path", "t"], "live teacher"),
     (["--kd-weight", "0"], "plain"),
     (["--teacher-store", "s"], "teacher store"),
+    (["--virtual-teacher", "correct"], "virtual teacher"),
     (["--kd-level", "sequence", "--hypotheses", "h"], "sequence level"),
     (["--kd-level", "both", "--hypotheses", "h", "--teacher-path", "t"], "both levels, live teacher"),
     (["--kd-level", "both", "--hypotheses", "h", "--teacher-store", "s"], "both levels, teacher store"),

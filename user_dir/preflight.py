@@ -24,7 +24,7 @@ from lskd_nmt.teacher import live, store
 from lskd_nmt.teacher.header import read_header
 from lskd_nmt.teacher.pairs import require_pairs
 
-from .criterions.flags import check_level, options_of
+from .criterions.flags import check_level, options_of, reads_teacher
 from .validation import score_silence
 
 logger = logging.getLogger(__name__)
@@ -54,9 +54,11 @@ def check_training(cfg: Any) -> None:
     if cfg.criterion.hypotheses:
         per_sentence = check_hypotheses(cfg, student)
         tokens = tokens and int(tokens * (1 + per_sentence))
+    if cfg.criterion.r_drop:
+        tokens = tokens and 2 * tokens  # every sentence twice
     if cfg.criterion.teacher_store:
         check_store(cfg, student)
-    elif options_of(cfg.criterion).kd_weight > 0 and str(cfg.criterion.kd_level) != "sequence":
+    elif reads_teacher(cfg.criterion):
         paths = live.split_paths(cfg.criterion.teacher_path)
         require(
             bool(paths),

@@ -41,6 +41,7 @@ class Plan(NamedTuple):
     chunk: int
     work: torch.dtype
     grad: bool
+    passes: int = 1  # 2: rows come in pairs, see `consistency`
 
     @property
     def differentiated(self) -> bool:
@@ -142,7 +143,7 @@ def differentiated_terms(
     z: Tensor, target: Tensor, signal: Signal | None, plan: Plan, where: slice
 ) -> tuple[KdTerms, Gradient | None]:
     """Loss of a chunk from its logits, as `objective` has it, and autograd's gradient of that."""
-    weights = plan.terms and TokenWeights(*(each[where] for each in plan.terms))
+    weights = plan.terms and plan.terms.rows(where)
     with torch.set_grad_enabled(plan.grad):
         terms = kd_ls_terms(z.requires_grad_(plan.grad).log_softmax(-1), target, signal, plan.options, weights)
     if not plan.grad:

@@ -20,7 +20,13 @@ from lskd_nmt.losses.chunk import (
     chunk_terms,
     logits,
     product,
-    teacher_signal,
+)
+from lskd_nmt.losses.consistency import (
+    chunk_signal,
+    mean_of_passes,
+    of_two_passes,
+    pulled,
+    symmetric_kl_and_gradient,
 )
 from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.losses.selection import TokenWeights
@@ -36,8 +42,9 @@ class ChunkedTerms(NamedTuple):
     loss: Tensor  # ()
     nll: Tensor  # (N,)
     kd: Tensor | None  # (N,)
-    correct: Tensor | None  # (N,) bool
+    correct: Tensor | None  # (N,) bool, of two passes (2N,)
     rank: Tensor | None = None  # (N,), of probabilities and not in nats
+    apart: Tensor | None = None  # (N,) how far apart two passes are
     selected: Tensor | None = None  # (N,) how much of the token is distilled, 0 to 1; None where all are alike
 
 
@@ -57,12 +64,14 @@ def kd_ls_from_features(
     terms: TokenWeights | None = None,
     accuracy: bool = False,
     chunk: int = 0,
+    passes: int = 1,
 ) -> ChunkedTerms:
     """Σ w·[(1-λ)·LS-NLL(ε) + λ·τ²·D(p(τ), q(τ))].   (N, D), (V, D), (N,), teacher -> () and (N,) each
 
     The teacher is given by its own features, by a dense signal (log p at τ = 1), or by a top-k signal at τ.
     `weights` are those of the tokens in the sum, (N,), without gradient, 1 if not given; `terms` replace 1-λ and λ
     token by token; `accuracy` asks for `correct`; `chunk` is the tokens worked on at a time, 0 for the default.
+    With 2 `passes` the features are (2N, D) in pairs of rows, and R-Drop's term joins the sum, see `consistency`.
     """
     weight, bias = projection
     work = work_dtype(features)
@@ -78,7 +87,13 @@ def kd_ls_from_features(
         work,
         grad,
     )
-    return ChunkedTerms(*ChunkedObjective.apply(features, weight, bias, plan))  # type: ignore[no-untyped-call]
+    if passes == 2:
+        plan = of_two_passes(plan)
+    found = ChunkedTerms(*ChunkedObjective.apply(features, weight, bias, plan))  # type: ignore[no-untyped-call]
+    if passes == 2:
+        kd, rank = (each if each is None else mean_of_passes(each) for each in (found.kd, found.rank))
+        return found._replace(nll=mean_of_passes(found.nll), kd=kd, rank=rank)
+    return found
 
 
 def work_dtype(features: Tensor) -> torch.dtype:
@@ -124,7 +139,7 @@ class ChunkedObjective(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan) -> tuple[Any, ...]:
-        """Loss, nll, kd, correct and rank; the gradients wait in `ctx`."""
+        """Loss, nll, kd, correct, rank and apart; the gradients wait in `ctx`."""
         with torch.autocast(features.device.type, enabled=False):
             ctx.gradients = Gradients(features, weight, bias, plan.work) if plan.grad else None
             loss, *logged = run_chunks(features, weight, bias, plan, ctx.gradients)
@@ -140,28 +155,35 @@ class ChunkedObjective(torch.autograd.Function):
 
 def run_chunks(
     features: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan, gradients: Gradients | None
-) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]:
-    """Loss, nll, kd, correct and rank of every token; the chunks' gradients go to `gradients`.   -> (N,) each"""
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+    """Loss, nll, kd, correct, rank and apart of every token; the chunks' gradients go to `gradients`.   -> (N,) each"""
     count, h_all, w = features.size(0), features.to(plan.work), weight.to(plan.work)
     loss = torch.zeros(count, dtype=torch.promote_types(plan.work, torch.float32), device=features.device)
     nll, kd = torch.zeros_like(loss), None if plan.teacher is None else torch.zeros_like(loss)
     correct = torch.zeros_like(loss, dtype=torch.bool) if plan.accuracy else None
     rank = torch.zeros_like(loss) if kd is not None and plan.options.rank else None
+    apart, slope = loss.new_zeros(count // 2) if plan.passes == 2 else None, None
     for start in range(0, count, plan.chunk):
         where = slice(start, start + plan.chunk)
         h, target = h_all[where], plan.target[where]
         z = logits(h, w, bias)
         if correct is not None:
             correct[where] = z.argmax(-1) == target
-        terms, grad = chunk_terms(z, target, teacher_signal(plan, where), plan, where)
+        if apart is not None:
+            tokens = slice(where.start // 2, where.stop // 2)
+            apart[tokens], slope = symmetric_kl_and_gradient(z.log_softmax(-1))
+        terms, grad = chunk_terms(z, target, chunk_signal(plan, where), plan, where)
         loss[where], nll[where] = terms.loss, terms.nll
         if plan.weights is not None:
             loss[where] *= plan.weights[where]
             grad = grad and grad.times(plan.weights[where])
+        if apart is not None and slope is not None:
+            loss[where][::2] += plan.options.r_drop * apart[tokens]
+            grad = grad and pulled(grad, slope, plan.options.r_drop)
         if kd is not None and terms.kd is not None:
             kd[where] = terms.kd
         if rank is not None and terms.rank is not None:
             rank[where] = terms.rank
         if gradients is not None and grad is not None:
             gradients.add(where, h, grad)
-    return loss, nll, kd, correct, rank
+    return loss, nll, kd, correct, rank, apart

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from lskd_nmt.losses.divergences import tempered
+from lskd_nmt.losses.evolution import evolved_kl
 from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.losses.ranking import ranking_loss
 from lskd_nmt.losses.selection import TokenWeights
@@ -41,7 +42,12 @@ def kd_ls_terms(
         kd = top_k_kl(signal, log_q, options.tail)
     else:
         assert signal.shape == log_q.shape, (signal.shape, log_q.shape)
-        kd = options.chosen(tempered(signal, options.temperature), log_q)
+        log_p = tempered(signal, options.temperature)
+        if options.evolution is None:
+            kd = options.chosen(log_p, log_q)
+        else:
+            assert weights is not None and weights.prior is not None, "it mixes each token as it is weighed"
+            kd = evolved_kl(log_p, log_q, target, options.evolution.gold, weights.prior)
     if weights is None:
         loss = (1 - options.kd_weight) * hard + options.kd_scale * kd
     else:

@@ -7,9 +7,11 @@ from typing import get_args
 
 from lskd_nmt.errors import LskdError
 from lskd_nmt.losses.divergences import Chosen, Temper, divergence_named
+from lskd_nmt.losses.evolution import Evolution, evolution_named
 from lskd_nmt.losses.selection import ChosenSelection, selection_named
 from lskd_nmt.losses.signals import Tail
 from lskd_nmt.losses.smoothing import SmoothingOver
+from lskd_nmt.losses.virtual import VirtualTeacher
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,10 @@ class KdOptions:
     divergence: str = "forward"  # NAME or NAME:PARAMETER
     select: str = "all"  # NAME or NAME:PARAMETER…
     rank: int = 0
+    virtual_teacher: VirtualTeacher | None = None
+    virtual_share: float | None = None
+    r_drop: float = 0.0  # of two passes, in training
+    self_evolution: str = ""  # B:R, or nothing
 
     def __post_init__(self) -> None:
         complaints = []
@@ -48,7 +54,7 @@ class KdOptions:
             complaints.append(f"--tail is {self.tail} and --top-k is {self.top_k}: dense is for all symbols "
                               "(--top-k 0), bucket, uniform and renormalise for the top k")  # fmt: skip
         complaints += self.out_of_range()
-        for named in ("chosen", "selection"):
+        for named in ("chosen", "selection", "evolution"):
             try:
                 getattr(self, named)
             except LskdError as error:
@@ -63,19 +69,47 @@ class KdOptions:
         complaints = []
         if self.rank < 0:
             complaints.append(f"--rank is {self.rank}: give a number of symbols, or 0 for no ranking term")
+        if self.virtual_teacher not in (None, *get_args(VirtualTeacher)):
+            complaints.append(f"--virtual-teacher is {self.virtual_teacher}: give one of {get_args(VirtualTeacher)}")
+        if self.virtual_share is not None and not 0 < self.virtual_share < 1:
+            complaints.append(f"--virtual-share is {self.virtual_share}: give a number above 0 and below 1")
+        if not 0 <= self.r_drop < math.inf:
+            complaints.append(f"--r-drop is {self.r_drop}: give a number above 0, or 0 for one pass")
         return complaints
 
     def contradictions(self) -> list[str]:
         """Settings that are right by themselves and make no sense together."""
         if self.kd_weight == 0 and self.select != "all":
             return [f"--select is {self.select} and --kd-weight is 0: nothing is distilled, leave one of them out"]
+        if self.r_drop and self.facts:
+            by_token = [f"--select is {self.select}"] if self.selection.name != "all" else []
+            by_token += [f"--divergence is {self.divergence}"] if self.chosen.entry.facts else []
+            by_token += [f"--self-evolution is {self.self_evolution}"] if self.evolution else []
+            return [f"{need} and --r-drop is {self.r_drop:g}: its two passes would weigh tokens differently, leave one "
+                    "of them out" for need in by_token]  # fmt: skip
+        if self.evolution and self.chosen.name != "forward":
+            return [f"--self-evolution is {self.self_evolution} and --divergence is {self.divergence}: it is a forward "
+                    "KL of its own, leave one of them out"]  # fmt: skip
+        if self.virtual_teacher:
+            return self.virtual_contradictions()
         if not self.top_k:
             return []
         needs = [f"--divergence is {self.divergence}"] if self.chosen.name != "forward" else []
         needs += [f"--select is {self.select}"] if "teacher_nll" in self.selection.entry.facts else []
         needs += [f"--rank is {self.rank}"] if self.rank else []
+        needs += [f"--self-evolution is {self.self_evolution}"] if self.evolution else []
         return [f"{need} and --tail is {self.tail}: it needs the teacher's whole distribution, leave --top-k out "
                 "(a store of features has it)" for need in needs]  # fmt: skip
+
+    def virtual_contradictions(self) -> list[str]:
+        """Settings that a virtual teacher does not go with."""
+        needs = [f"--divergence is {self.divergence}"] if self.chosen.name != "forward" else []
+        asks_teacher = any(not fact.startswith("student_") for fact in self.selection.entry.facts)
+        needs += [f"--select is {self.select}"] if asks_teacher else []
+        needs += [f"--rank is {self.rank}"] if self.rank else []
+        needs += [f"--self-evolution is {self.self_evolution}"] if self.evolution else []
+        return [f"{need} and --virtual-teacher is {self.virtual_teacher}: it needs a real teacher, leave one of "
+                "them out" for need in needs]  # fmt: skip
 
     @cached_property
     def chosen(self) -> Chosen:
@@ -87,9 +121,22 @@ class KdOptions:
         """The selection of tokens that is named."""
         return selection_named(self.select)
 
+    @cached_property
+    def evolution(self) -> Evolution | None:
+        """Self-evolution, if it is wanted."""
+        return evolution_named(self.self_evolution) if self.self_evolution else None
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """What has to be known of each token before the loss is taken."""
+        found = (*self.selection.entry.facts, *self.chosen.entry.facts, *(("difficulty",) if self.evolution else ()))
+        return tuple(dict.fromkeys(found))
+
     @property
     def student_temperature(self) -> float:
         """What the student's logits are divided by in the divergence."""
+        if self.virtual_teacher == "reg_prob_as_logit":
+            return 1.0
         return self.temperature if (self.chosen.entry.temper or self.temper) == "both" else 1.0
 
     @property

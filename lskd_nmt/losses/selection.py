@@ -21,6 +21,11 @@ class TokenWeights(NamedTuple):
 
     hard: Tensor  # (N,) in the place of 1-λ
     soft: Tensor  # (N,) in the place of λ
+    prior: Tensor | None = None  # (N,) λ_t of self-evolution
+
+    def rows(self, where: slice) -> "TokenWeights":
+        """Those of some tokens."""
+        return TokenWeights(self.hard[where], self.soft[where], None if self.prior is None else self.prior[where])
 
 
 def hardest(losses: Tensor, share: float) -> Tensor:

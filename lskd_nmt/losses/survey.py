@@ -10,9 +10,18 @@ from torch import Tensor
 
 from lskd_nmt.losses.chunk import Projection, TeacherFeatures, logits, teacher_log_probs
 from lskd_nmt.losses.chunked import chunk_size, work_dtype
+from lskd_nmt.losses.divergences import tempered
 from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.losses.signals import Signal, TopK
 from lskd_nmt.losses.smoothing import negative_log_likelihood
+
+
+def difficulty(log_q: Tensor, log_p: Tensor, target: Tensor, options: KdOptions) -> Tensor:
+    """What self-evolution calls so, at the temperatures of the divergence.   (C, V), (C, V), (C,) -> (C,)"""
+    assert options.evolution is not None
+    log_p, log_q = tempered(log_p, options.temperature), tempered(log_q, options.student_temperature)
+    return options.evolution.difficulty(log_p, log_q, target)
+
 
 # name -> (whether it needs the teacher, function); log q and log p at τ = 1: (C, V), (C, V), (C,), options -> (C,)
 Fact = Callable[[Tensor, Tensor, Tensor, KdOptions], Tensor]
@@ -20,6 +29,7 @@ FACTS: dict[str, tuple[bool, Fact]] = {
     "student_nll": (False, lambda log_q, log_p, target, options: negative_log_likelihood(log_q, target)),
     "teacher_nll": (True, lambda log_q, log_p, target, options: negative_log_likelihood(log_p, target)),
     "teacher_log_power": (True, lambda log_q, log_p, target, options: (log_p / options.temperature).logsumexp(-1)),
+    "difficulty": (True, difficulty),
 }
 
 

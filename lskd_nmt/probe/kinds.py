@@ -39,6 +39,8 @@ def signal(command: Sequence[str]) -> str:
     level = given.get("kd-level", "word")
     if level == "sequence":
         return "sequence level"
+    if "virtual-teacher" in given:
+        return "virtual teacher"
     if "teacher-store" not in given and "teacher-path" not in given:
         return "no teacher"
     source = "teacher store" if "teacher-store" in given else "live teacher"

@@ -1,5 +1,6 @@
 """The flags of `kd_ls`, and which of them do not go together."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Optional
 
@@ -65,6 +66,26 @@ class KdLsConfig(FairseqDataclass):
         default=0,
         metadata={"help": "add TIE-KD's ranking term over the K most probable symbols of teacher and student; 0: none"},
     )
+    virtual_teacher: Optional[ChoiceEnum(["reg_power", "reg_prob_as_logit", "correct"])] = field(  # type: ignore[valid-type]
+        default=None,
+        metadata={
+            "help": "no teacher model, but a share for the gold symbol and the rest spread evenly: Tf-KD_reg as its "
+            "formula (reg_power) or its code (reg_prob_as_logit) has it, or LSR-OS-TC (correct)"
+        },
+    )
+    virtual_share: Optional[float] = field(
+        default=None,
+        metadata={"help": "of the gold symbol, before T: 0.99 if not given, for correct 1/V (a uniform teacher)"},
+    )
+    r_drop: float = field(
+        default=0.0,
+        metadata={"help": "R-Drop: two passes with different dropout, and this times the divergence between them"},
+    )
+    self_evolution: Optional[str] = field(
+        default=None,
+        metadata={"help": "B:R: the harder one of the R hardest tokens is, the more of B times the gold symbol and 1-B "
+                  "times the teacher is mixed into the student before they are compared"},
+    )  # fmt: skip
     temper: ChoiceEnum(["both", "teacher"]) = field(  # type: ignore[valid-type]
         default="both", metadata={"help": "whose logits are divided by T; of ttm and wttm it is always the teacher's"}
     )
@@ -81,7 +102,8 @@ class KdLsConfig(FairseqDataclass):
 
 def options_of(cfg: KdLsConfig, stored: int = 0) -> KdOptions:
     """The objective's settings, checked; `stored` is the number of symbols that a teacher store keeps, 0 for all."""
-    top_k = cfg.top_k or stored
+    virtual = cfg.virtual_teacher and str(cfg.virtual_teacher)
+    top_k = 1 if virtual else cfg.top_k or stored
     require(not stored or top_k <= stored, f"--top-k is {top_k}, and the teacher store keeps {stored}: give no more")
     require(str(cfg.ddp_backend) != "fully_sharded" or not selection_named(cfg.select).memory,
             f"--select is {cfg.select} and --ddp-backend is fully_sharded, which cannot hold its queue: "
@@ -93,23 +115,61 @@ def options_of(cfg: KdLsConfig, stored: int = 0) -> KdOptions:
         smoothing_over=str(cfg.smoothing_over),  # type: ignore[arg-type]
         temper=str(cfg.temper),  # type: ignore[arg-type]
         temperature_squared=not cfg.no_temperature_squared,
-        tail=str(cfg.tail or ("bucket" if top_k else "dense")),  # type: ignore[arg-type]
+        tail=str(cfg.tail or ("uniform" if virtual else "bucket" if top_k else "dense")),  # type: ignore[arg-type]
         top_k=top_k,
         divergence=cfg.divergence,
         select=cfg.select,
         rank=cfg.rank,
+        virtual_teacher=virtual,  # type: ignore[arg-type]
+        virtual_share=cfg.virtual_share,
+        r_drop=cfg.r_drop,
+        self_evolution=cfg.self_evolution or "",
     )
+
+
+def reads_teacher(cfg: KdLsConfig) -> bool:
+    """Whether a teacher, or what stands for one on disk, is read; a virtual one is not."""
+    return options_of(cfg).kd_weight > 0 and str(cfg.kd_level) != "sequence" and not cfg.virtual_teacher
 
 
 # flags that say how a teacher's probabilities are distilled, and their defaults
 WORD_FLAGS = {"teacher_path": None, "teacher_data": None, "teacher_store": None, "temperature": 1.0, "top_k": 0,
               "tail": None, "temper": "both", "no_temperature_squared": False, "divergence": "forward",
-              "select": "all", "rank": 0}  # fmt: skip
+              "select": "all", "rank": 0, "virtual_teacher": None, "virtual_share": None,
+              "self_evolution": None}  # fmt: skip
+NOT_VIRTUAL = ("teacher_path", "teacher_data", "teacher_store", "top_k", "tail", "temper", "hypotheses")
+
+
+def given(cfg: KdLsConfig, names: Iterable[str]) -> str:
+    """Those of the flags that are not at their defaults."""
+    defaults = {**WORD_FLAGS, "hypotheses": None}
+    changed = [name for name in names if str(getattr(cfg, name)) != str(defaults[name])]
+    return ", ".join("--" + name.replace("_", "-") for name in changed)
+
+
+def check_virtual(cfg: KdLsConfig) -> None:
+    """Refuse flags that a virtual teacher would not read."""
+    kind, level = cfg.virtual_teacher, str(cfg.kd_level)
+    share = cfg.virtual_share
+    require(bool(kind) or share is None,
+            f"--virtual-share is {share} and --virtual-teacher is not given: name one, or leave it out")  # fmt: skip
+    if not kind:
+        return
+    unread = given(cfg, NOT_VIRTUAL)
+    require(not unread, f"--virtual-teacher {kind} does not read {unread}: leave one of them out")
+    require(level == "word", f"--virtual-teacher {kind} is for --kd-level word, not {level}: leave one of them out")
+    require(cfg.kd_weight > 0, f"--virtual-teacher is {kind} and --kd-weight is 0: give a weight, or leave it out")
 
 
 def check_level(cfg: KdLsConfig) -> None:
     """Refuse flags that the level of distillation would not read."""
+    check_virtual(cfg)
     level = str(cfg.kd_level)
+    evolution = cfg.self_evolution
+    require(not evolution or cfg.kd_weight > 0,
+            f"--self-evolution is {evolution} and --kd-weight is 0: give a weight, or leave it out")  # fmt: skip
+    require(not cfg.r_drop or level == "word",
+            f"--r-drop is {cfg.r_drop:g} and --kd-level is {level}: it is for word, leave one of them out")  # fmt: skip
     if level == "word":
         require(not cfg.hypotheses, f"--hypotheses {cfg.hypotheses} is given and --kd-level is word: "
                                     "use --kd-level sequence or both")  # fmt: skip
@@ -120,7 +180,6 @@ def check_level(cfg: KdLsConfig) -> None:
             f"--select is {cfg.select}, which chooses between the reference and the teacher at each token, and "
             "--kd-level is both: use --kd-level word, batch:R or global:R:Q")  # fmt: skip
     require(cfg.kd_weight > 0, f"--kd-level is {level} and --kd-weight is 0: give a weight, or leave the level out")
-    unread = [name for name, default in WORD_FLAGS.items() if str(getattr(cfg, name)) != str(default)]
-    flags = ", ".join("--" + name.replace("_", "-") for name in unread)
-    require(level == "both" or not unread, f"--kd-level is sequence and does not read {flags}: remove it, or "
+    unread = given(cfg, WORD_FLAGS)
+    require(level == "both" or not unread, f"--kd-level is sequence and does not read {unread}: remove it, or "
             "use --kd-level both (lskd seqkd decode --sampling has a temperature)")  # fmt: skip

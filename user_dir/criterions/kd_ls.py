@@ -17,6 +17,7 @@ from lskd_nmt.errors import require
 from lskd_nmt.fairseq_io import SYMBOLS_KEY, Symbols, is_translation
 from lskd_nmt.losses.chunk import Projection, TeacherFeatures
 from lskd_nmt.losses.chunked import ChunkedTerms, kd_ls_from_features
+from lskd_nmt.losses.consistency import two_pass_terms
 from lskd_nmt.losses.objective import kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.losses.queue import LossQueue
@@ -24,13 +25,14 @@ from lskd_nmt.losses.selection import TokenWeights
 from lskd_nmt.losses.signals import Signal, Tail, top_k
 from lskd_nmt.losses.smoothing import argmax_is_target
 from lskd_nmt.losses.survey import survey
+from lskd_nmt.losses.virtual import virtual_signal
 from lskd_nmt.seqkd.store import HypothesisStore
 from lskd_nmt.teacher.live import LiveTeacher, split_paths
 from lskd_nmt.teacher.store import TeacherStore
 from lskd_nmt.teacher.stored import StoredTeacher
 
 from ..batches import DUMMY_KEY
-from .flags import KdLsConfig, check_level, options_of
+from .flags import KdLsConfig, check_level, options_of, reads_teacher
 from .memory import window
 from .sequence import hypotheses_of
 from .student import Student
@@ -69,7 +71,7 @@ class KdLsCriterion(FairseqCriterion):
             require(not getattr(cfg, flag) or is_translation(task),
                     f"--{flag.replace('_', '-')} is for the translation task, not for {type(task).__name__}: "
                     "use --teacher-path")  # fmt: skip
-        if not store and self.options.kd_weight > 0 and str(cfg.kd_level) != "sequence":
+        if not store and reads_teacher(cfg):
             paths = split_paths(cfg.teacher_path)
             symbols = Symbols(source, target, (task.cfg.source_lang, task.cfg.target_lang))
             self._teacher = (LiveTeacher.load(paths, symbols, task.cfg.data, cfg.teacher_data),)
@@ -89,7 +91,8 @@ class KdLsCriterion(FairseqCriterion):
         """Summed loss in nats, its divisor, and summable logs. With `reduce=False` the loss is per position (B·T,)."""
         learns = self._hypotheses is not None and model.training  # in validation the reference alone counts
         assert reduce or not learns, "there is no loss per position of the reference"
-        student = Student(model, sample["net_input"], reduce and self.projection(model) is not None, learns,
+        passes = 2 if self.options.r_drop and model.training else 1  # without dropout both would be the same
+        student = Student(model, sample["net_input"], reduce and self.projection(model) is not None, learns, passes,
                           sample.get(DUMMY_KEY, False))  # fmt: skip
         if learns:
             terms, loss, extra = self.sequence_terms(student, sample)
@@ -98,6 +101,8 @@ class KdLsCriterion(FairseqCriterion):
             terms = self.terms(student, sample["net_input"], sample["target"], options)
             loss = terms.loss.sum() if reduce else self.per_position(terms.loss, sample["target"])
             extra = {} if terms.kd is None else self.divergence_logs(terms)
+            if terms.apart is not None:
+                extra |= {"r_drop_loss": terms.apart.data.sum(), "r_drop_ntokens": terms.apart.numel()}
         if self.queue is not None:
             loss = loss + 0 * self.queue.anchor.sum()
         logs = {
@@ -153,7 +158,7 @@ class KdLsCriterion(FairseqCriterion):
         prefix = self.cfg.ignore_prefix_size
         output, *extra = student.outputs(net_input["prev_output_tokens"], row)  # (B, T, V or D)
         real = target[:, prefix:].ne(self.padding_idx)  # (B, T)  padding dies here: the losses only see real tokens
-        output, gold = output[:, prefix:][real], target[:, prefix:][real]  # (N, V or D), (N,)
+        output, gold = student.tokens(output, real, prefix), target[:, prefix:][real]  # (N, V or D), (N,)
         each = None if weights is None else weights.unsqueeze(-1).expand_as(real)[real]  # (N,)
         signal = self.teacher_signal(student, net_input, target, real) if options.kd_weight else None
         found = fairseq_io.output_projection(student.model) if student.features_only else None
@@ -164,7 +169,13 @@ class KdLsCriterion(FairseqCriterion):
             chosen, selected = self.chosen(student, log_q, projection, gold, signal, options, real)
         if projection:
             return kd_ls_from_features(output, projection, gold, signal, options, weights=each, terms=chosen,
-                                       accuracy=self.cfg.report_accuracy)._replace(selected=selected)  # fmt: skip
+                                       accuracy=self.cfg.report_accuracy,
+                                       passes=student.passes)._replace(selected=selected)  # fmt: skip
+        if student.passes == 2:
+            assert not isinstance(signal, TeacherFeatures), "of the dense path it is a signal"
+            (loss, nll, kd, rank), apart = two_pass_terms(log_q, gold, signal, options)
+            correct = argmax_is_target(log_q, gold.repeat_interleave(2)) if self.cfg.report_accuracy else None
+            return ChunkedTerms(loss, nll, kd, correct, rank, apart)
         loss, nll, kd, rank = kd_ls_terms(log_q, gold, signal, options, chosen)
         correct = argmax_is_target(log_q, gold) if self.cfg.report_accuracy else None
         return ChunkedTerms(loss if each is None else loss * each, nll, kd, correct, rank, selected)
@@ -174,15 +185,15 @@ class KdLsCriterion(FairseqCriterion):
         signal: TeacherFeatures | Signal, options: KdOptions, real: Tensor,
     ) -> tuple[TokenWeights | None, Tensor | None]:  # fmt: skip
         """The weights of N tokens' terms, and how much of each is selected, (N,) each; None where all are alike."""
-        selection, divergence = options.selection, options.chosen
-        if selection.name == "all" and divergence.entry.weight is None:
+        if not options.facts:
             return None, None
-        names = sorted({*selection.entry.facts, *divergence.entry.facts})
-        facts = survey(names, output, projection, gold, signal, options) | {"sentence": real.nonzero()[:, 0]}
+        facts = survey(options.facts, output, projection, gold, signal, options) | {"sentence": real.nonzero()[:, 0]}
         if self.queue is not None:
             facts["window"] = window(self.queue, student, facts["student_nll"])
-        weights = selection.weights(facts, options.kd_weight)
-        return divergence.reweighted(weights, facts), weights.soft / options.kd_weight
+        weights = options.selection.weights(facts, options.kd_weight)
+        selected = weights.soft / options.kd_weight
+        weights = options.chosen.reweighted(weights, facts)
+        return weights._replace(prior=options.evolution and options.evolution.mix(facts["difficulty"])), selected
 
     def per_position(self, loss: Tensor, target: Tensor) -> Tensor:
         """A loss per token (N,) as one per position, 0 at padding.   -> (B·T,)"""
@@ -196,7 +207,9 @@ class KdLsCriterion(FairseqCriterion):
         """
         none = terms.nll.new_zeros(0)
         kd = none if terms.kd is None else terms.kd.data
-        logs = {"kd_loss": kd.sum(), "kd_ntokens": kd.numel(), f"tail_{self.options.tail}": kd.numel()}
+        logs = {"kd_loss": kd.sum(), "kd_ntokens": kd.numel()}
+        if not self.options.virtual_teacher:
+            logs[f"tail_{self.options.tail}"] = kd.numel()
         if self.options.rank:
             logs["rank_loss"] = (none if terms.rank is None else terms.rank.data).sum()
         if self.options.select != "all":
@@ -222,6 +235,10 @@ class KdLsCriterion(FairseqCriterion):
     ) -> TeacherFeatures | Signal:
         """The teacher's opinion on the same positions; for the dense path as a signal.   -> of N tokens"""
         prefix, like = self.cfg.ignore_prefix_size, next(student.model.parameters())
+        if self.options.virtual_teacher:
+            gold, symbols = target[:, prefix:][real], len(self.task.target_dictionary)
+            return virtual_signal(gold, symbols, self.options.virtual_teacher, self.options.virtual_share,
+                                  self.options.temperature)  # fmt: skip
         if self._stored:
             pairs = self.pairs(net_input, target)
             return self._stored.signal(pairs, prefix, target.device, like.dtype, student.features_only)
@@ -253,6 +270,8 @@ class KdLsCriterion(FairseqCriterion):
         log_mean("nll_loss", total("ntokens"))
         if total("seq_ntokens"):
             log_mean("seq_loss", total("seq_ntokens"))
+        if total("r_drop_ntokens"):
+            log_mean("r_drop_loss", total("r_drop_ntokens"))
         if total("kd_ntokens"):
             log_mean("kd_loss", total("kd_ntokens"))
             if any("rank_loss" in log for log in logging_outputs):  # of probabilities: bits are not its unit

@@ -12,14 +12,16 @@ class Student:
     """A model and a batch's sources."""
 
     def __init__(
-        self, model: Any, net_input: dict[str, Tensor], features_only: bool, encode_once: bool, dummy: bool = False
-    ) -> None:
+        self, model: Any, net_input: dict[str, Tensor], features_only: bool, encode_once: bool, passes: int = 1,
+        dummy: bool = False,
+    ) -> None:  # fmt: skip
         """`encode_once`: the model is called several times; one wrapped by torch's DDP runs whole forwards even so.
 
-        `dummy`: the batch stands in for one that a worker lacks, and has no weight.
+        With 2 `passes` every sentence stands twice in the batch, one after the other, for R-Drop. `dummy`: the batch
+        stands in for one that a worker lacks, and has no weight.
         """
-        self.model, self.net_input, self.features_only, self.dummy = model, net_input, features_only, dummy
-        self.learns = bool(model.training) and torch.is_grad_enabled()
+        self.model, self.net_input, self.features_only, self.passes = model, net_input, features_only, passes
+        self.dummy, self.learns = dummy, bool(model.training) and torch.is_grad_enabled()
         inner = fairseq_io.own_transformer(model) if encode_once else None
         self.decoder = inner and inner.decoder
         self.encoder = inner and inner.encoder
@@ -29,9 +31,20 @@ class Student:
     def outputs(self, prev_output_tokens: Tensor, row: Tensor | None = None) -> tuple[Any, ...]:
         """Logits or features (B, T, V or D), and what belongs to them; `row` names the source of each, (B,)."""
         extra = {"features_only": True} if self.features_only else {}
+        if self.passes > 1:
+            assert row is None and self.decoder is None, "the flags refuse this"
+            row = torch.arange(prev_output_tokens.size(0), device=prev_output_tokens.device)
+            row = row.repeat_interleave(self.passes)
+            prev_output_tokens = prev_output_tokens[row]
         if self.decoder is not None:
             encoded = self.encoded if row is None else self.encoder.reorder_encoder_out(self.encoded, row)
             return tuple(self.decoder(prev_output_tokens, encoder_out=encoded, **extra))
         sources = {name: self.net_input[name] if row is None else self.net_input[name][row]
                    for name in ("src_tokens", "src_lengths")}  # fmt: skip
         return tuple(self.model(**sources, prev_output_tokens=prev_output_tokens, **extra))
+
+    def tokens(self, output: Tensor, real: Tensor, prefix: int) -> Tensor:
+        """What the outputs (B·P, T, D) are at the real tokens (B, T - prefix), of P passes in rows.   -> (N·P, D)"""
+        if self.passes == 1:
+            return output[:, prefix:][real]
+        return output.unflatten(0, (-1, self.passes)).transpose(1, 2)[:, prefix:][real].flatten(0, 1)
