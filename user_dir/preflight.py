@@ -25,6 +25,7 @@ from lskd_nmt.teacher.header import read_header
 from lskd_nmt.teacher.pairs import require_pairs
 
 from .criterions.flags import check_level, options_of, reads_teacher
+from .criterions.weight import check_weight
 from .validation import score_silence
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ def check_training(cfg: Any) -> None:
             f"--arch {cfg.model.arch} shares one embedding: binarise with --joined-dictionary",
         )
     check_level(cfg.criterion)
+    check_weight(cfg.criterion, bool(getattr(cfg.task, "eval_bleu", False)) and not cfg.dataset.disable_validation)
     tokens, teacher_parameters = cfg.dataset.max_tokens, 0
     if cfg.criterion.hypotheses:
         per_sentence = check_hypotheses(cfg, student)

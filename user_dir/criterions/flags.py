@@ -10,6 +10,7 @@ from omegaconf import II
 from lskd_nmt.errors import require
 from lskd_nmt.losses.divergences import divergence_forms
 from lskd_nmt.losses.options import KdOptions
+from lskd_nmt.losses.schedule import WEIGHT_FORMS, weight_schedule
 from lskd_nmt.losses.selection import selection_forms, selection_named
 
 
@@ -40,6 +41,13 @@ class KdLsConfig(FairseqDataclass):
     temperature: float = field(default=1.0, metadata={"help": "T of the divergence, above 0"})
     kd_weight: float = field(
         default=0.5, metadata={"help": "share of the divergence, from 0 (plain training, no teacher) to 1 (soft-only)"}
+    )
+    kd_weight_schedule: str = field(
+        default="constant", metadata={"help": f"how --kd-weight changes over the updates: {WEIGHT_FORMS}"}
+    )
+    kd_until_bleu: Optional[float] = field(
+        default=None,
+        metadata={"help": "plain training while the student's validation BLEU is above this (needs --eval-bleu)"},
     )
     label_smoothing: float = field(
         default=0.0, metadata={"help": "epsilon of the student's own hard term, 0 is one-hot"}
@@ -110,7 +118,7 @@ def options_of(cfg: KdLsConfig, stored: int = 0) -> KdOptions:
             "use another backend, or batch:R")  # fmt: skip
     return KdOptions(
         temperature=cfg.temperature,
-        kd_weight=cfg.kd_weight,
+        kd_weight=cfg.kd_weight or weight_schedule(cfg.kd_weight_schedule, 0).end,  # one that it has at some update
         label_smoothing=cfg.label_smoothing,
         smoothing_over=str(cfg.smoothing_over),  # type: ignore[arg-type]
         temper=str(cfg.temper),  # type: ignore[arg-type]
@@ -130,6 +138,11 @@ def options_of(cfg: KdLsConfig, stored: int = 0) -> KdOptions:
 def reads_teacher(cfg: KdLsConfig) -> bool:
     """Whether a teacher, or what stands for one on disk, is read; a virtual one is not."""
     return options_of(cfg).kd_weight > 0 and str(cfg.kd_level) != "sequence" and not cfg.virtual_teacher
+
+
+def distils(cfg: KdLsConfig) -> bool:
+    """Whether the divergence has a weight above 0 at any update."""
+    return cfg.kd_weight > 0 or weight_schedule(cfg.kd_weight_schedule, 0).end > 0
 
 
 # flags that say how a teacher's probabilities are distilled, and their defaults
@@ -158,7 +171,7 @@ def check_virtual(cfg: KdLsConfig) -> None:
     unread = given(cfg, NOT_VIRTUAL)
     require(not unread, f"--virtual-teacher {kind} does not read {unread}: leave one of them out")
     require(level == "word", f"--virtual-teacher {kind} is for --kd-level word, not {level}: leave one of them out")
-    require(cfg.kd_weight > 0, f"--virtual-teacher is {kind} and --kd-weight is 0: give a weight, or leave it out")
+    require(distils(cfg), f"--virtual-teacher is {kind} and --kd-weight is 0: give a weight, or leave it out")
 
 
 def check_level(cfg: KdLsConfig) -> None:
@@ -166,7 +179,7 @@ def check_level(cfg: KdLsConfig) -> None:
     check_virtual(cfg)
     level = str(cfg.kd_level)
     evolution = cfg.self_evolution
-    require(not evolution or cfg.kd_weight > 0,
+    require(not evolution or distils(cfg),
             f"--self-evolution is {evolution} and --kd-weight is 0: give a weight, or leave it out")  # fmt: skip
     require(not cfg.r_drop or level == "word",
             f"--r-drop is {cfg.r_drop:g} and --kd-level is {level}: it is for word, leave one of them out")  # fmt: skip
@@ -179,7 +192,7 @@ def check_level(cfg: KdLsConfig) -> None:
     require(level == "sequence" or not selection_named(cfg.select).entry.hard_alone,
             f"--select is {cfg.select}, which chooses between the reference and the teacher at each token, and "
             "--kd-level is both: use --kd-level word, batch:R or global:R:Q")  # fmt: skip
-    require(cfg.kd_weight > 0, f"--kd-level is {level} and --kd-weight is 0: give a weight, or leave the level out")
+    require(distils(cfg), f"--kd-level is {level} and --kd-weight is 0: give a weight, or leave the level out")
     unread = given(cfg, WORD_FLAGS)
     require(level == "both" or not unread, f"--kd-level is sequence and does not read {unread}: remove it, or "
             "use --kd-level both (lskd seqkd decode --sampling has a temperature)")  # fmt: skip

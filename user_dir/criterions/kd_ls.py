@@ -36,6 +36,8 @@ from .flags import KdLsConfig, check_level, options_of, reads_teacher
 from .memory import window
 from .sequence import hypotheses_of
 from .student import Student
+from .updates import Updates
+from .weight import Weight
 
 logger = logging.getLogger(__name__)
 
@@ -55,11 +57,13 @@ class KdLsCriterion(FairseqCriterion):
         check_level(cfg)
         store = TeacherStore.open(cfg.teacher_store, verify=False) if cfg.teacher_store else None
         self._hypotheses = HypothesisStore.open(cfg.hypotheses, verify=False) if cfg.hypotheses else None
-        self.options = options_of(cfg, store.layout.kept if store else 0)
+        self.options = self.settings = options_of(cfg, store.layout.kept if store else 0)
         self._stored = StoredTeacher(store, self.options) if store else None
         self.reference_options = replace(self.options, kd_weight=0.0, top_k=0, tail="dense", select="all")
         memory = self.options.selection.memory
         self.queue = LossQueue(memory) if memory else None
+        updates = Updates(task) if cfg.kd_weight_schedule != "constant" else None
+        self._weight = Weight(cfg, task, updates)
         both = task.source_dictionary, task.target_dictionary
         source, target = (list(dictionary.symbols) for dictionary in both)
         task.state.merge_state_dict({SYMBOLS_KEY: {"source": source, "target": target}})
@@ -89,7 +93,9 @@ class KdLsCriterion(FairseqCriterion):
 
     def forward(self, model: Any, sample: dict[str, Any], reduce: bool = True) -> tuple[Tensor, Any, dict[str, Any]]:
         """Summed loss in nats, its divisor, and summable logs. With `reduce=False` the loss is per position (B·T,)."""
-        learns = self._hypotheses is not None and model.training  # in validation the reference alone counts
+        self.options = self._weight.options(self.settings, self.reference_options)
+        distils_now = model.training and self.options.kd_weight > 0  # in validation the reference alone counts
+        learns = self._hypotheses is not None and distils_now
         assert reduce or not learns, "there is no loss per position of the reference"
         passes = 2 if self.options.r_drop and model.training else 1  # without dropout both would be the same
         student = Student(model, sample["net_input"], reduce and self.projection(model) is not None, learns, passes,
@@ -113,6 +119,8 @@ class KdLsCriterion(FairseqCriterion):
             "sample_size": sample["target"].size(0) if self.cfg.sentence_avg else sample["ntokens"],
             **extra,
         }
+        if self._weight.changes:
+            logs["kd_weight"], logs["kd_batches"] = self._weight.now(), 1
         if terms.correct is not None:
             logs["n_correct"], logs["total"] = terms.correct.sum().item(), terms.correct.numel()
         return loss, logs["sample_size"], logs
@@ -268,6 +276,9 @@ class KdLsCriterion(FairseqCriterion):
 
         log_mean("loss", total("sample_size"))
         log_mean("nll_loss", total("ntokens"))
+        metrics.log_derived("ppl", lambda meters: utils.get_perplexity(meters["nll_loss"].avg))
+        if total("kd_batches"):
+            metrics.log_scalar("kd_weight", total("kd_weight") / total("kd_batches"), weight=0, round=4)
         if total("seq_ntokens"):
             log_mean("seq_loss", total("seq_ntokens"))
         if total("r_drop_ntokens"):
@@ -282,7 +293,6 @@ class KdLsCriterion(FairseqCriterion):
             for tail in get_args(Tail):
                 if total(f"tail_{tail}"):
                     metrics.log_derived("kd_tail", lambda meters, tail=tail: tail)
-        metrics.log_derived("ppl", lambda meters: utils.get_perplexity(meters["nll_loss"].avg))
         if total("total") > 0:
             metrics.log_scalar("total", utils.item(total("total")))
             metrics.log_scalar("n_correct", utils.item(total("n_correct")))

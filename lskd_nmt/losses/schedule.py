@@ -1,0 +1,54 @@
+"""A number that changes over a training's updates, from a start to an end, and stays there."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from lskd_nmt.errors import require
+
+# how much of the way is behind where a share of the updates is, both from 0 to 1
+SHAPES: dict[str, Callable[[float], float]] = {
+    "linear": lambda share: share,
+    "cosine": lambda share: (1 - math.cos(math.pi * share)) / 2,
+}
+WEIGHT_FORMS = "constant, linear:END:UPDATES or cosine:END:UPDATES, with END from 0 to 1 and UPDATES above 0"
+
+
+class Schedule(NamedTuple):
+    """The way from a start to an end in so many updates."""
+
+    start: float
+    end: float
+    updates: int = 1
+    shape: str = "linear"
+
+    def at(self, update: int) -> float:
+        """(1-s)·start + s·end, with s the shape's value at min(update/updates, 1)."""
+        gone = SHAPES[self.shape](min(update / self.updates, 1.0))
+        return (1 - gone) * self.start + gone * self.end
+
+
+def number(text: str, low: float, high: float, advice: str) -> float:
+    """A number between two bounds, which it may reach; anything else is one line."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    require(low <= value <= high, advice)
+    return value
+
+
+def count(text: str, advice: str) -> int:
+    """A whole number above 0; anything else is one line."""
+    require(text.isdecimal() and int(text) > 0, advice)
+    return int(text)
+
+
+def weight_schedule(text: str, start: float) -> Schedule:
+    """`constant`, `linear:0.1:10000` or `cosine:0:5000`, from a start."""
+    if text == "constant":
+        return Schedule(start, start)
+    shape, *values = text.split(":")
+    advice = f"--kd-weight-schedule is {text}: give {WEIGHT_FORMS}"
+    require(shape in SHAPES and len(values) == 2, advice)
+    return Schedule(start, number(values[0], 0, 1, advice), count(values[1], advice), shape)
