@@ -25,6 +25,7 @@ from lskd_nmt.teacher.header import read_header
 from lskd_nmt.teacher.pairs import require_pairs
 
 from .criterions.flags import check_level, options_of, reads_teacher
+from .criterions.own_output import check_own_output
 from .criterions.weight import check_weight
 from .validation import score_silence
 
@@ -51,6 +52,7 @@ def check_training(cfg: Any) -> None:
             f"--arch {cfg.model.arch} shares one embedding: binarise with --joined-dictionary",
         )
     check_level(cfg.criterion)
+    check_own_output(cfg.criterion)
     check_weight(cfg.criterion, bool(getattr(cfg.task, "eval_bleu", False)) and not cfg.dataset.disable_validation)
     tokens, teacher_parameters = cfg.dataset.max_tokens, 0
     if cfg.criterion.hypotheses:
@@ -58,6 +60,7 @@ def check_training(cfg: Any) -> None:
         tokens = tokens and int(tokens * (1 + per_sentence))
     if cfg.criterion.r_drop:
         tokens = tokens and 2 * tokens  # every sentence twice
+    tokens = tokens and tokens * cfg.criterion.kd_passes
     if cfg.criterion.teacher_store:
         check_store(cfg, student)
     elif reads_teacher(cfg.criterion):

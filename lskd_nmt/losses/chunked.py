@@ -46,6 +46,7 @@ class ChunkedTerms(NamedTuple):
     rank: Tensor | None = None  # (N,), of probabilities and not in nats
     apart: Tensor | None = None  # (N,) how far apart two passes are
     selected: Tensor | None = None  # (N,) how much of the token is distilled, 0 to 1; None where all are alike
+    predicted: Tensor | None = None  # (N,) the student's most probable symbols
 
 
 def chunk_size(symbols: int, device: str = "cpu") -> int:
@@ -70,7 +71,8 @@ def kd_ls_from_features(
 
     The teacher is given by its own features, by a dense signal (log p at τ = 1), or by a top-k signal at τ.
     `weights` are those of the tokens in the sum, (N,), without gradient, 1 if not given; `terms` replace 1-λ and λ
-    token by token; `accuracy` asks for `correct`; `chunk` is the tokens worked on at a time, 0 for the default.
+    token by token; `accuracy` asks for `correct` and `predicted`; `chunk` is the tokens worked on at a time,
+    0 for the default.
     With 2 `passes` the features are (2N, D) in pairs of rows, and R-Drop's term joins the sum, see `consistency`.
     """
     weight, bias = projection
@@ -89,11 +91,13 @@ def kd_ls_from_features(
     )
     if passes == 2:
         plan = of_two_passes(plan)
-    found = ChunkedTerms(*ChunkedObjective.apply(features, weight, bias, plan))  # type: ignore[no-untyped-call]
+    found = ChunkedObjective.apply(features, weight, bias, plan)  # type: ignore[no-untyped-call]
+    loss, nll, kd, predicted, rank, apart = found
+    correct = None if predicted is None else predicted == plan.target
     if passes == 2:
-        kd, rank = (each if each is None else mean_of_passes(each) for each in (found.kd, found.rank))
-        return found._replace(nll=mean_of_passes(found.nll), kd=kd, rank=rank)
-    return found
+        kd, rank = (each if each is None else mean_of_passes(each) for each in (kd, rank))
+        nll = mean_of_passes(nll)
+    return ChunkedTerms(loss, nll, kd, correct, rank, apart, predicted=predicted)
 
 
 def work_dtype(features: Tensor) -> torch.dtype:
@@ -139,7 +143,7 @@ class ChunkedObjective(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan) -> tuple[Any, ...]:
-        """Loss, nll, kd, correct, rank and apart; the gradients wait in `ctx`."""
+        """Loss, nll, kd, predicted, rank and apart; the gradients wait in `ctx`."""
         with torch.autocast(features.device.type, enabled=False):
             ctx.gradients = Gradients(features, weight, bias, plan.work) if plan.grad else None
             loss, *logged = run_chunks(features, weight, bias, plan, ctx.gradients)
@@ -156,19 +160,19 @@ class ChunkedObjective(torch.autograd.Function):
 def run_chunks(
     features: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan, gradients: Gradients | None
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
-    """Loss, nll, kd, correct, rank and apart of every token; the chunks' gradients go to `gradients`.   -> (N,) each"""
+    """Loss, nll, kd, predicted, rank, apart of every token; the chunks' gradients go to `gradients`.   -> (N,) each"""
     count, h_all, w = features.size(0), features.to(plan.work), weight.to(plan.work)
     loss = torch.zeros(count, dtype=torch.promote_types(plan.work, torch.float32), device=features.device)
     nll, kd = torch.zeros_like(loss), None if plan.teacher is None else torch.zeros_like(loss)
-    correct = torch.zeros_like(loss, dtype=torch.bool) if plan.accuracy else None
+    predicted = torch.zeros_like(plan.target) if plan.accuracy else None
     rank = torch.zeros_like(loss) if kd is not None and plan.options.rank else None
     apart, slope = loss.new_zeros(count // 2) if plan.passes == 2 else None, None
     for start in range(0, count, plan.chunk):
         where = slice(start, start + plan.chunk)
         h, target = h_all[where], plan.target[where]
         z = logits(h, w, bias)
-        if correct is not None:
-            correct[where] = z.argmax(-1) == target
+        if predicted is not None:
+            predicted[where] = z.argmax(-1)
         if apart is not None:
             tokens = slice(where.start // 2, where.stop // 2)
             apart[tokens], slope = symmetric_kl_and_gradient(z.log_softmax(-1))
@@ -186,4 +190,4 @@ def run_chunks(
             rank[where] = terms.rank
         if gradients is not None and grad is not None:
             gradients.add(where, h, grad)
-    return loss, nll, kd, correct, rank, apart
+    return loss, nll, kd, predicted, rank, apart

@@ -1,6 +1,7 @@
 """A frozen teacher, or an ensemble of them, run beside the student."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +55,7 @@ class LiveTeacher:
         require(bool(models), "no teacher given: name one or more checkpoints with --teacher-path a.pt:b.pt")
         self.models = models
         self.facts = facts
+        self.encoded: dict[int, Any] | None = None  # by the model's number, while the sources stay the same
         for model in models:
             model.eval().requires_grad_(False)
 
@@ -81,6 +83,27 @@ class LiveTeacher:
         found = [fairseq_io.output_projection(model) for model in self.models]
         return None if None in found else [Projection(*projection) for projection in found if projection]
 
+    @contextmanager
+    def same_sources(self) -> Iterator[None]:
+        """Encode the sources of the first call alone, where that is allowed: all others have them too."""
+        self.encoded = {}
+        try:
+            yield
+        finally:
+            self.encoded = None
+
+    def outputs(self, net_input: Mapping[str, Any], features_only: bool = False) -> Iterator[tuple[Any, ...]]:
+        """What each model says, (B, T, V or D) and what belongs to it."""
+        extra = {"features_only": True} if features_only else {}
+        for number, model in enumerate(self.models):
+            inner = None if self.encoded is None else fairseq_io.own_transformer(model)
+            if inner is None or self.encoded is None:
+                yield model(**net_input, **extra)
+                continue
+            if number not in self.encoded:
+                self.encoded[number] = inner.encoder(net_input["src_tokens"], src_lengths=net_input["src_lengths"])
+            yield inner.decoder(net_input["prev_output_tokens"], encoder_out=self.encoded[number], **extra)
+
     @torch.no_grad()
     def features(self, net_input: Mapping[str, Any], real: Tensor, prefix: int = 0) -> TeacherFeatures | None:
         """What the models' output projections are given, or None if one has no plain projection.   -> (N, D') each
@@ -90,14 +113,13 @@ class LiveTeacher:
         projections = self.projections()
         if projections is None:
             return None
-        each = [model(**net_input, features_only=True)[0][:, prefix:][real] for model in self.models]
+        each = [output[:, prefix:][real] for output, *_ in self.outputs(net_input, features_only=True)]
         return TeacherFeatures(each, projections)
 
     @torch.no_grad()
     def log_probs(self, net_input: Mapping[str, Any], real: Tensor, prefix: int = 0) -> Tensor:
         """Log of the (mean) probability of every symbol.   (B, T) bool with N true -> (N, V)"""
         each = []
-        for model in self.models:
-            logits, *extra = model(**net_input)  # (B, T, V)
+        for model, (logits, *extra) in zip(self.models, self.outputs(net_input), strict=True):  # (B, T, V)
             each.append(model.get_normalized_probs((logits[:, prefix:][real], *extra), log_probs=True))
         return mean_log_probs(each)

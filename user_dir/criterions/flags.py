@@ -101,6 +101,13 @@ class KdLsConfig(FairseqDataclass):
         default=False,
         metadata={"help": "do not multiply the divergence by the square of T, or by T (tvd, ttm and wttm)"},
     )
+    kd_passes: int = field(
+        default=1,
+        metadata={
+            "help": "passes over which the divergence is averaged: from the second on, the prefixes are what the "
+            "student found most probable in the pass before"
+        },
+    )
     report_accuracy: bool = field(default=False, metadata={"help": "report token accuracy"})
     ignore_prefix_size: int = field(default=0, metadata={"help": "ignore the first N target tokens"})
     sentence_avg: bool = II("optimization.sentence_avg")
@@ -149,7 +156,7 @@ def distils(cfg: KdLsConfig) -> bool:
 WORD_FLAGS = {"teacher_path": None, "teacher_data": None, "teacher_store": None, "temperature": 1.0, "top_k": 0,
               "tail": None, "temper": "both", "no_temperature_squared": False, "divergence": "forward",
               "select": "all", "rank": 0, "virtual_teacher": None, "virtual_share": None,
-              "self_evolution": None}  # fmt: skip
+              "self_evolution": None, "kd_passes": 1}  # fmt: skip
 NOT_VIRTUAL = ("teacher_path", "teacher_data", "teacher_store", "top_k", "tail", "temper", "hypotheses")
 
 

@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, get_args
 
 import torch
@@ -34,6 +35,8 @@ from lskd_nmt.teacher.stored import StoredTeacher
 from ..batches import DUMMY_KEY
 from .flags import KdLsConfig, check_level, options_of, reads_teacher
 from .memory import window
+from .own_output import check_own_output
+from .passes import iterated_terms
 from .sequence import hypotheses_of
 from .student import Student
 from .updates import Updates
@@ -55,6 +58,7 @@ class KdLsCriterion(FairseqCriterion):
         super().__init__(task)
         self.cfg = cfg
         check_level(cfg)
+        check_own_output(cfg)
         store = TeacherStore.open(cfg.teacher_store, verify=False) if cfg.teacher_store else None
         self._hypotheses = HypothesisStore.open(cfg.hypotheses, verify=False) if cfg.hypotheses else None
         self.options = self.settings = options_of(cfg, store.layout.kept if store else 0)
@@ -96,12 +100,19 @@ class KdLsCriterion(FairseqCriterion):
         self.options = self._weight.options(self.settings, self.reference_options)
         distils_now = model.training and self.options.kd_weight > 0  # in validation the reference alone counts
         learns = self._hypotheses is not None and distils_now
-        assert reduce or not learns, "there is no loss per position of the reference"
+        repeats = self.cfg.kd_passes > 1 and distils_now
+        assert reduce or not (learns or repeats), "there is no loss per position of the reference"
         passes = 2 if self.options.r_drop and model.training else 1  # without dropout both would be the same
-        student = Student(model, sample["net_input"], reduce and self.projection(model) is not None, learns, passes,
-                          sample.get(DUMMY_KEY, False))  # fmt: skip
+        student = Student(model, sample["net_input"], reduce and self.projection(model) is not None, learns or repeats,
+                          passes, sample.get(DUMMY_KEY, False))  # fmt: skip
         if learns:
             terms, loss, extra = self.sequence_terms(student, sample)
+        elif repeats:
+            run = partial(self.terms, student, target=sample["target"])
+            with self._teacher[0].same_sources():
+                terms = iterated_terms(run, sample, self.options, self.cfg.kd_passes, self.cfg.ignore_prefix_size,
+                                       self.padding_idx)  # fmt: skip
+            loss, extra = terms.loss, self.divergence_logs(terms)
         else:
             options = self.options if self._hypotheses is None else self.reference_options
             terms = self.terms(student, sample["net_input"], sample["target"], options)
@@ -121,7 +132,7 @@ class KdLsCriterion(FairseqCriterion):
         }
         if self._weight.changes:
             logs["kd_weight"], logs["kd_batches"] = self._weight.now(), 1
-        if terms.correct is not None:
+        if terms.correct is not None and self.cfg.report_accuracy:
             logs["n_correct"], logs["total"] = terms.correct.sum().item(), terms.correct.numel()
         return loss, logs["sample_size"], logs
 
@@ -172,12 +183,13 @@ class KdLsCriterion(FairseqCriterion):
         found = fairseq_io.output_projection(student.model) if student.features_only else None
         projection = found and Projection(*found)
         log_q = output if projection else student.model.get_normalized_probs((output, *extra), log_probs=True)
+        predicts = self.cfg.report_accuracy or self.cfg.kd_passes > 1
         chosen, selected = None, None
         if signal is not None:
             chosen, selected = self.chosen(student, log_q, projection, gold, signal, options, real)
         if projection:
             return kd_ls_from_features(output, projection, gold, signal, options, weights=each, terms=chosen,
-                                       accuracy=self.cfg.report_accuracy,
+                                       accuracy=predicts,
                                        passes=student.passes)._replace(selected=selected)  # fmt: skip
         if student.passes == 2:
             assert not isinstance(signal, TeacherFeatures), "of the dense path it is a signal"
@@ -185,8 +197,10 @@ class KdLsCriterion(FairseqCriterion):
             correct = argmax_is_target(log_q, gold.repeat_interleave(2)) if self.cfg.report_accuracy else None
             return ChunkedTerms(loss, nll, kd, correct, rank, apart)
         loss, nll, kd, rank = kd_ls_terms(log_q, gold, signal, options, chosen)
-        correct = argmax_is_target(log_q, gold) if self.cfg.report_accuracy else None
-        return ChunkedTerms(loss if each is None else loss * each, nll, kd, correct, rank, selected)
+        predicted = log_q.argmax(-1) if predicts else None
+        correct = None if predicted is None else predicted == gold
+        return ChunkedTerms(loss if each is None else loss * each, nll, kd, correct, rank, selected=selected,
+                            predicted=predicted)  # fmt: skip
 
     def chosen(
         self, student: Student, output: Tensor, projection: Projection | None, gold: Tensor,
