@@ -165,6 +165,7 @@ def test_features_dense_logits_and_a_sum_of_plain_losses_agree(data, teacher, mo
     (["--kd-passes", 3, "--teacher-path", "TEACHER", "--r-drop", 5], "--kd-passes is 3 and --r-drop is 5"),
     (["--kd-passes", 3, "--teacher-path", "TEACHER", "--self-evolution", "0.5:0.5"], "whose prior holds references"),
     (["--kd-passes", 3, "--virtual-teacher", "reg_power"], "needs a teacher beside it, give --teacher-path"),
+    (["--kd-passes", 3, "--teacher-path", "TEACHER", "--on-policy", 0.5], "--on-policy is 0.5: both learn from"),
 ])  # fmt: skip
 def test_trainings_that_cannot_be_are_refused(flags, part, data, teacher, tmp_path, refused):
     with refused() as line:

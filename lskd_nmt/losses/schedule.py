@@ -12,6 +12,7 @@ SHAPES: dict[str, Callable[[float], float]] = {
     "cosine": lambda share: (1 - math.cos(math.pi * share)) / 2,
 }
 WEIGHT_FORMS = "constant, linear:END:UPDATES or cosine:END:UPDATES, with END from 0 to 1 and UPDATES above 0"
+SHARE_FORMS = "S, or S:E:UPDATES to go from S to E, with shares from 0 to 1, not both 0, and UPDATES above 0"
 
 
 class Schedule(NamedTuple):
@@ -52,3 +53,14 @@ def weight_schedule(text: str, start: float) -> Schedule:
     advice = f"--kd-weight-schedule is {text}: give {WEIGHT_FORMS}"
     require(shape in SHAPES and len(values) == 2, advice)
     return Schedule(start, number(values[0], 0, 1, advice), count(values[1], advice), shape)
+
+
+def share_schedule(text: str) -> Schedule:
+    """`0.5`, or `0:0.5:10000`: a share of the batches."""
+    values = text.split(":")
+    advice = f"--on-policy is {text}: give {SHARE_FORMS}"
+    require(len(values) in (1, 3), advice)
+    start, end, updates = values if len(values) == 3 else (text, text, "1")
+    schedule = Schedule(number(start, 0, 1, advice), number(end, 0, 1, advice), count(updates, advice))
+    require(max(schedule.start, schedule.end) > 0, advice)
+    return schedule

@@ -108,9 +108,17 @@ class KdLsConfig(FairseqDataclass):
             "student found most probable in the pass before"
         },
     )
+    on_policy: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "share of the updates that distil on translations sampled from the student, without references: "
+            "S, or S:E:UPDATES to go from S to E"
+        },
+    )
     report_accuracy: bool = field(default=False, metadata={"help": "report token accuracy"})
     ignore_prefix_size: int = field(default=0, metadata={"help": "ignore the first N target tokens"})
     sentence_avg: bool = II("optimization.sentence_avg")
+    seed: int = II("common.seed")
     ddp_backend: str = II("distributed_training.ddp_backend")
     find_unused_parameters: bool = II("distributed_training.find_unused_parameters")
 
@@ -156,7 +164,7 @@ def distils(cfg: KdLsConfig) -> bool:
 WORD_FLAGS = {"teacher_path": None, "teacher_data": None, "teacher_store": None, "temperature": 1.0, "top_k": 0,
               "tail": None, "temper": "both", "no_temperature_squared": False, "divergence": "forward",
               "select": "all", "rank": 0, "virtual_teacher": None, "virtual_share": None,
-              "self_evolution": None, "kd_passes": 1}  # fmt: skip
+              "self_evolution": None, "kd_passes": 1, "on_policy": None}  # fmt: skip
 NOT_VIRTUAL = ("teacher_path", "teacher_data", "teacher_store", "top_k", "tail", "temper", "hypotheses")
 
 

@@ -35,6 +35,7 @@ from lskd_nmt.teacher.stored import StoredTeacher
 from ..batches import DUMMY_KEY
 from .flags import KdLsConfig, check_level, options_of, reads_teacher
 from .memory import window
+from .on_policy import OnPolicy, policy_logs
 from .own_output import check_own_output
 from .passes import iterated_terms
 from .sequence import hypotheses_of
@@ -51,6 +52,7 @@ class KdLsCriterion(FairseqCriterion):
 
     With hypotheses h_1 … h_M of the teacher instead (1-λ)·LS-NLL(ε) + (λ/M)·Σ_m Σ_t -log q(h_m,t), to which the level
     `both` adds (λ/M)·Σ_m Σ_t T²·KL(p(T)‖q(T)) on their prefixes.
+    On translations that the student samples T²·KL(p(T)‖q(T)) alone.
     """
 
     def __init__(self, cfg: KdLsConfig, task: Any) -> None:
@@ -66,8 +68,9 @@ class KdLsCriterion(FairseqCriterion):
         self.reference_options = replace(self.options, kd_weight=0.0, top_k=0, tail="dense", select="all")
         memory = self.options.selection.memory
         self.queue = LossQueue(memory) if memory else None
-        updates = Updates(task) if cfg.kd_weight_schedule != "constant" else None
+        updates = Updates(task) if cfg.on_policy or cfg.kd_weight_schedule != "constant" else None
         self._weight = Weight(cfg, task, updates)
+        self._on_policy = OnPolicy(cfg, task.target_dictionary, updates) if cfg.on_policy and updates else None
         both = task.source_dictionary, task.target_dictionary
         source, target = (list(dictionary.symbols) for dictionary in both)
         task.state.merge_state_dict({SYMBOLS_KEY: {"source": source, "target": target}})
@@ -101,7 +104,11 @@ class KdLsCriterion(FairseqCriterion):
         distils_now = model.training and self.options.kd_weight > 0  # in validation the reference alone counts
         learns = self._hypotheses is not None and distils_now
         repeats = self.cfg.kd_passes > 1 and distils_now
-        assert reduce or not (learns or repeats), "there is no loss per position of the reference"
+        samples = distils_now and self._on_policy is not None and self._on_policy.turn()
+        assert reduce or not (learns or repeats or samples), "there is no loss per position of the reference"
+        if samples:
+            sample = self._on_policy.sampled(model, sample, self._teacher[0].max_positions()[1])
+            self.options = replace(self.options, kd_weight=1.0)
         passes = 2 if self.options.r_drop and model.training else 1  # without dropout both would be the same
         student = Student(model, sample["net_input"], reduce and self.projection(model) is not None, learns or repeats,
                           passes, sample.get(DUMMY_KEY, False))  # fmt: skip
@@ -120,6 +127,8 @@ class KdLsCriterion(FairseqCriterion):
             extra = {} if terms.kd is None else self.divergence_logs(terms)
             if terms.apart is not None:
                 extra |= {"r_drop_loss": terms.apart.data.sum(), "r_drop_ntokens": terms.apart.numel()}
+        if samples and terms.kd is not None:
+            extra = policy_logs(terms.kd)
         if self.queue is not None:
             loss = loss + 0 * self.queue.anchor.sum()
         logs = {
@@ -132,7 +141,7 @@ class KdLsCriterion(FairseqCriterion):
         }
         if self._weight.changes:
             logs["kd_weight"], logs["kd_batches"] = self._weight.now(), 1
-        if terms.correct is not None and self.cfg.report_accuracy:
+        if terms.correct is not None and self.cfg.report_accuracy and not samples:
             logs["n_correct"], logs["total"] = terms.correct.sum().item(), terms.correct.numel()
         return loss, logs["sample_size"], logs
 
@@ -289,8 +298,12 @@ class KdLsCriterion(FairseqCriterion):
             metrics.log_scalar(key, total(key) / count / math.log(2), count, round=3)
 
         log_mean("loss", total("sample_size"))
-        log_mean("nll_loss", total("ntokens"))
-        metrics.log_derived("ppl", lambda meters: utils.get_perplexity(meters["nll_loss"].avg))
+        references = total("ntokens") - total("policy_ntokens")
+        if references or not total("policy_ntokens"):
+            log_mean("nll_loss", references)
+            metrics.log_derived("ppl", lambda meters: utils.get_perplexity(meters["nll_loss"].avg))
+        if total("policy_ntokens"):
+            log_mean("policy_loss", total("policy_ntokens"))
         if total("kd_batches"):
             metrics.log_scalar("kd_weight", total("kd_weight") / total("kd_batches"), weight=0, round=4)
         if total("seq_ntokens"):

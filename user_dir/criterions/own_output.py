@@ -1,6 +1,7 @@
 """Which flags do not go together with distillation on the student's own output."""
 
 from lskd_nmt.errors import require
+from lskd_nmt.losses.schedule import share_schedule
 
 from .flags import KdLsConfig, distils
 
@@ -8,9 +9,14 @@ from .flags import KdLsConfig, distils
 def check_own_output(cfg: KdLsConfig) -> None:
     """Refuse what needs a teacher beside the student, and has none there or reads something else."""
     require(cfg.kd_passes >= 1, f"--kd-passes is {cfg.kd_passes}: give 1 (the references' prefixes alone) or more")
-    if cfg.kd_passes == 1:
+    flags = [f"--kd-passes is {cfg.kd_passes}"] if cfg.kd_passes > 1 else []
+    if cfg.on_policy is not None:
+        share_schedule(cfg.on_policy)
+        flags.append(f"--on-policy is {cfg.on_policy}")
+    if not flags:
         return
-    flag, level = f"--kd-passes is {cfg.kd_passes}", str(cfg.kd_level)
+    flag, level = flags[0], str(cfg.kd_level)
+    require(len(flags) == 1, f"{' and '.join(flags)}: both learn from the student's own output, give one")
     require(distils(cfg), f"{flag} and --kd-weight is 0: give a weight, or leave the flag out")
     require(level == "word", f"{flag} and --kd-level is {level}: it is for the level word")
     require(bool(cfg.teacher_path) and not cfg.teacher_store,
@@ -20,3 +26,13 @@ def check_own_output(cfg: KdLsConfig) -> None:
     require(not cfg.r_drop, f"{flag} and --r-drop is {cfg.r_drop:g}: it is for references alone, leave --r-drop out")
     require(not cfg.self_evolution, f"{flag} and --self-evolution is {cfg.self_evolution}, whose prior holds "
                                     "references: leave one of them out")  # fmt: skip
+    if cfg.on_policy is not None:
+        check_sampling(cfg)
+
+
+def check_sampling(cfg: KdLsConfig) -> None:
+    """Refuse what a sampled translation or its sampling cannot have."""
+    require(cfg.ignore_prefix_size == 0, f"--on-policy is {cfg.on_policy} and --ignore-prefix-size is "
+                                         f"{cfg.ignore_prefix_size}: samples have no given prefix")  # fmt: skip
+    require(cfg.ddp_backend != "fully_sharded", f"--on-policy is {cfg.on_policy} and --ddp-backend is fully_sharded: "
+                                                "it decodes with whole parameters")  # fmt: skip

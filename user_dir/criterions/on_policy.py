@@ -1,0 +1,82 @@
+"""Batches whose targets are sampled from the student itself (GKD, Agarwal et al. 2024)."""
+
+import random
+from typing import Any
+
+import torch
+from fairseq.models import FairseqIncrementalDecoder
+from torch import Tensor
+
+from lskd_nmt import fairseq_io
+from lskd_nmt.errors import require
+from lskd_nmt.losses.schedule import share_schedule
+
+from .flags import KdLsConfig
+from .updates import Updates
+
+LENGTH_PER_SOURCE, LENGTH_MORE = 1.2, 10  # a sample's symbols for each of its source's, and beyond that; ends included
+
+
+class OnPolicy:
+    """When the student samples, and its samples: of the seed, the update and the batch alone, so that they resume."""
+
+    def __init__(self, cfg: KdLsConfig, symbols: Any, updates: Updates) -> None:
+        """`symbols`: the target dictionary."""
+        self.share, self.seed, self.updates = share_schedule(cfg.on_policy or ""), cfg.seed, updates
+        self.pad, self.eos = symbols.pad(), symbols.eos()
+
+    def drawn(self, *what: object) -> random.Random:
+        """A source of random numbers for this purpose at this update, the same in every process."""
+        return random.Random(f"{self.seed} {self.updates.made} {what}")
+
+    def turn(self) -> bool:
+        """Whether the batches of this update are the student's; all workers and micro-batches agree."""
+        return self.drawn("turn").random() < self.share.at(self.updates.made)
+
+    def sampled(self, model: Any, sample: dict[str, Any], longest: int) -> dict[str, Any]:
+        """The batch with translations sampled from the model at temperature 1 in the place of its references.
+
+        `longest` is the most symbols that the teacher can take.
+        """
+        net_input, own = sample["net_input"], fairseq_io.unwrapped(model)
+        longest = min(longest, own.max_positions()[1])
+        generator = torch.Generator(net_input["src_tokens"].device)
+        generator.manual_seed(self.drawn("samples", sample["id"].tolist()).getrandbits(63))
+        limits = (net_input["src_lengths"] * LENGTH_PER_SOURCE + LENGTH_MORE).long().clamp(max=longest)
+        target = sampled_targets(own, net_input, limits, self.pad, self.eos, generator)
+        start = torch.full_like(target[:, :1], self.eos)
+        previous = torch.cat([start, target[:, :-1]], dim=1).masked_fill(target == self.pad, self.pad)
+        return {**sample, "target": target, "ntokens": int(target.ne(self.pad).sum()),
+                "net_input": {**net_input, "prev_output_tokens": previous}}  # fmt: skip
+
+
+@torch.no_grad()
+def sampled_targets(
+    model: Any, net_input: dict[str, Tensor], limits: Tensor, pad: int, eos: int, generator: torch.Generator
+) -> Tensor:
+    """Symbols drawn from q until the end of the sentence, or its limit (B,).   -> (B, T), padded on the right"""
+    decoder = type(model.decoder)
+    require(issubclass(decoder, FairseqIncrementalDecoder),
+            f"--on-policy decodes symbol by symbol, which {decoder.__name__} cannot: leave it out")  # fmt: skip
+    training = model.training
+    model.eval()
+    encoded = model.encoder(net_input["src_tokens"], src_lengths=net_input["src_lengths"])
+    previous = torch.full_like(limits, eos).unsqueeze(-1)  # (B, length so far)
+    state: dict[str, Any] = {}
+    columns: list[Tensor] = []
+    open_rows = limits > 0
+    while open_rows.any():
+        output = model.decoder(previous, encoder_out=encoded, incremental_state=state)
+        probs = model.get_normalized_probs((output[0][:, -1:], *output[1:]), log_probs=False).squeeze(1)  # (B, V)
+        probs[:, pad] = 0
+        drawn = torch.multinomial(probs, 1, generator=generator)
+        columns.append(drawn.masked_fill(~open_rows.unsqueeze(-1), pad))
+        open_rows = open_rows & (drawn[:, 0] != eos) & (limits > len(columns))
+        previous = torch.cat([previous, drawn], dim=1)
+    model.train(training)
+    return torch.cat(columns, dim=1)
+
+
+def policy_logs(kd: Tensor) -> dict[str, Any]:
+    """What is logged of the divergence (N,) on samples; there is no reference whose NLL could be logged."""
+    return {"nll_loss": kd.new_zeros(()), "policy_loss": kd.data.sum(), "policy_ntokens": kd.numel()}
