@@ -70,7 +70,7 @@ def criterion(plugin, monkeypatch):
 
     def build(teachers=(), **flags):
         loaded = LiveTeacher(list(teachers), [TeacherFacts("fake.pt", "fake", 0.1)]) if teachers else None
-        monkeypatch.setattr(kd_ls.LiveTeacher, "load", lambda *arguments: loaded)
+        monkeypatch.setattr(LiveTeacher, "load", lambda *arguments: loaded)
         cfg = kd_ls.KdLsConfig(**{"sentence_avg": False, "kd_weight": 0.5 if teachers else 0.0, **flags})
         return kd_ls.KdLsCriterion.build_criterion(cfg, FakeTask())
 

@@ -135,7 +135,7 @@ def test_features_dense_logits_and_a_sum_of_plain_losses_agree(data, teacher, mo
     model.train()
     batch, runs, asked = batch_of(task), [], []
     model.encoder.register_forward_hook(lambda *_: runs.append(1))
-    kd_ls._teacher[0].models[0].encoder.register_forward_hook(lambda *_: asked.append(1))
+    kd_ls._teacher.live.models[0].encoder.register_forward_hook(lambda *_: asked.append(1))
     once = gradients(kd_ls, model, batch)
     assert len(runs) == len(asked) == 1
     gradients(kd_ls, model, batch)

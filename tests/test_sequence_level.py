@@ -62,13 +62,15 @@ def logits_alone(model, source, target):
 @pytest.mark.parametrize("level", ["sequence", "both"])
 @pytest.mark.parametrize("weight", [0.3, 1.0])
 def test_the_loss_is_the_equation_sentence_by_sentence(level, weight, data, teacher, hypotheses):
+    from user_dir.criterions.teacher import pairs_of
+
     temperature = 2.0 if level == "both" else 1.0
     extra = "--kd-weight", weight, "--label-smoothing", 0.1, "--temperature", temperature
     task, model, criterion = build(data, *flags_of(level, hypotheses, teacher, *extra))
     model.train()
     batch = batch_of(task)
     loss, sample_size, logs = criterion(model, batch)
-    pairs = criterion.pairs(batch["net_input"], batch["target"])
+    pairs = pairs_of(batch["net_input"], batch["target"], criterion._teacher.pads)
     found = HypothesisStore.open(hypotheses).lookup(pairs)
     assert {len(each) for each in found} >= {0, 1, 2, 3}
     expected = reference_nll = sequence = divergence = 0.0
@@ -80,7 +82,7 @@ def test_the_loss_is_the_equation_sentence_by_sentence(level, weight, data, teac
         for ids in each:
             theirs = [None] * len(ids)
             if level == "both":
-                theirs = logits_alone(criterion._teacher[0].models[0], source, ids)
+                theirs = logits_alone(criterion._teacher.live.models[0], source, ids)
             for z, z_teacher, y in zip(logits_alone(model, source, ids), theirs, ids, strict=True):
                 nll = -np.log(slow.softmax(z)[y])
                 kl = 0.0 if z_teacher is None else slow.kl(slow.softmax(z_teacher, 2.0), slow.softmax(z, 2.0))

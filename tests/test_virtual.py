@@ -141,7 +141,7 @@ def test_the_criterion_loads_no_teacher_and_names_no_tail(criterion, kind):  # n
             soft += slow.kl(slow.virtual_teacher(kind, share, SYMBOLS, token, 2.0), q)
     assert float(loss.detach()) == pytest.approx(0.75 * hard + 0.25 * soft, rel=1e-5)
     assert float(logs["kd_loss"]) == pytest.approx(soft, rel=1e-5)
-    assert kd_ls._teacher == () and not [name for name in logs if name.startswith("tail_")]
+    assert kd_ls._teacher.live is None and not [name for name in logs if name.startswith("tail_")]
 
 
 def last_valid(caplog):

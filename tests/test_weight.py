@@ -28,7 +28,7 @@ def distilling(plugin, monkeypatch):
     def make(**flags):
         teacher, task = TableModel(2), Task()
         loaded = LiveTeacher([teacher], [TeacherFacts("fake.pt", "fake", 0.1)])
-        monkeypatch.setattr(kd_ls.LiveTeacher, "load", lambda *arguments: loaded)
+        monkeypatch.setattr(LiveTeacher, "load", lambda *arguments: loaded)
         cfg = kd_ls.KdLsConfig(**{"sentence_avg": False, "teacher_path": "fake.pt", **flags})
         criterion = kd_ls.KdLsCriterion.build_criterion(cfg, task)
 

@@ -1,16 +1,13 @@
 """`--criterion kd_ls`: fetch student and teacher, drop padding, call the losses, log sums."""
 
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 import torch
-from fairseq import utils
 from fairseq.criterions import FairseqCriterion, register_criterion
-from fairseq.logging import metrics
 from torch import Tensor
 
 from lskd_nmt import fairseq_io
@@ -23,23 +20,21 @@ from lskd_nmt.losses.objective import kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.losses.queue import LossQueue
 from lskd_nmt.losses.selection import TokenWeights
-from lskd_nmt.losses.signals import Signal, Tail, top_k
+from lskd_nmt.losses.signals import Signal
 from lskd_nmt.losses.smoothing import argmax_is_target
 from lskd_nmt.losses.survey import survey
-from lskd_nmt.losses.virtual import virtual_signal
 from lskd_nmt.seqkd.store import HypothesisStore
-from lskd_nmt.teacher.live import LiveTeacher, split_paths
-from lskd_nmt.teacher.store import TeacherStore
-from lskd_nmt.teacher.stored import StoredTeacher
 
 from ..batches import DUMMY_KEY
-from .flags import KdLsConfig, check_level, options_of, reads_teacher
+from .flags import KdLsConfig, check_level
+from .logs import divergence_logs, r_drop_logs, reduce_metrics
 from .memory import window
 from .on_policy import OnPolicy, policy_logs
 from .own_output import check_own_output
 from .passes import iterated_terms
 from .sequence import hypotheses_of
 from .student import Student
+from .teacher import Teacher, pairs_of
 from .updates import Updates
 from .weight import Weight
 
@@ -61,33 +56,22 @@ class KdLsCriterion(FairseqCriterion):
         self.cfg = cfg
         check_level(cfg)
         check_own_output(cfg)
-        store = TeacherStore.open(cfg.teacher_store, verify=False) if cfg.teacher_store else None
+        for flag in ("teacher_store", "hypotheses"):
+            require(not getattr(cfg, flag) or is_translation(task),
+                    f"--{flag.replace('_', '-')} is for the translation task, not for {type(task).__name__}: "
+                    "use --teacher-path")  # fmt: skip
+        source, target = (list(words.symbols) for words in (task.source_dictionary, task.target_dictionary))
+        task.state.merge_state_dict({SYMBOLS_KEY: {"source": source, "target": target}})
         self._hypotheses = HypothesisStore.open(cfg.hypotheses, verify=False) if cfg.hypotheses else None
-        self.options = self.settings = options_of(cfg, store.layout.kept if store else 0)
-        self._stored = StoredTeacher(store, self.options) if store else None
+        self._teacher = Teacher(cfg, task, Symbols(source, target, (task.cfg.source_lang, task.cfg.target_lang)))
+        self.options = self.settings = self._teacher.options
         self.reference_options = replace(self.options, kd_weight=0.0, top_k=0, tail="dense", select="all")
         memory = self.options.selection.memory
         self.queue = LossQueue(memory) if memory else None
         updates = Updates(task) if cfg.on_policy or cfg.kd_weight_schedule != "constant" else None
         self._weight = Weight(cfg, task, updates)
         self._on_policy = OnPolicy(cfg, task.target_dictionary, updates) if cfg.on_policy and updates else None
-        both = task.source_dictionary, task.target_dictionary
-        source, target = (list(dictionary.symbols) for dictionary in both)
-        task.state.merge_state_dict({SYMBOLS_KEY: {"source": source, "target": target}})
-        # A tuple, so that nn.Module does not adopt the teacher: as an attribute the trainer would save it with
-        # the student, wrap it in DDP and call .train() on it at every step.
-        self._teacher: tuple[LiveTeacher, ...] = ()
         self._dense_said = False
-        for flag in ("teacher_store", "hypotheses"):
-            require(not getattr(cfg, flag) or is_translation(task),
-                    f"--{flag.replace('_', '-')} is for the translation task, not for {type(task).__name__}: "
-                    "use --teacher-path")  # fmt: skip
-        if not store and reads_teacher(cfg):
-            paths = split_paths(cfg.teacher_path)
-            symbols = Symbols(source, target, (task.cfg.source_lang, task.cfg.target_lang))
-            self._teacher = (LiveTeacher.load(paths, symbols, task.cfg.data, cfg.teacher_data),)
-            for facts in self._teacher[0].facts:
-                logger.info(facts)
 
     @classmethod
     def build_criterion(cls, cfg: KdLsConfig, task: Any) -> "KdLsCriterion":
@@ -107,7 +91,7 @@ class KdLsCriterion(FairseqCriterion):
         samples = distils_now and self._on_policy is not None and self._on_policy.turn()
         assert reduce or not (learns or repeats or samples), "there is no loss per position of the reference"
         if samples:
-            sample = self._on_policy.sampled(model, sample, self._teacher[0].max_positions()[1])
+            sample = self._on_policy.sampled(model, sample, self._teacher.live.max_positions()[1])
             self.options = replace(self.options, kd_weight=1.0)
         passes = 2 if self.options.r_drop and model.training else 1  # without dropout both would be the same
         student = Student(model, sample["net_input"], reduce and self.projection(model) is not None, learns or repeats,
@@ -116,17 +100,15 @@ class KdLsCriterion(FairseqCriterion):
             terms, loss, extra = self.sequence_terms(student, sample)
         elif repeats:
             run = partial(self.terms, student, target=sample["target"])
-            with self._teacher[0].same_sources():
+            with self._teacher.live.same_sources():
                 terms = iterated_terms(run, sample, self.options, self.cfg.kd_passes, self.cfg.ignore_prefix_size,
                                        self.padding_idx)  # fmt: skip
-            loss, extra = terms.loss, self.divergence_logs(terms)
+            loss, extra = terms.loss, divergence_logs(terms, self.options)
         else:
             options = self.options if self._hypotheses is None else self.reference_options
             terms = self.terms(student, sample["net_input"], sample["target"], options)
             loss = terms.loss.sum() if reduce else self.per_position(terms.loss, sample["target"])
-            extra = {} if terms.kd is None else self.divergence_logs(terms)
-            if terms.apart is not None:
-                extra |= {"r_drop_loss": terms.apart.data.sum(), "r_drop_ntokens": terms.apart.numel()}
+            extra = ({} if terms.kd is None else divergence_logs(terms, self.options)) | r_drop_logs(terms)
         if samples and terms.kd is not None:
             extra = policy_logs(terms.kd)
         if self.queue is not None:
@@ -150,7 +132,7 @@ class KdLsCriterion(FairseqCriterion):
         assert self._hypotheses is not None
         weight, net_input = self.options.kd_weight, sample["net_input"]
         pad, eos = self.padding_idx, self.task.target_dictionary.eos()
-        pairs = self.pairs(net_input, sample["target"])
+        pairs = pairs_of(net_input, sample["target"], self._teacher.pads)
         hypotheses = hypotheses_of(self._hypotheses, pairs, sample["target"], pad, eos)
         found = hypotheses.target.numel() > 0
         with torch.set_grad_enabled(weight < 1 or not found):  # its weight is 0, and it is only logged
@@ -159,7 +141,7 @@ class KdLsCriterion(FairseqCriterion):
         logs: dict[str, Any] = {"seq_loss": loss.new_zeros(()), "seq_ntokens": 0}
         level_both = str(self.cfg.kd_level) == "both"
         if level_both:
-            logs |= self.divergence_logs(terms)
+            logs |= divergence_logs(terms, self.options)
             if self.queue is not None and not found:
                 window(self.queue, student, loss.new_zeros(0))  # the other workers may have tokens to share
         if found:
@@ -171,7 +153,7 @@ class KdLsCriterion(FairseqCriterion):
             loss = loss + theirs.loss.sum()
             logs |= {"seq_loss": theirs.nll.data.sum(), "seq_ntokens": theirs.nll.numel()}
             if theirs.kd is not None:
-                logs |= self.divergence_logs(theirs)
+                logs |= divergence_logs(theirs, self.options)
         return terms, loss, logs
 
     def terms(
@@ -188,7 +170,7 @@ class KdLsCriterion(FairseqCriterion):
         real = target[:, prefix:].ne(self.padding_idx)  # (B, T)  padding dies here: the losses only see real tokens
         output, gold = student.tokens(output, real, prefix), target[:, prefix:][real]  # (N, V or D), (N,)
         each = None if weights is None else weights.unsqueeze(-1).expand_as(real)[real]  # (N,)
-        signal = self.teacher_signal(student, net_input, target, real) if options.kd_weight else None
+        signal = self._teacher.signal(student, net_input, target, real, self.options) if options.kd_weight else None
         found = fairseq_io.output_projection(student.model) if student.features_only else None
         projection = found and Projection(*found)
         log_q = output if projection else student.model.get_normalized_probs((output, *extra), log_probs=True)
@@ -231,22 +213,6 @@ class KdLsCriterion(FairseqCriterion):
         real = target[:, self.cfg.ignore_prefix_size :].ne(self.padding_idx)
         return torch.zeros_like(real, dtype=loss.dtype).masked_scatter(real, loss).view(-1)
 
-    def divergence_logs(self, terms: ChunkedTerms) -> dict[str, Any]:
-        """What is logged of a divergence: sums, of how many tokens, and the mode in a form that sums; 0 for None.
-
-        With a selection also how many of the tokens are selected.
-        """
-        none = terms.nll.new_zeros(0)
-        kd = none if terms.kd is None else terms.kd.data
-        logs = {"kd_loss": kd.sum(), "kd_ntokens": kd.numel()}
-        if not self.options.virtual_teacher:
-            logs[f"tail_{self.options.tail}"] = kd.numel()
-        if self.options.rank:
-            logs["rank_loss"] = (none if terms.rank is None else terms.rank.data).sum()
-        if self.options.select != "all":
-            logs["kd_selected"] = (none if terms.selected is None else terms.selected).sum()
-        return logs
-
     def projection(self, model: Any) -> tuple[Tensor, Tensor | None] | None:
         """The student's output projection if the loss can be taken from its features, else None, said once."""
         projection, reason = fairseq_io.output_projection(model), None
@@ -261,71 +227,7 @@ class KdLsCriterion(FairseqCriterion):
             self._dense_said = True
         return None if reason else projection
 
-    def teacher_signal(
-        self, student: Student, net_input: dict[str, Tensor], target: Tensor, real: Tensor
-    ) -> TeacherFeatures | Signal:
-        """The teacher's opinion on the same positions; for the dense path as a signal.   -> of N tokens"""
-        prefix, like = self.cfg.ignore_prefix_size, next(student.model.parameters())
-        if self.options.virtual_teacher:
-            gold, symbols = target[:, prefix:][real], len(self.task.target_dictionary)
-            return virtual_signal(gold, symbols, self.options.virtual_teacher, self.options.virtual_share,
-                                  self.options.temperature)  # fmt: skip
-        if self._stored:
-            pairs = self.pairs(net_input, target)
-            return self._stored.signal(pairs, prefix, target.device, like.dtype, student.features_only)
-        (teacher,) = self._teacher
-        teacher.to(like)  # hidden from the trainer's own .to() and .half()
-        features = teacher.features(net_input, real, prefix) if student.features_only else None
-        if features is not None:
-            return features
-        log_p = teacher.log_probs(net_input, real, prefix)  # (N, V)
-        return top_k(log_p, self.options.top_k, self.options.temperature) if self.options.top_k else log_p
-
-    def pairs(self, net_input: dict[str, Tensor], target: Tensor) -> list[tuple[Any, Any]]:
-        """The sentence pairs as ids without padding."""
-        source, gold = (ids.cpu().numpy() for ids in (net_input["src_tokens"], target))
-        pads = self.task.source_dictionary.pad(), self.padding_idx
-        return [(s[s != pads[0]], t[t != pads[1]]) for s, t in zip(source, gold, strict=True)]
-
-    @classmethod
-    def reduce_metrics(cls, logging_outputs: list[dict[str, Any]]) -> None:
-        """The one division and the one unit change: sums in nats -> means in bits."""
-
-        def total(key: str) -> Any:
-            return sum(log.get(key, 0) for log in logging_outputs)
-
-        def log_mean(key: str, count: Any) -> None:
-            metrics.log_scalar(key, total(key) / count / math.log(2), count, round=3)
-
-        log_mean("loss", total("sample_size"))
-        references = total("ntokens") - total("policy_ntokens")
-        if references or not total("policy_ntokens"):
-            log_mean("nll_loss", references)
-            metrics.log_derived("ppl", lambda meters: utils.get_perplexity(meters["nll_loss"].avg))
-        if total("policy_ntokens"):
-            log_mean("policy_loss", total("policy_ntokens"))
-        if total("kd_batches"):
-            metrics.log_scalar("kd_weight", total("kd_weight") / total("kd_batches"), weight=0, round=4)
-        if total("seq_ntokens"):
-            log_mean("seq_loss", total("seq_ntokens"))
-        if total("r_drop_ntokens"):
-            log_mean("r_drop_loss", total("r_drop_ntokens"))
-        if total("kd_ntokens"):
-            log_mean("kd_loss", total("kd_ntokens"))
-            if any("rank_loss" in log for log in logging_outputs):  # of probabilities: bits are not its unit
-                metrics.log_scalar("rank_loss", total("rank_loss") / total("kd_ntokens"), total("kd_ntokens"), round=4)
-            if any("kd_selected" in log for log in logging_outputs):
-                count = total("kd_ntokens")
-                metrics.log_scalar("kd_selected", total("kd_selected") / count, count, round=3)
-            for tail in get_args(Tail):
-                if total(f"tail_{tail}"):
-                    metrics.log_derived("kd_tail", lambda meters, tail=tail: tail)
-        if total("total") > 0:
-            metrics.log_scalar("total", utils.item(total("total")))
-            metrics.log_scalar("n_correct", utils.item(total("n_correct")))
-            metrics.log_derived(
-                "accuracy", lambda meters: round(100 * meters["n_correct"].sum / meters["total"].sum, 3)
-            )
+    reduce_metrics = staticmethod(reduce_metrics)  # fairseq calls it on the class
 
     @staticmethod
     def logging_outputs_can_be_summed() -> bool:

@@ -1,0 +1,73 @@
+"""What `kd_ls` logs: sums over tokens or sentences, and their means in bits."""
+
+import math
+from typing import Any, get_args
+
+from fairseq import utils
+from fairseq.logging import metrics
+
+from lskd_nmt.losses.chunked import ChunkedTerms
+from lskd_nmt.losses.options import KdOptions
+from lskd_nmt.losses.signals import Tail
+
+
+def divergence_logs(terms: ChunkedTerms, options: KdOptions) -> dict[str, Any]:
+    """What is logged of a divergence: sums, of how many tokens, and the mode in a form that sums; 0 for None.
+
+    With a selection also how many of the tokens are selected.
+    """
+    none = terms.nll.new_zeros(0)
+    kd = none if terms.kd is None else terms.kd.data
+    logs = {"kd_loss": kd.sum(), "kd_ntokens": kd.numel()}
+    if not options.virtual_teacher:
+        logs[f"tail_{options.tail}"] = kd.numel()
+    if options.rank:
+        logs["rank_loss"] = (none if terms.rank is None else terms.rank.data).sum()
+    if options.select != "all":
+        logs["kd_selected"] = (none if terms.selected is None else terms.selected).sum()
+    return logs
+
+
+def r_drop_logs(terms: ChunkedTerms) -> dict[str, Any]:
+    """How far apart two passes are, where there were two."""
+    if terms.apart is None:
+        return {}
+    return {"r_drop_loss": terms.apart.data.sum(), "r_drop_ntokens": terms.apart.numel()}
+
+
+def reduce_metrics(logging_outputs: list[dict[str, Any]]) -> None:
+    """The one division and the one unit change: sums in nats -> means in bits."""
+
+    def total(key: str) -> Any:
+        return sum(log.get(key, 0) for log in logging_outputs)
+
+    def log_mean(key: str, count: Any) -> None:
+        metrics.log_scalar(key, total(key) / count / math.log(2), count, round=3)
+
+    log_mean("loss", total("sample_size"))
+    references = total("ntokens") - total("policy_ntokens")
+    if references or not total("policy_ntokens"):
+        log_mean("nll_loss", references)
+        metrics.log_derived("ppl", lambda meters: utils.get_perplexity(meters["nll_loss"].avg))
+    for name in ("policy", "seq", "r_drop", "kd"):
+        if total(f"{name}_ntokens"):
+            log_mean(f"{name}_loss", total(f"{name}_ntokens"))
+    if total("kd_batches"):
+        metrics.log_scalar("kd_weight", total("kd_weight") / total("kd_batches"), weight=0, round=4)
+    if total("kd_ntokens"):
+        log_of_divergence(logging_outputs, total)
+    if total("total") > 0:
+        metrics.log_scalar("total", utils.item(total("total")))
+        metrics.log_scalar("n_correct", utils.item(total("n_correct")))
+        metrics.log_derived("accuracy", lambda meters: round(100 * meters["n_correct"].sum / meters["total"].sum, 3))
+
+
+def log_of_divergence(logging_outputs: list[dict[str, Any]], total: Any) -> None:
+    """What is no number of bits: the ranking term, the selected share, the tail mode."""
+    count = total("kd_ntokens")
+    for name, digits in (("rank_loss", 4), ("kd_selected", 3)):
+        if any(name in log for log in logging_outputs):
+            metrics.log_scalar(name, total(name) / count, count, round=digits)
+    for tail in get_args(Tail):
+        if total(f"tail_{tail}"):
+            metrics.log_derived("kd_tail", lambda meters, tail=tail: tail)

@@ -1,0 +1,68 @@
+"""The teacher of a training, wherever it is: beside the student, in a store, or made up from the reference."""
+
+import logging
+from typing import Any
+
+from torch import Tensor
+
+from lskd_nmt.fairseq_io import Symbols
+from lskd_nmt.losses.chunk import TeacherFeatures
+from lskd_nmt.losses.options import KdOptions
+from lskd_nmt.losses.signals import Signal, top_k
+from lskd_nmt.losses.virtual import virtual_signal
+from lskd_nmt.teacher.live import LiveTeacher, split_paths
+from lskd_nmt.teacher.store import TeacherStore
+from lskd_nmt.teacher.stored import StoredTeacher
+
+from .flags import KdLsConfig, options_of, reads_teacher
+from .student import Student
+
+logger = logging.getLogger(__name__)
+
+
+class Teacher:
+    """What asks a live teacher, a store or a virtual teacher about a batch.
+
+    Neither this nor a live teacher is an `nn.Module`: as one the trainer would save it with the student, wrap it in DDP
+    and call .train() on it at every step.
+    """
+
+    def __init__(self, cfg: KdLsConfig, task: Any, symbols: Symbols) -> None:
+        """Open the store or load the models; `symbols` are the student's."""
+        store = TeacherStore.open(cfg.teacher_store, verify=False) if cfg.teacher_store else None
+        self.options = options_of(cfg, store.layout.kept if store else 0)
+        self.prefix = cfg.ignore_prefix_size
+        self.pads = task.source_dictionary.pad(), task.target_dictionary.pad()
+        self.symbols = len(task.target_dictionary)
+        self.stored = StoredTeacher(store, self.options) if store else None
+        self.live: LiveTeacher | None = None
+        if not store and reads_teacher(cfg):
+            self.live = LiveTeacher.load(split_paths(cfg.teacher_path), symbols, task.cfg.data, cfg.teacher_data)
+            for facts in self.live.facts:
+                logger.info(facts)
+
+    def signal(
+        self, student: Student, net_input: dict[str, Tensor], target: Tensor, real: Tensor, options: KdOptions
+    ) -> TeacherFeatures | Signal:
+        """Its opinion on the positions that are `real`, (B, T); for the dense path as a signal.   -> of N tokens"""
+        like = next(student.model.parameters())
+        if options.virtual_teacher:
+            gold = target[:, self.prefix :][real]
+            return virtual_signal(gold, self.symbols, options.virtual_teacher, options.virtual_share,
+                                  options.temperature)  # fmt: skip
+        if self.stored:
+            pairs = pairs_of(net_input, target, self.pads)
+            return self.stored.signal(pairs, self.prefix, target.device, like.dtype, student.features_only)
+        assert self.live is not None
+        self.live.to(like)  # hidden from the trainer's own .to() and .half()
+        features = self.live.features(net_input, real, self.prefix) if student.features_only else None
+        if features is not None:
+            return features
+        log_p = self.live.log_probs(net_input, real, self.prefix)  # (N, V)
+        return top_k(log_p, options.top_k, options.temperature) if options.top_k else log_p
+
+
+def pairs_of(net_input: dict[str, Tensor], target: Tensor, pads: tuple[int, int]) -> list[tuple[Any, Any]]:
+    """The sentence pairs of a batch as ids without padding; `pads` are those of source and target."""
+    source, gold = (ids.cpu().numpy() for ids in (net_input["src_tokens"], target))
+    return [(s[s != pads[0]], t[t != pads[1]]) for s, t in zip(source, gold, strict=True)]
