@@ -155,8 +155,8 @@ def test_a_resumed_schedule_goes_on(data, teacher, tmp_path):
 @pytest.mark.parametrize("name, share", [("linear", 3 / 20000), ("cosine", (1 - math.cos(math.pi * 3 / 20000)) / 2)])
 def test_the_files_of_the_method_start_at_the_teacher_alone(data, teacher, tmp_path, distilling, name, share):
     flags = flags_of(f"weight_{name}")
-    train(data, tmp_path, "--teacher-path", teacher, *given(flags), "--no-save", "--max-epoch", 1)
-    step, *_ = distilling(**{flag.replace("-", "_"): value for flag, value in flags.items()})
+    train(data, tmp_path, "--teacher-path", teacher, *given(flags), "--no-save", "--max-update", 3)
+    step, *_ = distilling(max_update=20000, **{flag.replace("-", "_"): value for flag, value in flags.items()})
     assert step(0)[2]["kd_weight"] == 1 and step(20000)[2]["kd_weight"] == 0
     assert step(3)[2]["kd_weight"] == pytest.approx(1 - share, abs=1e-9)
 
@@ -170,7 +170,7 @@ def test_a_validation_of_silence_counts_as_0(data, teacher, tmp_path, plugin):
 
 
 @pytest.mark.parametrize("flags, part", [
-    (["--kd-weight-schedule", "linear:2:5"], "--kd-weight-schedule is linear:2:5: give constant, linear:END:UPDATES"),
+    (["--kd-weight-schedule", "linear:2:5"], "--kd-weight-schedule is linear:2:5: give constant, linear:END[:UPDATES]"),
     (["--kd-weight", 0, "--kd-weight-schedule", "linear:0:5"], "and --kd-weight is 0: give a weight"),
     (["--kd-weight", 0, "--kd-until-bleu", 20], "--kd-until-bleu is 20.0 and --kd-weight is 0: give a weight"),
     (["--kd-until-bleu", 100], "--kd-until-bleu is 100.0: give a BLEU from 0 to below 100"),

@@ -11,7 +11,8 @@ SHAPES: dict[str, Callable[[float], float]] = {
     "linear": lambda share: share,
     "cosine": lambda share: (1 - math.cos(math.pi * share)) / 2,
 }
-WEIGHT_FORMS = "constant, linear:END:UPDATES or cosine:END:UPDATES, with END from 0 to 1 and UPDATES above 0"
+WEIGHT_FORMS = ("constant, linear:END[:UPDATES] or cosine:END[:UPDATES], with END from 0 to 1 and UPDATES above 0, "
+                "--max-update if not given")  # fmt: skip
 SHARE_FORMS = "S, or S:E:UPDATES to go from S to E, with shares from 0 to 1, not both 0, and UPDATES above 0"
 
 
@@ -45,14 +46,16 @@ def count(text: str, advice: str) -> int:
     return int(text)
 
 
-def weight_schedule(text: str, start: float) -> Schedule:
-    """`constant`, `linear:0.1:10000` or `cosine:0:5000`, from a start."""
+def weight_schedule(text: str, start: float, whole: int) -> Schedule:
+    """`constant`, `linear:0.1:10000` or `cosine:0`, from a start; `whole`: updates of the training, 0 if unlimited."""
     if text == "constant":
         return Schedule(start, start)
     shape, *values = text.split(":")
     advice = f"--kd-weight-schedule is {text}: give {WEIGHT_FORMS}"
-    require(shape in SHAPES and len(values) == 2, advice)
-    return Schedule(start, number(values[0], 0, 1, advice), count(values[1], advice), shape)
+    require(shape in SHAPES and len(values) in (1, 2), advice)
+    end, updates = number(values[0], 0, 1, advice), count(values[1], advice) if len(values) == 2 else whole
+    require(updates > 0, f"--kd-weight-schedule is {text} and --max-update is not given: give one, or {text}:UPDATES")
+    return Schedule(start, end, updates, shape)
 
 
 def share_schedule(text: str) -> Schedule:

@@ -119,6 +119,7 @@ class KdLsConfig(FairseqDataclass):
     ignore_prefix_size: int = field(default=0, metadata={"help": "ignore the first N target tokens"})
     sentence_avg: bool = II("optimization.sentence_avg")
     seed: int = II("common.seed")
+    max_update: int = II("optimization.max_update")
     ddp_backend: str = II("distributed_training.ddp_backend")
     find_unused_parameters: bool = II("distributed_training.find_unused_parameters")
 
@@ -133,7 +134,7 @@ def options_of(cfg: KdLsConfig, stored: int = 0) -> KdOptions:
             "use another backend, or batch:R")  # fmt: skip
     return KdOptions(
         temperature=cfg.temperature,
-        kd_weight=cfg.kd_weight or weight_schedule(cfg.kd_weight_schedule, 0).end,  # one that it has at some update
+        kd_weight=cfg.kd_weight or last_weight(cfg),  # one that it has at some update
         label_smoothing=cfg.label_smoothing,
         smoothing_over=str(cfg.smoothing_over),  # type: ignore[arg-type]
         temper=str(cfg.temper),  # type: ignore[arg-type]
@@ -157,7 +158,12 @@ def reads_teacher(cfg: KdLsConfig) -> bool:
 
 def distils(cfg: KdLsConfig) -> bool:
     """Whether the divergence has a weight above 0 at any update."""
-    return cfg.kd_weight > 0 or weight_schedule(cfg.kd_weight_schedule, 0).end > 0
+    return cfg.kd_weight > 0 or last_weight(cfg) > 0
+
+
+def last_weight(cfg: KdLsConfig) -> float:
+    """Where the weight of the divergence ends."""
+    return weight_schedule(cfg.kd_weight_schedule, cfg.kd_weight, 1).end
 
 
 # flags that say how a teacher's probabilities are distilled, and their defaults

@@ -13,7 +13,7 @@ from .updates import Updates
 
 def check_weight(cfg: KdLsConfig, scores: bool) -> None:
     """Refuse a weight that cannot change as it should; `scores`: validation measures BLEU."""
-    weight_schedule(cfg.kd_weight_schedule, cfg.kd_weight)
+    weight_schedule(cfg.kd_weight_schedule, cfg.kd_weight, cfg.max_update)
     changing = [f"--{name.replace('_', '-')} is {getattr(cfg, name)}"
                 for name, default in (("kd_weight_schedule", "constant"), ("kd_until_bleu", None))
                 if getattr(cfg, name) != default]  # fmt: skip
@@ -31,7 +31,7 @@ class Weight:
 
     def __init__(self, cfg: KdLsConfig, task: Any, updates: Updates | None) -> None:
         """With --kd-until-bleu the task's hooks tell the last BLEU, keep it in checkpoints and restore it."""
-        self.schedule = weight_schedule(cfg.kd_weight_schedule, cfg.kd_weight)
+        self.schedule = weight_schedule(cfg.kd_weight_schedule, cfg.kd_weight, cfg.max_update)
         self.until, self.updates = cfg.kd_until_bleu, updates
         self.bleu: float | None = None
         self.scored_at = -1
