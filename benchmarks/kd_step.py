@@ -39,7 +39,7 @@ from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEn
 from lskd_nmt import fairseq_io, runs  # noqa: E402
 from lskd_nmt.losses.chunk import Projection, TeacherFeatures  # noqa: E402
 from lskd_nmt.losses.chunked import kd_ls_from_features  # noqa: E402
-from lskd_nmt.losses.objective import KdOptions  # noqa: E402
+from lskd_nmt.losses.options import KdOptions  # noqa: E402
 from lskd_nmt.losses.signals import top_k  # noqa: E402
 from lskd_nmt.teacher.layout import FeatureLayout, TopKLayout  # noqa: E402
 from lskd_nmt.teacher.writer import WriterSettings, write_store  # noqa: E402
@@ -94,12 +94,8 @@ def whole_steps(
     _, _, stored = build(data, *kd, "--teacher-store", stores / "top-k")
     _, _, features = build(data, *kd, "--teacher-store", stores / "features")
     plain = LabelSmoothedCrossEntropyCriterion(task, False, EPSILON)
-    model, teacher = (module.to(device, dtype) for module in (model, live._teacher[0].models[0]))
-    task.load_dataset("train")
-    dataset = task.dataset("train")
-    sample = dataset.collater([dataset[index] for index in range(tokens // 21)])
-    sample["target"] = sample["target"].to(device)
-    sample["net_input"] = {name: tensor.to(device) for name, tensor in sample["net_input"].items()}
+    model, teacher = (module.to(device, dtype) for module in (model, live._teacher.live.models[0]))
+    sample = batch(task, tokens, device)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-5)
 
     def step(loss: Callable[[], torch.Tensor]) -> Step:
@@ -124,6 +120,16 @@ def whole_steps(
         "features": step(lambda: features(model, sample)[0]),
     }
     return steps, sample["ntokens"]
+
+
+def batch(task: Any, tokens: int, device: str) -> dict[str, Any]:
+    """The first sentences of train, as many as have about so many target tokens."""
+    task.load_dataset("train")
+    dataset = task.dataset("train")
+    sample: dict[str, Any] = dataset.collater([dataset[index] for index in range(tokens // 21)])
+    sample["target"] = sample["target"].to(device)
+    sample["net_input"] = {name: tensor.to(device) for name, tensor in sample["net_input"].items()}
+    return sample
 
 
 def losses_alone(symbols: int, tokens: int, temperature: float, device: str, dtype: torch.dtype) -> dict[str, Step]:

@@ -1,0 +1,106 @@
+"""What a training step of each shipped method costs: seconds beside the plain step's, interleaved, medians.
+
+    python benchmarks/method_steps.py --out benchmarks/results/method_steps_cpu
+
+Student and teacher have the sizes of experiments/configs/multi30k_methods.yaml and random weights, on random sentences.
+Where a method needs no teacher beside it there is a store of features. One CPU thread, its own clock.
+"""
+
+import argparse
+import json
+import logging
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "benchmarks")]
+
+from conftest import build, train  # noqa: E402
+from kd_step import Step, batch, make_data, measure, processor  # noqa: E402
+
+from lskd_nmt import fairseq_io, methods, runs  # noqa: E402
+from lskd_nmt.commands import as_arguments  # noqa: E402
+from lskd_nmt.teacher.layout import FeatureLayout  # noqa: E402
+from lskd_nmt.teacher.writer import WriterSettings, write_store  # noqa: E402
+
+
+def of_size(width: int, layers: int) -> list[Any]:
+    """The flags of a transformer, over the tiny one of the tests."""
+    parts = {"embed-dim": width, "ffn-embed-dim": 4 * width, "layers": layers, "attention-heads": 4}
+    return [
+        word for side in ("encoder", "decoder") for part, value in parts.items() for word in (f"--{side}-{part}", value)
+    ]
+
+
+TEACHER, STUDENT = of_size(256, 4), [*of_size(128, 2), "--dropout", 0.1]
+
+
+def step_of(data: Path, flags: list[Any], tokens: int) -> tuple[Step, int]:
+    """Forward, backward and Adam of one method, and how many of them: where the student samples, one of each kind."""
+    task, model, criterion = build(data, *STUDENT, *flags)
+    sample = batch(task, tokens, "cpu")
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-5)
+    model.train()
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        criterion(model, sample)[0].backward()
+        optimizer.step()
+
+    def both_kinds() -> None:
+        for turn in (False, True):
+            criterion._on_policy.turn = lambda turn=turn: turn
+            step()
+
+    return (step, 1) if criterion._on_policy is None else (both_kinds, 2)
+
+
+def main() -> None:
+    """Measure and write OUT.json and OUT.md."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--symbols", type=int, default=8000)
+    parser.add_argument("--tokens", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=8)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    logging.disable(logging.INFO)
+    steps: dict[str, tuple[Step, int]] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        data = make_data(Path(scratch) / "data", args.symbols, args.tokens)
+        train(data, Path(scratch) / "teacher", *TEACHER, "--kd-weight", 0, "--max-update", 1)
+        teacher = Path(scratch) / "teacher" / "checkpoint_last.pt"
+        known, store = fairseq_io.read_symbols(str(data), ("aa", "bb")), Path(scratch) / "store"
+        assert known is not None
+        layout = FeatureLayout((), len(known.target))
+        write_store(store, [str(teacher)], str(data), known, WriterSettings(layout), "cpu", lambda line: None)
+        steps["plain"] = step_of(data, ["--kd-weight", 0], args.tokens)
+        for file in sorted(methods.SHIPPED.glob("*.yaml")):
+            method = methods.read(file.stem, file.parent / "any.yaml")
+            flags: list[Any] = [word for flag in method["flags"].items() for word in as_arguments(*flag)]
+            if method["teacher"]:
+                flags += ["--teacher-path", teacher] if method["live"] else ["--teacher-store", store]
+            if "kd-weight-schedule" in method["flags"]:
+                flags += ["--max-update", 100]
+            steps[file.stem] = step_of(data, flags, args.tokens)
+        found = measure({name: step for name, (step, _) in steps.items()}, args.rounds, "cpu")
+    for name, (_, updates) in steps.items():
+        found[name]["seconds"] /= updates
+        found[name]["ratio"] = found[name]["seconds"] / found["plain"]["seconds"]
+    facts = {"command": " ".join(["python", *sys.argv]), "commit": runs.commit(), "versions": runs.versions(),
+             "processor": processor(), "threads": 1, "rounds": args.rounds, "symbols": args.symbols,
+             "tokens": args.tokens, "measured": found}  # fmt: skip
+    lines = [f"| {name} | {each['ratio']:.2f} | {each['peak_bytes'] / 1e6:.0f} |"
+             for name, each in sorted(found.items(), key=lambda entry: entry[1]["ratio"])]  # fmt: skip
+    runs.write_json(args.out.with_suffix(".json"), facts)
+    runs.write_text(args.out.with_suffix(".md"), "\n".join(
+        ["| method | step (plain = 1) | peak MB of a step |", "|---|---|---|", *lines, ""]))  # fmt: skip
+    print(json.dumps({"out": str(args.out.with_suffix(".json"))}))
+
+
+if __name__ == "__main__":
+    main()
