@@ -8,7 +8,7 @@ from lskd_nmt import __version__, methods
 from lskd_nmt.commands import as_arguments
 from lskd_nmt.errors import require
 from lskd_nmt.lessons import Lesson, kinds, lessons
-from lskd_nmt.recipe import model, require_free
+from lskd_nmt.recipe import model
 from lskd_nmt.runs import read_json
 from lskd_nmt.seqkd.engines import DecodeSettings
 
@@ -145,7 +145,6 @@ def by_method(
     """A student that learns of the teacher `source`, or of none, as the method's flags say."""
     section = config["student"]
     method: Mapping[str, Any] = section["methods"][name]
-    require_free(name, method["flags"])
     tail, top_k = methods.tail(method)
     facts = {"role": "student", "teacher": None, "label_smoothing": None, "method": name,
              "temperature": methods.temperature(method), "kd_weight": methods.kd_weight(method),

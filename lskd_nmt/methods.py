@@ -59,9 +59,22 @@ def read(name: str, config: Path) -> dict[str, Any]:
     return method
 
 
+# those of kd_ls that a method may set; the pipeline sets the others
+FLAGS = ("temperature", "temper", "no-temperature-squared", "kd-weight", "kd-weight-schedule", "kd-until-bleu",
+         "label-smoothing", "smoothing-over", "top-k", "tail", "divergence", "select", "rank", "virtual-teacher",
+         "virtual-share", "r-drop", "self-evolution", "kd-passes", "on-policy", "ignore-prefix-size",
+         "sentence-avg")  # fmt: skip
+
+
 def unfit(method: Mapping[str, Any]) -> list[str]:
-    """What is wrong between a method's keys, and with the flags that a table reads."""
+    """What is wrong between a method's keys, with the names of its flags, and with the values that a table reads."""
     found = ["live is true, and teacher is false: remove one"] if method["live"] and not method["teacher"] else []
+    for flag, value in method["flags"].items():
+        if flag not in FLAGS:
+            near = difflib.get_close_matches(flag, FLAGS, n=1, cutoff=0)[0]
+            found.append(f"flags.{flag} is no flag of kd_ls that a method may set, the nearest one is {near}")
+        elif flag in ("kd-passes", "on-policy") and value not in (None, 1) and not method["live"]:
+            found.append(f"flags.{flag} needs the teacher beside the student: set live: true")
     for flag, check in READ.items():
         value = method["flags"].get(flag)
         try:

@@ -39,10 +39,6 @@ RESERVED = {
     "kd-level": "student.kd_level", "hypotheses": "student.hypotheses",
     "cpu": "--device", "fp16": "--precision", "bf16": "--precision", "log-file": "",
 }  # fmt: skip
-# of these a method says itself; and where another key has what it cannot say
-METHODS_OWN = {"label-smoothing", "smoothing-over", "temperature", "kd-weight", "temper", "no-temperature-squared",
-               "top-k", "tail"}  # fmt: skip
-INSTEAD = {"teacher-path": "live: true", "kd-level": "", "hypotheses": ""}
 
 
 def model(
@@ -65,15 +61,6 @@ def model(
             *(word for flag in chosen.items() for word in as_arguments(*flag))]  # fmt: skip
     return {"name": name, **facts, "average": section["average"], "arch": section["arch"], "seed": seed,
             "train_command": argv, "decode_command": decode_command(name, config["decode"], data)}  # fmt: skip
-
-
-def require_free(name: str, flags: Mapping[str, Any]) -> None:
-    """Refuse a method's flags that are the pipeline's own."""
-    for flag in flags:
-        way = (RESERVED | INSTEAD).get(flag)
-        free = flag not in RESERVED or flag in METHODS_OWN
-        require(free, f"student.methods has {name}, whose flag {flag} is set by the pipeline: "
-                      f"{f'use {way}' if way else 'remove it'}")  # fmt: skip
 
 
 def keep_flags(average: Mapping[str, int] | None) -> dict[str, Any]:

@@ -40,26 +40,39 @@ def words_per_second(lines: Iterable[str], updates_before: float = 0) -> float |
 
     Steps are timed in whole seconds. An epoch that was not finished counts only where no other was.
     """
+    words, _, seconds = steps(lines, updates_before)
+    return round(words / seconds, 1) if words > 0 and seconds > 0 else None
+
+
+def updates_per_second(lines: Iterable[str]) -> float | None:
+    """Updates a second of training steps, over all epochs, timed likewise."""
+    _, made, seconds = steps(lines, 0)
+    return round(made / seconds, 4) if made > 0 and seconds > 0 else None
+
+
+def steps(lines: Iterable[str], updates_before: float) -> tuple[float, float, float]:
+    """Words, updates and seconds of finished epochs, or of an unfinished one."""
     records = list(filter(None, map(record, lines)))
     epochs = [values for tag, values in records if tag == "train" and "train_num_updates" in values]
     if not epochs:
-        return speed([values for tag, values in records if tag == "train_inner"], "", updates_before)
-    return speed(epochs, "train_", updates_before)
+        return summed([values for tag, values in records if tag == "train_inner"], "", updates_before)
+    return summed(epochs, "train_", updates_before)
 
 
-def speed(entries: Iterable[Mapping[str, float]], prefix: str, done: float) -> float | None:
-    """Words over seconds of consecutive log entries: words of an update, updates until now, seconds since the last."""
+def summed(entries: Iterable[Mapping[str, float]], prefix: str, done: float) -> tuple[float, float, float]:
+    """Of consecutive log entries: words of an update, updates until now, seconds since the last."""
     names = [f"{prefix}{name}" for name in ("wpb", "num_updates", "train_wall")]
-    words = seconds = 0.0
+    words = made = seconds = 0.0
     for entry in entries:
         if any(name not in entry for name in names):
             continue
         of_an_update, updates_now, took = (entry[name] for name in names)
         if updates_now > done:  # else a resumed training repeats what was logged
             words += of_an_update * (updates_now - done)
+            made += updates_now - done
             seconds += took
             done = updates_now
-    return round(words / seconds, 1) if words > 0 and seconds > 0 else None
+    return words, made, seconds
 
 
 def updates(lines: Iterable[str]) -> float:

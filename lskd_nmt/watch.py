@@ -50,21 +50,21 @@ def watch(command: Sequence[str], folder: Path, log: Path, progress: Reader, sho
 
 def followed(log: Path, start: int, child: "subprocess.Popen[bytes]") -> Iterator[str]:
     """The lines that a child appends to its log, as they come, until it has ended."""
-    with log.open(encoding="utf-8", errors="replace", newline="\n") as lines:
+    with log.open("rb") as lines:
         lines.seek(start)
-        part = ""
+        part = b""
         while True:
             ended = child.poll() is not None
             while found := lines.readline():
                 part += found
-                if part.endswith("\n"):
-                    yield part
-                    part = ""
+                if part.endswith(b"\n"):
+                    yield part.decode(errors="replace")
+                    part = b""
             if ended:
                 break
             time.sleep(0.1)
         if part:
-            yield part
+            yield part.decode(errors="replace")
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from lskd_nmt.losses.chunked import kd_ls_from_features
 from lskd_nmt.losses.divergences import mean_log_probs
 from lskd_nmt.losses.objective import kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
+from lskd_nmt.losses.selection import TokenWeights
 from lskd_nmt.losses.signals import top_k
 
 N, V, D, D_TEACHER = 13, 11, 6, 5
@@ -138,6 +139,31 @@ def test_half_precision_keeps_gradients_wide_until_the_scale_is_known(scale, dty
     for ours, theirs in zip(torch.autograd.grad(scale * found.loss, half.inputs()), exact, strict=True):
         assert ours.dtype == dtype
         torch.testing.assert_close(ours.double() / scale, theirs, rtol=tolerance, atol=tolerance * theirs.abs().max())
+
+
+@pytest.mark.parametrize("options", [
+    KdOptions(2.0, 1e-3), KdOptions(20.0, 0.1, temperature_squared=False), KdOptions(64.0, 1.0),
+    KdOptions(2.0, 1e-3, tail="renormalise", top_k=3), KdOptions(2.0, 1e-3, tail="bucket", top_k=3),
+    KdOptions(2.0, 1e-3, tail="uniform", top_k=3), KdOptions(64.0, 0.5, divergence="reverse"),
+])  # fmt: skip
+def test_no_balance_of_the_terms_overflows_half_precision(options):
+    half, wide = Case(n=64, v=97, dtype=torch.float16), Case(n=64, v=97)
+    for ours, theirs in zip(half.inputs(), wide.inputs(), strict=True):
+        theirs.data.copy_(ours.data)
+    projections = [Projection(w.double(), b.double()) for w, b in half.teacher.projections]
+    wide.teacher = TeacherFeatures([g.double() for g in half.teacher.features], projections)
+    loss = half.chunked(options, chunk=10).loss
+    exact = torch.autograd.grad(wide.chunked(options).loss, wide.inputs())
+    for ours, theirs in zip(torch.autograd.grad(loss, half.inputs()), exact, strict=True):
+        torch.testing.assert_close(ours.double(), theirs, rtol=2e-3, atol=2e-3 * theirs.abs().max())
+
+
+def test_the_weight_of_one_token_overflows_no_half_precision():
+    half, options = Case(n=64, v=97, dtype=torch.float16), KdOptions(4.0, 0.5, divergence="ttm")
+    soft = torch.full((64,), 0.01)
+    soft[3] = 300.0
+    loss = half.chunked(options, terms=TokenWeights(torch.ones(64), soft), chunk=10).loss
+    assert all(slope.isfinite().all() for slope in torch.autograd.grad(loss / 100, half.inputs()))
 
 
 def test_a_gradient_below_half_precisions_smallest_number_survives_a_loss_scale():

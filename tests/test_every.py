@@ -101,6 +101,21 @@ def test_what_is_there_stays_until_something_younger_is_in_it(run):
     assert not step.is_done
 
 
+def test_another_sample_is_taken_anew(run):
+    made = run([teacher(0.1)])
+    train = Analyses(made, 500).steps()[1]
+    train.output.parent.mkdir(parents=True)
+    train.output.write_text(json.dumps({"sample": {"tokens": 500, "seed": 1}}))
+    os.utime(*train.inputs, (1, 1))
+    assert Analyses(made, 500).steps()[1].is_done
+    assert not Analyses(made, 600).steps()[1].is_done
+
+
+def test_a_method_without_a_teacher_is_not_the_student_without_one(run):
+    r_drop = PLAIN | {"name": "r", "method": "r_drop"}
+    assert "--baseline" not in calls(run([teacher(0.1), r_drop]), "confidence")[0]
+
+
 def test_seeds_of_one_temperature_alone_are_nothing_to_compare():
     assert shared({1.0: {1: {}, 2: {}}}, {}) == ([], [])
     assert shared({2.0: {1: {}}, 64.0: {1: {}}}, {}) == ([], [])

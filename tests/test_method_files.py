@@ -9,10 +9,29 @@ FILES = sorted((ROOT / "experiments" / "configs" / "methods").glob("*.yaml"))
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_methods_flags_are_taken_and_ask_for_a_teacher_only_where_it_has_one(plugin, file):
-    from user_dir.criterions.flags import KdLsConfig, options_of, reads_teacher
+    from user_dir.criterions.flags import KdLsConfig, check_level, options_of, reads_teacher
+    from user_dir.criterions.own_output import check_own_output
+    from user_dir.criterions.weight import check_weight
 
     method = yaml.safe_load(file.read_text(encoding="utf-8"))
     assert set(method) <= {"about", "teacher", "live", "flags"} and "\n" not in method["about"]
     cfg = KdLsConfig(**{name.replace("-", "_"): value for name, value in method["flags"].items()})
     options_of(cfg)
+    cfg.teacher_path = "t.pt" if method.get("live") else None
+    cfg.max_update = 100
+    check_level(cfg)
+    check_own_output(cfg)
+    check_weight(cfg, False, "bleu")
     assert reads_teacher(cfg) == method.get("teacher", True)
+
+
+def test_a_method_may_set_all_flags_of_the_criterion_but_the_pipelines(plugin):
+    from lskd_nmt.methods import FLAGS
+    from user_dir.criterions.flags import KdLsConfig
+
+    pipelines = {"teacher-path", "teacher-data", "teacher-store", "kd-level", "hypotheses", "report-accuracy", "_name",
+                 "seed", "max-update", "ddp-backend", "find-unused-parameters"}  # fmt: skip
+    assert (
+        set(FLAGS)
+        == {name.replace("_", "-") if name != "_name" else name for name in KdLsConfig.__dataclass_fields__} - pipelines
+    )

@@ -74,11 +74,11 @@ def test_each_method_is_a_student_of_each_teacher_and_one_without_teacher_is_one
 
 
 def test_a_method_has_the_last_word_on_every_flag_that_it_names(tmp_path):
-    content = {"about": "x", "flags": {"label-smoothing": 0.3, "dropout": 0.4, "top-k": 8, "kd_weight": "1e0"}}
+    content = {"about": "x", "flags": {"label-smoothing": 0.3, "top-k": 8, "kd_weight": "1e0"}}
     models = expanded(tmp_path, {"mine": content}, label_smoothing=0.1)
     assert flags(models["student-ls0.1-mine-s1"]) == {
         "teacher-path": "models/teacher-ls0.1-s1/model.pt", "kd-weight": "1e0", "temperature": "1.0",
-        "label-smoothing": "0.3", "dropout": "0.4", "top-k": "8"}  # fmt: skip
+        "label-smoothing": "0.3", "dropout": "0.2", "top-k": "8"}  # fmt: skip
     facts = models["student-ls0.1-mine-s1"]
     assert (facts["kd_weight"], facts["tail"], facts["top_k"]) == (1.0, "bucket", 8)
     assert flags(models["student-plain-s1"])["dropout"] == "0.2"
@@ -122,9 +122,10 @@ def test_the_method_beside_the_config_is_taken_before_the_one_that_ships(tmp_pat
     ({"mine": {"about": "x", "flags": {"r-drop": 1, "r_drop": 2}}}, {}, "with one value each, 'kd-weight: 0.5', each"),
     ({"mine": {"about": "x", "flags": {"temperature": 0}}}, {}, "flags.temperature is 0, it must be a number above 0"),
     ({"mine": {"about": "x", "flags": {"kd-weight": "all"}}}, {}, "flags.kd-weight is 'all', it must be"),
-    ({"mine": {"about": "x", "flags": {"seed": 3}}}, {}, "has mine, whose flag seed is set by the pipeline: use seeds"),
-    ({"mine": {"about": "x", "flags": {"save-dir": "a"}}}, {}, "flag save-dir is set by the pipeline: remove it"),
-    ({"mine": {"about": "x", "flags": {"teacher_path": "a"}}}, {}, "flag teacher-path is set by the pipeline: use"),
+    ({"mine": {"about": "x", "flags": {"max-epoch": 50}}}, {}, "flags.max-epoch is no flag of kd_ls that a method"),
+    ({"mine": {"about": "x", "flags": {"teacher_path": "a"}}}, {}, "flags.teacher-path is no flag of kd_ls that"),
+    ({"mine": {"about": "x", "flags": {"divergance": "tvd"}}}, {}, "may set, the nearest one is divergence"),
+    ({"mine": {"about": "x", "flags": {"kd-passes": 3}}}, {}, "flags.kd-passes needs the teacher beside the student"),
     ({"word_kd": {"about": "x"}, "ls0.1-word_kd": {"about": "x", "teacher": False}},
      {"methods": ["word_kd", "ls0.1-word_kd"]}, "student.methods make student-ls0.1-word_kd-s1 twice: rename one"),
 ])  # fmt: skip

@@ -40,7 +40,7 @@ def screening(folder, smoothings=(0.1,), order=("reverse", "r_drop", "word_kd"),
     for model in models:
         file = folder / "models" / model["name"] / "run.json"
         speed = SPEEDS[model.get("method")] + model["seed"] - 1.5  # their mean is the number above
-        runs.write_json(file, runs.read_json(file) | {"words_per_second": speed})
+        runs.write_json(file, runs.read_json(file) | {"updates_per_second": speed})
     methods = {name: {"about": f"about {name}", "teacher": name != "r_drop", "live": False, "flags": FLAGS[name]}
                for name in order}  # fmt: skip
     data = {"folder": "data", "corpus": "files", "form": "raw", "source_lang": "en", "target_lang": "de"}
@@ -123,7 +123,7 @@ def test_a_step_costs_what_plain_students_are_faster(tmp_path, run):
     assert "step cost (plain = 1)" in text and "measured while trainings ran side by side" in text
     assert "- reverse: about reverse (--divergence reverse --temperature 2)" in text
     file = run / "models" / "student-r_drop-s2" / "run.json"
-    runs.write_json(file, runs.read_json(file) | {"words_per_second": None})
+    runs.write_json(file, runs.read_json(file) | {"updates_per_second": None})
     frame = tables.frame(table(tmp_path, run)).set_index("model")
     assert frame.loc["r_drop", "step cost (plain = 1)"] == "–"
     assert frame.loc["reverse", "step cost (plain = 1)"] == "1.50"
@@ -132,7 +132,7 @@ def test_a_step_costs_what_plain_students_are_faster(tmp_path, run):
 def test_a_step_is_measured_against_the_plain_students_of_its_own_run(tmp_path, run):
     other = screening(tmp_path / "other")
     for file in other.glob("models/student-*/run.json"):
-        runs.write_json(file, runs.read_json(file) | {"words_per_second": 7.0})
+        runs.write_json(file, runs.read_json(file) | {"updates_per_second": 7.0})
     plan = runs.read_json(other / "plan.json")
     plan["models"] = [model | {"seed": model["seed"] + 2} for model in plan["models"]]
     runs.write_json(other / "plan.json", plan)

@@ -94,6 +94,12 @@ def test_batch_selects_the_hardest_share():
     assert weights.hard.tolist() == [0.75] * 5
 
 
+@pytest.mark.parametrize("share, tokens, selected", [(0.07, 100, 7), (0.55, 100, 55), (0.28, 25, 7), (0.5, 3, 2)])
+def test_a_share_is_rounded_up_and_no_further(share, tokens, selected):
+    chosen = KdOptions(select=f"batch:{share}").selection
+    assert chosen.weights({"student_nll": torch.arange(float(tokens))}, 1.0).soft.count_nonzero() == selected
+
+
 @pytest.mark.parametrize("flag, value", [
     ("divergence", "backward"), ("divergence", "forward:2"), ("select", "batch"), ("select", "batch:0"),
     ("select", "batch:1.5"), ("select", "batch:x"), ("select", "all:1"), ("select", "best"),

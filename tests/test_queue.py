@@ -269,3 +269,13 @@ def test_selections_that_cannot_be_are_refused(flags, part, data, teacher, tmp_p
         train(data, tmp_path / "m", "--teacher-path", teacher, *flags)
     assert part in line[0]
     assert not (tmp_path / "m").exists()
+
+
+def test_a_queue_of_another_size_keeps_the_last_losses():
+    before = LossQueue(4)
+    before.push(torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]))
+    for size, held in ((2, [4.0, 5.0]), (4, [2.0, 3.0, 4.0, 5.0]), (6, [2.0, 3.0, 4.0, 5.0])):
+        after = LossQueue(size)
+        after.load_state_dict(before.state_dict())
+        assert after.held().tolist() == held
+        assert after.push(torch.tensor([6.0])).tolist() == [*held, 6.0][-size:]

@@ -153,6 +153,19 @@ def test_watching_keeps_the_log_shows_errors_and_passes_the_exit_code(tmp_path):
     assert sorted(log.read_text().splitlines()) == ["before", "one", "x: error: bad"]
 
 
+def test_a_character_written_in_two_pieces_is_one(tmp_path):
+    shown = []
+    script = r"""
+import sys, time
+for part in (b"sch\xc3", b"\xb6n\n"):
+    sys.stdout.buffer.write(part)
+    sys.stdout.flush()
+    time.sleep(0.3)
+"""
+    watch.watch([sys.executable, "-c", script], tmp_path, tmp_path / "log", lambda line: line, shown.append)
+    assert shown == ["schön\n"]
+
+
 def test_a_crash_shows_the_end_of_the_log(tmp_path):
     shown = []
     script = "print(*range(40), sep='\\n'); raise SystemExit(1)"

@@ -118,11 +118,12 @@ def scored(plugin, monkeypatch):
     return give
 
 
+BEST = "--best-checkpoint-metric", "nll_loss"
 BLEU = "--eval-bleu", "--eval-bleu-args", json.dumps({"beam": 1}), "--eval-bleu-detok", "space"
 
 
 def test_a_training_resumed_at_rest_equals_one_never_stopped(data, teacher, tmp_path, scored, caplog):
-    flags = "--teacher-path", teacher, "--kd-until-bleu", 20, "--log-format", "json", "--log-interval", 1, *BLEU
+    flags = "--teacher-path", teacher, "--kd-until-bleu", 20, "--log-format", "json", "--log-interval", 1, *BLEU, *BEST
     scored(lambda updates: 25.0 if 3 < updates <= 8 else 10.0)
     with caplog.at_level("INFO"):
         train(data, tmp_path / "whole", *flags, "--max-epoch", 4)
@@ -141,7 +142,7 @@ def test_a_training_resumed_at_rest_equals_one_never_stopped(data, teacher, tmp_
 
 
 def test_a_resumed_schedule_goes_on(data, teacher, tmp_path):
-    flags = "--teacher-path", teacher, "--kd-weight", 0.9, "--kd-weight-schedule", "cosine:0:8"
+    flags = "--teacher-path", teacher, "--kd-weight", 0.9, "--kd-weight-schedule", "cosine:0:8", *BEST
     train(data, tmp_path / "whole", *flags, "--max-epoch", 3)
     train(data, tmp_path / "parts", *flags, "--max-update", 4)
     train(data, tmp_path / "parts", *flags, "--max-epoch", 3)
@@ -163,7 +164,7 @@ def test_the_files_of_the_method_start_at_the_teacher_alone(data, teacher, tmp_p
 
 def test_a_validation_of_silence_counts_as_0(data, teacher, tmp_path, plugin):
     silent = json.dumps({"beam": 12, "lenpen": -100, "min_len": 0})
-    folder = train(data, tmp_path / "m", "--teacher-path", teacher, "--kd-until-bleu", 20, "--eval-bleu",
+    folder = train(data, tmp_path / "m", "--teacher-path", teacher, "--kd-until-bleu", 20, "--eval-bleu", *BEST,
                    "--eval-bleu-args", silent, "--max-epoch", 1)  # fmt: skip
     state = read_checkpoint(str(folder / "checkpoint_last.pt"), "checkpoint")
     assert state["extra_state"]["TranslationTask"] == {"kd_bleu": 0.0}
@@ -175,8 +176,9 @@ def test_a_validation_of_silence_counts_as_0(data, teacher, tmp_path, plugin):
     (["--kd-weight", 0, "--kd-until-bleu", 20], "--kd-until-bleu is 20.0 and --kd-weight is 0: give a weight"),
     (["--kd-until-bleu", 100], "--kd-until-bleu is 100.0: give a BLEU from 0 to below 100"),
     (["--kd-until-bleu", 20], "validation measures no BLEU: add --eval-bleu"),
+    (["--kd-weight-schedule", "linear:0:5"], "--best-checkpoint-metric is loss, which changes with the weight: give"),
     (["--kd-until-bleu", 20, "--eval-bleu", "--disable-validation"], "validation measures no BLEU"),
-    (["--kd-weight", 0, "--kd-weight-schedule", "linear:0.5:5"], "neither --teacher-path nor --teacher-store is given"),
+    (["--kd-weight", 0, "--kd-weight-schedule", "linear:0.5:5", *BEST], "neither --teacher-path nor --teacher-store"),
 ])  # fmt: skip
 def test_trainings_that_cannot_be_are_refused(flags, part, data, tmp_path, refused):
     with refused() as line:

@@ -53,7 +53,9 @@ def check_training(cfg: Any) -> None:
         )
     check_level(cfg.criterion)
     check_own_output(cfg.criterion)
-    check_weight(cfg.criterion, bool(getattr(cfg.task, "eval_bleu", False)) and not cfg.dataset.disable_validation)
+    validates = not cfg.dataset.disable_validation
+    check_weight(cfg.criterion, bool(getattr(cfg.task, "eval_bleu", False)) and validates,
+                 cfg.checkpoint.best_checkpoint_metric if validates and not cfg.checkpoint.no_save else "")  # fmt: skip
     tokens, teacher_parameters = cfg.dataset.max_tokens, 0
     if cfg.criterion.hypotheses:
         per_sentence = check_hypotheses(cfg, student)

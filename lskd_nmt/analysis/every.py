@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lskd_nmt.errors import require
-from lskd_nmt.runs import Run
+from lskd_nmt.runs import Run, read_json
 
 Model = Mapping[str, Any]
 GROUP = (
@@ -26,13 +26,16 @@ class Step:
     words: Sequence[str]
     output: Path
     inputs: Sequence[Path]
+    sample: int | None = None  # of features: the tokens that were asked for
 
     @property
     def is_done(self) -> bool:
-        """Whether the output is there and no input is younger."""
-        return self.output.is_file() and all(
-            file.stat().st_mtime <= self.output.stat().st_mtime for file in self.inputs if file.is_file()
-        )
+        """Whether the output is there, of this sample, and no input is younger."""
+        if not self.output.is_file():
+            return False
+        written = self.output.stat().st_mtime
+        same = self.sample is None or read_json(self.output)["sample"]["tokens"] == self.sample
+        return same and all(file.stat().st_mtime <= written for file in self.inputs if file.is_file())
 
 
 class Analyses:
@@ -69,7 +72,7 @@ class Analyses:
                          "--source-lang", data["source_lang"], "--target-lang", data["target_lang"],
                          "--split", split, *sample, "--device", self.device,
                          "--out", str(self.folder(model, split))]  # fmt: skip
-                yield Step(words, self.header(model, split), [checkpoint])
+                yield Step(words, self.header(model, split), [checkpoint], self.tokens if sample else None)
 
     def step(self, words: Sequence[str], out: Path, made: Path, features: Iterable[Path]) -> Step:
         """A step on features, by their headers."""
@@ -85,7 +88,7 @@ class Analyses:
         """Of all models of each seed side by side, against the student without KD if there is one."""
         for seed in sorted({model["seed"] for model in self.models if model["role"] == "student"}):
             members = [m for m in self.models if m["seed"] == seed or m in self.teachers]
-            plain = [m["name"] for m in members if m["role"] == "student" and m["teacher"] is None]
+            plain = [m["name"] for m in members if is_plain(m)]
             smoothest = max(self.teachers, key=lambda m: (m["label_smoothing"], m["seed"] == seed), default=None)
             words = ["confidence", "--models", *(f"{m['name']}={self.folder(m, 'valid')}" for m in members)]
             words += ["--baseline", plain[0]] if plain else []
@@ -150,6 +153,11 @@ class Analyses:
             out = self.out / f"diagnosis-{teacher['name']}"
             yield self.step(["diagnose", "--teacher", str(self.folder(teacher, "valid"))], out,
                             out / "diagnosis.json", [self.header(teacher, "valid")])  # fmt: skip
+
+
+def is_plain(model: Model) -> bool:
+    """Whether it is the student without KD; methods without a teacher are others."""
+    return model["role"] == "student" and model["teacher"] is None and not model.get("method")
 
 
 def by_temperature(members: Sequence[Model], alpha: float) -> dict[float, dict[int, Model]]:

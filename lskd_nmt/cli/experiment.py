@@ -16,7 +16,13 @@ from lskd_nmt.commands import runnable
 from lskd_nmt.config import read_config
 from lskd_nmt.grid import expand
 from lskd_nmt.subwords import Subwords
-from lskd_nmt.training_costs import decoded_words_per_second, logged_costs, updates, words_per_second
+from lskd_nmt.training_costs import (
+    decoded_words_per_second,
+    logged_costs,
+    updates,
+    updates_per_second,
+    words_per_second,
+)
 
 
 def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -98,7 +104,8 @@ def run_watch(args: argparse.Namespace) -> None:
     measured, lines = cost.measured(), runs.read_lines(log)
     logged = logged_costs(lines[len(before) :], measured["wall_seconds"], updates(before))
     facts = {"name": args.model, "seed": model["seed"], "parameters": training_log.parameters(lines),
-             "data": runs.data_hashes(run.data), "versions": runs.versions(), "host": runs.host()}  # fmt: skip
+             "data": runs.data_hashes(run.data), "versions": runs.versions(), "host": runs.host(),
+             "updates_per_second": updates_per_second(lines)}  # fmt: skip
     watching.record_attempt(folder / "run.json", facts, command, code, measured | logged, words_per_second(lines))
     runs.write_json(folder / "curve.json", training_log.curve(lines))
     answer(model=args.model, exit_code=code, curve=str(folder / "curve.json"))

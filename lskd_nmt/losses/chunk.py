@@ -148,7 +148,7 @@ def differentiated_terms(
         terms = kd_ls_terms(z.requires_grad_(plan.grad).log_softmax(-1), target, signal, plan.options, weights)
     if not plan.grad:
         return terms, None
-    scale = max(1.0, plan.options.kd_scale)
+    scale = max(1.0, plan.options.balance * (plan.options.kd_weight if weights is None else float(weights.soft.max())))
     (matrix,) = torch.autograd.grad(terms.loss, z, torch.full_like(terms.loss, 1 / scale))
     kept = KdTerms(*(each.detach() for each in terms if each is not None))
     return kept, Gradient(matrix, scale, torch.zeros_like(kept.nll))
@@ -185,16 +185,20 @@ def chunk_terms(
         return terms, None
 
     soft_weight = options.kd_scale / (options.temperature if tempered else 1.0)
-    scale = soft_weight if tempered else hard_weight + soft_weight
+    scale = max(hard_weight, soft_weight) if tempered else hard_weight + soft_weight
     shared: Tensor | float = hard_weight * share
-    matrix = log_q.exp_()
+    matrix, own = log_q.exp_(), (soft_weight if tempered else scale) / scale  # of q at the student's temperature
     if isinstance(signal, TopK):
         alpha, at_ids, beta = top_k_gradient(signal, matrix, options)
         if isinstance(alpha, Tensor):
             matrix.mul_((alpha * soft_weight + (0.0 if tempered else hard_weight)) / scale)
+        elif own != 1:
+            matrix.mul_(own)
         matrix.scatter_add_(-1, signal.ids, (soft_weight / scale) * at_ids)
         shared = shared + soft_weight * (beta.squeeze(-1) if isinstance(beta, Tensor) else beta)
     elif p is not None:
+        if own != 1:
+            matrix.mul_(own)
         matrix.sub_(p, alpha=soft_weight / scale)
     if q_hard is not None:
         matrix.add_(q_hard, alpha=hard_weight / scale)

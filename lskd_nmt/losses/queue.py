@@ -34,6 +34,15 @@ class LossQueue(nn.Module):
         self.filled.fill_(kept.numel())
         return window
 
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *more: Any) -> None:
+        """Take a queue of another size too: its last losses, as many as there is room for."""
+        kept, size = state.get(f"{prefix}losses"), self.losses.numel()
+        if kept is not None and kept.numel() != size:
+            last = kept[max(kept.numel() - size, 0) :]
+            state[f"{prefix}losses"] = torch.cat([last.new_zeros(size - last.numel()), last])
+            state[f"{prefix}filled"] = state[f"{prefix}filled"].clamp(max=size)
+        super()._load_from_state_dict(state, prefix, *more)
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         """Follow the module to its device, but not to half precision."""
         losses = self.losses

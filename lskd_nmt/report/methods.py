@@ -27,7 +27,7 @@ def notes(content: Mapping[str, Any]) -> list[str]:
                           for run in content["runs"] for name, each in run.get("methods", {}).items())  # fmt: skip
     if not any(map(method, content["cells"])):
         return list(known)
-    return [*known, "step cost: words a second of the same run's students without KD, divided by the row's; measured "
+    return [*known, "step cost: updates a second of the same run's students without KD, divided by the row's; measured "
             "while trainings ran side by side, and as rough as that"]  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def flags(given: Mapping[str, Any]) -> str:
 
 
 def step_cost(cell: Cell, cells: Sequence[Cell], rows: Sequence[Mapping[str, Any]]) -> float | None:
-    """Words a second of plain students over those of this one, the mean over its runs; None where one is unknown."""
+    """Updates a second of plain students over those of this one, the mean over its runs; None where one is unknown."""
     if cell["role"] != "student":
         return None
     plain = [other for other in cells if label(other) == "student without KD"]
@@ -54,7 +54,7 @@ def step_cost(cell: Cell, cells: Sequence[Cell], rows: Sequence[Mapping[str, Any
 
 
 def speed(cells: Sequence[Cell], run: str, rows: Sequence[Mapping[str, Any]]) -> float | None:
-    """The mean words a second of the cells' models in a run; None where one of them has no record."""
+    """The mean updates a second of the cells' models in a run; None where one of them has no record."""
     members = {member for cell in cells for member in cell["members"]}
-    values = [row["words_per_second"] for row in rows if row["run"] == run and f"{run}/{row['name']}" in members]
+    values = [row["updates_per_second"] for row in rows if row["run"] == run and f"{run}/{row['name']}" in members]
     return statistics.fmean(values) if values and None not in values else None

@@ -13,7 +13,8 @@ from lskd_nmt.report.cells import CELL, facts, key, method, rank
 from lskd_nmt.runs import Run, read_json, read_list
 
 METRICS = ("bleu", "chrf", "bleu_tokenised_lowercased")
-HOURS, MEMORY, SPEED = ("cpu_hours", "gpu_hours"), ("peak_memory_mb", "peak_gpu_memory_mb"), ("words_per_second",)
+HOURS, MEMORY = ("cpu_hours", "gpu_hours"), ("peak_memory_mb", "peak_gpu_memory_mb")
+SPEED = ("words_per_second", "updates_per_second")
 
 
 def results(folders: Sequence[Path], names: Sequence[str] | None = None) -> dict[str, Any]:
