@@ -58,6 +58,15 @@ def test_seeds_of_one_cell_give_mean_and_deviation(run):
     assert results.results([run])["cells"][1]["bleu"] == {"mean": 20.5, "deviation": None}
 
 
+def test_of_many_missing_models_the_first_are_named_and_the_others_counted(run):
+    plan = json.loads((run / "plan.json").read_text())
+    plan["models"] += [{**plan["models"][-1], "name": f"more-{number}"} for number in range(20)]
+    (run / "plan.json").write_text(json.dumps(plan))
+    (line,) = [line for line in written(run, "md").splitlines() if "not scored yet" in line]
+    names, _, rest = line.removeprefix("- not scored yet: ").partition(" and ")
+    assert len(names.split(", ")) == 12 and rest == "9 more (table.json has all)"
+
+
 def test_the_table_has_every_cell_the_signatures_and_what_is_missing(run):
     text = written(run, "md")
     rows = [[field.strip() for field in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]

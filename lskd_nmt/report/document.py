@@ -7,6 +7,8 @@ from lskd_nmt.report import methods, tables, verdicts
 from lskd_nmt.report.cells import label
 from lskd_nmt.report.published import ASSUMED, SOURCE
 
+NAMED = 12  # models without scores; of more only the number is said
+
 
 def notes(content: Mapping[str, Any]) -> list[str]:
     """The lines under the tables: signatures, the spread, the tests, and what is not in it."""
@@ -77,8 +79,9 @@ def states(content: Mapping[str, Any]) -> list[str]:
     lines += [f"{cell['name']} differs from the row above it in {'; '.join(cell['differs_in'])}"
               for cell in content["cells"] if cell["differs_in"]]  # fmt: skip
     lines.append("signature: of all that could change a row but seed, host and commit; spelled out in table.json")
-    if content["not_scored"]:
-        lines.append(f"not scored yet: {', '.join(content['not_scored'])}")
+    if missing := content["not_scored"]:
+        more = f" and {len(missing) - NAMED} more (table.json has all)" if len(missing) > NAMED else ""
+        lines.append(f"not scored yet: {', '.join(missing[:NAMED])}{more}")
     return lines
 
 
