@@ -52,7 +52,7 @@ def calls(run, verb):
 
 def test_students_are_compared_over_the_seeds_that_all_their_temperatures_have(run):
     grid = [student(alpha, t, seed) for alpha in (0, 0.1) for t in (1, 64) for seed in (1, 2)]
-    more = [student(0.1, 1, 3), student(0.1, 2, 1)]  # T = 2 has one seed of one teacher: it is left out
+    more = [student(0.1, 1, 3), student(0.1, 2, 1)]  # T = 2 has students of one teacher only: it is left out
     lone = [student(0.1, 64, 1, tail="bucket", top_k=8)]  # has no T = 1 beside it
     made = run([teacher(0), teacher(0.1), *grid, *more, *lone], untrained=["s-0-64-2"])
     assert calls(made, "diffuse") == [
@@ -117,9 +117,21 @@ def test_a_method_without_a_teacher_is_not_the_student_without_one(run):
 
 
 def test_seeds_of_one_temperature_alone_are_nothing_to_compare():
-    assert shared({1.0: {1: {}, 2: {}}}, {}) == ([], [])
-    assert shared({2.0: {1: {}}, 64.0: {1: {}}}, {}) == ([], [])
-    assert shared({1.0: {1: {}, 2: {}}, 2.0: {2: {}}, 64.0: {3: {}}}, {}) == ([1.0, 2.0], [2])
+    assert shared({1.0: {1: {}, 2: {}}}, {}) == []
+    assert shared({2.0: {1: {}}, 64.0: {1: {}}}, {}) == []
+    assert shared({1.0: {1: {}, 2: {}}, 2.0: {2: {}}, 64.0: {3: {}}}, {}) == [([2.0], [2])]
+
+
+def test_temperatures_of_other_seeds_are_compared_apart(run):
+    some = [
+        student(0.1, t, seed) for t, seeds in ((1, (1, 2, 3)), (2, (1, 2)), (3, (1, 2)), (64, (2, 3))) for seed in seeds
+    ]
+    steps = Analyses(run([teacher(0.1), *some]), 500).steps()
+    made = {step.output.parent.name: " ".join(step.words).replace(f"{step.output.parents[2]}/features/", "")
+            for step in steps if step.words[0] == "diffuse"}  # fmt: skip
+    assert list(made) == ["diffusion-dense-t2-3", "diffusion-dense-t64"]
+    assert "64=s-0.1-64-2.train:s-0.1-64-3.train" in made["diffusion-dense-t64"]
+    assert "1=s-0.1-1-1.train:s-0.1-1-2.train 2=" in made["diffusion-dense-t2-3"]
 
 
 def test_a_run_without_models_is_refused(run, capsys):

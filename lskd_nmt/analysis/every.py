@@ -105,23 +105,26 @@ class Analyses:
         return found
 
     def diffusions(self) -> Iterable[Step]:
-        """Of each group that has T = 1 and another: students of the smoothest teacher, those of α = 0 as control."""
+        """Of each group that has T = 1 and others: students of the smoothest teacher, those of α = 0 as control.
+
+        Temperatures that share other seeds with T = 1 are compared apart.
+        """
         for key, members in self.groups().items():
             alphas = sorted({model["label_smoothing"] for model in members})
             treated = by_temperature(members, alphas[-1])
             control = by_temperature(members, 0) if alphas[0] == 0 and len(alphas) > 1 else {}
-            temperatures, seeds = shared(treated, control)
-            if len(temperatures) < 2:
-                continue
-            words = ["diffuse", "--teacher", str(self.folder(self.teacher_of(treated[1][seeds[0]]), "train"))]
-            used = [self.teacher_of(treated[1][seeds[0]])]
-            for flag, side in (("--students", treated), ("--control", control)):
-                if side:
-                    words += [flag, *(f"{t:g}=" + ":".join(str(self.folder(side[t][s], "train")) for s in seeds)
-                                      for t in temperatures)]  # fmt: skip
-                    used += [side[t][seed] for t in temperatures for seed in seeds]
-            out = self.out / f"diffusion-{self.name_of(key)}"
-            yield self.step(words, out, out / "diffusion.json", [self.header(model, "train") for model in used])
+            groups = shared(treated, control)
+            for temperatures, seeds in groups:
+                words = ["diffuse", "--teacher", str(self.folder(self.teacher_of(treated[1][seeds[0]]), "train"))]
+                used = [self.teacher_of(treated[1][seeds[0]])]
+                for flag, side in (("--students", treated), ("--control", control)):
+                    if side:
+                        words += [flag, *(f"{t:g}=" + ":".join(str(self.folder(side[t][s], "train")) for s in seeds)
+                                          for t in (1, *temperatures))]  # fmt: skip
+                        used += [side[t][seed] for t in (1, *temperatures) for seed in seeds]
+                suffix = "-t" + "-".join(f"{t:g}" for t in temperatures) if len(groups) > 1 else ""
+                out = self.out / f"diffusion-{self.name_of(key)}{suffix}"
+                yield self.step(words, out, out / "diffusion.json", [self.header(model, "train") for model in used])
 
     def teacher_of(self, model: Model) -> Model:
         """A student's teacher."""
@@ -171,11 +174,11 @@ def by_temperature(members: Sequence[Model], alpha: float) -> dict[float, dict[i
 
 def shared(
     treated: Mapping[float, Mapping[int, Model]], control: Mapping[float, Mapping[int, Model]]
-) -> tuple[list[float], list[int]]:
-    """The temperatures that have, on both sides, the most seeds in common with T = 1, and these seeds."""
-    sides = [side for side in (treated, control) if side]
-    seeds_at = {t: set.intersection(*(set(side.get(t, {})) & set(side.get(1, {})) for side in sides)) for t in treated}
-    most = max((seeds for t, seeds in seeds_at.items() if t != 1), key=len, default=set())
-    if not most:
-        return [], []
-    return sorted(t for t, seeds in seeds_at.items() if seeds >= most), sorted(most)
+) -> list[tuple[list[float], list[int]]]:
+    """Temperatures beside 1 and the seeds that they share with it on both sides; those with the same seeds together."""
+    sides, found = [side for side in (treated, control) if side], dict[tuple[int, ...], list[float]]()
+    for t in sorted(set(treated) - {1}):
+        seeds = set.intersection(*(set(side.get(t, {})) & set(side.get(1, {})) for side in sides))
+        if seeds:
+            found.setdefault(tuple(sorted(seeds)), []).append(t)
+    return [(temperatures, list(seeds)) for seeds, temperatures in found.items()]
