@@ -37,7 +37,8 @@ def run(tmp_path):
             if model["name"] not in untrained:
                 (folder / "model.pt").touch()
         data = {"folder": "data", "source_lang": "en", "target_lang": "de"}
-        (tmp_path / "plan.json").write_text(json.dumps({"name": "x", "data": data, "models": models}))
+        plan = {"name": "x", "data": data, "decode": {"beam": 4}, "models": models}
+        (tmp_path / "plan.json").write_text(json.dumps(plan))
         return Run(tmp_path)
 
     return build
@@ -75,8 +76,30 @@ def test_models_of_a_seed_stand_side_by_side_against_the_plain_one(run):
         f"--models {teachers} plain=plain.valid s-0.1-1-1=s-0.1-1-1.valid --baseline plain --teacher t-0.1",
         f"--models {teachers} s-0.1-1-2=s-0.1-1-2.valid --teacher t-0.1",
     ]
-    assert calls(made, "calibrate") == [f"{name}.valid" for name in ("t-0", "t-0.1", "plain", "s-0.1-1-1", "s-0.1-1-2")]
+    names = "t-0", "t-0.1", "plain", "s-0.1-1-1", "s-0.1-1-2"
+    assert calls(made, "calibrate") == [f"{name}.{kind}" for name in names for kind in ("valid", "own")]
     assert calls(made, "diagnose") == ["--teacher t-0.valid", "--teacher t-0.1.valid"]
+
+
+def test_a_model_is_asked_about_the_reference_a_sample_and_its_own_translations(run):
+    made = Analyses(run([teacher(0.1)]), 500).steps()[:3]
+    asked = [" ".join(step.words[step.words.index("--split") : step.words.index("--device")]) for step in made]
+    assert asked == ["--split valid", "--split train --tokens 500", "--split valid --own-output 4"]
+
+
+def test_a_teachers_translations_are_held_against_those_of_its_first_student(run):
+    made = run([teacher(0), teacher(0.1), student(0.1, 1, 1), student(0.1, 2, 1)])
+    for split, lang in (("test", "de"), ("test", "en"), ("train", "de")):
+        file = made.folder / "data" / "clean" / f"{split}.{lang}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    for name in ("t-0", "t-0.1", "s-0.1-1-1", "s-0.1-2-1"):
+        (made.model_folder(name) / "test.hyp").touch()
+    alone, together = (call.replace(f"{made.folder}/", "") for call in calls(made, "diagnose"))
+    assert alone == "--teacher t-0.valid"  # it has no student
+    assert together == ("--teacher t-0.1.valid --hypotheses models/t-0.1/test.hyp models/s-0.1-1-1/test.hyp "
+                        "--reference data/clean/test.de --source data/clean/test.en "
+                        "--train-target data/clean/train.de")  # fmt: skip
 
 
 def test_groups_that_differ_in_more_than_temperature_have_names_of_their_own(run):

@@ -9,6 +9,8 @@ from lskd_nmt.errors import require
 from lskd_nmt.runs import Run, read_json
 
 Model = Mapping[str, Any]
+OWN = "own"  # features of a model's own translations
+TEXTS = ("--reference", "--source", "--train-target")  # of lskd diagnose
 GROUP = (
     "kd_level",
     "hypotheses",
@@ -63,26 +65,28 @@ class Analyses:
         return self.folder(model, split) / "header.json"
 
     def features(self) -> Iterable[Step]:
-        """Of all models: the whole of valid, a sample of train."""
-        data = self.run.plan["data"]
+        """Of all models: the whole of valid, a sample of train, and the models' own translations of valid."""
+        data, beam = self.run.plan["data"], str(self.run.plan["decode"]["beam"])
+        kinds = {"valid": ["--split", "valid"], "train": ["--split", "train", "--tokens", str(self.tokens)],
+                 OWN: ["--split", "valid", "--own-output", beam]}  # fmt: skip
         for model in self.models:
             checkpoint = self.run.model_folder(model["name"]) / "model.pt"
-            for split, sample in (("valid", []), ("train", ["--tokens", str(self.tokens)])):
+            for kind, options in kinds.items():
                 words = ["features", "--checkpoint", str(checkpoint), "--data", str(self.run.data / "bin"),
-                         "--source-lang", data["source_lang"], "--target-lang", data["target_lang"],
-                         "--split", split, *sample, "--device", self.device,
-                         "--out", str(self.folder(model, split))]  # fmt: skip
-                yield Step(words, self.header(model, split), [checkpoint], self.tokens if sample else None)
+                         "--source-lang", data["source_lang"], "--target-lang", data["target_lang"], *options,
+                         "--device", self.device, "--out", str(self.folder(model, kind))]  # fmt: skip
+                yield Step(words, self.header(model, kind), [checkpoint], self.tokens if kind == "train" else None)
 
     def step(self, words: Sequence[str], out: Path, made: Path, features: Iterable[Path]) -> Step:
         """A step on features, by their headers."""
         return Step([*words, "--out", str(out)], made, list(features))
 
     def calibrations(self) -> Iterable[Step]:
-        """Of each model, on valid."""
+        """Of each model on valid, after the reference's words and after its own."""
         for model in self.models:
-            file = self.out / f"calibration-{model['name']}.json"
-            yield self.step(["calibrate", str(self.folder(model, "valid"))], file, file, [self.header(model, "valid")])
+            for kind, suffix in (("valid", ""), (OWN, f"-{OWN}")):
+                file = self.out / f"calibration-{model['name']}{suffix}.json"
+                yield self.step(["calibrate", str(self.folder(model, kind))], file, file, [self.header(model, kind)])
 
     def confidences(self) -> Iterable[Step]:
         """Of all models of each seed side by side, against the student without KD if there is one."""
@@ -151,11 +155,25 @@ class Analyses:
             yield self.step(words, out, out / "projection.json", [*used, self.header(teacher, "train")])
 
     def diagnoses(self) -> Iterable[Step]:
-        """Of each teacher: its tail."""
+        """Of each teacher: its tail, and the test sentences that it translates well and its first student does not."""
         for teacher in self.teachers:
-            out = self.out / f"diagnosis-{teacher['name']}"
-            yield self.step(["diagnose", "--teacher", str(self.folder(teacher, "valid"))], out,
-                            out / "diagnosis.json", [self.header(teacher, "valid")])  # fmt: skip
+            out, students = self.out / f"diagnosis-{teacher['name']}", self.students_of(teacher)
+            words, used = ["diagnose", "--teacher", str(self.folder(teacher, "valid"))], [self.header(teacher, "valid")]
+            texts = [self.run.text("test", "target"), self.run.text("test", "source"), self.run.text("train", "target")]
+            pair = [self.translations(model) for model in (teacher, *students[:1])]
+            if len(pair) == 2 and all(file.is_file() for file in (*pair, *texts)):
+                words += ["--hypotheses", *map(str, pair)]
+                words += [word for flag, file in zip(TEXTS, texts, strict=True) for word in (flag, str(file))]
+                used += pair
+            yield self.step(words, out, out / "diagnosis.json", used)
+
+    def students_of(self, teacher: Model) -> list[Model]:
+        """In the order of the plan."""
+        return [model for model in self.models if model["teacher"] == teacher["name"]]
+
+    def translations(self, model: Model) -> Path:
+        """A model's translations of the test set."""
+        return self.run.model_folder(model["name"]) / "test.hyp"
 
 
 def is_plain(model: Model) -> bool:
