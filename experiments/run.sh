@@ -142,9 +142,10 @@ if (( rc )); then
   log "what is done stays done: the same command continues"
   exit "$rc"
 fi
-if [[ $until == table ]]; then cat -- "$out/table.md"; fi
+if [[ $target == all ]]; then cat -- "$out/table.md"; fi
 if [[ $until == report ]]; then
   lskd analyse "$out" --device "${device/gpu/cuda}" > /dev/null
   lskd report "$out" --out "$out/report" > /dev/null
+  log "one page of it: $out/report/index.html"
 fi
 log "all in $out"
