@@ -1,4 +1,4 @@
-"""Which analyses a run gets, from made-up plans: nothing is trained, and no model is read."""
+"""Which analyses a run gets, from made-up plans; one model is read, for features of another sample."""
 
 import json
 import os
@@ -163,3 +163,20 @@ def test_a_run_without_models_is_refused(run, capsys):
         Analyses(made, 500)
     assert main(["analyse", str(made.folder)]) == 2
     assert capsys.readouterr().err == f"lskd analyse: error: {made.folder} has no trained model: train them first\n"
+
+
+def test_another_sample_replaces_the_one_that_is_there(checkpoint, pieces, tmp_path, capsys):
+    model = teacher(0.1)
+    plan = {"name": "x", "data": {"folder": str(pieces.parent), "source_lang": "aa", "target_lang": "bb"},
+            "decode": {"beam": 2}, "models": [model]}  # fmt: skip
+    folder = tmp_path / "models" / model["name"]
+    folder.mkdir(parents=True)
+    (folder / "model.pt").symlink_to(checkpoint)
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    made = []
+    for tokens in (30, 60):
+        assert main(["analyse", str(tmp_path), "--tokens", str(tokens), "--device", "cpu"]) == 0
+        made.append(json.loads(capsys.readouterr().out)["made"])
+        sample = json.loads((tmp_path / "features" / f"{model['name']}.train" / "header.json").read_text())["sample"]
+        assert sample["tokens"] == tokens
+    assert made == [6, 1]  # three kinds of features, two calibrations, a diagnosis; then the sample alone

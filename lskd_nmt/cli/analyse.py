@@ -37,6 +37,7 @@ def run_analyse(args: argparse.Namespace) -> None:
         if step.is_done:
             continue
         show(f"{number} of {len(steps)}: {line}")
+        step.output.unlink(missing_ok=True)  # outdated: a folder with the header of other features would be refused
         with fairseq_io.quiet(), contextlib.redirect_stdout(io.StringIO()):  # one line of JSON for all of them
             code = cli.main(step.words)
         if code:
