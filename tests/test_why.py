@@ -43,7 +43,10 @@ def lskd(*arguments):
 
 
 def result(folder, name):
-    return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    """What a verb found; what made it stands in it."""
+    content = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    assert content["command"].startswith("lskd ") and {"commit", "versions"} <= set(content)
+    return content
 
 
 def test_project_draws_what_the_teacher_confuses(write, tmp_path, capsys):

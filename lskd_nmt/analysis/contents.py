@@ -9,7 +9,7 @@ import numpy as np
 
 from lskd_nmt.analysis import classes, confusions, diagnosis, diffusion, projection
 from lskd_nmt.analysis.classes import Rows
-from lskd_nmt.analysis.frame import Features, require_comparable
+from lskd_nmt.analysis.frame import Features, described, require_comparable
 from lskd_nmt.errors import LskdError, require
 
 PROJECTION = ("plane of three words (Müller et al. 2019; algorithm of Chandrasegaran et al. 2022): QR of their rows of "
@@ -26,12 +26,6 @@ class Choice:
     classes: int = 50  # at most, the most frequent
     minimum: int = 50  # occurrences
     seed: int = 1
-
-
-def origin(features: Features) -> dict[str, Any]:
-    """Of what a result was made."""
-    names = ("digest", "model", "data", "sample", "tokens", "sentences")
-    return {name: features.header[name] for name in names}
 
 
 def confusion_of(teacher: Features, ids: Sequence[int], rows: Rows) -> tuple[diffusion.Matrix, diffusion.Matrix]:
@@ -88,7 +82,7 @@ def project(
     return {"analysis": "projection", "equation": PROJECTION, "tokens": list(tokens),
             "settings": {"points": dict(points), "seed": seed},
             "occurrences": {split: [len(mine) for mine in found] for split, found in rows.items()},
-            "features": {name: {split: origin(each) for split, each in splits.items()}
+            "features": {name: {split: described(each) for split, each in splits.items()}
                          for name, splits in models.items()}, "models": pictures}  # fmt: skip
 
 
@@ -130,7 +124,7 @@ def diffuse(
     names = [teacher.symbols[i] for i in ids]
     content: dict[str, Any] = {
         "analysis": "diffusion", "equation": DIFFUSION, "settings": {**asdict(choice), "resampling": asdict(settings)},
-        "features": {"teacher": origin(teacher), **{name: origin(each) for name, each in named.items()}},
+        "features": {"teacher": described(teacher), **{name: described(each) for name, each in named.items()}},
         "occurrences": {name: len(mine) for name, mine in zip(names, rows, strict=True)},
         "similar": {name: [names[j] for j in sorted(np.flatnonzero(near), key=lambda j: -probabilities[i, j])]
                     for i, (name, near) in enumerate(zip(names, mask, strict=True))},
@@ -156,5 +150,5 @@ def diagnose(
     if tokens < teacher.tokens:
         rows = np.sort(np.random.default_rng(seed).choice(teacher.tokens, tokens, replace=False))
     found = diagnosis.tail(teacher.state[rows], teacher.projection, teacher.bias, temperatures, sorted(tops), done)
-    return {"equation": TAIL, "settings": {"tokens": len(rows), "seed": seed}, "features": origin(teacher),
+    return {"equation": TAIL, "settings": {"tokens": len(rows), "seed": seed}, "features": described(teacher),
             "symbols": len(teacher.symbols), "temperatures": found}  # fmt: skip

@@ -2,14 +2,10 @@
 
 import argparse
 import json
-import shlex
-import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from lskd_nmt import fairseq_io, runs
-from lskd_nmt.cli.common import show, symbols_of
+from lskd_nmt import fairseq_io
+from lskd_nmt.cli.common import publish, show, symbols_of
 from lskd_nmt.errors import LskdError, require
 
 
@@ -70,12 +66,6 @@ def run_features(args: argparse.Namespace) -> None:
         header = write_model_features(args.out, args.checkpoint, args.data, symbols, settings, device, show,
                                       args.teacher_data)  # fmt: skip
     print(json.dumps({"features": str(args.out), **{name: header[name] for name in ("sentences", "tokens", "width")}}))
-
-
-def publish(file: Path, content: Mapping[str, Any]) -> None:
-    """Write what was found, and the command that found it."""
-    origin = {"command": shlex.join(["lskd", *sys.argv[1:]]), "commit": runs.commit(), "versions": runs.versions()}
-    runs.write_json(file, origin | dict(content))
 
 
 def require_file(out: Path) -> None:

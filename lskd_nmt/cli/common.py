@@ -1,10 +1,13 @@
-"""What several verbs need: the data that they are given, and a place to talk."""
+"""What several verbs need: the data that they are given, a place to talk, and what made a file."""
 
 import argparse
+import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from lskd_nmt import fairseq_io
+from lskd_nmt import fairseq_io, runs
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.fairseq_io import Symbols
 
@@ -12,6 +15,12 @@ from lskd_nmt.fairseq_io import Symbols
 def show(line: str) -> None:
     """One line on stderr."""
     print(line, file=sys.stderr, flush=True)
+
+
+def publish(file: Path, content: Mapping[str, Any]) -> None:
+    """Write what was found, and the command that found it."""
+    origin = {"command": shlex.join(["lskd", *sys.argv[1:]]), "commit": runs.commit(), "versions": runs.versions()}
+    runs.write_json(file, origin | dict(content))
 
 
 def symbols_of(args: argparse.Namespace) -> Symbols:

@@ -7,8 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lskd_nmt import runs
-from lskd_nmt.cli.common import show
+from lskd_nmt.cli.common import publish, show
 from lskd_nmt.cli.store import numbers
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.progress import Progress
@@ -60,7 +59,7 @@ def choice_of(verb: argparse.ArgumentParser) -> None:
 def run_project(args: argparse.Namespace) -> None:
     """`lskd project --models NAME=TRAIN:VALID … --teacher FEATURES --out DIR`."""
     from lskd_nmt.analysis import contents
-    from lskd_nmt.analysis.frame import open_features
+    from lskd_nmt.analysis.frame import described, open_features
     from lskd_nmt.report import planes
 
     require(bool(args.tokens or args.teacher), "give --tokens, or --teacher to propose them")
@@ -77,7 +76,7 @@ def run_project(args: argparse.Namespace) -> None:
     points = dict(zip(("train", "valid"), counts, strict=True))
     content = contents.project(models, tokens, points, args.seed)
     if teacher:
-        content |= {"proposed": proposed, "proposed_by": {**asdict(choice(args)), "features": contents.origin(teacher)}}
+        content |= {"proposed": proposed, "proposed_by": {**asdict(choice(args)), "features": described(teacher)}}
     write(args.out, "projection", content, {"projection": planes.figure(content)})
     print(json.dumps({"projection": str(args.out / "projection.json"), "tokens": list(tokens), "models": list(models)},
                      ensure_ascii=False))  # fmt: skip
@@ -135,9 +134,9 @@ def by_temperature(given: Sequence[str], flag: str) -> "Mapping[float, Sequence[
 
 
 def write(out: Path, name: str, content: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
-    """NAME.json and each figure in `out`."""
+    """NAME.json, with the command that found it, and each figure in `out`."""
     from lskd_nmt.report import plots
 
-    runs.write_json(out / f"{name}.json", content)
+    publish(out / f"{name}.json", content)
     for stem, figure in figures.items():
         plots.save(figure, out / stem, plots.PAPER)
