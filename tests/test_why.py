@@ -100,7 +100,7 @@ def test_figures_are_the_same_again_and_show_symbols_as_they_are(write, tmp_path
     (["--models", "F", "--tokens", "x"], "give NAME=TRAIN:VALID"),
     (["--models", "a=F:F:F", "--tokens", "x"], "give one folder of train, and one of valid after ':'"),
     (["--models", "a=F", "--tokens", "x", "--points", "9"], "--points is '9': give two numbers above 1"),
-    (["--models", "a=F", "--tokens", "x", "--points", "a,b"], "--points is 'a,b': give numbers with commas"),
+    (["--models", "a=F", "--tokens", "x", "--points", "150,inf"], "--points is '150,inf': give whole numbers"),
     (["--models", "a=F", "--teacher", "F", "--minimum", "9999"], "0 words have 9999 occurrences or more"),
     (["--models", "a=F", "b=OTHER", "--tokens", "▁hot,▁dog,▁old"], "b (train) and a (train) are of other symbols"),
     (["--models", "a=F:OTHER", "--tokens", "▁hot,▁dog,▁$x_{"], "train and valid of a are of other symbols"),
@@ -224,6 +224,7 @@ def test_diagnose_shows_what_the_teacher_gets_right(texts, tmp_path):
     (["--hypotheses", "teacher", "student", "--reference", "train"], "reference has 9 lines, teacher 2, student 2"),
     (["--hypotheses", "teacher", "gone", "--reference", "train"], "gone does not exist"),
     (["--teacher", "F", "--top", "0,4"], "--temperatures, --top and --sample must be above 0"),
+    (["--teacher", "F", "--top", "1.9"], "--top is '1.9': give whole numbers"),
     (["--teacher", "F", "--temperatures", "warm"], "--temperatures is 'warm': give numbers with commas"),
 ])  # fmt: skip
 def test_diagnose_refuses(write, texts, tmp_path, monkeypatch, capsys, arguments, message):

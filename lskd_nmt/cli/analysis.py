@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.cli.common import publish, show, symbols_of
-from lskd_nmt.errors import LskdError, require
+from lskd_nmt.cli.common import numbers_of, publish, show, symbols_of
+from lskd_nmt.errors import require
 
 
 def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -73,20 +73,12 @@ def require_file(out: Path) -> None:
     require(not out.is_dir(), f"--out {out} is a folder: give a file, such as {out / 'analysis.json'}")
 
 
-def whole_numbers(text: str, flag: str) -> tuple[int, ...]:
-    """`15,20` -> (15, 20)."""
-    try:
-        return tuple(int(part) for part in text.split(",") if part)
-    except ValueError:
-        raise LskdError(f"{flag} is '{text}': give whole numbers with commas between, such as 15,20") from None
-
-
 def run_calibrate(args: argparse.Namespace) -> None:
     """`lskd calibrate FEATURES --out calibration.json`."""
     from lskd_nmt.analysis.calibrate import CalibrationSettings, calibrate
     from lskd_nmt.analysis.frame import open_features
 
-    settings = CalibrationSettings(whole_numbers(args.bins, "--bins"), args.temperature_tokens, args.seed)
+    settings = CalibrationSettings(numbers_of(args.bins, "--bins", int), args.temperature_tokens, args.seed)
     require_file(args.out)
     content = calibrate(open_features(args.features), settings, show)
     publish(args.out, content)

@@ -5,11 +5,13 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lskd_nmt import fairseq_io, runs
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.fairseq_io import Symbols
+
+Number = TypeVar("Number", int, float)
 
 
 def show(line: str) -> None:
@@ -36,3 +38,12 @@ def symbols_of(args: argparse.Namespace) -> Symbols:
         raise LskdError(f"--data {first} lacks dict.{langs[0]}.txt or dict.{langs[1]}.txt: "
                         "give the output folder of fairseq-preprocess")  # fmt: skip
     return symbols
+
+
+def numbers_of(text: str, flag: str, kind: type[Number]) -> tuple[Number, ...]:
+    """`1,2,64` as numbers of a kind."""
+    try:
+        return tuple(kind(part) for part in text.split(",") if part)
+    except ValueError:
+        what, example = ("whole numbers", "15,20") if kind is int else ("numbers", "1,2,3,64")
+        raise LskdError(f"{flag} is '{text}': give {what} with commas between, such as {example}") from None

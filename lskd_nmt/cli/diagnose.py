@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lskd_nmt import runs
-from lskd_nmt.cli.common import show
-from lskd_nmt.cli.store import numbers
+from lskd_nmt.cli.common import numbers_of, show
 from lskd_nmt.cli.why import verb_of, write
 from lskd_nmt.errors import require
 from lskd_nmt.progress import Progress
@@ -53,8 +52,8 @@ def run_diagnose(args: argparse.Namespace) -> None:
     if args.teacher:
         features = open_features(args.teacher)
         progress = Progress(min(args.sample, features.tokens), "tokens", show)
-        tops = [int(number) for number in numbers(args.top, "--top")]
-        temperatures = numbers(args.temperatures)
+        tops = numbers_of(args.top, "--top", int)
+        temperatures = numbers_of(args.temperatures, "--temperatures", float)
         content["tail"] = contents.diagnose(features, temperatures, tops, args.sample, args.seed, progress.add)
         figures["tail"] = tail.figure(content["tail"])
     write(args.out, "diagnosis", content, figures)

@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.cli.common import show, symbols_of
-from lskd_nmt.errors import LskdError, require
+from lskd_nmt.cli.common import numbers_of, show, symbols_of
+from lskd_nmt.errors import require
 
 TOP_K, TEMPERATURES = 8, "1,2,3,64"
 
@@ -34,14 +34,6 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     verb.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 
 
-def numbers(text: str, flag: str = "--temperatures") -> tuple[float, ...]:
-    """`1,2,64` -> (1.0, 2.0, 64.0)."""
-    try:
-        return tuple(float(part) for part in text.split(",") if part)
-    except ValueError:
-        raise LskdError(f"{flag} is '{text}': give numbers with commas between, such as 1,2,3,64") from None
-
-
 def run_store(args: argparse.Namespace) -> None:
     """`lskd teacher-store --teacher-path T.pt --data bin --out DIR`."""
     from lskd_nmt.teacher.layout import FeatureLayout, Layout, TopKLayout, layout_of
@@ -55,7 +47,8 @@ def run_store(args: argparse.Namespace) -> None:
                 "--temperatures")  # fmt: skip
         layout: Layout = FeatureLayout((), len(symbols.target), args.precision)
     else:
-        grid = numbers(TEMPERATURES if args.temperatures is None else args.temperatures)
+        given = TEMPERATURES if args.temperatures is None else args.temperatures
+        grid = numbers_of(given, "--temperatures", float)
         layout = TopKLayout(TOP_K if args.top_k is None else args.top_k, grid, len(symbols.target), args.precision)
     settings = WriterSettings(layout, tuple(args.splits.split(",")), args.max_tokens, args.shard_pairs)
     device = fairseq_io.device(args.device)

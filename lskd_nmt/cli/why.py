@@ -7,8 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lskd_nmt.cli.common import publish, show
-from lskd_nmt.cli.store import numbers
+from lskd_nmt.cli.common import numbers_of, publish, show
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.progress import Progress
 
@@ -63,7 +62,7 @@ def run_project(args: argparse.Namespace) -> None:
     from lskd_nmt.report import planes
 
     require(bool(args.tokens or args.teacher), "give --tokens, or --teacher to propose them")
-    counts = [int(number) for number in numbers(args.points, "--points")]
+    counts = numbers_of(args.points, "--points", int)
     require(len(counts) == 2 and min(counts) > 1, f"--points is '{args.points}': give two numbers above 1, as 150,50")
     models = {}
     for name, folders in pairs_of(args.models, "--models", "NAME=TRAIN:VALID").items():
