@@ -48,6 +48,8 @@ nameless() {                         # a text without this machine's folders
 
 nameless_commands() { commands | nameless; }
 
+nameless_analysis() { wordless "$1" | nameless; }
+
 copy() {                             # copy FILE...: under the same name
   local file
   for file in "$@"; do
@@ -79,8 +81,7 @@ done
 shopt -s nullglob
 for file in analysis/*.json analysis/*/*.json; do
   mkdir -p -- "$out/$(dirname -- "$file")"
-  publish "$out/$file" wordless "$file"
-  sed -i -e "s#$run#RUN#g" -e "s#$root/##g" -- "$out/$file"
+  publish "$out/$file" nameless_analysis "$file"
 done
 for file in analysis/*.{png,svg} analysis/*/*.{png,svg}; do cp -- "$file" "$out/$file"; done
 bash "$root/experiments/steps/table.sh" --run "$run" --out "$out"

@@ -201,13 +201,15 @@ def test_the_shipped_configs_and_methods_are_valid(bench):
 def test_what_is_kept_of_a_run_names_no_folder_of_this_machine(finished, prepared):
     (finished.run / "methods").mkdir()
     (finished.run / "methods" / "mine.yaml").write_text("about: x\n")
+    (finished.run / "analysis").mkdir()
+    (finished.run / "analysis" / "why.json").write_text(json.dumps({"command": f"lskd calibrate {prepared}/features"}))
     kept = finished.folder / "kept"
     done = finished(
         ROOT / "benchmarks" / "keep.sh", "--run", finished.run, "--out", kept, LSKD_RUNS=str(prepared.parent)
     )
     assert done.returncode == 0, done.stderr
     files = [file for file in kept.rglob("*") if file.suffix in (".txt", ".json", ".yaml", ".md")]
-    assert {"commands.txt", "config.yaml", "mine.yaml", "table.md"} < {file.name for file in files}
+    assert {"commands.txt", "config.yaml", "mine.yaml", "table.md", "why.json"} < {file.name for file in files}
     assert f"$LSKD_RUNS/{prepared.name}/bin" in (kept / "commands.txt").read_text()
     assert not [file for file in files if str(prepared.parent) in file.read_text(encoding="utf-8")]
 
