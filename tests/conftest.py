@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -222,3 +222,19 @@ def refused(capsys):
         line.append(errors[0])
 
     return context
+
+
+@pytest.fixture
+def untrained(data, tmp_path, refused):
+    """A check: a training with these flags is refused in a line that says `part`, and leaves nothing.
+
+    Flags that are names of `files` become these.
+    """
+
+    def check(flags: Sequence[object], part: str, **files: object) -> None:
+        with refused() as line:
+            train(data, tmp_path / "m", *[files.get(str(flag), flag) for flag in flags])
+        assert part in line[0]
+        assert not (tmp_path / "m").exists()
+
+    return check

@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from lskd_nmt.analysis.every import Analyses, shared
+from lskd_nmt.analysis.every import Analyses
+from lskd_nmt.analysis.groups import shared
 from lskd_nmt.cli import main
 from lskd_nmt.errors import LskdError
 from lskd_nmt.runs import Run

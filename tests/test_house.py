@@ -29,6 +29,7 @@ HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
     "lskd_nmt.analysis.bootstrap": (0, {"numpy"}, set()),
     "lskd_nmt.analysis.calibration": (0, {"numpy"}, set()),
     "lskd_nmt.analysis.distribution": (0, {"numpy"}, set()),
+    "lskd_nmt.analysis.groups": (0, set(), set()),
     "lskd_nmt.analysis.buckets": (0, {"numpy"}, set()),
     "lskd_nmt.analysis.sentences": (0, {"numpy"}, set()),
     "lskd_nmt.analysis.temperature": (0, {"numpy"}, set()),

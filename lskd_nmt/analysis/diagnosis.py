@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lskd_nmt.analysis.distribution import logits
+
 Array = NDArray[np.floating[Any]]
 Matrix = NDArray[np.float64]
 
@@ -26,11 +28,11 @@ def tail(
     """
     sums = np.zeros((len(temperatures), 1 + 2 * len(tops)))
     for start in range(0, len(state), CHUNK):
-        logits = np.asarray(state[start : start + CHUNK], dtype=np.float32) @ projection.T
-        ordered = arranged((logits if bias is None else logits + bias).astype(np.float64), max(tops))
+        chunk = state[start : start + CHUNK]
+        ordered = arranged(logits(chunk, projection, bias).astype(np.float64), max(tops))
         for place, temperature in enumerate(temperatures):
             sums[place] += np.column_stack(tail_of(ordered / temperature, tops)).sum(0)
-        done(len(logits))
+        done(len(chunk))
     means = sums / len(state)
     return {f"{temperature:g}": {"entropy": float(row[0]),
                                  "tail": {str(k): {"mass": float(mass), "evenness": float(evenness)}

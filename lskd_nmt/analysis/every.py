@@ -1,24 +1,15 @@
-"""All analyses of a run, as calls of `lskd`: which models, seeds and temperatures go together."""
+"""All analyses of a run, as calls of `lskd`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from lskd_nmt.analysis.groups import Model, by_temperature, groups, is_plain, name_of, shared
 from lskd_nmt.errors import require
 from lskd_nmt.runs import Run, read_json
 
-Model = Mapping[str, Any]
 OWN = "own"  # features of a model's own translations
 TEXTS = ("--reference", "--source", "--train-target")  # of lskd diagnose
-GROUP = (
-    "kd_level",
-    "hypotheses",
-    "tail",
-    "top_k",
-    "kd_weight",
-    "method",
-)  # students that differ in α, T and seed alone
 
 
 @dataclass(frozen=True)
@@ -100,57 +91,41 @@ class Analyses:
             file = self.out / f"confidence-s{seed}.json"
             yield self.step(words, file, file, [self.header(m, "valid") for m in members])
 
-    def groups(self) -> Mapping[tuple[Any, ...], list[Model]]:
-        """Students with a temperature, by all but their teacher's label smoothing, temperature and seed."""
-        found: dict[tuple[Any, ...], list[Model]] = {}
-        for model in self.models:
-            if model["teacher"] is not None and model["temperature"] is not None:
-                found.setdefault(tuple(model.get(name) for name in GROUP), []).append(model)
-        return found
-
     def diffusions(self) -> Iterable[Step]:
         """Of each group that has T = 1 and others: students of the smoothest teacher, those of α = 0 as control.
 
         Temperatures that share other seeds with T = 1 are compared apart.
         """
-        for key, members in self.groups().items():
+        for key, members in groups(self.models).items():
             alphas = sorted({model["label_smoothing"] for model in members})
             treated = by_temperature(members, alphas[-1])
             control = by_temperature(members, 0) if alphas[0] == 0 and len(alphas) > 1 else {}
-            groups = shared(treated, control)
-            for temperatures, seeds in groups:
-                words = ["diffuse", "--teacher", str(self.folder(self.teacher_of(treated[1][seeds[0]]), "train"))]
+            parts = shared(treated, control)
+            for temperatures, seeds in parts:
                 used = [self.teacher_of(treated[1][seeds[0]])]
+                words = ["diffuse", "--teacher", str(self.folder(used[0], "train"))]
                 for flag, side in (("--students", treated), ("--control", control)):
                     if side:
                         words += [flag, *(f"{t:g}=" + ":".join(str(self.folder(side[t][s], "train")) for s in seeds)
                                           for t in (1, *temperatures))]  # fmt: skip
                         used += [side[t][seed] for t in (1, *temperatures) for seed in seeds]
-                suffix = "-t" + "-".join(f"{t:g}" for t in temperatures) if len(groups) > 1 else ""
-                out = self.out / f"diffusion-{self.name_of(key)}{suffix}"
+                suffix = "-t" + "-".join(f"{t:g}" for t in temperatures) if len(parts) > 1 else ""
+                out = self.out / f"diffusion-{name_of(key)}{suffix}"
                 yield self.step(words, out, out / "diffusion.json", [self.header(model, "train") for model in used])
 
     def teacher_of(self, model: Model) -> Model:
         """A student's teacher."""
         return self.run.model(str(model["teacher"]))
 
-    @staticmethod
-    def name_of(key: tuple[Any, ...]) -> str:
-        """A group, in the name of a file: what is not usual in it."""
-        level, hypotheses, tail, top_k, weight, method = key
-        whole = None if level in (None, "word") else f"{level}-{hypotheses}"
-        parts = [method, whole, f"{tail or 'dense'}{top_k or ''}", None if weight == 1 else f"w{weight:g}"]
-        return "-".join(str(part) for part in parts if part)
-
     def projections(self) -> Iterable[Step]:
         """Of each group, for its first seed: the planes at every α and T, words proposed by the smoothest teacher."""
-        for key, members in self.groups().items():
+        for key, members in groups(self.models).items():
             seed = min(model["seed"] for model in members)
             shown = [model for model in members if model["seed"] == seed]
             teacher = self.teacher_of(max(shown, key=lambda model: model["label_smoothing"]))
             words = ["project", "--teacher", str(self.folder(teacher, "train")), "--models",
                      *(f"{m['name']}={self.folder(m, 'train')}:{self.folder(m, 'valid')}" for m in shown)]  # fmt: skip
-            out = self.out / f"projection-{self.name_of(key)}"
+            out = self.out / f"projection-{name_of(key)}"
             used = [self.header(model, split) for model in shown for split in ("train", "valid")]
             yield self.step(words, out, out / "projection.json", [*used, self.header(teacher, "train")])
 
@@ -174,29 +149,3 @@ class Analyses:
     def translations(self, model: Model) -> Path:
         """A model's translations of the test set."""
         return self.run.model_folder(model["name"]) / "test.hyp"
-
-
-def is_plain(model: Model) -> bool:
-    """Whether it is the student without KD; methods without a teacher are others."""
-    return model["role"] == "student" and model["teacher"] is None and not model.get("method")
-
-
-def by_temperature(members: Sequence[Model], alpha: float) -> dict[float, dict[int, Model]]:
-    """Students of one α: temperature -> seed -> model."""
-    found: dict[float, dict[int, Model]] = {}
-    for model in members:
-        if model["label_smoothing"] == alpha:
-            found.setdefault(model["temperature"], {})[model["seed"]] = model
-    return found
-
-
-def shared(
-    treated: Mapping[float, Mapping[int, Model]], control: Mapping[float, Mapping[int, Model]]
-) -> list[tuple[list[float], list[int]]]:
-    """Temperatures beside 1 and the seeds that they share with it on both sides; those with the same seeds together."""
-    sides, found = [side for side in (treated, control) if side], dict[tuple[int, ...], list[float]]()
-    for t in sorted(set(treated) - {1}):
-        seeds = set.intersection(*(set(side.get(t, {})) & set(side.get(1, {})) for side in sides))
-        if seeds:
-            found.setdefault(tuple(sorted(seeds)), []).append(t)
-    return [(temperatures, list(seeds)) for seeds, temperatures in found.items()]

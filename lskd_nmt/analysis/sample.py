@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lskd_nmt.analysis.sentences import within
 from lskd_nmt.errors import require
 from lskd_nmt.teacher.corpus import Entry
 from lskd_nmt.teacher.layout import require_numbers
@@ -35,14 +36,12 @@ class FeatureSettings:
 def sample(dataset: Any, settings: FeatureSettings) -> list[Entry]:
     """The sentences in the corpus' order: all, or those drawn by the seed until the token budget is reached.
 
-    The draw knows nothing of the model, and a larger budget has all sentences of a smaller one.
+    The draw knows nothing of the model.
     """
     lengths = np.asarray(dataset.tgt_sizes)
     rows = np.arange(len(lengths))
     if settings.tokens is not None:
-        drawn = np.random.default_rng(settings.seed).permutation(len(lengths))
-        before = np.cumsum(lengths[drawn]) - lengths[drawn]
-        rows = np.sort(drawn[before < settings.tokens])
+        rows = np.sort(within(lengths, settings.tokens, settings.seed))
     return [Entry(0, 0, int(row), int(dataset.src_sizes[row]), int(lengths[row])) for row in rows]
 
 

@@ -13,8 +13,17 @@ def by_sentence(sentence: NDArray[np.integer], values: NDArray[np.float64]) -> N
 def drawn(sentence: NDArray[np.integer], tokens: int, seed: int) -> NDArray[np.integer]:
     """Sentences that the seed draws until they have so many tokens, in the order of the draw.   (N,) -> (s,)"""
     names, lengths = np.unique(sentence, return_counts=True)
-    order = np.random.default_rng(seed).permutation(len(names))
-    return np.asarray(names[order[np.cumsum(lengths[order]) - lengths[order] < tokens]])
+    return np.asarray(names[within(lengths, tokens, seed)])
+
+
+def within(lengths: NDArray[np.integer], tokens: int, seed: int) -> NDArray[np.intp]:
+    """Sentences of these lengths, drawn by the seed until they have so many tokens.   (S,) -> (s,)
+
+    A larger budget has all sentences of a smaller one.
+    """
+    order = np.random.default_rng(seed).permutation(len(lengths))
+    before = np.cumsum(lengths[order]) - lengths[order]
+    return np.asarray(order[before < tokens])
 
 
 def rows_of(sentence: NDArray[np.integer], names: NDArray[np.integer]) -> NDArray[np.intp]:

@@ -9,15 +9,14 @@ from pathlib import Path
 
 from lskd_nmt import cli, fairseq_io, runs
 from lskd_nmt.analysis.every import Analyses
-from lskd_nmt.cli.common import show
+from lskd_nmt.cli.common import show, verb_of
 from lskd_nmt.errors import LskdError
 
 
 def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add this file's verb."""
     about = "every analysis of every trained model of a run, with features first; what is there and not outdated stays"
-    verb = verbs.add_parser("analyse", help=about, description=about)
-    verb.set_defaults(run=run_analyse)
+    verb = verb_of(verbs, "analyse", about, run_analyse)
     verb.add_argument("folder", type=Path, metavar="RUN")
     verb.add_argument("--tokens", type=int, default=120_000, help="of train, in a sample (default: %(default)s)")
     verb.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")

@@ -5,15 +5,14 @@ import json
 from pathlib import Path
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.cli.common import numbers_of, publish, show, symbols_of
+from lskd_nmt.cli.common import add_languages, numbers_of, publish, show, symbols_of, verb_of
 from lskd_nmt.errors import require
 
 
 def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add this file's verbs."""
     about = "write what a model makes of every target token of a split, given the reference before it"
-    verb = verbs.add_parser("features", help=about, description=about)
-    verb.set_defaults(run=run_features)
+    verb = verb_of(verbs, "features", about, run_features)
     verb.add_argument("--checkpoint", required=True, metavar="M.pt", help="of a teacher or a student")
     verb.add_argument("--teacher-data", metavar="DIR", help="where the checkpoint's dict.*.txt are, if it does not say")
     verb.add_argument("--data", required=True, metavar="DIR", help="binarised data")
@@ -23,16 +22,14 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     verb.add_argument("--seed", type=int, default=1, help="of the draw (default: %(default)s)")
     verb.add_argument("--own-output", type=int, default=0, metavar="BEAM",
                       help="of the model's own translations, found by beam search, not of the references")  # fmt: skip
-    verb.add_argument("--source-lang", "-s")
-    verb.add_argument("--target-lang", "-t")
+    add_languages(verb)
     verb.add_argument("--precision", choices=("fp16", "fp32"), default="fp16",
                       help="of the states (default: %(default)s)")  # fmt: skip
     verb.add_argument("--max-tokens", type=int, default=4096, help="in a batch of the model (default: %(default)s)")
     verb.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 
     about = "is a model right as often as it says? ECE, MCE, NLL, Brier and the temperature that calibrates it"
-    verb = verbs.add_parser("calibrate", help=about, description=about)
-    verb.set_defaults(run=run_calibrate)
+    verb = verb_of(verbs, "calibrate", about, run_calibrate)
     verb.add_argument("features", type=Path, metavar="FEATURES", help="a folder of lskd features")
     verb.add_argument("--out", type=Path, required=True, metavar="FILE.json")
     verb.add_argument("--bins", default="15,20", help="of equal width, and of equal mass (default: %(default)s)")
@@ -41,8 +38,7 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     verb.add_argument("--seed", type=int, default=1, help="of their draw (default: %(default)s)")
 
     about = "how sure several models are of the same tokens, against one of them, by frequency and position"
-    verb = verbs.add_parser("confidence", help=about, description=about)
-    verb.set_defaults(run=run_confidence)
+    verb = verb_of(verbs, "confidence", about, run_confidence)
     verb.add_argument("--models", nargs="+", required=True, metavar="NAME=FEATURES", help="folders of lskd features")
     verb.add_argument("--out", type=Path, required=True, metavar="FILE.json")
     verb.add_argument("--baseline", metavar="NAME", help="what the others are compared with (default: the first)")

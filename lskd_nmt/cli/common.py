@@ -3,7 +3,7 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +23,22 @@ def publish(file: Path, content: Mapping[str, Any]) -> None:
     """Write what was found, and the command that found it."""
     origin = {"command": shlex.join(["lskd", *sys.argv[1:]]), "commit": runs.commit(), "versions": runs.versions()}
     runs.write_json(file, origin | dict(content))
+
+
+def verb_of(
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, about: str,
+    run: Callable[[argparse.Namespace], None],
+) -> argparse.ArgumentParser:  # fmt: skip
+    """A verb, and what it runs."""
+    verb = verbs.add_parser(name, help=about, description=about)
+    verb.set_defaults(run=run)
+    return verb
+
+
+def add_languages(verb: argparse.ArgumentParser) -> None:
+    """The flags beside `--data` that `symbols_of` reads."""
+    verb.add_argument("--source-lang", "-s", help="taken from the data if not given")
+    verb.add_argument("--target-lang", "-t", help="taken from the data if not given")
 
 
 def symbols_of(args: argparse.Namespace) -> Symbols:

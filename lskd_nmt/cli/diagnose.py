@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lskd_nmt import runs
-from lskd_nmt.cli.common import numbers_of, show
-from lskd_nmt.cli.why import verb_of, write
+from lskd_nmt.cli.common import numbers_of, show, verb_of
+from lskd_nmt.cli.why import write
 from lskd_nmt.errors import require
 from lskd_nmt.progress import Progress
 
@@ -17,6 +17,7 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     """Add this file's verb."""
     about = "a teacher before it is distilled: its tail; and what it translates well and its student does not"
     diagnose = verb_of(verbs, "diagnose", about, run_diagnose)
+    diagnose.add_argument("--out", type=Path, required=True, metavar="DIR")
     diagnose.add_argument("--teacher", metavar="FEATURES", help="for the tail")
     diagnose.add_argument("--temperatures", default="1,2,3,64", help="(default: %(default)s)")
     diagnose.add_argument("--top", default="1,2,4,8,16,64", help="(default: %(default)s)")

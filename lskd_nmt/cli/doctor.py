@@ -6,16 +6,15 @@ import sys
 from pathlib import Path
 
 from lskd_nmt import fairseq_io
+from lskd_nmt.cli.common import add_languages, verb_of
 
 
 def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add this file's verb."""
     about = "check installation, data and teacher, and predict the memory of a training and the size of a teacher store"
-    verb = verbs.add_parser("doctor", help=about, description=about)
-    verb.set_defaults(run=run_doctor)
+    verb = verb_of(verbs, "doctor", about, run_doctor)
     verb.add_argument("--data", metavar="DIR[:DIR]", help="binarised data of the student")
-    verb.add_argument("--source-lang", "-s")
-    verb.add_argument("--target-lang", "-t")
+    add_languages(verb)
     verb.add_argument("--teacher-path", default="", metavar="A.pt[:B.pt]")
     verb.add_argument("--teacher-data", metavar="DIR", help="where the teacher's dict.*.txt are, if it does not say")
     verb.add_argument("--arch", default="ls_transformer_iwslt_small", help="of the student (default: %(default)s)")

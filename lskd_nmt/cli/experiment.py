@@ -87,7 +87,6 @@ def run_graph(args: argparse.Namespace) -> None:
     from lskd_nmt.report import graph, plots  # noqa: PLC0415  matplotlib takes a second to import
 
     stem = args.out or args.folder / "graph"
-    stem.parent.mkdir(parents=True, exist_ok=True)
     answer(graph=[str(file) for file in plots.save(graph.graph(args.folder), stem)])
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from lskd_nmt import runs
+from lskd_nmt.cli.common import verb_of
 from lskd_nmt.cli.table import PAIRS, add_baseline, assessed
 from lskd_nmt.errors import require
 
@@ -16,8 +17,7 @@ SENTENCES = 5000
 def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add this file's verb."""
     text = "one static page of runs: tables, figures, analyses, sentences side by side, commands and signatures"
-    verb = verbs.add_parser("report", help=text, description=text)
-    verb.set_defaults(run=run_report)
+    verb = verb_of(verbs, "report", text, run_report)
     verb.add_argument("folders", nargs="+", type=Path, metavar="RUN", help="several: seeds of one cell are united")
     verb.add_argument("--out", type=Path, required=True, metavar="DIR", help="index.html, figures and data go there")
     verb.add_argument("--title", help="(default: the runs' names)")

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.cli.common import numbers_of, show, symbols_of
+from lskd_nmt.cli.common import add_languages, numbers_of, show, symbols_of, verb_of
 from lskd_nmt.errors import require
 
 TOP_K, TEMPERATURES = 8, "1,2,3,64"
@@ -14,14 +14,12 @@ TOP_K, TEMPERATURES = 8, "1,2,3,64"
 def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add this file's verb."""
     about = "write what a teacher says of every target token, so that students train without it at several temperatures"
-    verb = verbs.add_parser("teacher-store", help=about, description=about)
-    verb.set_defaults(run=run_store)
+    verb = verb_of(verbs, "teacher-store", about, run_store)
     verb.add_argument("--teacher-path", required=True, metavar="A.pt[:B.pt]", help="checkpoints; several are averaged")
     verb.add_argument("--teacher-data", metavar="DIR", help="where the teacher's dict.*.txt are, if it does not say")
     verb.add_argument("--data", required=True, metavar="DIR[:DIR]", help="binarised data of the student")
     verb.add_argument("--out", type=Path, required=True, metavar="DIR")
-    verb.add_argument("--source-lang", "-s")
-    verb.add_argument("--target-lang", "-t")
+    add_languages(verb)
     verb.add_argument("--keep", choices=("top-k", "features"), default="top-k",
                       help="of each token: its most probable symbols, or the decoder's features, from which students "
                       "have every symbol at every temperature (default: %(default)s)")  # fmt: skip

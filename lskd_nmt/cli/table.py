@@ -124,5 +124,4 @@ def run_curves(args: argparse.Namespace) -> None:
     from lskd_nmt.report import plots
 
     out = args.out or args.folder
-    out.mkdir(parents=True, exist_ok=True)
     print(json.dumps({"curves": [str(file) for file in plots.save(plots.curves(args.folder), out / "curves")]}))

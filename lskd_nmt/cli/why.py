@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lskd_nmt.cli.common import numbers_of, publish, show
+from lskd_nmt.cli.common import numbers_of, publish, show, verb_of
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.progress import Progress
 
@@ -19,6 +19,7 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     """Add this file's verbs."""
     about = "the plane of three target words in which models' states are drawn, from features"
     project = verb_of(verbs, "project", about, run_project)
+    project.add_argument("--out", type=Path, required=True, metavar="DIR")
     project.add_argument("--models", nargs="+", required=True, metavar="NAME=TRAIN[:VALID]", help="features folders")
     project.add_argument("--teacher", metavar="FEATURES", help="of train, to propose three words by its confusions")
     project.add_argument("--tokens", metavar="A,B,C", help="two similar ones and a distant one, as in dict.*.txt")
@@ -27,6 +28,7 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
     about = "the diffusion index: whether students' words move to similar ones as the temperature rises, from features"
     diffuse = verb_of(verbs, "diffuse", about, run_diffuse)
+    diffuse.add_argument("--out", type=Path, required=True, metavar="DIR")
     diffuse.add_argument("--teacher", required=True, metavar="FEATURES", help="whose confusions say what is similar")
     diffuse.add_argument("--students", nargs="+", required=True, metavar="T=FEATURES[:FEATURES…]",
                          help="at T = 1 and others; several are seeds, in the same order at each T")  # fmt: skip
@@ -36,16 +38,6 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     diffuse.add_argument("--occurrences", type=int, default=2000, help="of a word, at most (default: %(default)s)")
     diffuse.add_argument("--resamples", type=int, default=1000, help="of the sentences (default: %(default)s)")
     choice_of(diffuse)
-
-
-def verb_of(
-    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, about: str, run: Any
-) -> argparse.ArgumentParser:
-    """A verb with its place to write."""
-    verb = verbs.add_parser(name, help=about, description=about)
-    verb.set_defaults(run=run)
-    verb.add_argument("--out", type=Path, required=True, metavar="DIR")
-    return verb
 
 
 def choice_of(verb: argparse.ArgumentParser) -> None:

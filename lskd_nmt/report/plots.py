@@ -7,7 +7,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from lskd_nmt.errors import require
 from lskd_nmt.report.cells import label, row_title
@@ -16,6 +16,7 @@ from lskd_nmt.runs import Run, read_list
 # Okabe & Ito 2008, without yellow, which is faint on white
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", ":", "-.")
+MARKERS = ("o", "s", "^", "D", "v")  # of a figure's lines, in their order
 SHAPES = {"teacher": "s", "student without KD": "D", "student": "o"}
 GREY = "#666666"
 PAPER = ("png", "svg", "pdf")
@@ -104,6 +105,14 @@ def tidy(axes: Axes) -> None:
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+
+
+def doublings(axes: Axes, values: Sequence[float]) -> None:
+    """A logarithmic axis of x, marked at these values alone."""
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_locator(FixedLocator(values))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def verbatim(text: str) -> str:

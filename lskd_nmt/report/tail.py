@@ -4,11 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from lskd_nmt.report.plots import COLOURS, GREY, STYLES, tidy
-
-MARKERS = ("o", "s", "^", "D", "v")
+from lskd_nmt.report.plots import COLOURS, GREY, MARKERS, STYLES, doublings, tidy
 
 
 def figure(content: Mapping[str, Any]) -> Figure:
@@ -25,10 +22,7 @@ def figure(content: Mapping[str, Any]) -> Figure:
     titles = ("mass outside of the top k, %", "evenness of it: 1, all symbols alike")
     for axes, title in zip(panels, titles, strict=True):
         axes.set_title(title, loc="left", fontsize=10)
-        axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_locator(FixedLocator(tops))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        doublings(axes, tops)
         axes.set_ylim(bottom=0)
         axes.set_xlabel(f"k of {content['symbols']:,} symbols")
         axes.grid(axis="y", color="#dddddd", linewidth=0.8)

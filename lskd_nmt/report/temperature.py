@@ -5,15 +5,13 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from lskd_nmt.report import published
 from lskd_nmt.report.cells import group, label, method
-from lskd_nmt.report.plots import GREY, colours_of, tidy
+from lskd_nmt.report.plots import GREY, MARKERS, colours_of, doublings, tidy
 
 COLUMNS = 3
 APART = 1.05  # neighbouring lines, so that their intervals do not cover each other
-MARKERS = ("o", "s", "^", "D", "v")
 
 
 def figure(content: Mapping[str, Any]) -> Figure | None:
@@ -72,10 +70,7 @@ def panel(
         if label(cell) == "student without KD":
             axes.axhline(cell["bleu"]["mean"], color=GREY, linewidth=1, linestyle=":", label="student without KD")
     temperatures = sorted({cell["temperature"] for cell in heated(content["cells"])})
-    axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_locator(FixedLocator(temperatures))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    doublings(axes, temperatures)
     axes.tick_params(labelbottom=True)
     axes.margins(x=0.12, y=0.12)
     axes.set_xlabel("temperature T (logarithmic)")

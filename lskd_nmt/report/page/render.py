@@ -38,7 +38,6 @@ def write(
 
 def drawing(part: Drawing, folder: Path) -> dict[str, Any]:
     """A figure's SVG for the page, and its PDF behind a link."""
-    folder.mkdir(parents=True, exist_ok=True)
     svg, pdf = figures.written(part.figure, folder / part.id)
     return {"svg": Markup(figures.inline(svg, part.id, escape(part.caption), escape(part.text))),
             "pdf": data_uri(f"{part.id}.pdf", pdf)}  # fmt: skip
