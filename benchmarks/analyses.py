@@ -10,7 +10,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -25,8 +24,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from lskd_nmt import runs  # noqa: E402
 from lskd_nmt.analysis.frame import write_features  # noqa: E402
-from lskd_nmt.runs import write_json, write_text  # noqa: E402
 
 SYMBOLS, WIDTH = 8000, 256
 
@@ -103,13 +102,14 @@ def main() -> None:
             found[name] = measured(
                 [sys.executable, "-m", "lskd_nmt.cli", *words, "--out", str(at / f"out-{name}.json")]
             )
-    facts = {"tokens": args.tokens, "width": WIDTH, "symbols": SYMBOLS, "machine": platform.processor() or "x86_64",
-             "threads": 2, "verbs": found}  # fmt: skip
-    write_json(args.out.with_suffix(".json"), facts)
+    facts = {"command": " ".join(["python", *sys.argv]), "commit": runs.commit(), "versions": runs.versions(),
+             "host": runs.host(), "tokens": args.tokens, "width": WIDTH, "symbols": SYMBOLS, "threads": 2,
+             "verbs": found}  # fmt: skip
+    runs.write_json(args.out.with_suffix(".json"), facts)
     lines = [f"| `lskd {name}` | {each['wall_seconds']} | {each['cpu_seconds']} | {each['peak_gib']} |"
              for name, each in found.items()]  # fmt: skip
     total = sum(each["wall_seconds"] for each in found.values())
-    write_text(args.out.with_suffix(".md"), "\n".join([
+    runs.write_text(args.out.with_suffix(".md"), "\n".join([
         f"# The analyses of {args.tokens:,} tokens, width {WIDTH}, float16, on two threads", "",
         "| verb | wall s | CPU s | peak GiB |", "|---|---|---|---|", *lines, "",
         f"Together {total:.0f} s. `diffuse` and `confidence` read several models of that many tokens.", "",
