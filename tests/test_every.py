@@ -181,3 +181,5 @@ def test_another_sample_replaces_the_one_that_is_there(checkpoint, pieces, tmp_p
         sample = json.loads((tmp_path / "features" / f"{model['name']}.train" / "header.json").read_text())["sample"]
         assert sample["tokens"] == tokens
     assert made == [6, 1]  # three kinds of features, two calibrations, a diagnosis; then the sample alone
+    commands = (tmp_path / "analysis" / "commands.txt").read_text().splitlines()
+    assert json.loads(next((tmp_path / "analysis").glob("calibration-*.json")).read_text())["command"] in commands

@@ -226,6 +226,7 @@ def test_diagnose_shows_what_the_teacher_gets_right(texts, tmp_path):
     (["--teacher", "F", "--top", "0,4"], "--temperatures, --top and --sample must be above 0"),
     (["--teacher", "F", "--top", "1.9"], "--top is '1.9': give whole numbers"),
     (["--teacher", "F", "--temperatures", "warm"], "--temperatures is 'warm': give numbers with commas"),
+    (["--teacher", "F", "--temperatures", "nan"], "--temperatures is 'nan': give numbers with commas"),
 ])  # fmt: skip
 def test_diagnose_refuses(write, texts, tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)

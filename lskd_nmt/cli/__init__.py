@@ -6,6 +6,7 @@ A module of verbs is one file here with `register(verbs)`.
 
 import argparse
 import errno
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -59,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; 0 on success, 2 with one line on stderr for what the user can fix."""
     args = build_parser().parse_args(argv)
+    args.command = shlex.join(["lskd", *(sys.argv[1:] if argv is None else argv)])
     try:
         args.run(args)
     except LskdError as error:

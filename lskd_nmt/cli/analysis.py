@@ -77,7 +77,7 @@ def run_calibrate(args: argparse.Namespace) -> None:
     settings = CalibrationSettings(numbers_of(args.bins, "--bins", int), args.temperature_tokens, args.seed)
     require_file(args.out)
     content = calibrate(open_features(args.features), settings, show)
-    publish(args.out, content)
+    publish(args, args.out, content)
     numbers = {name: round(each["value"], 4) for name, each in content["token"]["numbers"].items()}
     fitted = {} if content["temperature"] is None else {"temperature": content["temperature"]["value"]}
     print(json.dumps({"calibration": str(args.out), **fitted, **numbers}))
@@ -93,6 +93,6 @@ def run_confidence(args: argparse.Namespace) -> None:
     settings = ConfidenceSettings(args.baseline or next(iter(folders)), args.teacher, args.divergence_tokens, args.seed)
     require_file(args.out)
     content = confidence({name: open_features(folder) for name, folder in folders.items()}, settings, show)
-    publish(args.out, content)
+    publish(args, args.out, content)
     entropies = {name: round(model["all"][0]["entropy"]["value"], 4) for name, model in content["models"].items()}
     print(json.dumps({"confidence": str(args.out), "baseline": settings.baseline, "entropy": entropies}))

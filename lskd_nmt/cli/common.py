@@ -1,7 +1,7 @@
 """What several verbs need: the data that they are given, a place to talk, and what made a file."""
 
 import argparse
-import shlex
+import math
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,10 +19,14 @@ def show(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def publish(file: Path, content: Mapping[str, Any]) -> None:
+def origin(args: argparse.Namespace) -> dict[str, Any]:
+    """What a verb's results begin with."""
+    return {"command": args.command, "commit": runs.commit(), "versions": runs.versions()}
+
+
+def publish(args: argparse.Namespace, file: Path, content: Mapping[str, Any]) -> None:
     """Write what was found, and the command that found it."""
-    origin = {"command": shlex.join(["lskd", *sys.argv[1:]]), "commit": runs.commit(), "versions": runs.versions()}
-    runs.write_json(file, origin | dict(content))
+    runs.write_json(file, origin(args) | dict(content))
 
 
 def verb_of(
@@ -59,7 +63,10 @@ def symbols_of(args: argparse.Namespace) -> Symbols:
 def numbers_of(text: str, flag: str, kind: type[Number]) -> tuple[Number, ...]:
     """`1,2,64` as numbers of a kind."""
     try:
-        return tuple(kind(part) for part in text.split(",") if part)
+        numbers = tuple(kind(part) for part in text.split(",") if part)
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError
+        return numbers
     except ValueError:
         what, example = ("whole numbers", "15,20") if kind is int else ("numbers", "1,2,3,64")
         raise LskdError(f"{flag} is '{text}': give {what} with commas between, such as {example}") from None

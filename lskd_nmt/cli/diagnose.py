@@ -57,7 +57,7 @@ def run_diagnose(args: argparse.Namespace) -> None:
         temperatures = numbers_of(args.temperatures, "--temperatures", float)
         content["tail"] = contents.diagnose(features, temperatures, tops, args.sample, args.seed, progress.add)
         figures["tail"] = tail.figure(content["tail"])
-    write(args.out, "diagnosis", content, figures)
+    write(args, "diagnosis", content, figures)
     print(json.dumps({"diagnosis": str(args.out / "diagnosis.json"), "parts": list(figures)}))
 
 

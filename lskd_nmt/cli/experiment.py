@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -78,7 +77,7 @@ def run_plan(args: argparse.Namespace) -> None:
         answer(run=str(args.preview), models=[model["name"] for model in models])
         return
     plan = planning.plan(config, args.config.read_text(encoding="utf-8"), run)
-    runs.record_run(run, args.call or shlex.join(["lskd", *sys.argv[1:]]))
+    runs.record_run(run, args.call or args.command)
     answer(run=str(run), models=[model["name"] for model in plan["models"]])
 
 

@@ -5,7 +5,6 @@ import contextlib
 import fcntl
 import json
 import os
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lskd_nmt import fairseq_io, runs
 from lskd_nmt import plan as planning
-from lskd_nmt.cli.common import show
+from lskd_nmt.cli.common import origin, show
 from lskd_nmt.config import read_config
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.grid import expand
@@ -58,8 +57,7 @@ def run_forecast(args: argparse.Namespace) -> None:
         planning.plan(config, args.config.read_text(encoding="utf-8"), folder)
         prepare(folder)
         settings = {name: getattr(args, name) for name in ("device", "precision", "threads")}
-        content = {"command": shlex.join(["lskd", *sys.argv[1:]]), "commit": runs.commit(),
-                   "versions": runs.versions(), "host": runs.host(), **settings,
+        content = {**origin(args), "host": runs.host(), **settings,
                    **probed(runs.Run(folder), machine, args.jobs, other_load)}  # fmt: skip
         runs.write_json(folder / FILE, content)
     print(json.dumps({"forecast": str(folder / FILE), **content["sweep"]}))

@@ -2,8 +2,6 @@
 
 import argparse
 import json
-import shlex
-import sys
 from pathlib import Path
 
 from lskd_nmt import runs
@@ -40,13 +38,13 @@ def run_report(args: argparse.Namespace) -> None:
     names = results.labels(args.folders)
     folders = dict(zip(names, args.folders, strict=True))
     content = assessed(args, args.folders, names, known_differences(args))
-    command = shlex.join(["lskd", *sys.argv[1:]])
     found = {name: runs.Run(folder) for name, folder in folders.items()}
     analyses = sources.analyses(folders, args.sentences > 0)
-    calls = {"command": command, "commit": runs.commit() or "not recorded",
+    calls = {"command": args.command, "commit": runs.commit() or "not recorded",
              "versions": ", ".join(f"{name} {version}" for name, version in runs.versions().items())}  # fmt: skip
-    parts = [sections.results(content), sections.effects(content, f"command: {command}"), *analysed.sections(analyses),
-             sections.costs(content), sections.curves(folders), sections.records(content, found, calls)]  # fmt: skip
+    parts = [sections.results(content), sections.effects(content, f"command: {args.command}"),
+             *analysed.sections(analyses), sections.costs(content), sections.curves(folders),
+             sections.records(content, found, calls)]  # fmt: skip
     data = {"table.json": as_json(content), "table.csv": tables.csv(content),
             "significance.json": (args.out / "data" / "significance.json").read_text(encoding="utf-8")}  # fmt: skip
     data |= {f"analysis-{slug(each.run)}-{slug(each.name)}.json": as_json(each.content) for each in analyses}

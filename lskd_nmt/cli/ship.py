@@ -2,12 +2,11 @@
 
 import argparse
 import json
-import shlex
 import sys
 from pathlib import Path
 
 from lskd_nmt import fairseq_io, runs
-from lskd_nmt.cli.common import show
+from lskd_nmt.cli.common import origin, show
 from lskd_nmt.errors import require
 
 
@@ -121,9 +120,7 @@ def run_compare(args: argparse.Namespace) -> None:
     require_writable(args.out)
     with fairseq_io.quiet():
         content = compare(models, args.data, settings, show)
-    origin = {"command": shlex.join(["lskd", *sys.argv[1:]]), "commit": runs.commit(), "versions": runs.versions(),
-              "host": runs.host()}  # fmt: skip
-    runs.write_json(args.out / "compare.json", origin | content)
+    runs.write_json(args.out / "compare.json", {**origin(args), "host": runs.host(), **content})
     with fairseq_io.quiet():
         report_comparison(args.out)
     print(json.dumps({"compare": str(args.out / "compare.json"), "models": list(models),

@@ -68,7 +68,7 @@ def run_project(args: argparse.Namespace) -> None:
     content = contents.project(models, tokens, points, args.seed)
     if teacher:
         content |= {"proposed": proposed, "proposed_by": {**asdict(choice(args)), "features": described(teacher)}}
-    write(args.out, "projection", content, {"projection": planes.figure(content)})
+    write(args, "projection", content, {"projection": planes.figure(content)})
     print(json.dumps({"projection": str(args.out / "projection.json"), "tokens": list(tokens), "models": list(models)},
                      ensure_ascii=False))  # fmt: skip
 
@@ -84,7 +84,7 @@ def run_diffuse(args: argparse.Namespace) -> None:
     settings = contents.Resampling(args.similar, args.occurrences, args.resamples, args.seed)
     progress = Progress(settings.resamples, "resamples", show)
     content = contents.diffuse(open_features(args.teacher), students, control, choice(args), settings, progress.add)
-    write(args.out, "diffusion", content, {"diffusion": diffusion.figure(content)})
+    write(args, "diffusion", content, {"diffusion": diffusion.figure(content)})
     shown = {t: {key: each[key] for key in ("similar", "others", "verdict")} for t, each in content["students"].items()}
     print(json.dumps({"diffusion": str(args.out / "diffusion.json"), "students": shown}))
 
@@ -124,10 +124,10 @@ def by_temperature(given: Sequence[str], flag: str) -> "Mapping[float, Sequence[
     return {t: [open_features(folder) for folder in folders[t]] for t in counts}
 
 
-def write(out: Path, name: str, content: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
-    """NAME.json, with the command that found it, and each figure in `out`."""
+def write(args: argparse.Namespace, name: str, content: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
+    """NAME.json, with the command that found it, and each figure in `--out`."""
     from lskd_nmt.report import plots
 
-    publish(out / f"{name}.json", content)
+    publish(args, args.out / f"{name}.json", content)
     for stem, figure in figures.items():
-        plots.save(figure, out / stem, plots.PAPER)
+        plots.save(figure, args.out / stem, plots.PAPER)
