@@ -10,7 +10,7 @@ import torch
 from conftest import ROOT
 from slow import jensen_shannon, kl, power_sum, skew, softmax, total_variation
 from test_chunked import EXACT, Case
-from test_kd_ls import EOS, SENTENCES, TableModel, criterion, make_sample  # noqa: F401
+from test_kd_ls import SENTENCES, TableModel, criterion, make_sample, transitions  # noqa: F401
 
 from lskd_nmt.errors import LskdError
 from lskd_nmt.losses import divergences
@@ -218,11 +218,10 @@ def test_criterion_weighs_tokens_as_wttm_says_whatever_is_selected(criterion, se
     teacher, student, sample = TableModel(1), TableModel(2), make_sample(*SENTENCES)
     kd_ls = criterion([teacher], divergence="wttm", select=select, temperature=2.0, kd_weight=0.25)
     tokens = []  # (NLL, KL(p(2) ‖ q), U_{1/2}(p)) of each of the 9 tokens
-    for sentence in SENTENCES:
-        for before, token in zip([EOS, *sentence], sentence, strict=False):
-            s, t = student.table[before].tolist(), teacher.table[before].tolist()
-            soft = kl(softmax(t, 2.0), softmax(s))
-            tokens.append((-math.log(softmax(s)[token]), soft, power_sum(softmax(t), 2.0)))
+    for before, token in transitions():
+        s, t = student.table[before].tolist(), teacher.table[before].tolist()
+        soft = kl(softmax(t, 2.0), softmax(s))
+        tokens.append((-math.log(softmax(s)[token]), soft, power_sum(softmax(t), 2.0)))
     mean = sum(power for _, _, power in tokens) / 9
     hardest = sorted(tokens, reverse=True)[:kept]
     expected = 0.75 * sum(nll for nll, _, _ in tokens) + 0.25 * 2 * sum(soft * u / mean for _, soft, u in hardest)

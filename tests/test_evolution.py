@@ -8,7 +8,7 @@ import slow
 import torch
 from conftest import train
 from test_chunked import EXACT, Case, Largest, N, V
-from test_kd_ls import EOS, SENTENCES, TableModel, criterion, make_sample  # noqa: F401
+from test_kd_ls import SENTENCES, TableModel, criterion, make_sample, transitions  # noqa: F401
 from test_preflight import refuses  # noqa: F401
 from torch.nn.functional import linear
 
@@ -184,11 +184,10 @@ def test_the_criterion_mixes_the_prior_into_the_hardest_tokens(criterion):  # no
     student, teacher = TableModel(1), TableModel(2)
     kd_ls = criterion([teacher], self_evolution="0.4:0.3", kd_weight=0.25, temperature=2.0)
     found = []  # difficulty, teacher, student, target and NLL of each of the 9 tokens
-    for sentence in SENTENCES:
-        for before, token in zip([EOS, *sentence], sentence, strict=False):
-            z = student.table[before].tolist()
-            p, q = slow.softmax(teacher.table[before].tolist(), 2.0), slow.softmax(z, 2.0)
-            found.append((slow.kl(slow.prior(p, token, 0.4), q), p, q, token, -math.log(slow.softmax(z)[token])))
+    for before, token in transitions():
+        z = student.table[before].tolist()
+        p, q = slow.softmax(teacher.table[before].tolist(), 2.0), slow.softmax(z, 2.0)
+        found.append((slow.kl(slow.prior(p, token, 0.4), q), p, q, token, -math.log(slow.softmax(z)[token])))
     found.sort(reverse=True)  # three of nine are hard
     kd = sum(slow.evolved(p, q, y, 0.4, d / (1 + d) if i < 3 else 0.0) for i, (d, p, q, y, _) in enumerate(found))
     loss, _, logs = kd_ls(student, make_sample(*SENTENCES))

@@ -45,6 +45,10 @@ class FakeTask:
         self.state = StatefulContainer()
         self.cfg = Namespace(data="nowhere", source_lang="aa", target_lang="bb")
 
+    def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
+        """The criterion's loss, as fairseq's is but for the gradient."""
+        return criterion(model, sample)
+
 
 def make_sample(*sentences: list[int]) -> dict:
     """A batch of targets, padded on the right, in fairseq's form."""
@@ -61,6 +65,11 @@ def make_sample(*sentences: list[int]) -> dict:
 
 
 SENTENCES = [4, 5, 6, EOS], [7, EOS], [8, 8, EOS]
+
+
+def transitions(sentences=SENTENCES):
+    """Each token and the one before it, sentence by sentence."""
+    return [pair for sentence in sentences for pair in zip([EOS, *sentence], sentence, strict=False)]
 
 
 @pytest.fixture
@@ -82,12 +91,11 @@ def test_loss_is_the_equation_summed_over_real_tokens(criterion):
     sample = make_sample(*SENTENCES)
     loss, sample_size, logs = criterion([teacher], temperature=2.0, kd_weight=0.25)(student, sample)
     expected = kd = nll = 0.0
-    for sentence in SENTENCES:
-        for previous, target in zip([EOS, *sentence], sentence, strict=False):
-            z_student, z_teacher = student.table[previous].tolist(), teacher.table[previous].tolist()
-            divergence = kl(softmax(z_teacher, 2.0), softmax(z_student, 2.0))
-            hard = -math.log(softmax(z_student)[target])
-            kd, nll, expected = kd + divergence, nll + hard, expected + 0.75 * hard + 0.25 * 4 * divergence
+    for previous, target in transitions():
+        z_student, z_teacher = student.table[previous].tolist(), teacher.table[previous].tolist()
+        divergence = kl(softmax(z_teacher, 2.0), softmax(z_student, 2.0))
+        hard = -math.log(softmax(z_student)[target])
+        kd, nll, expected = kd + divergence, nll + hard, expected + 0.75 * hard + 0.25 * 4 * divergence
     assert sample_size == logs["ntokens"] == 9
     assert logs["nsentences"] == 3
     for value, hand in ((loss, expected), (logs["loss"], expected), (logs["kd_loss"], kd), (logs["nll_loss"], nll)):
@@ -98,10 +106,9 @@ def test_tokens_that_are_not_selected_learn_the_hard_term_alone(criterion):
     teacher, student, sample = TableModel(1), TableModel(2), make_sample(*SENTENCES)
     kd_ls = criterion([teacher], select="batch:0.25", temperature=2.0)
     losses = []  # (NLL, 4·KL at T = 2) of each of the 9 tokens
-    for sentence in SENTENCES:
-        for before, token in zip([EOS, *sentence], sentence, strict=False):
-            s, t = student.table[before].tolist(), teacher.table[before].tolist()
-            losses.append((-math.log(softmax(s)[token]), 4 * kl(softmax(t, 2.0), softmax(s, 2.0))))
+    for before, token in transitions():
+        s, t = student.table[before].tolist(), teacher.table[before].tolist()
+        losses.append((-math.log(softmax(s)[token]), 4 * kl(softmax(t, 2.0), softmax(s, 2.0))))
     losses.sort(reverse=True)  # the hardest first; a quarter of nine tokens are three
     expected = sum(0.5 * nll for nll, _ in losses) + sum(0.5 * soft for _, soft in losses[:3])
     assert float(kd_ls(student, sample)[0].detach()) == pytest.approx(expected, rel=1e-5)

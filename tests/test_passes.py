@@ -73,7 +73,7 @@ def test_one_pass_is_the_objective_itself(criterion, passes):  # noqa: F811
 
     def terms(net_input, options, weights):
         seen.append((options, weights.tolist()))
-        return kd_ls.terms(Student(student, net_input, False, False), net_input, sample["target"], options)
+        return kd_ls.terms(Student(student, net_input, None, False), net_input, sample["target"], options)
 
     from user_dir.criterions.student import Student
 
@@ -110,13 +110,13 @@ def composed(kd_ls, model, batch, number):
     """The loss as a sum of plain losses on batches whose decoder inputs are prepared beforehand."""
     from user_dir.criterions.passes import own_prefixes
 
-    weight, real = kd_ls.settings.kd_weight, batch["target"].ne(PAD)
+    weight, real = kd_ls.options.kd_weight, batch["target"].ne(PAD)
     single = type(kd_ls).forward
     kd_ls.cfg.kd_passes = 1
-    kd_ls.settings = replace(kd_ls.settings, kd_weight=0.0)
+    kd_ls.options = replace(kd_ls.options, kd_weight=0.0)
     kd_ls._weight.schedule = kd_ls._weight.schedule._replace(start=0.0, end=0.0)
     total = (1 - weight) * single(kd_ls, model, batch)[0]
-    kd_ls.settings = replace(kd_ls.settings, kd_weight=1.0)
+    kd_ls.options = replace(kd_ls.options, kd_weight=1.0)
     kd_ls._weight.schedule = kd_ls._weight.schedule._replace(start=1.0, end=1.0)
     for _ in range(number):
         total = total + weight / number * single(kd_ls, model, batch)[0]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from conftest import USER_DIR, call, train
 from slow import kl, softmax
-from test_kd_ls import EOS, SENTENCES, TableModel, criterion, make_sample  # noqa: F401  (a fixture)
+from test_kd_ls import SENTENCES, TableModel, criterion, make_sample, transitions  # noqa: F401  (a fixture)
 from test_sequence_level import workers
 
 from lskd_nmt import averaging, export, fairseq_io
@@ -54,10 +54,9 @@ def test_the_queue_stays_in_single_precision(convert):
 def tokens(student, teacher, sentences):
     """(NLL, KL) of each token."""
     found = []
-    for sentence in sentences:
-        for before, token in zip([EOS, *sentence], sentence, strict=False):
-            q, p = softmax(student.table[before].tolist()), softmax(teacher.table[before].tolist())
-            found.append((-math.log(q[token]), kl(p, q)))
+    for before, token in transitions(sentences):
+        q, p = softmax(student.table[before].tolist()), softmax(teacher.table[before].tolist())
+        found.append((-math.log(q[token]), kl(p, q)))
     return found
 
 
@@ -96,9 +95,10 @@ def test_only_training_fills_the_queue_and_validation_reads_it(criterion):  # no
     assert validated() == pytest.approx(untrained, rel=1e-5)
     student.train()
     assert validated() == pytest.approx(untrained, rel=1e-5)
-    kd_ls(student, {**sample, "dummy": True})[0].backward()
+    loss, *_ = kd_ls.task.train_step(sample, student, kd_ls, None, 1, ignore_grad=True)  # a worker without a batch
+    loss.backward()
     assert kd_ls.queue.held().numel() == 0
-    kd_ls(student, make_sample(SENTENCES[0]))
+    kd_ls.task.train_step(make_sample(SENTENCES[0]), student, kd_ls, None, 1)
     student.eval()
     trained = by_hand(found, [nll for nll, _ in tokens(student, teacher, SENTENCES[:1])], 0.3)[0]
     assert validated() == pytest.approx(trained, rel=1e-5)

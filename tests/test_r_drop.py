@@ -9,7 +9,7 @@ import slow
 import torch
 from conftest import batch_of, build, gradients, train
 from test_chunked import EXACT, Case, Largest
-from test_kd_ls import EOS, SENTENCES, FakeTask, TableModel, criterion, make_sample  # noqa: F401
+from test_kd_ls import SENTENCES, FakeTask, TableModel, criterion, make_sample, transitions  # noqa: F401
 from test_preflight import refuses  # noqa: F401
 from torch.nn.functional import linear
 
@@ -186,13 +186,12 @@ class Dropped(TableModel):
 def both_passes(student, teacher, temperature):
     """½(CE₁ + CE₂), T²·KL from the teacher and A = 1's term of every token of SENTENCES, one sentence after another."""
     found = []
-    for sentence in SENTENCES:
-        for before, token in zip([EOS, *sentence], sentence, strict=False):
-            passes = [student.table[before].tolist(), student.other[before].tolist()]
-            p = slow.softmax(teacher.table[before].tolist(), temperature)
-            kd = sum(slow.kl(p, slow.softmax(z, temperature)) for z in passes) / 2
-            nll = slow.r_drop(passes, token, 0.0)
-            found.append((nll, kd, slow.r_drop(passes, token, 1.0) - nll))
+    for before, token in transitions():
+        passes = [student.table[before].tolist(), student.other[before].tolist()]
+        p = slow.softmax(teacher.table[before].tolist(), temperature)
+        kd = sum(slow.kl(p, slow.softmax(z, temperature)) for z in passes) / 2
+        nll = slow.r_drop(passes, token, 0.0)
+        found.append((nll, kd, slow.r_drop(passes, token, 1.0) - nll))
     return found
 
 

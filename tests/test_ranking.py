@@ -6,7 +6,7 @@ import pytest
 import torch
 from slow import kl, ranking, softmax
 from test_chunked import EXACT, Case, D, Largest, N, V
-from test_kd_ls import EOS, SENTENCES, TableModel, criterion, make_sample  # noqa: F401
+from test_kd_ls import SENTENCES, TableModel, criterion, make_sample, transitions  # noqa: F401
 
 from lskd_nmt.errors import LskdError
 from lskd_nmt.losses.chunk import Projection
@@ -121,12 +121,11 @@ def test_criterion_adds_it_up_and_logs_it_beside_the_divergence(criterion):  # n
     kd_ls = criterion([teacher], rank=3, kd_weight=0.25, temperature=2.0)
     loss, _, logs = kd_ls(student, sample)
     expected = ranks = soft = 0.0
-    for sentence in SENTENCES:
-        for before, token in zip([EOS, *sentence], sentence, strict=False):
-            s, t = student.table[before].tolist(), teacher.table[before].tolist()
-            rank, kd = ranking(softmax(t), softmax(s), 3), kl(softmax(t, 2.0), softmax(s, 2.0))
-            ranks, soft = ranks + rank, soft + kd
-            expected += -0.75 * math.log(softmax(s)[token]) + 0.25 * (4 * kd + rank)
+    for before, token in transitions():
+        s, t = student.table[before].tolist(), teacher.table[before].tolist()
+        rank, kd = ranking(softmax(t), softmax(s), 3), kl(softmax(t, 2.0), softmax(s, 2.0))
+        ranks, soft = ranks + rank, soft + kd
+        expected += -0.75 * math.log(softmax(s)[token]) + 0.25 * (4 * kd + rank)
     for value, hand in ((loss, expected), (logs["rank_loss"], ranks), (logs["kd_loss"], soft)):
         assert float(value.detach()) == pytest.approx(hand, rel=1e-5)
     assert ranks > 0

@@ -9,7 +9,7 @@ import slow
 import torch
 from conftest import train
 from test_chunked import EXACT, Case, N, V
-from test_kd_ls import SENTENCES, SYMBOLS, TableModel, criterion, make_sample  # noqa: F401
+from test_kd_ls import SENTENCES, SYMBOLS, TableModel, criterion, make_sample, transitions  # noqa: F401
 from test_preflight import refuses  # noqa: F401
 from torch.nn.functional import linear
 
@@ -132,13 +132,12 @@ def test_the_criterion_loads_no_teacher_and_names_no_tail(criterion, kind):  # n
     kd_ls = criterion(virtual_teacher=kind, kd_weight=0.25, temperature=2.0, no_temperature_squared=True)
     loss, _, logs = kd_ls(student, sample)
     hard = soft = 0.0
-    for sentence in SENTENCES:
-        for before, token in zip([2, *sentence], sentence, strict=False):
-            z = student.table[before].tolist()
-            share = 1 / SYMBOLS if kind == "correct" else 0.99
-            q = slow.softmax(z, 1.0 if kind == "reg_prob_as_logit" else 2.0)
-            hard -= math.log(slow.softmax(z)[token])
-            soft += slow.kl(slow.virtual_teacher(kind, share, SYMBOLS, token, 2.0), q)
+    for before, token in transitions():
+        z = student.table[before].tolist()
+        share = 1 / SYMBOLS if kind == "correct" else 0.99
+        q = slow.softmax(z, 1.0 if kind == "reg_prob_as_logit" else 2.0)
+        hard -= math.log(slow.softmax(z)[token])
+        soft += slow.kl(slow.virtual_teacher(kind, share, SYMBOLS, token, 2.0), q)
     assert float(loss.detach()) == pytest.approx(0.75 * hard + 0.25 * soft, rel=1e-5)
     assert float(logs["kd_loss"]) == pytest.approx(soft, rel=1e-5)
     assert kd_ls._teacher.live is None and not [name for name in logs if name.startswith("tail_")]

@@ -13,20 +13,13 @@ from lskd_nmt.fairseq_io import read_checkpoint
 from lskd_nmt.teacher.live import LiveTeacher, TeacherFacts
 
 
-class Task(FakeTask):
-    """A task whose training step is the criterion's loss, as fairseq's is but for the gradient."""
-
-    def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
-        return criterion(model, sample)
-
-
 @pytest.fixture
 def distilling(plugin, monkeypatch):
     """`distilling(**flags)`: a step at an update, the criterion, its task, and its teacher."""
     from user_dir.criterions import kd_ls
 
     def make(**flags):
-        teacher, task = TableModel(2), Task()
+        teacher, task = TableModel(2), FakeTask()
         loaded = LiveTeacher([teacher], [TeacherFacts("fake.pt", "fake", 0.1)])
         monkeypatch.setattr(LiveTeacher, "load", lambda *arguments: loaded)
         cfg = kd_ls.KdLsConfig(**{"sentence_avg": False, "teacher_path": "fake.pt", **flags})
@@ -97,7 +90,7 @@ def test_distillation_rests_while_the_last_bleu_is_above_the_bound(distilling):
         weights.append(step(number)[2]["kd_weight"])
     assert weights == [0.4, 0, 0, 0.4, 0]
     resumed_step, _, resumed, _ = distilling(kd_weight=0.4, kd_until_bleu=30.0)
-    resumed.set_checkpoint_dict(task.get_checkpoint_dict()["Task"])
+    resumed.set_checkpoint_dict(task.get_checkpoint_dict()["FakeTask"])
     assert resumed_step(5)[2]["kd_weight"] == 0
 
 

@@ -6,7 +6,7 @@ from lskd_nmt.errors import LskdError
 from lskd_nmt.fairseq_io import allow_safe_unpickling
 
 from . import criterions  # noqa: F401
-from .batches import keep_batches_on_resume, keep_dummy_batch, mark_dummy_batch
+from .batches import keep_batches_on_resume, keep_dummy_batch
 from .launch import join_launcher
 from .preflight import guard_training, refuse
 from .saving import copy_whole
@@ -25,5 +25,4 @@ copy_whole()
 guard_training()
 keep_batches_on_resume()
 keep_dummy_batch()
-mark_dummy_batch()
 score_silence()

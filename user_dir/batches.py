@@ -1,9 +1,8 @@
-"""Batches that fairseq would otherwise choose badly, or not tell apart.
+"""Two batches that fairseq would otherwise choose badly.
 
 It composes the batches once, with the random seed of the epoch it *starts* at: sentences of equal length fall into
 other batches after a resume at epoch 5 than in a run that began at epoch 1. And a worker that has no batch left trains,
-without weight, on the first batch of what was opened last, the validation set, which stored translations do not know;
-the criterion cannot tell such a batch from others.
+without weight, on the first batch of what was opened last, the validation set, which stored translations do not know.
 """
 
 import functools
@@ -11,8 +10,6 @@ from typing import Any
 
 from fairseq.tasks import FairseqTask
 from fairseq.trainer import Trainer
-
-DUMMY_KEY = "dummy"  # in a batch: it stands in for one that a worker lacks, and has no weight
 
 
 def keep_batches_on_resume() -> None:
@@ -44,15 +41,3 @@ def keep_dummy_batch() -> None:
         return iterator
 
     Trainer.get_valid_iterator = get_valid_iterator
-
-
-def mark_dummy_batch() -> None:
-    """Tell the criterion of a batch that it has no weight, so that no selection remembers it."""
-    prepare = Trainer._prepare_sample
-
-    @functools.wraps(prepare)
-    def prepare_sample(self: Any, sample: Any, is_dummy: bool = False) -> Any:
-        sample, is_dummy_batch = prepare(self, sample, is_dummy)
-        return ({**sample, DUMMY_KEY: True} if is_dummy_batch else sample), is_dummy_batch
-
-    Trainer._prepare_sample = prepare_sample

@@ -90,26 +90,17 @@ class KdOptions:
         if self.evolution and self.chosen.name != "forward":
             return [f"--self-evolution is {self.self_evolution} and --divergence is {self.divergence}: it is a forward "
                     "KL of its own, leave one of them out"]  # fmt: skip
-        if self.virtual_teacher:
-            return self.virtual_contradictions()
-        if not self.top_k:
+        if not (self.virtual_teacher or self.top_k):
             return []
-        needs = [f"--divergence is {self.divergence}"] if self.chosen.name != "forward" else []
-        needs += [f"--select is {self.select}"] if "teacher_nll" in self.selection.entry.facts else []
-        needs += [f"--rank is {self.rank}"] if self.rank else []
-        needs += [f"--self-evolution is {self.self_evolution}"] if self.evolution else []
-        return [f"{need} and --tail is {self.tail}: it needs the teacher's whole distribution, leave --top-k out "
-                "(a store of features has it)" for need in needs]  # fmt: skip
-
-    def virtual_contradictions(self) -> list[str]:
-        """Settings that a virtual teacher does not go with."""
-        needs = [f"--divergence is {self.divergence}"] if self.chosen.name != "forward" else []
         asks_teacher = any(not fact.startswith("student_") for fact in self.selection.entry.facts)
+        needs = [f"--divergence is {self.divergence}"] if self.chosen.name != "forward" else []
         needs += [f"--select is {self.select}"] if asks_teacher else []
         needs += [f"--rank is {self.rank}"] if self.rank else []
         needs += [f"--self-evolution is {self.self_evolution}"] if self.evolution else []
-        return [f"{need} and --virtual-teacher is {self.virtual_teacher}: it needs a real teacher, leave one of "
-                "them out" for need in needs]  # fmt: skip
+        cause = (f"--virtual-teacher is {self.virtual_teacher}: it needs a real teacher, leave one of them out"
+                 if self.virtual_teacher else f"--tail is {self.tail}: it needs the teacher's whole distribution, "
+                 "leave --top-k out (a store of features has it)")  # fmt: skip
+        return [f"{need} and {cause}" for need in needs]
 
     @cached_property
     def chosen(self) -> Chosen:

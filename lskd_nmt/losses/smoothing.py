@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 SmoothingOver = Literal["others", "vocabulary"]
@@ -32,8 +31,3 @@ def smoothed_nll(log_q: Tensor, target: Tensor, label_smoothing: float, over: Sm
         return nll
     true_symbol, share = smoothed_label(log_q.size(-1), label_smoothing, over)
     return true_symbol * nll - share * log_q.sum(-1)
-
-
-def argmax_is_target(log_q: Tensor, target: Tensor) -> Tensor:
-    """Whether the most probable symbol is the target.   (N, V), (N,) -> (N,) bool"""
-    return torch.eq(log_q.argmax(-1), target)

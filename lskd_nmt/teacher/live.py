@@ -96,7 +96,7 @@ class LiveTeacher:
         """What each model says, (B, T, V or D) and what belongs to it."""
         extra = {"features_only": True} if features_only else {}
         for number, model in enumerate(self.models):
-            inner = None if self.encoded is None else fairseq_io.own_transformer(model)
+            inner = fairseq_io.own_transformer(model)
             if inner is None or self.encoded is None:
                 yield model(**net_input, **extra)
                 continue

@@ -166,18 +166,17 @@ def last_weight(cfg: KdLsConfig) -> float:
     return weight_schedule(cfg.kd_weight_schedule, cfg.kd_weight, 1).end
 
 
-# flags that say how a teacher's probabilities are distilled, and their defaults
-WORD_FLAGS = {"teacher_path": None, "teacher_data": None, "teacher_store": None, "temperature": 1.0, "top_k": 0,
-              "tail": None, "temper": "both", "no_temperature_squared": False, "divergence": "forward",
-              "select": "all", "rank": 0, "virtual_teacher": None, "virtual_share": None,
-              "self_evolution": None, "kd_passes": 1, "on_policy": None}  # fmt: skip
+# flags that say how a teacher's probabilities are distilled
+WORD_FLAGS = ("teacher_path", "teacher_data", "teacher_store", "temperature", "top_k", "tail", "temper",
+              "no_temperature_squared", "divergence", "select", "rank", "virtual_teacher", "virtual_share",
+              "self_evolution", "kd_passes", "on_policy")  # fmt: skip
 NOT_VIRTUAL = ("teacher_path", "teacher_data", "teacher_store", "top_k", "tail", "temper", "hypotheses")
 
 
 def given(cfg: KdLsConfig, names: Iterable[str]) -> str:
     """Those of the flags that are not at their defaults."""
-    defaults = {**WORD_FLAGS, "hypotheses": None}
-    changed = [name for name in names if str(getattr(cfg, name)) != str(defaults[name])]
+    defaults = KdLsConfig()
+    changed = [name for name in names if str(getattr(cfg, name)) != str(getattr(defaults, name))]
     return ", ".join("--" + name.replace("_", "-") for name in changed)
 
 

@@ -21,11 +21,9 @@ from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.losses.queue import LossQueue
 from lskd_nmt.losses.selection import TokenWeights
 from lskd_nmt.losses.signals import Signal
-from lskd_nmt.losses.smoothing import argmax_is_target
 from lskd_nmt.losses.survey import survey
 from lskd_nmt.seqkd.store import HypothesisStore
 
-from ..batches import DUMMY_KEY
 from .flags import KdLsConfig, check_level
 from .logs import divergence_logs, r_drop_logs, reduce_metrics
 from .memory import window
@@ -64,13 +62,13 @@ class KdLsCriterion(FairseqCriterion):
         task.state.merge_state_dict({SYMBOLS_KEY: {"source": source, "target": target}})
         self._hypotheses = HypothesisStore.open(cfg.hypotheses, verify=False) if cfg.hypotheses else None
         self._teacher = Teacher(cfg, task, Symbols(source, target, (task.cfg.source_lang, task.cfg.target_lang)))
-        self.options = self.settings = self._teacher.options
+        self.options = self._teacher.options
         self.reference_options = replace(self.options, kd_weight=0.0, top_k=0, tail="dense", select="all")
         memory = self.options.selection.memory
         self.queue = LossQueue(memory) if memory else None
-        updates = Updates(task) if cfg.on_policy or cfg.kd_weight_schedule != "constant" else None
-        self._weight = Weight(cfg, task, updates)
-        self._on_policy = OnPolicy(cfg, task.target_dictionary, updates) if cfg.on_policy and updates else None
+        self._updates = Updates(task)
+        self._weight = Weight(cfg, task, self._updates)
+        self._on_policy = OnPolicy(cfg, task.target_dictionary, self._updates) if cfg.on_policy else None
         self._dense_said = False
 
     @classmethod
@@ -84,31 +82,31 @@ class KdLsCriterion(FairseqCriterion):
 
     def forward(self, model: Any, sample: dict[str, Any], reduce: bool = True) -> tuple[Tensor, Any, dict[str, Any]]:
         """Summed loss in nats, its divisor, and summable logs. With `reduce=False` the loss is per position (B·T,)."""
-        self.options = self._weight.options(self.settings, self.reference_options)
-        distils_now = model.training and self.options.kd_weight > 0  # in validation the reference alone counts
+        options = self._weight.options(self.options, self.reference_options)
+        distils_now = model.training and options.kd_weight > 0  # in validation the reference alone counts
         learns = self._hypotheses is not None and distils_now
         repeats = self.cfg.kd_passes > 1 and distils_now
         samples = distils_now and self._on_policy is not None and self._on_policy.turn()
         assert reduce or not (learns or repeats or samples), "there is no loss per position of the reference"
         if samples:
             sample = self._on_policy.sampled(model, sample, self._teacher.live.max_positions()[1])
-            self.options = replace(self.options, kd_weight=1.0)
-        passes = 2 if self.options.r_drop and model.training else 1  # without dropout both would be the same
-        student = Student(model, sample["net_input"], reduce and self.projection(model) is not None, learns or repeats,
-                          passes, sample.get(DUMMY_KEY, False))  # fmt: skip
+            options = replace(options, kd_weight=1.0)
+        passes = 2 if options.r_drop and model.training else 1  # without dropout both would be the same
+        student = Student(model, sample["net_input"], self.projection(model) if reduce else None, learns or repeats,
+                          passes)  # fmt: skip
         if learns:
-            terms, loss, extra = self.sequence_terms(student, sample)
+            terms, loss, extra = self.sequence_terms(student, sample, options)
         elif repeats:
             run = partial(self.terms, student, target=sample["target"])
             with self._teacher.live.same_sources():
-                terms = iterated_terms(run, sample, self.options, self.cfg.kd_passes, self.cfg.ignore_prefix_size,
+                terms = iterated_terms(run, sample, options, self.cfg.kd_passes, self.cfg.ignore_prefix_size,
                                        self.padding_idx)  # fmt: skip
-            loss, extra = terms.loss, divergence_logs(terms, self.options)
+            loss, extra = terms.loss, divergence_logs(terms, options)
         else:
-            options = self.options if self._hypotheses is None else self.reference_options
-            terms = self.terms(student, sample["net_input"], sample["target"], options)
+            asked = options if self._hypotheses is None else self.reference_options
+            terms = self.terms(student, sample["net_input"], sample["target"], asked)
             loss = terms.loss.sum() if reduce else self.per_position(terms.loss, sample["target"])
-            extra = ({} if terms.kd is None else divergence_logs(terms, self.options)) | r_drop_logs(terms)
+            extra = ({} if terms.kd is None else divergence_logs(terms, options)) | r_drop_logs(terms)
         if samples and terms.kd is not None:
             extra = policy_logs(terms.kd)
         if self.queue is not None:
@@ -127,10 +125,12 @@ class KdLsCriterion(FairseqCriterion):
             logs["n_correct"], logs["total"] = terms.correct.sum().item(), terms.correct.numel()
         return loss, logs["sample_size"], logs
 
-    def sequence_terms(self, student: Student, sample: dict[str, Any]) -> tuple[ChunkedTerms, Tensor, dict[str, Any]]:
+    def sequence_terms(
+        self, student: Student, sample: dict[str, Any], options: KdOptions
+    ) -> tuple[ChunkedTerms, Tensor, dict[str, Any]]:
         """The reference's terms, the whole loss, and what is logged of the hypotheses."""
         assert self._hypotheses is not None
-        weight, net_input = self.options.kd_weight, sample["net_input"]
+        weight, net_input = options.kd_weight, sample["net_input"]
         pad, eos = self.padding_idx, self.task.target_dictionary.eos()
         pairs = pairs_of(net_input, sample["target"], self._teacher.pads)
         hypotheses = hypotheses_of(self._hypotheses, pairs, sample["target"], pad, eos)
@@ -141,19 +141,20 @@ class KdLsCriterion(FairseqCriterion):
         logs: dict[str, Any] = {"seq_loss": loss.new_zeros(()), "seq_ntokens": 0}
         level_both = str(self.cfg.kd_level) == "both"
         if level_both:
-            logs |= divergence_logs(terms, self.options)
+            logs |= divergence_logs(terms, options)
             if self.queue is not None and not found:
-                window(self.queue, student, loss.new_zeros(0))  # the other workers may have tokens to share
+                # the other workers may have tokens to share
+                window(self.queue, student, loss.new_zeros(0), self._updates.ignored)
         if found:
-            options, share = self.reference_options, weight * hypotheses.share
+            asked, share = self.reference_options, weight * hypotheses.share
             if level_both:  # NLL + KL is twice their mean
-                options, share = replace(self.options, kd_weight=0.5), 2 * share
+                asked, share = replace(options, kd_weight=0.5), 2 * share
             theirs = self.terms(student, hypotheses.net_input(net_input), hypotheses.target,
-                                replace(options, label_smoothing=0.0), hypotheses.row, share)  # fmt: skip
+                                replace(asked, label_smoothing=0.0), hypotheses.row, share)  # fmt: skip
             loss = loss + theirs.loss.sum()
             logs |= {"seq_loss": theirs.nll.data.sum(), "seq_ntokens": theirs.nll.numel()}
             if theirs.kd is not None:
-                logs |= divergence_logs(theirs, self.options)
+                logs |= divergence_logs(theirs, options)
         return terms, loss, logs
 
     def terms(
@@ -170,9 +171,8 @@ class KdLsCriterion(FairseqCriterion):
         real = target[:, prefix:].ne(self.padding_idx)  # (B, T)  padding dies here: the losses only see real tokens
         output, gold = student.tokens(output, real, prefix), target[:, prefix:][real]  # (N, V or D), (N,)
         each = None if weights is None else weights.unsqueeze(-1).expand_as(real)[real]  # (N,)
-        signal = self._teacher.signal(student, net_input, target, real, self.options) if options.kd_weight else None
-        found = fairseq_io.output_projection(student.model) if student.features_only else None
-        projection = found and Projection(*found)
+        signal = self._teacher.signal(student, net_input, target, real, options) if options.kd_weight else None
+        projection = student.projection
         log_q = output if projection else student.model.get_normalized_probs((output, *extra), log_probs=True)
         predicts = self.cfg.report_accuracy or self.cfg.kd_passes > 1
         chosen, selected = None, None
@@ -182,14 +182,13 @@ class KdLsCriterion(FairseqCriterion):
             return kd_ls_from_features(output, projection, gold, signal, options, weights=each, terms=chosen,
                                        accuracy=predicts,
                                        passes=student.passes)._replace(selected=selected)  # fmt: skip
+        predicted = log_q.argmax(-1) if predicts else None
+        correct = None if predicted is None else predicted == gold.repeat_interleave(student.passes)
         if student.passes == 2:
             assert not isinstance(signal, TeacherFeatures), "of the dense path it is a signal"
             (loss, nll, kd, rank), apart = two_pass_terms(log_q, gold, signal, options)
-            correct = argmax_is_target(log_q, gold.repeat_interleave(2)) if self.cfg.report_accuracy else None
             return ChunkedTerms(loss, nll, kd, correct, rank, apart)
         loss, nll, kd, rank = kd_ls_terms(log_q, gold, signal, options, chosen)
-        predicted = log_q.argmax(-1) if predicts else None
-        correct = None if predicted is None else predicted == gold
         return ChunkedTerms(loss if each is None else loss * each, nll, kd, correct, rank, selected=selected,
                             predicted=predicted)  # fmt: skip
 
@@ -202,7 +201,7 @@ class KdLsCriterion(FairseqCriterion):
             return None, None
         facts = survey(options.facts, output, projection, gold, signal, options) | {"sentence": real.nonzero()[:, 0]}
         if self.queue is not None:
-            facts["window"] = window(self.queue, student, facts["student_nll"])
+            facts["window"] = window(self.queue, student, facts["student_nll"], self._updates.ignored)
         weights = options.selection.weights(facts, options.kd_weight)
         selected = weights.soft / options.kd_weight
         weights = options.chosen.reweighted(weights, facts)
@@ -213,19 +212,19 @@ class KdLsCriterion(FairseqCriterion):
         real = target[:, self.cfg.ignore_prefix_size :].ne(self.padding_idx)
         return torch.zeros_like(real, dtype=loss.dtype).masked_scatter(real, loss).view(-1)
 
-    def projection(self, model: Any) -> tuple[Tensor, Tensor | None] | None:
+    def projection(self, model: Any) -> Projection | None:
         """The student's output projection if the loss can be taken from its features, else None, said once."""
-        projection, reason = fairseq_io.output_projection(model), None
+        found, reason = fairseq_io.output_projection(model), None
         if self.cfg.ddp_backend == "fully_sharded":
             reason = "--ddp-backend fully_sharded keeps the output projection in pieces"
-        elif projection is None:
+        elif found is None:
             reason = "its decoder has no plain output projection"
         elif self.cfg.find_unused_parameters and not fairseq_io.tied_output(model):
             reason = "--find-unused-parameters takes an untied output projection for unused"
         if reason and not self._dense_said:
             logger.info("the loss is taken from dense logits (%s): slower, and more memory", reason)
             self._dense_said = True
-        return None if reason else projection
+        return None if reason or found is None else Projection(*found)
 
     reduce_metrics = staticmethod(reduce_metrics)  # fairseq calls it on the class
 

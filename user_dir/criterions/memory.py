@@ -9,13 +9,14 @@ from lskd_nmt.losses.queue import LossQueue
 from .student import Student
 
 
-def window(queue: LossQueue, student: Student, losses: Tensor) -> Tensor:
+def window(queue: LossQueue, student: Student, losses: Tensor, ignored: bool) -> Tensor:
     """The losses that N new ones are compared with; training keeps these, of all workers.   (N,) -> (M,)
 
-    In validation it is the queue alone, or the batch if nothing was trained yet.
+    In validation it is the queue alone, or the batch if nothing was trained yet. `ignored`: this worker's batch has no
+    weight, and leaves nothing to keep.
     """
     if student.learns:
-        return queue.push(gathered(losses[:0] if student.dummy else losses))
+        return queue.push(gathered(losses[:0] if ignored else losses))
     held = queue.held()
     return held if held.numel() else losses
 

@@ -6,27 +6,33 @@ import torch
 from torch import Tensor
 
 from lskd_nmt import fairseq_io
+from lskd_nmt.losses.chunk import Projection
 
 
 class Student:
     """A model and a batch's sources."""
 
     def __init__(
-        self, model: Any, net_input: dict[str, Tensor], features_only: bool, encode_once: bool, passes: int = 1,
-        dummy: bool = False,
+        self, model: Any, net_input: dict[str, Tensor], projection: Projection | None, encode_once: bool,
+        passes: int = 1,
     ) -> None:  # fmt: skip
-        """`encode_once`: the model is called several times; one wrapped by torch's DDP runs whole forwards even so.
+        """`projection`: that of the student, whose decoder then stops at its features; None asks it for logits.
 
-        With 2 `passes` every sentence stands twice in the batch, one after the other, for R-Drop. `dummy`: the batch
-        stands in for one that a worker lacks, and has no weight.
+        `encode_once`: the model is called several times; one wrapped by torch's DDP runs whole forwards even so.
+        With 2 `passes` every sentence stands twice in the batch, one after the other, for R-Drop.
         """
-        self.model, self.net_input, self.features_only, self.passes = model, net_input, features_only, passes
-        self.dummy, self.learns = dummy, bool(model.training) and torch.is_grad_enabled()
+        self.model, self.net_input, self.projection, self.passes = model, net_input, projection, passes
+        self.learns = bool(model.training) and torch.is_grad_enabled()
         inner = fairseq_io.own_transformer(model) if encode_once else None
         self.decoder = inner and inner.decoder
         self.encoder = inner and inner.encoder
         if inner:
             self.encoded = inner.encoder(net_input["src_tokens"], src_lengths=net_input["src_lengths"])
+
+    @property
+    def features_only(self) -> bool:
+        """Whether the decoder's outputs are features, and not logits."""
+        return self.projection is not None
 
     def outputs(self, prev_output_tokens: Tensor, row: Tensor | None = None) -> tuple[Any, ...]:
         """Logits or features (B, T, V or D), and what belongs to them; `row` names the source of each, (B,)."""

@@ -1,20 +1,24 @@
-"""How far a training is. fairseq tells its task and not its criterion, so the task passes it on."""
+"""What fairseq tells the task of an update and not the criterion, so that the task passes it on."""
 
 import functools
 from typing import Any
 
 
 class Updates:
-    """The number of updates made before the one that the task trains on now."""
+    """The number of updates made before the one that the task trains on now, and whether its batch counts."""
 
     def __init__(self, task: Any) -> None:
         """Listen to the task's `train_step`; after a resume its trainer counts from the checkpoint's update."""
         self.made = 0
+        self.ignored = False  # the batch stands in for one that a worker lacks, and has no weight
         train_step = task.train_step
 
         @functools.wraps(train_step)
-        def told(sample: Any, model: Any, criterion: Any, optimizer: Any, update_num: int, **more: Any) -> Any:
-            self.made = update_num
-            return train_step(sample, model, criterion, optimizer, update_num, **more)
+        def told(
+            sample: Any, model: Any, criterion: Any, optimizer: Any, update_num: int, ignore_grad: bool = False,
+            **more: Any,
+        ) -> Any:  # fmt: skip
+            self.made, self.ignored = update_num, ignore_grad
+            return train_step(sample, model, criterion, optimizer, update_num, ignore_grad, **more)
 
         task.train_step = told

@@ -31,7 +31,7 @@ def check_weight(cfg: KdLsConfig, scores: bool, best_by: str) -> None:
 class Weight:
     """The weight of the divergence, as --kd-weight, --kd-weight-schedule and --kd-until-bleu have it."""
 
-    def __init__(self, cfg: KdLsConfig, task: Any, updates: Updates | None) -> None:
+    def __init__(self, cfg: KdLsConfig, task: Any, updates: Updates) -> None:
         """With --kd-until-bleu the task's hooks tell the last BLEU, keep it in checkpoints and restore it."""
         self.schedule = weight_schedule(cfg.kd_weight_schedule, cfg.kd_weight, cfg.max_update)
         self.until, self.updates = cfg.kd_until_bleu, updates
@@ -52,7 +52,7 @@ class Weight:
         """λ."""
         if self.until is not None and self.bleu is not None and self.bleu > self.until:
             return 0.0
-        return self.schedule.at(self.updates.made if self.updates else 0)
+        return self.schedule.at(self.updates.made)
 
     def options(self, settings: KdOptions, without: KdOptions) -> KdOptions:
         """The settings with this update's weight; `without` are those that read no teacher."""
