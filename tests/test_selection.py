@@ -1,14 +1,18 @@
 """Which tokens are selected, against slow twins, and what the objective makes of it on both paths."""
 
 import math
+import re
+import sys
 
 import pytest
 import slow
 import torch
+from conftest import ROOT
 from test_chunked import EXACT, Case, N
 from torch.nn.functional import linear
 
 from lskd_nmt.errors import LskdError
+from lskd_nmt.losses import gates, selection
 from lskd_nmt.losses.chunk import Projection
 from lskd_nmt.losses.chunked import kd_ls_from_features
 from lskd_nmt.losses.objective import kd_ls_terms
@@ -33,8 +37,10 @@ def facts_of(case, options, from_features=True, chunk=5):
     student = (case.h, Projection(case.w, case.b)) if from_features else (log_q, None)
     teacher = case.teacher if from_features else log_p
     facts = survey(options.selection.entry.facts, *student, case.target, teacher, options, chunk)
-    window = torch.cat([2 * facts["student_nll"], facts["student_nll"]])
-    return facts | {"sentence": torch.tensor(ROWS), "window": window}
+    facts["sentence"] = torch.tensor(ROWS)
+    if options.selection.memory:
+        facts["window"] = torch.cat([2 * facts["student_nll"], facts["student_nll"]])
+    return facts
 
 
 def selected_slowly(case, name, parameters):
@@ -47,7 +53,7 @@ def selected_slowly(case, name, parameters):
         return slow.hardest(losses, [2 * loss for loss in losses] + losses, parameters[0])
     if name == "hard-gate-sentence":
         return slow.hard_gate_sentences(q, p, target, ROWS)
-    function = {"hard-gate": slow.hard_gate, "gap": slow.gap}[name]
+    function = getattr(slow, name.replace("-", "_"))
     return [function(*token, *parameters) for token in zip(q, p, target, strict=True)]
 
 
@@ -171,3 +177,20 @@ def test_selections_out_of_range_are_refused_in_one_line(text, part):
 def test_a_selection_of_nothing_is_refused():
     with pytest.raises(LskdError, match=r"--select is batch:0.5 and --kd-weight is 0: nothing is distilled"):
         KdOptions(select="batch:0.5", kd_weight=0.0)
+
+
+def test_the_example_of_the_docs_does_what_they_say(monkeypatch):
+    """Its function and its line are run, against its twin and the laws of the table."""
+    text = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8").split("### A selection\n")[1].split("\n## ")[0]
+    function, line, twin = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.setitem(SELECTIONS, "trusted", SELECTIONS["all"])  # so that the table is as it was afterwards
+    ours, theirs = vars(gates) | vars(selection), dict(vars(slow))
+    exec(function + line, ours)
+    exec(twin, theirs)
+    monkeypatch.setattr(slow, "trusted", theirs["trusted"], raising=False)
+    assert SELECTIONS["trusted"].function is ours["trusted"]
+    monkeypatch.setattr(sys.modules[__name__], "GATES", [*GATES, "trusted:4.5"])
+    for from_features in (True, False):
+        test_selected_is_what_the_slow_twin_selects("trusted:4.5", from_features)
+    test_chunks_change_neither_loss_nor_gradient("trusted:4.5")
+    test_gradients_are_the_slopes_of_the_objective_whose_selection_stands_still("trusted:4.5")
