@@ -21,7 +21,7 @@ def test_a_methods_flags_are_taken_and_ask_for_a_teacher_only_where_it_has_one(p
     cfg.max_update = 100
     check_level(cfg)
     check_own_output(cfg)
-    check_weight(cfg, False, "bleu")
+    check_weight(cfg, True, "bleu")
     assert reads_teacher(cfg) == method.get("teacher", True)
 
 
