@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -40,11 +40,13 @@ def wanted(terms: Sequence[tuple[float, Sequence[str]]], family: str = "score", 
 
 
 def measure(
-    outputs: Mapping[str, Output], contrasts: Wanted, file: Path, show: Callable[[str], None]
-) -> dict[str, Any]:
+    outputs: Mapping[str, Output], contrasts: Wanted, file: Path, show: Callable[[str], None],
+    pool: Sequence[Sequence[str]] = (),
+) -> dict[str, Any]:  # fmt: skip
     """What `file` holds if nothing changed since; else every contrast is measured anew and written there.
 
-    Contrasts of models whose text is not there are left out.
+    Contrasts of models whose text is not there are left out. The seeds of the groups in `pool`, of two models or more
+    each, say together how seeds scatter; without it those of each group say it of their own.
     """
     texts = {name: output for name, output in outputs.items() if output.file.is_file() and output.reference.is_file()}
     possible = {name: contrast for name, contrast in contrasts.items()
@@ -53,13 +55,16 @@ def measure(
     facts = {"settings": settings(), "contrasts": dict(possible),
              "models": {name: described(texts[name]) for name in used},
              "without_text": sorted(set(outputs) - set(texts))}  # fmt: skip
+    rows = [list(group) for group in pool if set(group) <= set(used)]
+    if rows:
+        facts |= {"settings": settings() | {"method": significance.POOLED}, "pool": rows}
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     if file.is_file():
         kept = read_json(file)
         if kept.get("key") == key:
             return kept
-    found = results(texts, possible, show)
-    content = {"key": key, **facts, "results": found}
+    found, spread = results(texts, possible, show, rows)
+    content = {"key": key, **facts, **({"spread": spread} if rows else {}), "results": found}
     write_json(file, content)
     return content
 
@@ -83,9 +88,14 @@ def described(output: Output) -> dict[str, Any]:
             "form": output.form, "seed": output.seed}  # fmt: skip
 
 
-def results(outputs: Mapping[str, Output], contrasts: Wanted, show: Callable[[str], None]) -> dict[str, Any]:
-    """Value, interval and p-value of each contrast, and sacreBLEU's p-value of each pair of one seed."""
-    found: dict[str, Any] = {}
+def results(
+    outputs: Mapping[str, Output], contrasts: Wanted, show: Callable[[str], None], pool: Sequence[Sequence[str]]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Value, interval and p-value of each contrast, and sacreBLEU's p-value of each pair of one seed.
+
+    Beside them, how seeds scatter in the groups of `pool`, by metric.
+    """
+    found, spreads = dict[str, Any](), dict[str, Any]()
     for metric in dict.fromkeys(contrast["metric"] for contrast in contrasts.values()):
         mine = {name: contrast for name, contrast in contrasts.items() if contrast["metric"] == metric}
         used = dict.fromkeys(model for each in mine.values() for _, group in each["terms"] for model in group)
@@ -101,15 +111,20 @@ def results(outputs: Mapping[str, Output], contrasts: Wanted, show: Callable[[st
             values, resampled = zip(*(known[name] for name in ordered), strict=True)
             return significance.Term(weight, seeds, np.array(values), np.array(resampled))
 
+        rows = [np.array([scores[name][0] for name in group]) for group in pool if set(group) <= set(scores)]
+        spread = significance.pooled(rows) if rows else None
+        if spread:
+            alone = [float(row.std(ddof=1)) for row in rows]
+            spreads[metric] = {**asdict(spread), "rows": len(rows), "smallest": min(alone), "largest": max(alone)}
         for name, contrast in mine.items():
-            found[name] = significance.contrast([term(weight, group) for weight, group in contrast["terms"]])
+            found[name] = significance.contrast([term(weight, group) for weight, group in contrast["terms"]], spread)
             found[name]["seeds"] = min(len(group) for _, group in contrast["terms"])
         by_seed(found, mine, outputs, statistics)
     for family in dict.fromkeys(contrast["family"] for contrast in contrasts.values()):
         names = [name for name, contrast in contrasts.items() if contrast["family"] == family]
         for name, p in zip(names, significance.holm([found[name]["p"] for name in names]), strict=True):
             found[name]["p_holm"] = p
-    return found
+    return found, spreads
 
 
 def collect(metric: str, outputs: Mapping[str, Output], show: Callable[[str], None]) -> dict[str, significance.Array]:

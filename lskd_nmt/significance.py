@@ -3,6 +3,7 @@
 R resamples, S sentences, K seeds. Statistics of a sentence: output and reference length, matching and all n-grams.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from scipy.special import ndtri, stdtrit
 Array = npt.NDArray[np.float64]
 
 METHOD = "bootstrap of sentences and of K - 1 of K seeds, widened as Student's t; percentiles"
+POOLED = "bootstrap of sentences, and Student's t of the scatter of seeds pooled over the rows; percentiles"
 SEED = 12345  # sacreBLEU's own
 RESAMPLES = 10_000  # of the bootstrap; a p-value is at least 1 / (R + 1)
 TRIALS = 10_000  # of approximate randomisation
@@ -86,12 +88,33 @@ class Term:
     resampled: Array
 
 
-def contrast(terms: Sequence[Term]) -> dict[str, float]:
-    """The weighted sum of means, its 95 % interval over seeds and sentences, and a two-sided p-value of its being 0."""
+@dataclass(frozen=True)
+class Spread:
+    """How the BLEU of a row's seeds scatters, if it does so alike in all rows."""
+
+    deviation: float  # BLEU
+    degrees: int  # of freedom: seeds less rows
+
+
+def pooled(rows: Sequence[Array]) -> Spread:
+    """√( Σ (x - mean of its row)² / Σ (K - 1) ), as in an analysis of variance.   rows of (K,), K of 2 or more"""
+    degrees = sum(len(row) - 1 for row in rows)
+    return Spread(float(np.sqrt(sum(((row - row.mean()) ** 2).sum() for row in rows) / degrees)), degrees)
+
+
+def contrast(terms: Sequence[Term], spread: Spread | None = None) -> dict[str, float]:
+    """The weighted sum of means, its 95 % interval over seeds and sentences, and a two-sided p-value of its being 0.
+
+    With a `spread` each seed scatters so, and by itself; without one as those of its own row do.
+    """
     value = float(sum(term.weight * term.scores.mean() for term in terms))
     resampled = np.zeros(RESAMPLES)
     for term in terms:
-        resampled += term.weight * (seed_weights(term.seeds) * term.resampled.T).sum(1)
+        weights = 1 / len(term.seeds) if spread else seed_weights(term.seeds)
+        resampled += term.weight * (weights * term.resampled.T).sum(1)
+    if spread:
+        shares = math.sqrt(sum(term.weight**2 / len(term.seeds) for term in terms))
+        resampled += spread.deviation * shares * np.random.default_rng(SEED).standard_t(spread.degrees, RESAMPLES)
     low, high = np.quantile(resampled, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     as_far = np.abs(resampled - resampled.mean()) >= abs(value)
     return {"value": value, "low": float(low), "high": float(high), "p": float((as_far.sum() + 1) / (RESAMPLES + 1))}

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import statistics
 
 import pytest
 from test_table import REFS, add, cell_of, table
@@ -22,11 +23,11 @@ def lost(model):
         model["label_smoothing"] or 0)  # fmt: skip
 
 
-def screening(folder, smoothings=(0.1,), order=("reverse", "r_drop", "word_kd"), heat=2.0):
+def screening(folder, smoothings=(0.1,), order=("reverse", "r_drop", "word_kd"), heat=2.0, seeds=(1, 2)):
     """A finished run of two seeds, with three methods; r_drop reads no teacher."""
     runs.write_text(folder / "data/clean/test.de", "".join(f"{line}\n" for line in REFS))
     models = []
-    for seed in (1, 2):
+    for seed in seeds:
         for alpha in smoothings:
             add(folder, models, f"teacher-ls{alpha:g}-s{seed}", lost, role="teacher", seed=seed, label_smoothing=alpha)
         add(folder, models, f"student-plain-s{seed}", lost, role="student", seed=seed)
@@ -191,3 +192,25 @@ def test_a_page_with_methods_takes_several_baselines(tmp_path, run):
     assert "over word_kd [95 %]" in page and "p over plain" in page and "BLEU by method" in page
     content = json.loads((tmp_path / "page" / "data" / "table.json").read_text(encoding="utf-8"))
     assert set(content["cells"][0]["over"]) == {"plain", "word_kd"}
+
+
+def test_pooled_seeds_narrow_the_intervals_of_two_and_are_said(tmp_path, run, capsys):
+    own = cell_of(table(tmp_path, run), "student-ls0.1-reverse")["difference"]
+    content = table(tmp_path, run, "--pool-seeds")
+    found = cell_of(content, "student-ls0.1-reverse")["difference"]
+    assert found["value"] == own["value"] and found["high"] - found["low"] < own["high"] - own["low"]
+    rows = [[row["bleu"] for row in content["rows"] if f"{row['run']}/{row['name']}" in cell["members"]]
+            for cell in content["cells"] if cell["role"] == "student"]  # fmt: skip
+    alone = [statistics.stdev(row) for row in rows]
+    spread = content["significance"]["spread"]
+    assert (spread["rows"], spread["degrees"], spread["largest"]) == (4, 4, pytest.approx(max(alone), abs=0.01))
+    assert spread["deviation"] == pytest.approx(statistics.fmean(each**2 for each in alone) ** 0.5, abs=0.01)
+    note = f"seeds scatter by {spread['deviation']:.2f} BLEU in every row, pooled over 4 rows (4 degrees of freedom"
+    assert note in (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
+    assert cell_of(table(tmp_path, run), "student-ls0.1-reverse")["difference"] == own
+    capsys.readouterr()
+    one = screening(tmp_path / "one", seeds=(1,))
+    for words, said in (([str(one)], "--pool-seeds needs students of two seeds: no row has them"),
+                        (["--compare", str(run), str(one)], "--pool-seeds is for the rows of one table")):  # fmt: skip
+        assert main(["table", *words, "--pool-seeds", "--out", str(tmp_path / "none")]) == 2
+        assert said in capsys.readouterr().err and not (tmp_path / "none").exists()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sacrebleu.metrics import BLEU
 from sacrebleu.significance import PairedTest
+from scipy.stats import ttest_ind
 
 from lskd_nmt import significance
 
@@ -124,6 +125,42 @@ def test_seeds_widen_the_interval(systems, refs):
     one = significance.contrast([term(1, (1,), [systems["base"]], refs)])
     two = significance.contrast([term(1, (1, 2), [systems["base"], systems["worse"]], refs)])
     assert two["high"] - two["low"] > 2 * (one["high"] - one["low"])
+
+
+def still(weight, scores):
+    """A row of seeds whose sentences do not vary."""
+    values, seeds = np.array(scores), tuple(range(len(scores)))
+    return significance.Term(weight, seeds, values, np.tile(values[:, None], significance.RESAMPLES))
+
+
+def test_the_pooled_scatter_of_seeds_is_the_textbooks():
+    # (1 + 1) + (0.25 + 0 + 0.25) over 1 + 2 degrees; t with 3 degrees is 3.182, and √(1/2 + 1/3) of one seed is left
+    rows = [np.array(row) for row in ([31.0, 33.0], [30.0, 30.5, 31.0])]
+    spread = significance.pooled(rows)
+    assert spread == significance.Spread(pytest.approx((2.5 / 3) ** 0.5), 3)
+    found = significance.contrast([still(1, rows[0]), still(-1, rows[1])], spread)
+    half = 3.182 * (2.5 / 3) ** 0.5 * (1 / 2 + 1 / 3) ** 0.5
+    assert found["value"] == pytest.approx(1.5)
+    assert (found["high"] - 1.5, 1.5 - found["low"]) == pytest.approx((half, half), rel=0.08)  # of 10,000 draws
+    assert found["p"] == pytest.approx(ttest_ind(*rows).pvalue, abs=0.01)
+
+
+def test_intervals_of_pooled_seeds_hold_the_truth_as_often_as_they_say():
+    rows = np.random.default_rng(3).normal(30, 0.7, size=(300, 8, 2))
+    held = []
+    for table in rows:
+        found = significance.contrast([still(1, table[0]), still(-1, table[1])], significance.pooled(list(table)))
+        held.append(found["low"] <= 0 <= found["high"])
+    assert 0.92 <= sum(held) / len(held) <= 0.98
+
+
+def test_sentences_count_beside_pooled_seeds(systems, refs):
+    alone = term(1, (1,), [systems["base"]], refs)
+    found = [significance.contrast([alone], significance.Spread(deviation, 30)) for deviation in (0.0, 2.0)]
+    without = significance.contrast([alone])
+    assert (found[0]["low"], found[0]["high"]) == (without["low"], without["high"])
+    widths = [each["high"] - each["low"] for each in found]
+    assert widths[1] == pytest.approx((widths[0] ** 2 + (2 * 2.042 * 2.0) ** 2) ** 0.5, rel=0.05)  # t, 30 degrees
 
 
 def test_holms_correction_by_hand():

@@ -36,7 +36,10 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def add_baseline(verb: argparse.ArgumentParser) -> None:
-    """The flag of both verbs that compare rows."""
+    """The flags of both verbs that compare rows."""
+    verb.add_argument("--pool-seeds", action="store_true",
+                      help="how seeds scatter is one number for all students, pooled over their rows: for many rows of "
+                      "two or three seeds that scatter alike")  # fmt: skip
     verb.add_argument("--baseline", action="append", metavar="CELL",
                       help="what students are compared with, again for several: plain (the student without KD; "
                       "the default), a method, or a model's name without its seed, such as student-ls0-t1")  # fmt: skip
@@ -47,6 +50,7 @@ def run_table(args: argparse.Namespace) -> None:
     require(bool(args.folders) != bool(args.compare), "give run folders, or --compare with two of them")
     require(args.out is not None or len(args.folders) == 1, "several runs have no folder of their own: give --out DIR")
     if args.compare:
+        require(not args.pool_seeds, "--pool-seeds is for the rows of one table: leave it out of --compare")
         run_compare(args)
         return
     from lskd_nmt.report import document, plots, ranking, results, tables, temperature  # pandas takes a second
@@ -90,7 +94,12 @@ def assessed(args: argparse.Namespace, folders: Sequence[Path], names: Sequence[
     bases = baselines.baselines(content["cells"], args.baseline or ["plain"])
     found = effects.effects(content["cells"], pair)
     contrasts = effects.contrasts(content, bases, found)
-    effects.judge(content, bases, found, differences.measure(outputs_of(folders, names), contrasts, file, show))
+    pool = []
+    if args.pool_seeds:
+        pool = [cell["members"] for cell in content["cells"] if cell["role"] == "student" and len(cell["seeds"]) > 1]
+        require(bool(pool), "--pool-seeds needs students of two seeds: no row has them, leave it out")
+    measured = differences.measure(outputs_of(folders, names), contrasts, file, show, pool)
+    effects.judge(content, bases, found, measured)
     return content
 
 

@@ -45,7 +45,7 @@ def tests(content: Mapping[str, Any]) -> list[str]:
         lines.append(f"not compared, as their translations are not here: {', '.join(settings['without_text'])}")
     if any(each["difference"] for each in compared) or content["effects"]:
         lines += [f"[95 %] and p: paired bootstrap of {settings['resamples']:,} resamples (seed {settings['seed']}) "
-                  "over seeds and sentences; with one seed over sentences alone",
+                  f"over {scatter(settings.get('spread'))}",
                   f"p: corrected for the number of rows{', of each baseline apart' * several}, or of effects, by "
                   "Holm's method"]  # fmt: skip
     if names and several:
@@ -54,6 +54,15 @@ def tests(content: Mapping[str, Any]) -> list[str]:
         lines.append(f"p each seed: sacreBLEU's paired approximate randomisation, {settings['trials']:,} trials "
                      f"(seed {settings['seed']}), of the models of one seed, uncorrected")  # fmt: skip
     return lines
+
+
+def scatter(spread: Mapping[str, Any] | None) -> str:
+    """What is resampled beside sentences."""
+    if spread is None:
+        return "seeds and sentences; with one seed over sentences alone"
+    return (f"sentences; seeds scatter by {spread['deviation']:.2f} BLEU in every row, pooled over {spread['rows']} "
+            f"rows ({spread['degrees']} degrees of freedom; least {spread['smallest']:.2f}, most "
+            f"{spread['largest']:.2f})")  # fmt: skip
 
 
 def against_published(content: Mapping[str, Any]) -> list[str]:

@@ -115,7 +115,8 @@ def judge(content: dict[str, Any], bases: Bases, found: Sequence[dict[str, Any]]
         each["difference"] = results.get(title("effect", each["terms"]))
         each["verdict"] = verdict(each)
     content["effects"] = list(found)
-    content["significance"] = measured["settings"] | {"without_text": measured["without_text"]}
+    content["significance"] = measured["settings"] | {"without_text": measured["without_text"],
+                                                      "spread": measured.get("spread", {}).get("bleu")}  # fmt: skip
 
 
 def ends(result: Mapping[str, Any] | None) -> list[float] | None:
