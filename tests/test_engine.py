@@ -193,6 +193,18 @@ def test_every_job_has_gpus_of_its_own(bench, prepared):
     assert "--gpus is 4, and 3 are visible: give fewer" in error_line(done)
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_no_more_jobs_run_at_once_than_are_allowed(jobs, bench, prepared):
+    """Also after a job that all others waited for: some versions of Snakemake count its cores twice."""
+    grid = GRID.format(data=prepared).replace("[0, 0.1]", "[0.1]")
+    bench.config.write_text(grid.replace("student:", "student:\n  plain: false"))
+    done = bench.experiment("--device", "cpu", "--jobs", jobs, "--threads", "1", "--until", "students", fake="slow")
+    assert done.returncode == 0, done.stderr
+    spans = [json.loads(line)[2:4] for line in (bench.folder / "gpus").read_text().splitlines()]
+    assert len(spans) == 5
+    assert max(sum(start <= begin < end for start, end in spans) for begin, _ in spans) == jobs
+
+
 def test_a_run_killed_in_every_step_ends_with_the_table_of_one_never_killed(cleaned, once_finished):
     bench, last = cleaned, Path("checkpoints", "checkpoint_last.pt")
     marks = {
