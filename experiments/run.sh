@@ -135,7 +135,9 @@ if (( rc )); then
     engine_log=$out/engine.log
     grep -oE "SLURM-job '[0-9]+' failed, SLURM status is: '[A-Z_]+'|[a-z_.]+: error: .*[^'.]" "$engine_log" >&2 || true
   fi
-  if (( ! ${#failed[@]} )); then     # not a step: of the engine's own failures a dry run says why
+  if (( ! ${#failed[@]} )) && [[ -n $profile ]]; then    # not a step
+    log "the engine stopped with exit code $rc: $engine_log says why"
+  elif (( ! ${#failed[@]} )); then   # of the engine's own failures here a dry run says why
     log "the engine stopped with exit code $rc:"
     { "${engine[@]}" --directory "$out" --dry-run --quiet rules 2>&1 || true; } | tail -n 5 >&2
   fi
