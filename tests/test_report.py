@@ -123,8 +123,20 @@ def test_the_figures_show_the_numbers(run):
     assert [text.get_text() for text in axes.texts] == ["30.50 ± 0.71", "20.50"]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["teacher, LS 0.1", "student without KD"]
     loss, bleu = plots.curves(run).axes
-    assert [line.get_label() for line in bleu.lines] == ["teacher-ls0.1-s1", "teacher-ls0.1-s2", "student-plain-s1"]
+    assert [line.get_label() for line in bleu.lines] == [
+        "teacher-ls0.1 (2 seeds)", "_teacher-ls0.1-s2", "student-plain-s1"]  # fmt: skip
     assert list(loss.lines[0].get_ydata()) == [5.0, 4.0] and list(bleu.lines[0].get_ydata()) == [10.0, 12.5]
+
+
+def test_of_many_learning_curves_those_to_compare_with_and_the_best_are_named(tmp_path):
+    names = ["teacher-ls0-s1", "student-plain-s1", *(f"student-ls0-{i}-s1" for i in range(20))]
+    plan = {"data": {"folder": "data"}, "models": [{"name": name} for name in names]}
+    runs.write_json(tmp_path / "plan.json", plan)
+    for number, name in enumerate(names):
+        runs.write_json(tmp_path / "models" / name / "curve.json", [{"epoch": 1, "valid_bleu": number}])
+    (_, bleu) = plots.curves(tmp_path).axes
+    shown = [text.get_text() for text in bleu.get_legend().get_texts()]
+    assert shown == ["9 others", *names[:2], *names[11:]] and len(bleu.lines) == len(names)
 
 
 def test_the_verbs_write_everything_beside_and_the_same_twice(run, tmp_path, capsys):

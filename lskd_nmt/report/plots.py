@@ -18,7 +18,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 STYLES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v")  # of a figure's lines, in their order
 SHAPES = {"teacher": "s", "student without KD": "D", "student": "o"}
-GREY = "#666666"
+GREY, FAINT = "#666666", "#bbbbbb"
+NAMED = 14  # rows with a colour of their own in learning curves
 PAPER = ("png", "svg", "pdf")
 UNDATED: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
@@ -74,21 +75,30 @@ def bleu(content: Mapping[str, Any]) -> Figure:
 
 
 def curves(folder: Path) -> Figure:
-    """Validation loss and greedy BLEU after each epoch, a line for each model that has begun."""
+    """Validation loss and greedy BLEU after each epoch, a line for each model that has begun; seeds look alike.
+
+    Of more than `NAMED` rows teachers, the student without KD and the best have a colour.
+    """
     run = Run(folder)
-    models = [model for model in run.models if (run.model_folder(model["name"]) / "curve.json").is_file()]
-    require(bool(models), f"{folder} has no learning curve: run experiments/steps/train.sh first")
+    files = {model["name"]: run.model_folder(model["name"]) / "curve.json" for model in run.models}
+    begun = {name: read_list(file) for name, file in files.items() if file.is_file()}
+    require(bool(begun), f"{folder} has no learning curve: run experiments/steps/train.sh first")
+    rows: dict[str, list[str]] = {}
+    for name in begun:
+        rows.setdefault(name.rsplit("-s", 1)[0], []).append(name)
+    named = in_colour({row: [best_bleu(begun[name]) for name in names] for row, names in rows.items()})
     figure = Figure(figsize=(10, 4))
     panels = figure.subplots(1, 2)
-    cells = list(dict.fromkeys(model["name"].rsplit("-s", 1)[0] for model in models))  # without the seed
-    for model in models:
-        number = cells.index(model["name"].rsplit("-s", 1)[0])
-        colour, style = COLOURS[number % len(COLOURS)], STYLES[number // len(COLOURS) % len(STYLES)]
-        epochs = read_list(run.model_folder(model["name"]) / "curve.json")
-        for axes, key in zip(panels, ("valid_nll_loss", "valid_bleu"), strict=True):
-            points = [(entry["epoch"], entry[key]) for entry in epochs if key in entry]
-            xs, ys = [epoch for epoch, _ in points], [value for _, value in points]
-            axes.plot(xs, ys, label=model["name"], marker=".", linewidth=1.4, color=colour, linestyle=style)
+    rest = [name for row, names in rows.items() if row not in named for name in names]
+    for name in rest:
+        label = f"{len(rows) - len(named)} others" if name == rest[0] else f"_{name}"
+        epochs(panels, begun[name], label=label, color=FAINT, linewidth=0.8, zorder=1)
+    for number, row in enumerate(named):
+        look = {"color": COLOURS[number % len(COLOURS)], "linestyle": STYLES[number // len(COLOURS) % len(STYLES)]}
+        for name in rows[row]:
+            label = name if len(rows[row]) == 1 else f"{row} ({len(rows[row])} seeds)"
+            epochs(panels, begun[name], label=label if name == rows[row][0] else f"_{name}", marker=".", linewidth=1.4,
+                   **look)  # fmt: skip
     titles = ("validation loss, one-hot (bits per subword)", "validation BLEU, greedy")
     for axes, title in zip(panels, titles, strict=True):
         axes.set_title(title, loc="left", fontsize=11)
@@ -98,6 +108,26 @@ def curves(folder: Path) -> Figure:
         tidy(axes)
     panels[1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=9)
     return figure
+
+
+def epochs(panels: Sequence[Axes], entries: Sequence[Mapping[str, Any]], **look: Any) -> None:
+    """One model's line in both panels."""
+    for axes, key in zip(panels, ("valid_nll_loss", "valid_bleu"), strict=True):
+        points = [(entry["epoch"], entry[key]) for entry in entries if key in entry]
+        axes.plot([epoch for epoch, _ in points], [value for _, value in points], **look)
+
+
+def best_bleu(entries: Sequence[Mapping[str, Any]]) -> float:
+    """The highest of a curve; 0 where none was measured."""
+    return max((float(entry["valid_bleu"]) for entry in entries if "valid_bleu" in entry), default=0.0)
+
+
+def in_colour(scores: Mapping[str, Sequence[float]]) -> list[str]:
+    """The rows that are told apart, in their order: all, or those to compare with and the best of the others."""
+    fixed = [row for row in scores if row.startswith(("teacher-", "student-plain"))]
+    others = sorted(scores.keys() - set(fixed), key=lambda row: (-sum(scores[row]) / len(scores[row]), row))
+    kept = {*fixed, *(others if len(scores) <= NAMED else others[: max(NAMED - len(fixed) - 1, 0)])}
+    return [row for row in scores if row in kept]
 
 
 def tidy(axes: Axes) -> None:
