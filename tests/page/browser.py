@@ -113,10 +113,14 @@ class Browser:
         self.call("Input.insertText", text=text)
 
     def click(self, selector: str) -> None:
-        """A mouse click into the middle of an element."""
-        x, y = self(f"""(() => {{ const e = document.querySelector({json.dumps(selector)});
+        """A mouse click into the middle of an element, once the page has come to rest: it scrolls smoothly."""
+        here = f"""(() => {{ const e = document.querySelector({json.dumps(selector)});
             e.scrollIntoView({{block: "center", behavior: "instant"}}); const r = e.getBoundingClientRect();
-            return [r.x + r.width / 2, r.y + r.height / 2]; }})()""")
+            return [r.x + r.width / 2, r.y + r.height / 2]; }})()"""
+        before, (x, y) = None, self(here)
+        while before != (x, y):
+            time.sleep(0.05)
+            before, (x, y) = (x, y), self(here)
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
