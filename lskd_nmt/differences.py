@@ -45,8 +45,8 @@ def measure(
 ) -> dict[str, Any]:  # fmt: skip
     """What `file` holds if nothing changed since; else every contrast is measured anew and written there.
 
-    Contrasts of models whose text is not there are left out. The seeds of the groups in `pool`, of two models or more
-    each, say together how seeds scatter; without it those of each group say it of their own.
+    Contrasts of models whose text is not there are left out. The seeds of the groups in `pool` say together how seeds
+    scatter, in contrasts of these groups alone; elsewhere those of each group say it of their own.
     """
     texts = {name: output for name, output in outputs.items() if output.file.is_file() and output.reference.is_file()}
     possible = {name: contrast for name, contrast in contrasts.items()
@@ -111,13 +111,16 @@ def results(
             values, resampled = zip(*(known[name] for name in ordered), strict=True)
             return significance.Term(weight, seeds, np.array(values), np.array(resampled))
 
-        rows = [np.array([scores[name][0] for name in group]) for group in pool if set(group) <= set(scores)]
+        alike = [group for group in pool if set(group) <= set(scores)]
+        rows = [np.array([scores[name][0] for name in group]) for group in alike if len(group) > 1]
         spread = significance.pooled(rows) if rows else None
         if spread:
             alone = [float(row.std(ddof=1)) for row in rows]
             spreads[metric] = {**asdict(spread), "rows": len(rows), "smallest": min(alone), "largest": max(alone)}
         for name, contrast in mine.items():
-            found[name] = significance.contrast([term(weight, group) for weight, group in contrast["terms"]], spread)
+            terms = [term(weight, group) for weight, group in contrast["terms"]]
+            is_alike = all(group in alike for _, group in contrast["terms"])
+            found[name] = significance.contrast(terms, spread if is_alike else None)
             found[name]["seeds"] = min(len(group) for _, group in contrast["terms"])
         by_seed(found, mine, outputs, statistics)
     for family in dict.fromkeys(contrast["family"] for contrast in contrasts.values()):

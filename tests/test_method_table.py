@@ -195,10 +195,12 @@ def test_a_page_with_methods_takes_several_baselines(tmp_path, run):
 
 
 def test_pooled_seeds_narrow_the_intervals_of_two_and_are_said(tmp_path, run, capsys):
-    own = cell_of(table(tmp_path, run), "student-ls0.1-reverse")["difference"]
+    alone = table(tmp_path, run)
+    own, teachers = cell_of(alone, "student-ls0.1-reverse")["difference"], cell_of(alone, "teacher-ls0.1")["interval"]
     content = table(tmp_path, run, "--pool-seeds")
     found = cell_of(content, "student-ls0.1-reverse")["difference"]
     assert found["value"] == own["value"] and found["high"] - found["low"] < own["high"] - own["low"]
+    assert cell_of(content, "teacher-ls0.1")["interval"] == teachers  # that of students is not said of teachers
     rows = [[row["bleu"] for row in content["rows"] if f"{row['run']}/{row['name']}" in cell["members"]]
             for cell in content["cells"] if cell["role"] == "student"]  # fmt: skip
     alone = [statistics.stdev(row) for row in rows]

@@ -130,7 +130,9 @@ def test_the_figures_show_the_numbers(run):
 
 def test_of_many_learning_curves_those_to_compare_with_and_the_best_are_named(tmp_path):
     names = ["teacher-ls0-s1", "student-plain-s1", *(f"student-ls0-{i}-s1" for i in range(20))]
-    plan = {"data": {"folder": "data"}, "models": [{"name": name} for name in names]}
+    models = [{"name": name, "role": name.split("-")[0], "label_smoothing": None if "plain" in name else 0.0}
+              for name in names]  # fmt: skip
+    plan = {"data": {"folder": "data"}, "models": models}
     runs.write_json(tmp_path / "plan.json", plan)
     for number, name in enumerate(names):
         runs.write_json(tmp_path / "models" / name / "curve.json", [{"epoch": 1, "valid_bleu": number}])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from lskd_nmt import text
+from lskd_nmt.cli.common import verb_of
 from lskd_nmt.errors import LskdError, require
 
 SPLITS = ("train", "valid", "test")
@@ -17,8 +18,7 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     """Add this file's verbs."""
 
     def add(name: str, run: Callable[[argparse.Namespace], None], about: str) -> argparse.ArgumentParser:
-        parser = verbs.add_parser(name, help=about, description=about)
-        parser.set_defaults(run=run)
+        parser = verb_of(verbs, name, about, run)
         parser.add_argument("--source-lang", required=True)
         parser.add_argument("--target-lang", required=True)
         parser.add_argument("--out", type=Path, required=True, metavar="DIR")

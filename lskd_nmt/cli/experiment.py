@@ -11,6 +11,7 @@ from typing import Any
 from lskd_nmt import fairseq_io, inputs, runs, scoring, training_log
 from lskd_nmt import plan as planning
 from lskd_nmt import watch as watching
+from lskd_nmt.cli.common import verb_of
 from lskd_nmt.commands import runnable
 from lskd_nmt.config import read_config
 from lskd_nmt.grid import expand
@@ -28,9 +29,7 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     """Add this file's verbs."""
 
     def add(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
-        parser = verbs.add_parser(name, help=text, description=text)
-        parser.set_defaults(run=run)
-        return parser
+        return verb_of(verbs, name, text, run)
 
     parser = add("plan", run_plan, "resolve an experiment's YAML into a run folder: plan.json and the commands")
     parser.add_argument("config", type=Path)

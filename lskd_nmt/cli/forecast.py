@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lskd_nmt import fairseq_io, runs
 from lskd_nmt import plan as planning
-from lskd_nmt.cli.common import origin, show
+from lskd_nmt.cli.common import origin, show, verb_of
 from lskd_nmt.config import read_config
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.grid import expand
@@ -27,8 +27,7 @@ FILE = "forecast.json"
 def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add this file's verb."""
     about = "what a run will cost, from a few updates of each kind of training in it; of a run folder: what it came to"
-    verb = verbs.add_parser("forecast", help=about, description=about)
-    verb.set_defaults(run=run_forecast)
+    verb = verb_of(verbs, "forecast", about, run_forecast)
     verb.add_argument("config", type=Path, metavar="CONFIG|RUN")
     verb.add_argument("--out", type=Path, metavar="RUN", help="runs/NAME of the config if not given")
     verb.add_argument("--updates", type=int, default=30, help="of each probe (default: %(default)s)")

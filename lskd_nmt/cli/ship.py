@@ -6,15 +6,14 @@ import sys
 from pathlib import Path
 
 from lskd_nmt import fairseq_io, runs
-from lskd_nmt.cli.common import origin, show
+from lskd_nmt.cli.common import origin, show, verb_of
 from lskd_nmt.errors import require
 
 
 def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add this file's verbs."""
     about = "one checkpoint whose weights are the mean of several"
-    average = verbs.add_parser("average", help=about, description=about)
-    average.set_defaults(run=run_average)
+    average = verb_of(verbs, "average", about, run_average)
     source = average.add_mutually_exclusive_group(required=True)
     source.add_argument("--inputs", type=Path, nargs="+", metavar="A.pt")
     source.add_argument("--folder", type=Path, metavar="DIR", help="a training's --save-dir; with --last or --best")
@@ -24,8 +23,7 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     average.add_argument("--out", type=Path, required=True, metavar="M.pt")
 
     about = "write a student that needs neither plugin nor teacher, proved on the validation set"
-    export = verbs.add_parser("export", help=about, description=about)
-    export.set_defaults(run=run_export)
+    export = verb_of(verbs, "export", about, run_export)
     export.add_argument("--checkpoint", type=Path, required=True, metavar="S.pt")
     export.add_argument("--data", type=Path, required=True, metavar="DIR", help="binarised data, with its spm.model")
     export.add_argument("--out", type=Path, required=True, metavar="PATH", help="a .pt file, or a new folder")
@@ -34,8 +32,7 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     export.add_argument("--split", default="valid", help="that it is proved on (default: %(default)s)")
 
     about = "translate standard input, line by line, with an exported CTranslate2 model"
-    translate = verbs.add_parser("translate", help=about, description=about)
-    translate.set_defaults(run=run_translate)
+    translate = verb_of(verbs, "translate", about, run_translate)
     translate.add_argument("model", type=Path, metavar="MODEL")
     translate.add_argument("--beam", type=int, default=5)
     translate.add_argument("--nbest", type=int, default=1, help="'line ||| translation ||| score' if above 1")
@@ -47,8 +44,7 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 def register_compare(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """`compare`."""
     about = "one table and one picture of several models: size, BLEU, chrF, speed and latency on this machine's cores"
-    verb = verbs.add_parser("compare", help=about, description=about)
-    verb.set_defaults(run=run_compare)
+    verb = verb_of(verbs, "compare", about, run_compare)
     verb.add_argument("--data", type=Path, required=True, metavar="DIR", help="binarised data")
     verb.add_argument("--models", nargs="+", required=True, metavar="NAME=PATH",
                       help="a fairseq checkpoint or a folder of lskd export --to ctranslate2; the others' ratios are "

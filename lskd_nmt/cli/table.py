@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lskd_nmt import runs
-from lskd_nmt.cli.common import show
+from lskd_nmt.cli.common import show, verb_of
 from lskd_nmt.errors import require
 
 if TYPE_CHECKING:
@@ -19,8 +19,7 @@ PAIRS = ("auto", "none", "en-de", "en-ru")
 def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add this file's verbs."""
     text = "the results of runs as JSON, Markdown, LaTeX, CSV and figures, with intervals, tests and published numbers"
-    table = verbs.add_parser("table", help=text, description=text)
-    table.set_defaults(run=run_table)
+    table = verb_of(verbs, "table", text, run_table)
     table.add_argument("folders", nargs="*", type=Path, metavar="RUN", help="several: seeds of one cell are united")
     table.add_argument("--compare", nargs=2, type=Path, metavar=("A", "B"), help="two runs side by side instead")
     table.add_argument("--out", type=Path, metavar="DIR", help="where to write; the run folder if one is given")
@@ -29,8 +28,7 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
                        help="whose published numbers stand beside: auto takes the language pair's")  # fmt: skip
 
     text = "the learning curves of a run as a figure"
-    curves = verbs.add_parser("curves", help=text, description=text)
-    curves.set_defaults(run=run_curves)
+    curves = verb_of(verbs, "curves", text, run_curves)
     curves.add_argument("folder", type=Path, metavar="RUN")
     curves.add_argument("--out", type=Path, metavar="DIR", help="where to write; the run folder if not given")
 
@@ -96,8 +94,9 @@ def assessed(args: argparse.Namespace, folders: Sequence[Path], names: Sequence[
     contrasts = effects.contrasts(content, bases, found)
     pool = []
     if args.pool_seeds:
-        pool = [cell["members"] for cell in content["cells"] if cell["role"] == "student" and len(cell["seeds"]) > 1]
-        require(bool(pool), "--pool-seeds needs students of two seeds: no row has them, leave it out")
+        pool = [list(cell["members"]) for cell in content["cells"] if cell["role"] == "student"]
+        require(any(len(group) > 1 for group in pool),
+                "--pool-seeds needs students of two seeds: no row has them, leave it out")  # fmt: skip
     measured = differences.measure(outputs_of(folders, names), contrasts, file, show, pool)
     effects.judge(content, bases, found, measured)
     return content

@@ -1,6 +1,6 @@
 """Figures of a run folder, in colours that colour-blind readers tell apart; the same input gives the same file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,18 +86,19 @@ def curves(folder: Path) -> Figure:
     rows: dict[str, list[str]] = {}
     for name in begun:
         rows.setdefault(name.rsplit("-s", 1)[0], []).append(name)
-    named = in_colour({row: [best_bleu(begun[name]) for name in names] for row, names in rows.items()})
+    students = {model["name"].rsplit("-s", 1)[0] for model in run.models if label(model) == "student"}
+    named = in_colour({row: [best_bleu(begun[name]) for name in names] for row, names in rows.items()}, students)
     figure = Figure(figsize=(10, 4))
     panels = figure.subplots(1, 2)
     rest = [name for row, names in rows.items() if row not in named for name in names]
     for name in rest:
-        label = f"{len(rows) - len(named)} others" if name == rest[0] else f"_{name}"
-        epochs(panels, begun[name], label=label, color=FAINT, linewidth=0.8, zorder=1)
+        text = f"{len(rows) - len(named)} others" if name == rest[0] else f"_{name}"
+        epochs(panels, begun[name], label=text, color=FAINT, linewidth=0.8, zorder=1)
     for number, row in enumerate(named):
         look = {"color": COLOURS[number % len(COLOURS)], "linestyle": STYLES[number // len(COLOURS) % len(STYLES)]}
         for name in rows[row]:
-            label = name if len(rows[row]) == 1 else f"{row} ({len(rows[row])} seeds)"
-            epochs(panels, begun[name], label=label if name == rows[row][0] else f"_{name}", marker=".", linewidth=1.4,
+            text = name if len(rows[row]) == 1 else f"{row} ({len(rows[row])} seeds)"
+            epochs(panels, begun[name], label=text if name == rows[row][0] else f"_{name}", marker=".", linewidth=1.4,
                    **look)  # fmt: skip
     titles = ("validation loss, one-hot (bits per subword)", "validation BLEU, greedy")
     for axes, title in zip(panels, titles, strict=True):
@@ -122,9 +123,9 @@ def best_bleu(entries: Sequence[Mapping[str, Any]]) -> float:
     return max((float(entry["valid_bleu"]) for entry in entries if "valid_bleu" in entry), default=0.0)
 
 
-def in_colour(scores: Mapping[str, Sequence[float]]) -> list[str]:
-    """The rows that are told apart, in their order: all, or those to compare with and the best of the others."""
-    fixed = [row for row in scores if row.startswith(("teacher-", "student-plain"))]
+def in_colour(scores: Mapping[str, Sequence[float]], students: Container[str]) -> list[str]:
+    """The rows that are told apart, in their order: all, or those to compare with and the best of the students."""
+    fixed = [row for row in scores if row not in students]
     others = sorted(scores.keys() - set(fixed), key=lambda row: (-sum(scores[row]) / len(scores[row]), row))
     kept = {*fixed, *(others if len(scores) <= NAMED else others[: max(NAMED - len(fixed) - 1, 0)])}
     return [row for row in scores if row in kept]
