@@ -1,0 +1,28 @@
+"""What differs between languages in their text itself: whether words are separated by spaces."""
+
+# of ISO 639: Chinese, Cantonese, Japanese, Thai, Lao, Khmer, Burmese, Tibetan, Dzongkha
+UNSPACED = frozenset({"zh", "yue", "ja", "th", "lo", "km", "my", "bo", "dz"})
+
+# three-letter codes, and names of one language that others use
+ALIASES = {
+    **dict.fromkeys(("zho", "chi", "cmn", "zht", "zhs"), "zh"),
+    **dict.fromkeys(("jpn", "jp"), "ja"),
+    **dict.fromkeys(("kor", "kr"), "ko"),
+    **dict.fromkeys(("mya", "bur"), "my"),
+    **dict.fromkeys(("bod", "tib"), "bo"),
+    "tha": "th",
+    "lao": "lo",
+    "khm": "km",
+    "dzo": "dz",
+}
+
+
+def base_language(lang: str) -> str:
+    """The language of a code with or without script and region: `zh` of `zh`, `zh_CN`, `zh-Hans` and `zho_Hans`."""
+    code = lang.replace("-", "_").split("_")[0].lower()
+    return ALIASES.get(code, code)
+
+
+def is_unspaced(lang: str) -> bool:
+    """Whether the language is written without spaces between its words, so that a count of words says nothing."""
+    return base_language(lang) in UNSPACED
