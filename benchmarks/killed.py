@@ -1,12 +1,15 @@
-"""Is a decoding that was killed again and again the same as one that was not?
+"""Does a pipeline that was killed again and again end as one that was not?
 
-    python benchmarks/killed.py --teacher T.pt --data DATA/bin --out benchmarks/results/decoding_killed
+    python benchmarks/killed.py --kills 30 --out benchmarks/results/killed
 
-Decodes a split in one go, then once more with SIGKILL to all its processes at random moments until it is complete, each
-time with another number of workers, and compares the files byte by byte.
+Runs a small experiment in one go: data, a teacher, its store and its translations, students at every level, decoding,
+scores. Then once more with SIGKILL to all its processes at random moments, each time with another number of jobs, until
+it is complete; and again until so many kills were made. What must be the same byte by byte is compared: prepared data,
+store, translations of train and test, scores; and every weight of every model.
 """
 
 import argparse
+import hashlib
 import os
 import random
 import signal
@@ -14,70 +17,116 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from pathlib import Path
 from typing import Any
+
+import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from lskd_nmt import runs  # noqa: E402
+from lskd_nmt import fairseq_io, runs  # noqa: E402
+
+CONFIG = """
+name: killed
+data: {corpus: toy, source_lang: en, target_lang: de, pairs: 2500, vocab_size: 300}
+teacher: {arch: ls_transformer_tiny, label_smoothing: [0.1], train: {max-epoch: 4}}
+student:
+  arch: ls_transformer_tiny
+  plain: true
+  kd_level: [word, sequence]
+  hypotheses: [interpolate]
+  temperature: [1]
+  store: top-k
+  train: {encoder-layers: 1, decoder-layers: 1, max-epoch: 3}
+seqkd: {beam: 4, nbest: 4}
+train: {max-tokens: 512, lr: 3e-3, warmup-updates: 50, save-interval-updates: 20, keep-interval-updates: 1}
+seeds: [1]
+"""
+SAME = (
+    *(f"data/{part}/*" for part in ("bin", "spm", "clean")),
+    *(f"models/*/{part}" for part in ("store/**/*", "hypotheses/**/*", "test.hyp", "metrics.json")),
+)
+TOKEN = "LSKD_KILLED_BENCHMARK"  # in the environment of all that a call starts
+PASSING = ("log", "lock")  # what a call says, and who holds what
 
 
-def command(args: argparse.Namespace, out: Path, workers: int) -> list[str]:
-    """The decoding of the split into `out`."""
-    return [str(Path(sys.executable).parent / "lskd"), "seqkd", "decode", "--teacher-path", args.teacher, "--data",
-            args.data, "--split", args.split, "--shard-sentences", "10", "--nbest", "3", "--out", str(out),
-            "--workers", str(workers), "--device", "cpu"]  # fmt: skip
+def digests(run: Path) -> dict[str, str]:
+    """Of every file that must be the same, and of the weights of every model."""
+    files = {file for pattern in SAME for file in run.glob(pattern) if file.is_file()}
+    found = {str(file.relative_to(run)): runs.sha256(file) for file in sorted(files)
+             if not file.name.startswith(".") and file.suffix.lstrip(".") not in PASSING}  # fmt: skip
+    for file in sorted(run.glob("models/*/model.pt")):
+        weights = torch.load(file, weights_only=True, map_location="cpu")["model"]
+        content = b"".join(name.encode() + weights[name].numpy().tobytes() for name in sorted(weights))
+        found[f"{file.relative_to(run)}: weights"] = hashlib.sha256(content).hexdigest()
+    return found
 
 
-def hashes(folder: Path) -> dict[str, str]:
-    """Of every file."""
-    return {str(file.relative_to(folder)): runs.sha256(file) for file in sorted(folder.rglob("*")) if file.is_file()}
+def kill_all(token: str) -> None:
+    """SIGKILL to every process that has the token in its environment, however it was started."""
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if token.encode() in entry.read_bytes():
+                os.kill(int(entry.parent.name), signal.SIGKILL)
+        except OSError:  # it has ended, or is another user's
+            continue
 
 
-def killed_until_done(args: argparse.Namespace, out: Path, draw: random.Random) -> list[dict[str, Any]]:
-    """What each call left: seconds until it was killed, shards there; the last one ended by itself."""
-    calls: list[dict[str, Any]] = []
-    while True:
-        patience = draw.uniform(3, args.patience) if len(calls) < args.kills else 600.0
-        workers = draw.randint(1, 3)
-        with subprocess.Popen(command(args, out, workers), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                              start_new_session=True) as child:  # fmt: skip
-            start = time.monotonic()
-            try:
-                code = child.wait(timeout=patience)
-            except subprocess.TimeoutExpired:
-                os.killpg(child.pid, signal.SIGKILL)
-                code = child.wait()
-        calls.append({"workers": workers, "seconds": round(time.monotonic() - start, 1), "exit_code": code,
-                      "shards": len(list(out.glob("shards/*.jsonl")))})  # fmt: skip
-        print(calls[-1], file=sys.stderr, flush=True)
-        if code == 0:
-            return calls
+def call(run: Path, config: Path, jobs: int, patience: float) -> dict[str, Any]:
+    """One call of the pipeline, killed after `patience` seconds; how it ended."""
+    token = uuid.uuid4().hex
+    command = ["bash", str(ROOT / "experiments" / "run.sh"), "--config", str(config), "--out", str(run), "--device",
+               "cpu", "--jobs", str(jobs), "--threads", "1"]  # fmt: skip
+    start = time.monotonic()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                          env=os.environ | {TOKEN: token}) as child:  # fmt: skip
+        try:
+            code: int | None = child.wait(timeout=patience)
+        except subprocess.TimeoutExpired:
+            code = None
+            kill_all(token)
+            kill_all(token)  # what was being started meanwhile
+    done = len(list(run.glob("models/*/model.pt")))
+    return {"jobs": jobs, "seconds": round(time.monotonic() - start, 1), "exit_code": code, "models": done}
 
 
 def main() -> None:
     """Compare and write OUT.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--teacher", required=True)
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--split", default="valid")
-    parser.add_argument("--kills", type=int, default=8, help="at most")
-    parser.add_argument("--patience", type=float, default=25, help="seconds before a kill, at most")
+    parser.add_argument("--kills", type=int, default=30, help="at least (default: %(default)s)")
+    parser.add_argument("--patience", type=float, default=30, help="seconds before a kill, at most")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
+    draw, calls, killed, different = random.Random(args.seed), list[dict[str, Any]](), 0, list[str]()
+    fairseq_io.allow_safe_unpickling()
     with tempfile.TemporaryDirectory() as folder:
-        whole, parts = Path(folder) / "whole", Path(folder) / "parts"
-        subprocess.run(command(args, whole, 2), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        calls = killed_until_done(args, parts, random.Random(args.seed))
-        same = hashes(whole) == hashes(parts)
-        facts = {"command": f"python benchmarks/killed.py --split {args.split} --seed {args.seed}", "calls": calls,
-                 "same_bytes": same, "files": hashes(parts), "commit": runs.commit(),
-                 "versions": runs.versions()}  # fmt: skip
-    runs.write_json(args.out.with_suffix(".json"), facts)
-    print("the same bytes" if same else "DIFFERENT")
-    sys.exit(not same)
+        config = Path(folder) / "killed.yaml"
+        config.write_text(CONFIG)
+        whole = call(Path(folder) / "whole", config, 2, 1800)
+        assert whole["exit_code"] == 0, whole
+        wanted = digests(Path(folder) / "whole")
+        number = 0
+        while killed < args.kills:
+            run = Path(folder) / f"killed{number}"
+            while True:
+                calls.append({"run": number, **call(run, config, draw.randint(1, 3), draw.uniform(2, args.patience))})
+                print(calls[-1], file=sys.stderr, flush=True)
+                if calls[-1]["exit_code"] is not None:
+                    break
+                killed += 1
+            assert calls[-1]["exit_code"] == 0, f"{run} cannot be finished"
+            found = digests(run)
+            different += [f"{run.name}/{name}" for name in wanted | found if wanted.get(name) != found.get(name)]
+            number += 1
+    content = {"command": f"python benchmarks/killed.py --kills {args.kills} --seed {args.seed}", "kills": killed,
+               "runs": number, "compared": len(wanted), "different": different, "uninterrupted": whole, "calls": calls,
+               "commit": runs.commit(), "versions": runs.versions()}  # fmt: skip
+    runs.write_json(args.out.with_suffix(".json"), content)
+    print(f"{killed} kills in {number} runs, {len(wanted)} things compared in each: {len(different)} differ")
+    sys.exit(bool(different))
 
 
 if __name__ == "__main__":
