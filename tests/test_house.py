@@ -78,6 +78,7 @@ HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
     "lskd_nmt.analysis.translations": (0, {"numpy", "sacrebleu"}, set()),
     "lskd_nmt.losses": (0, {"torch"}, set()),
     "lskd_nmt.toy": (0, set(), set()),
+    "lskd_nmt.folders": (0, set(), set()),
     "lskd_nmt.languages": (0, set(), set()),
     "lskd_nmt.progress": (0, set(), set()),
     "lskd_nmt.text": (0, set(), set()),
