@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lskd_nmt import __version__
-from lskd_nmt.errors import LskdError, require
+from lskd_nmt.errors import LskdError, reading, require, require_file, writing
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("fairseq-fixed", "torch", "ctranslate2", "sacrebleu", "sentencepiece", "sacremoses", "numpy", "pandas")
@@ -19,11 +19,9 @@ PACKAGES = ("fairseq-fixed", "torch", "ctranslate2", "sacrebleu", "sentencepiece
 
 def load(file: Path, kind: type) -> Any:
     """What the JSON file holds, which must be a `kind`."""
-    require(file.is_file(), f"{file} does not exist: run the step that makes it, or give another run folder")
-    try:
+    require_file(file, "run the step that makes it, or give another run folder")
+    with reading(file, "JSON", "remove it and run again"):
         content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise LskdError(f"{file} is not JSON ({error}): remove it and run again") from None
     require(isinstance(content, kind), f"{file} holds no JSON {kind.__name__}: remove it and run again")
     return content
 
@@ -43,8 +41,9 @@ def write_text(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f"{file.name}.{uuid.uuid4().hex[:8]}.part")  # several may write the same file
     try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(file)
+        with writing(file):
+            part.write_text(text, encoding="utf-8")
+            part.replace(file)
     finally:
         part.unlink(missing_ok=True)
 
@@ -62,7 +61,7 @@ def sha256(file: Path) -> str:
 
 def read_lines(file: Path) -> list[str]:
     """The lines of a text file, without their ends; only line feeds end a line."""
-    require(file.is_file(), f"{file} does not exist: run the step that makes it first")
+    require_file(file, "run the step that makes it first")
     try:
         return file.read_text(encoding="utf-8").removesuffix("\n").split("\n") if file.stat().st_size else []
     except UnicodeDecodeError as error:

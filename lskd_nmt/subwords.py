@@ -7,7 +7,7 @@ from pathlib import Path
 
 import sentencepiece
 
-from lskd_nmt.errors import LskdError, require
+from lskd_nmt.errors import LskdError, reading, require_file
 from lskd_nmt.text import read_lines
 
 SPLITS = ("train", "valid", "test")
@@ -55,8 +55,9 @@ class Subwords:
     """A learned model."""
 
     def __init__(self, model: Path) -> None:
-        require(model.is_file(), f"{model} does not exist: run the subwords stage of data-prep/prepare.sh")
-        self.processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
+        require_file(model, "run the subwords stage of data-prep/prepare.sh")
+        with reading(model, "sentencepiece model", "give the spm.model that the data were prepared with"):
+            self.processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
 
     def encode(self, lines: Iterable[str]) -> list[str]:
         """Subwords separated by spaces."""

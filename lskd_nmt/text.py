@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lskd_nmt.errors import LskdError, require
+from lskd_nmt.errors import LskdError, require, require_file, writing
 
 Pair = tuple[str, str]
 SHOWN = 3  # line numbers in an error
@@ -14,7 +14,7 @@ SHOWN = 3  # line numbers in an error
 
 def read_lines(file: Path) -> list[str]:
     """The lines of a UTF-8 file without their ends; only line feeds (and a carriage return before one) end a line."""
-    require(file.is_file(), f"{file} does not exist: give the path without the language ending, PREFIX of PREFIX.en")
+    require_file(file, "give the path without the language ending, PREFIX of PREFIX.en")
     content = file.read_bytes()
     require(bool(content.strip()), f"{file} is empty: give a file with one sentence a line")
     lines = content.removesuffix(b"\n").split(b"\n")
@@ -88,5 +88,6 @@ def write_bitext(prefix: Path, langs: Sequence[str], pairs: Sequence[Pair]) -> N
     prefix.parent.mkdir(parents=True, exist_ok=True)
     for side, lang in enumerate(langs):
         part = Path(f"{prefix}.{lang}.part")
-        part.write_text("".join(pair[side] + "\n" for pair in pairs), encoding="utf-8", newline="\n")
-        part.replace(f"{prefix}.{lang}")
+        with writing(f"{prefix}.{lang}"):
+            part.write_text("".join(pair[side] + "\n" for pair in pairs), encoding="utf-8", newline="\n")
+            part.replace(f"{prefix}.{lang}")

@@ -172,7 +172,7 @@ def test_disk_that_fills_up_while_training(plugin, refused, data, tmp_path, monk
     monkeypatch.setattr(fairseq_train, "main", full)
     with refused() as line:
         train(data, tmp_path / "out", "--kd-weight", 0)
-    assert "checkpoint_last.pt: no space left on the device" in line[0]
+    assert "checkpoint_last.pt: No space left on device: free some" in line[0]
 
 
 @pytest.mark.parametrize("where", ["flag", "beside", "recorded"])

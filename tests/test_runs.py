@@ -38,7 +38,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
     assert "does not exist" in complaint(runs.read_json, file)
     assert "does not exist" in complaint(runs.read_lines, file)
     file.write_text("{")
-    assert "is not JSON" in complaint(runs.read_json, file)
+    assert "is no readable JSON" in complaint(runs.read_json, file)
     file.write_text("[]")
     assert "holds no JSON dict" in complaint(runs.read_json, file)
     file.write_bytes(b"\xff\n")

@@ -392,7 +392,7 @@ def test_a_full_disk_is_one_line(step, decoded, teacher, data, tmp_path, capsys,
     words = ["seqkd", step, *flags, "--data", data, "--out", tmp_path / "d"]
     assert cli.main(list(map(str, words))) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "lskd seqkd: error: No space left on device: free some and run again"
+        f"lskd seqkd: error: {tmp_path / 'd'}: No space left on device: free some and run again"
     )
     assert step == "decode" or list(tmp_path.iterdir()) == []
 

@@ -3,7 +3,6 @@
 Raised deep inside fairseq the same mistakes would be tracebacks with exit code 1, or 134 from spawned processes.
 """
 
-import errno
 import functools
 import logging
 import sys
@@ -14,7 +13,7 @@ from typing import Any
 from fairseq.data import data_utils
 from fairseq.distributed import utils as distributed_utils
 
-from lskd_nmt.errors import LskdError, require
+from lskd_nmt.errors import LskdError, explain, require
 from lskd_nmt.fairseq_io import Symbols, read_symbols
 from lskd_nmt.forecast import checkpoint_bytes, forecast_line, require_space, training_bytes, transformer_parameters
 from lskd_nmt.losses.chunked import chunk_size
@@ -147,12 +146,11 @@ def guard_training() -> None:
                 check_training(cfg)
                 score_silence()
             return call_main(cfg, main, **kwargs)
-        except LskdError as error:
-            refuse(str(error))
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
+        except Exception as error:
+            line = explain(error, cfg.checkpoint.save_dir)
+            if line is None:
                 raise
-            refuse(f"{error.filename or cfg.checkpoint.save_dir}: no space left on the device: free some and run again")
+            refuse(line)
 
     distributed_utils.call_main = guarded
 

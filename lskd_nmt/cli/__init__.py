@@ -5,8 +5,11 @@ A module of verbs is one file here with `register(verbs)`.
 """
 
 import argparse
-import errno
+import contextlib
+import io
+import os
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -26,10 +29,9 @@ from lskd_nmt.cli import (
     table,
     why,
 )
-from lskd_nmt.errors import LskdError
+from lskd_nmt.errors import explain
 
-# of the operating system, that the user can fix
-KNOWN = (errno.ENOSPC, errno.EDQUOT, errno.ENOENT, errno.EEXIST, errno.EACCES, errno.EISDIR, errno.ENOTDIR)
+STDOUT = "standard output"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -58,25 +60,51 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; 0 on success, 2 with one line on stderr for what the user can fix."""
+    """Run one verb; 0 on success, 2 with one line on stderr for what the user can fix.
+
+    A reader that has seen enough, such as `head`, ends a verb in silence, with the exit code of other programs.
+    """
     args = build_parser().parse_args(argv)
     args.command = shlex.join(["lskd", *(sys.argv[1:] if argv is None else argv)])
+    if sys.stdout is sys.__stdout__ and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(write_through=False)  # else PYTHONUNBUFFERED fails in `print`, which names no file
     try:
-        args.run(args)
-    except LskdError as error:
-        print(f"lskd {args.verb}: error: {error}", file=sys.stderr)
-        return 2
+        try:
+            args.run(args)
+        finally:
+            flush()  # here its errors can be told; later they are remarks of the interpreter's
     except KeyboardInterrupt:
         print(f"lskd {args.verb}: interrupted: the same command continues", file=sys.stderr)
         return 130
-    except OSError as error:
-        if error.errno not in KNOWN:
+    except BrokenPipeError:
+        silence()
+        return 128 + signal.SIGPIPE
+    except Exception as error:
+        line = explain(error, getattr(args, "out", None) or STDOUT)
+        if line is None:
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        advice = ": free some and run again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        print(f"lskd {args.verb}: error: {where}{error.strerror}{advice}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            flush()
+        print(f"lskd {args.verb}: error: {line}", file=sys.stderr)
         return 2
     return 0
+
+
+def flush() -> None:
+    """Print what was printed; a closed standard output has nothing."""
+    if sys.stdout is not None:
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            error.filename = STDOUT
+            silence()
+            raise
+
+
+def silence() -> None:
+    """Throw away what is still to be printed, which the interpreter would try, and complain about, at its end."""
+    with contextlib.suppress(OSError):  # a test's stdout is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

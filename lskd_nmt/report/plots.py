@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from lskd_nmt.errors import require
+from lskd_nmt.errors import require, writing
 from lskd_nmt.report.cells import label, row_title
 from lskd_nmt.runs import Run, read_list
 
@@ -31,7 +31,7 @@ def save(figure: Figure, stem: Path, kinds: Sequence[str] = ("png", "svg")) -> l
     for file in files:
         part = file.with_name(f"{file.name}.part")
         try:
-            with mpl.rc_context({"svg.hashsalt": "lskd_nmt"}):
+            with writing(file), mpl.rc_context({"svg.hashsalt": "lskd_nmt"}):
                 kind = file.suffix[1:]
                 figure.savefig(part, format=kind, dpi=150, bbox_inches="tight", metadata=UNDATED.get(kind))
             part.replace(file)

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.errors import LskdError, require
+from lskd_nmt.errors import LskdError, reason, require
 from lskd_nmt.seqkd.ledger import Hypothesis
 
 ENGINES = ("ctranslate2", "fairseq")
@@ -96,10 +96,9 @@ class CTranslate2Engine:
         ctranslate2.set_random_seed(seed)
         try:
             self.translator: Any = ctranslate2.Translator(self.model, **self.place)
-        except (RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
+        except Exception as error:
             kind = f"{self.place['compute_type']} on {self.place['device']}"
-            raise LskdError(f"CTranslate2 cannot load {self.model} as {kind} ({reason}): "
+            raise LskdError(f"CTranslate2 cannot load {self.model} as {kind} ({reason(error)}): "
                             "choose another --quantization or --device") from None  # fmt: skip
 
     def translate(self, batch: Sequence[Pieces], settings: DecodeSettings) -> list[list[Hypothesis]]:
@@ -218,9 +217,11 @@ def convert(out: Path, checkpoint: str, data: str, langs: tuple[str, str], quant
         converter = FairseqConverter(checkpoint, data, source_lang=langs[0], target_lang=langs[1],
                                      user_dir=str(fairseq_io.plugin_folder()))  # fmt: skip
         converter.convert(str(out), quantization=quantization)
-    except (ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise LskdError(f"CTranslate2 cannot convert {checkpoint} ({reason}): use fairseq for this model") from error
+    except (LskdError, OSError):
+        raise
+    except Exception as error:
+        why = reason(error)
+        raise LskdError(f"CTranslate2 cannot convert {checkpoint} ({why}): use fairseq for this model") from error
 
 
 def convert_once(out: Path, checkpoint: str, data: str, langs: tuple[str, str]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lskd_nmt.errors import LskdError, require
+from lskd_nmt.errors import LskdError, reason, require, writing
 from lskd_nmt.runs import read_json, sha256, write_json, write_text
 from lskd_nmt.scoring import SHOWN, listed
 
@@ -49,8 +49,8 @@ class Row:
             content = json.loads(line)
             hypotheses = tuple(Hypothesis(str(pieces), float(score)) for pieces, score in content["hyps"])
             return cls(int(content["row"]), str(content["source"]), str(content["settings"]), hypotheses)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"no row: {error}") from None
+        except Exception as error:
+            raise ValueError(f"no row: {reason(error)}") from None
 
 
 def settings_hash(plan: Mapping[str, Any]) -> str:
@@ -120,7 +120,7 @@ def merge(folder: Path, plan: Mapping[str, Any], sources: Sequence[str], shards:
     part = folder / f"{ROWS}.{uuid.uuid4().hex[:8]}.part"
     counts = {"rows": 0, "hypotheses": 0, "empty_rows": 0}
     try:
-        with part.open("w", encoding="utf-8") as out:
+        with writing(folder / ROWS), part.open("w", encoding="utf-8") as out:
             for row in prove(
                 rows, sources, settings_hash(plan), plan["settings"]["nbest"], plan["settings"]["shard_sentences"]
             ):

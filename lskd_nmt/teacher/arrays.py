@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lskd_nmt.errors import require
+from lskd_nmt.errors import reading, require, writing
 from lskd_nmt.runs import sha256
 from lskd_nmt.teacher.header import Kind
 
@@ -22,7 +22,7 @@ def new_array(file: Path, kind: np.dtype[Any], shape: tuple[int, ...]) -> Iterat
     part = file.with_name(f"{file.name}.part")
     header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
     try:
-        with part.open("wb") as stream:  # of a full disk np.save does not say what it is
+        with writing(file), part.open("wb") as stream:  # of a full disk np.save does not say what it is
             np.lib.format.write_array_header_1_0(stream, header)
             yield lambda rows: stream.write(rows.astype(kind, copy=False).tobytes())
         part.replace(file)
@@ -41,4 +41,5 @@ def map_array(file: Path, kind: Kind, expected: str | None) -> NDArray[Any]:
     """The array, memory-mapped; refused if its hash is not the `expected` one, where one is given."""
     is_whole = file.is_file() and (expected is None or expected == sha256(file))
     require(is_whole, f"{kind.name}: {file} was edited, damaged or removed: {kind.again}")
-    return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
+    with reading(file, "NumPy array", kind.again):
+        return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))

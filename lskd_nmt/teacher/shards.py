@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lskd_nmt.errors import require
+from lskd_nmt.errors import require, writing
 from lskd_nmt.runs import read_json, sha256, write_json
 from lskd_nmt.teacher.layout import Columns, Layout
 
@@ -60,7 +60,7 @@ class ShardBuffer:
         folder.mkdir(parents=True, exist_ok=True)
         file, part = folder / f"{name}.bin", folder / f"{name}.bin.part"
         try:
-            with part.open("wb") as stream:
+            with writing(file), part.open("wb") as stream:
                 for array in self.layout.parts(sentences, tokens):
                     for columns in [of_pairs] if array in of_pairs else self.columns:
                         stream.write(columns[array].tobytes())
