@@ -78,12 +78,16 @@ def is_own(folder: Path, what: str, known: Sequence[str] = ()) -> bool:
 
 def require_own(folder: Path, what: str, known: Sequence[str] = ()) -> None:
     """Refuse a folder with content that `what` did not make; `known` are files that tell that it did."""
-    require(folder.is_dir() or not (folder.exists() or folder.is_symlink()),
-            f"--out {folder} is there and is no folder: give a new or an empty folder")  # fmt: skip
+    require(
+        folder.is_dir() or not (folder.exists() or folder.is_symlink()),
+        f"--out {folder} is there and is no folder: give a new or an empty folder",
+    )
     names = sorted(os.listdir(folder)) if folder.is_dir() else []
-    require(not names or is_own(folder, what, known),
-            f"--out {folder} holds files that {what} did not make (first: {names[0] if names else ''}): "
-            "give a new or an empty folder")  # fmt: skip
+    require(
+        not names or is_own(folder, what, known),
+        f"--out {folder} holds files that {what} did not make (first: {names[0] if names else ''}): "
+        "give a new or an empty folder",
+    )
 
 
 def mark(folder: Path, what: str) -> None:

@@ -7,6 +7,7 @@ from lskd_nmt.fairseq_io.checkpoints import (
     max_source_positions,
     parameter_count,
     read_checkpoint,
+    read_model,
     section,
     weights,
 )
@@ -38,6 +39,7 @@ from lskd_nmt.fairseq_io.plugin import (
     plugin_folder,
     quiet,
 )
+from lskd_nmt.fairseq_io.settings import is_literal
 
 __all__ = [
     "SYMBOLS_KEY",
@@ -48,6 +50,7 @@ __all__ = [
     "dictionaries",
     "generate",
     "gpus",
+    "is_literal",
     "is_translation",
     "language_pair",
     "load_model",
@@ -61,6 +64,7 @@ __all__ = [
     "plugin_folder",
     "quiet",
     "read_checkpoint",
+    "read_model",
     "read_symbols",
     "section",
     "target_counts",

@@ -1,48 +1,102 @@
 """Checkpoints: read safely, and built into models."""
 
+import re
 import zipfile
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from pickle import UnpicklingError
+from collections.abc import Mapping
 from typing import Any
 
-from lskd_nmt.errors import LskdError, require
+from lskd_nmt.errors import LskdError, one_line, reason, require, require_file
+from lskd_nmt.fairseq_io import settings
+from lskd_nmt.fairseq_io.plugin import load_plugin
 
 SYMBOLS_KEY = "lskd_symbols"  # in `task.state`, hence in every checkpoint that kd_ls trains
+REMEDY = "the file is damaged or no fairseq checkpoint; copy or train it again"
+OBJECT = re.compile(r"GLOBAL ([\w.]+)")  # in torch's refusal
+UNPICKLER = "Weights only load failed"  # begins torch's answer to all that is no pickle of data
+CONVERTED = ("fairseq.", "omegaconf.", "numpy.", "pathlib.", "torch.")  # objects that older fairseq's checkpoints hold
 
 
 def allow_safe_unpickling() -> None:
     """Let `torch.load(weights_only=True)` read what fairseq puts into its checkpoints: data, no code."""
-    import argparse
-    from typing import cast
+    from lskd_nmt.fairseq_io.unpickling import allow
 
-    import numpy as np
-    import torch
-    from numpy.dtypes import Float64DType, Int64DType
-
-    # NumPy's own rebuilding functions; their home differs between its major versions, so ask the objects
-    rebuild = [value.__reduce__()[0] for value in (np.float64(0), np.zeros(1))]
-    allowed = [argparse.Namespace, np.ndarray, np.dtype, Float64DType, Int64DType, *rebuild]
-    torch.serialization.add_safe_globals(cast("list[Callable[..., Any] | tuple[Callable[..., Any], str]]", allowed))
+    allow()
 
 
 def read_checkpoint(path: str, what: str) -> dict[str, Any]:
-    """The checkpoint's contents with its tensors left on disk; `what` names it in errors."""
+    """The checkpoint's contents with its tensors left on disk; `what` names it in errors. To build it: `read_model`."""
     import torch
 
-    require(Path(path).is_file(), f"{what} {path} does not exist: give the path of a fairseq checkpoint (.pt)")
+    try:
+        require_file(path, "give the path of a fairseq checkpoint (.pt); a colon separates two paths")
+    except LskdError as error:
+        raise LskdError(f"{what} {error}") from None
     allow_safe_unpickling()
     try:
+        require_stored(path)
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (RuntimeError, EOFError, UnpicklingError, KeyError, ValueError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise LskdError(
-            f"{what} {path} cannot be read ({type(error).__name__}: {reason}): "
-            "the file is damaged or no fairseq checkpoint; copy or train it again"
-        ) from error
-    known = isinstance(state, dict) and "model" in state and (state.get("cfg") or state.get("args"))
-    require(bool(known), f"{what} {path} holds no fairseq model and settings: give a checkpoint of fairseq-train")
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise LskdError(f"{what} {path} cannot be read ({refused(error)}") from error
+    require_form(state, f"{what} {path}")
     return dict(state)
+
+
+def read_model(path: str, what: str) -> dict[str, Any]:
+    """The same of a translation model that fairseq, or CTranslate2 by way of fairseq, may build.
+
+    Whatever builds a model comes through here first: fairseq evaluates settings, and these can do no harm.
+    """
+    state = read_checkpoint(path, what)
+    load_plugin()
+    wrong = settings.complaint(state)
+    require(wrong is None, f"{what} {path} cannot be built ({wrong}): give a translation model of fairseq-train")
+    return state
+
+
+def require_stored(path: str) -> None:
+    """ValueError for a zip archive whose content is packed, as torch never writes it: it could unpack to anything."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            sizes = [(entry.compress_type, entry.file_size - entry.compress_size) for entry in archive.infolist()]
+        if any(size != (zipfile.ZIP_STORED, 0) for size in sizes):
+            raise ValueError("its content is compressed")
+
+
+def refused(error: Exception) -> str:
+    """Why torch does not read a file, and what would do; torch's own words advise to switch its safety off."""
+    found = OBJECT.search(str(error))
+    if found is None:
+        return f"{'it is nothing that torch.save writes' if UNPICKLER in str(error) else reason(error)}): {REMEDY}"
+    held = f"it holds {found[1]}, an object that is not unpickled, since that can run code): "
+    if not found[1].startswith(CONVERTED):
+        return f"{held}a checkpoint of fairseq-train holds none, get it from its source again"
+    return (
+        f"{held}if you trust who made it, load it once with the fairseq that wrote it, and save its parts model "
+        "and args (or OmegaConf.to_container(cfg) as cfg) alone with torch.save"
+    )
+
+
+def require_form(state: Any, name: str) -> None:
+    """Refuse what lacks a model, settings or their form; what other programs say of them is up to `complaint`."""
+    import torch
+    from torch import Tensor
+
+    known = isinstance(state, Mapping) and "model" in state and (state.get("cfg") or state.get("args"))
+    require(bool(known), f"{name} holds no fairseq model and settings: give a checkpoint of fairseq-train")
+    model, symbols = state["model"], state.get("task_state") or {}
+    require(isinstance(model, Mapping) and bool(model), f"{name} holds no weights by name: train it again")
+    for key, tensor in model.items():
+        whole = isinstance(key, str) and isinstance(tensor, Tensor) and tensor.layout is torch.strided
+        whole = whole and tensor.device.type == "cpu"
+        whole = whole and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+        require(whole, f"{name}: its weight {one_line(str(key), 60)} is no tensor, or not whole: {REMEDY}")
+    require(isinstance(symbols, Mapping), f"{name}: its task_state is no mapping: {REMEDY}")
+    symbols = symbols.get(SYMBOLS_KEY) or {"source": [], "target": []}
+    sides = [symbols.get(side) if isinstance(symbols, Mapping) else None for side in ("source", "target")]
+    known = all(isinstance(side, list) and all(isinstance(word, str) for word in side) for side in sides)
+    require(known, f"{name}: its symbols ({SYMBOLS_KEY}) are no two lists of words: {REMEDY}")
 
 
 def weights(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,26 +123,55 @@ def parameter_count(state: Mapping[str, Any]) -> int:
 
 
 def section(state: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """One section of a checkpoint's settings (`task`, `criterion`, `model`), whichever way fairseq stored it."""
-    settings = state.get("cfg")
-    part = state["args"] if not settings else settings[name]
-    return dict(part) if isinstance(part, Mapping) else dict(vars(part) if part is not None else {})
+    """One section of a checkpoint's settings (`task`, `criterion`, `model`), whichever way fairseq stored it.
+
+    As fairseq does, an older one's `args` come before `cfg`; a section that is not there is empty.
+    """
+    settings = state.get("args") or state["cfg"]
+    part = settings.get(name) if isinstance(settings, Mapping) else settings
+    part = part if isinstance(part, Mapping) else getattr(part, "__dict__", {})
+    return {str(key): value for key, value in part.items()}
 
 
 def max_source_positions(path: str) -> int:
     """The most symbols of a source sentence, its end included, that a checkpoint's model takes."""
     state = read_checkpoint(path, "teacher")
-    return int(section(state, "model").get("max_source_positions") or section(state, "task")["max_source_positions"])
+    found = section(state, "model").get("max_source_positions") or section(state, "task").get("max_source_positions")
+    if not isinstance(found, int):
+        raise LskdError(f"teacher {path} does not say its max_source_positions: train it again")
+    return found
 
 
 def load_model(path: str, overrides: Mapping[str, Any]) -> Any:
-    """The checkpoint's model, built by its own task from its own settings, with `overrides` laid over them."""
+    """The checkpoint's model, built by its own task from its own settings, with `overrides` laid over them.
+
+    The files of embeddings that it may have begun with are not read again: its weights have replaced them.
+    """
     from fairseq.checkpoint_utils import load_model_ensemble_and_task
 
-    allow_safe_unpickling()
+    state = read_model(path, "teacher")
+    embeddings = {"encoder_embed_path": None, "decoder_embed_path": None}
     try:
-        models, _, _ = load_model_ensemble_and_task([path], arg_overrides=dict(overrides))
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise LskdError(f"teacher {path} does not fit its own settings ({reason}): train it again") from error
+        models, _, _ = load_model_ensemble_and_task([path], state=upgraded(state, embeddings | dict(overrides)))
+    except Exception as error:
+        raise LskdError(f"teacher {path} does not fit its own settings ({reason(error)}): train it again") from error
     return models[0]
+
+
+def upgraded(state: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """What fairseq makes of a checkpoint that it has read, with its own functions; it would read the file again."""
+    from fairseq.checkpoint_utils import _upgrade_state_dict
+    from fairseq.dataclass.utils import overwrite_args_by_name
+    from omegaconf import OmegaConf
+
+    if "best_loss" not in state:  # else of before there was a history
+        nothing = {"optimizer_name": "none", "lr_scheduler_state": {}, "num_updates": 0}
+        state["optimizer_history"] = state.get("optimizer_history") or [nothing]
+    state["extra_state"] = state.get("extra_state") or {}
+    if state.get("args"):
+        for name, value in overrides.items():
+            setattr(state["args"], name, value)
+    if state.get("cfg"):
+        state["cfg"] = OmegaConf.create(state["cfg"], flags={"allow_objects": True})
+        overwrite_args_by_name(state["cfg"], overrides)
+    return dict(_upgrade_state_dict(state))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,8 +18,13 @@ from lskd_nmt.teacher import vocabulary
 
 
 def split_paths(teacher_path: str | None) -> list[str]:
-    """The checkpoints named by `--teacher-path a.pt:b.pt`."""
-    return [path for path in (teacher_path or "").split(":") if path]
+    """The checkpoints named by `--teacher-path a.pt:b.pt`; a file whose name has a colon is found, too."""
+    parts, found = (teacher_path or "").split(":"), list[str]()
+    while parts:
+        whole = next((n for n in range(len(parts), 1, -1) if Path(":".join(parts[:n])).is_file()), 1)
+        found.append(":".join(parts[:whole]))
+        parts = parts[whole:]
+    return [path for path in found if path]
 
 
 @dataclass(frozen=True)
@@ -38,13 +44,14 @@ class TeacherFacts:
 
 def check(path: str, student: Symbols, teacher_data: str | None) -> TeacherFacts:
     """Refuse a checkpoint that is missing, damaged or of another vocabulary, without building its model."""
-    state = fairseq_io.read_checkpoint(path, "teacher")
+    state = fairseq_io.read_model(path, "teacher")
     vocabulary.require_equal(vocabulary.teacher_symbols(state, path, student.langs, teacher_data), student, path)
     smoothing = fairseq_io.section(state, "criterion").get("label_smoothing")
     arch = fairseq_io.section(state, "model").get("arch")
     projection = state["model"].get("decoder.output_projection.weight")
-    return TeacherFacts(path, arch, None if smoothing is None else float(smoothing), fairseq_io.parameter_count(state),
-                        0 if projection is None else projection.size(1))  # fmt: skip
+    return TeacherFacts(path, arch, float(smoothing) if isinstance(smoothing, int | float) else None,
+                        fairseq_io.parameter_count(state),
+                        projection.size(1) if projection is not None and projection.dim() == 2 else 0)  # fmt: skip
 
 
 class LiveTeacher:

@@ -1,0 +1,193 @@
+"""Settings of a file reach fairseq, which evaluates some of them as Python: what a checkpoint's may say.
+
+`complaint` is asked of every checkpoint before anything is built from it.
+"""
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+LONGEST_LITERAL, MOST_ELEMENTS, DEEPEST = 2000, 10_000, 50
+MOST_POSITIONS = 1_000_000
+
+# fairseq's models from text to text, by their names in its registry, and the tasks that build them
+MODELS = frozenset(
+    {
+        "bart",
+        "cmlm_transformer",
+        "fconv",
+        "fconv_self_att",
+        "insertion_transformer",
+        "iterative_nonautoregressive_transformer",
+        "levenshtein_transformer",
+        "lightconv",
+        "lstm",
+        "multilingual_transformer",
+        "nacrf_transformer",
+        "nonautoregressive_transformer",
+        "transformer",
+        "transformer_align",
+    }
+)
+TASKS = frozenset(
+    {
+        "multilingual_translation",
+        "online_backtranslation",
+        "semisupervised_translation",
+        "translation",
+        "translation_from_pretrained_bart",
+        "translation_from_pretrained_xlm",
+        "translation_lev",
+        "translation_multi_simple_epoch",
+    }
+)
+# what fairseq evaluates where it is text
+EVALUATED = frozenset(
+    {
+        "adafactor_eps",
+        "adam_betas",
+        "adamax_betas",
+        "adaptive_input_cutoff",
+        "adaptive_softmax_cutoff",
+        "character_filters",
+        "decoder_attention",
+        "decoder_layers",
+        "decoder_xformers_att_config",
+        "downsample",
+        "encoder_attention",
+        "encoder_layers",
+        "encoder_xformers_att_config",
+        "gated_attention",
+        "lamb_betas",
+        "pipeline_balance",
+        "pipeline_decoder_balance",
+        "pipeline_decoder_devices",
+        "pipeline_devices",
+        "pipeline_encoder_balance",
+        "pipeline_encoder_devices",
+        "pretrained",
+        "project_input",
+        "self_attention",
+        "xformers_att_config",
+    }
+)
+REFERENCE = re.compile(r"\$\{[A-Za-z_][\w.]*\}")  # to another setting; OmegaConf knows more, such as ${oc.env:NAME}
+
+
+def is_literal(text: str) -> bool:
+    """Whether `text` is Python for data alone: numbers, words, tuples, lists, dicts, their sums and repetitions."""
+    if len(text) > LONGEST_LITERAL:
+        return False
+    try:
+        elements = _elements(ast.parse(text.strip(), mode="eval").body)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return elements <= MOST_ELEMENTS
+
+
+def _elements(node: ast.expr) -> int:
+    """How many elements a literal has at most; ValueError if it is none."""
+    match node:
+        case ast.Constant():
+            return 1
+        case ast.Tuple() | ast.List() | ast.Set():
+            return 1 + sum(map(_elements, node.elts))
+        case ast.Dict():
+            return 1 + sum(_elements(each) if each else MOST_ELEMENTS for each in (*node.keys, *node.values))
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=ast.Constant()):
+            return 1
+        case ast.BinOp(op=ast.Add()):
+            return _elements(node.left) + _elements(node.right)
+        case ast.BinOp(op=ast.Mult(), left=repeated, right=ast.Constant(value=int(times))) if times >= 0:
+            return max(1, times) * _elements(repeated)
+    raise ValueError("no literal")
+
+
+def complaint(state: Mapping[str, Any]) -> str | None:
+    """What is wrong with the settings of a checkpoint, or None: nothing is built of them before this has been asked."""
+    largest = max((size for tensor in state["model"].values() for size in tensor.shape), default=0)
+    most = {"layers": len(state["model"]), "dim": max(8192, 8 * largest), "positions": MOST_POSITIONS}
+    for settings in filter(None, (state.get("args"), state.get("cfg"))):
+        if not isinstance(_plain(settings), Mapping):
+            return "its settings are no settings"
+        found = next((wrong for name, value in _leaves(settings) if (wrong := _wrong(name, value, most))), None)
+        if found:
+            return found
+        flat = _plain(settings)
+        sections = {name: settings if settings is state.get("args") else flat.get(name) for name in ("model", "task")}
+        for name, section in zip(sections, map(_plain, sections.values()), strict=True):
+            if not isinstance(section, Mapping) or not section:
+                return f"its settings lack the section {name}"
+            found = _unknown_model(section) if name == "model" else _unknown_task(section)
+            if found:
+                return found
+    return None
+
+
+def _plain(value: Any) -> Any:
+    """A mapping for a Namespace, anything else as it is."""
+    from argparse import Namespace
+
+    return vars(value) if isinstance(value, Namespace) else value
+
+
+def _leaves(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Each value inside of nested settings with the name that it has there."""
+    if depth > DEEPEST:
+        yield name, ...
+        return
+    inner = _plain(value)
+    if isinstance(inner, Mapping):
+        for key, each in inner.items():
+            yield "", key
+            yield from _leaves(each, str(key), depth + 1)
+    elif isinstance(inner, list | tuple | set):
+        for each in inner:
+            yield from _leaves(each, name, depth + 1)
+    else:
+        yield name, inner
+
+
+def _wrong(name: str, value: Any, most: Mapping[str, int]) -> str | None:
+    """What is wrong with one value."""
+    if value is ...:
+        return f"its setting {name} is nested too deeply"
+    if name == "pretrained" and value not in ("False", "None", "0", "", False, None):
+        return "its setting pretrained names another checkpoint"
+    if isinstance(value, str):
+        if "${" in REFERENCE.sub("", value):
+            return f"its setting {name} holds {_shown(value)}, which would be looked up outside of it"
+        if name in EVALUATED and not is_literal(value):
+            return f"its setting {name} is {_shown(value)}, which fairseq would run as Python, and is no literal"
+        return None
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else 0
+    limit = most.get(name.rpartition("_")[2], number)
+    return f"its setting {name} is {value:g}, and its weights are not that large" if number > limit else None
+
+
+def _shown(value: str) -> str:
+    return repr(value if len(value) <= 60 else value[:59] + "…")
+
+
+def _unknown_model(section: Mapping[str, Any]) -> str | None:
+    """What is wrong with a model's name."""
+    from fairseq.models import ARCH_MODEL_NAME_REGISTRY
+
+    names = [section[key] for key in ("_name", "arch") if section.get(key) is not None]
+    if not names:
+        return "its settings name no arch"
+    for name in names:
+        model = ARCH_MODEL_NAME_REGISTRY.get(name, name) if isinstance(name, str) else None
+        if model not in MODELS:
+            return f"its arch is {_shown(str(name))}, and models of {', '.join(sorted(MODELS))} are read"
+    return None
+
+
+def _unknown_task(section: Mapping[str, Any]) -> str | None:
+    """What is wrong with a task's name; args of before there were tasks have none."""
+    for key in ("_name", "task"):
+        name = section.get(key)
+        if name is not None and not (isinstance(name, str) and name in TASKS):
+            return f"its task is {_shown(str(name))}, and those of {', '.join(sorted(TASKS))} are read"
+    return None
