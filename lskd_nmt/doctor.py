@@ -129,8 +129,9 @@ def check_memory(patient: Patient, symbols: int, teachers: Sequence[live.Teacher
 def check_store_size(patient: Patient, symbols: Symbols, teachers: Sequence[live.TeacherFacts]) -> str:
     """The predicted size of a teacher store of this data fits on the disk, and what one of features would take."""
     data = str(patient.data)
-    first, pair, target = Path(data.split(":", maxsplit=1)[0]), "-".join(symbols.langs), symbols.langs[1]
-    splits = [split for split in ("train", "valid") if (first / f"{split}.{pair}.{target}.bin").is_file()]
+    first = data.split(":", maxsplit=1)[0]
+    splits = [split for split in ("train", "valid") if fairseq_io.split_files(first, symbols.langs, split)]
+    require(bool(splits), f"--data {first} has neither train nor valid of {'-'.join(symbols.langs)}: binarise it again")
     datasets = [dataset for split in splits for dataset in fairseq_io.translation_data(data, symbols.langs, split)]
     tokens, pairs = sum(int(dataset.tgt_sizes.sum()) for dataset in datasets), sum(map(len, datasets))
     needed = store_bytes(tokens, pairs, top_k_bytes(patient.top_k, patient.temperatures, len(symbols.target)))

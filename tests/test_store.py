@@ -165,7 +165,7 @@ def test_a_step_from_the_store_is_the_live_step_through_the_records_encoding(tai
     buffer.add([pair_key(*row) for row in rows], lengths, layout.encode(record))
     buffer.write(tmp_path / "s" / "shards", "00000")
     facts = json.loads((tmp_path / "s" / "shards" / "00000.json").read_text())
-    writer.finish(tmp_path / "s", layout, {"symbols": {}, "data": {}}, [facts])
+    writer.finish(tmp_path / "s", layout, {"symbols": {"source": [], "target": [], "langs": []}, "data": {}}, [facts])
 
     _, same_model, stored = build(data, *flags, "--teacher-store", tmp_path / "s")
     encoded = signals.at_temperature(layout.decode(layout.encode(record)), 2.0, GRID.index(2.0))

@@ -22,6 +22,7 @@ FORMAT = 1
 KIND = Kind(
     "features folder", "header.json", (FORMAT,), finish="give a folder that lskd features finished, or run it again",
     again="run lskd features again", make="run lskd features",
+    form={"symbols": {"target": [str]}, "data": dict, "arrays": {"*": str}, "tokens": int, "width": int},
 )  # fmt: skip
 TOKENS = ("state", "target", "target_log_prob", "top", "top_log_prob", "entropy", "sum_squares", "sentence", "position")
 MODEL = ("projection", "bias", "counts")
@@ -61,6 +62,8 @@ class Features:
 def open_features(folder: str | Path, *, verify: bool = True) -> Features:
     """Map a folder; `verify` hashes every byte of it and refuses one that was cut or edited."""
     folder, header = Path(folder), read_header(folder, KIND)
+    other = sorted(set(header["arrays"]) - {*TOKENS, *MODEL, *OPTIONAL})
+    require(not other, f"{folder / KIND.file}: {other[:1]} is no array of features: {KIND.again}")
     arrays = {name: map_array(folder / f"{name}.npy", KIND, digest if verify else None)
               for name, digest in header["arrays"].items()}  # fmt: skip
     complaint = misfit(arrays, header)

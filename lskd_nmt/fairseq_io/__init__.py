@@ -12,17 +12,16 @@ from lskd_nmt.fairseq_io.checkpoints import (
     weights,
 )
 from lskd_nmt.fairseq_io.data import (
-    Symbols,
-    dictionaries,
     is_translation,
     language_pair,
     net_input,
     piece_lines,
-    read_symbols,
+    split_files,
     target_counts,
     translation_data,
     write_pairs,
 )
+from lskd_nmt.fairseq_io.dictionaries import Symbols, dictionaries, read_dictionary, read_symbols
 from lskd_nmt.fairseq_io.models import (
     arch_settings,
     device,
@@ -64,9 +63,11 @@ __all__ = [
     "plugin_folder",
     "quiet",
     "read_checkpoint",
+    "read_dictionary",
     "read_model",
     "read_symbols",
     "section",
+    "split_files",
     "target_counts",
     "tied_output",
     "transformer_settings",

@@ -1,33 +1,13 @@
 """Binarised folders: their languages, symbols and sentence pairs, read and written."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lskd_nmt.errors import LskdError, require
+from lskd_nmt.errors import LskdError, reading, require
+from lskd_nmt.fairseq_io.dictionaries import dictionaries
 
 COUNTED = 10_000  # sentences counted at a time
-
-
-@dataclass(frozen=True)
-class Symbols:
-    """The symbols of both dictionaries in index order, special ones included, and their languages."""
-
-    source: list[str]
-    target: list[str]
-    langs: tuple[str, str]
-
-
-def read_symbols(folder: str, langs: tuple[str, str]) -> Symbols | None:
-    """The symbols of `dict.LANG.txt` of both languages in a data folder, or None where one is missing."""
-    from fairseq.data import Dictionary
-
-    files = [Path(folder) / f"dict.{lang}.txt" for lang in langs]
-    if not all(file.is_file() for file in files):
-        return None
-    source, target = (list(Dictionary.load(str(file)).symbols) for file in files)
-    return Symbols(source, target, langs)
 
 
 def language_pair(folder: str) -> tuple[str, str]:
@@ -40,13 +20,6 @@ def language_pair(folder: str) -> tuple[str, str]:
     return source, target
 
 
-def dictionaries(folder: str, langs: tuple[str, str]) -> list[Any]:
-    """fairseq's dictionaries of a data folder, source and target."""
-    from fairseq.data import Dictionary
-
-    return [Dictionary.load(str(Path(folder) / f"dict.{lang}.txt")) for lang in langs]
-
-
 def is_translation(task: Any) -> bool:
     """Whether the task is fairseq's `translation` itself, whose pairs reach the model as they are on disk."""
     from fairseq.tasks.translation import TranslationTask
@@ -54,32 +27,62 @@ def is_translation(task: Any) -> bool:
     return type(task) is TranslationTask
 
 
+def split_files(folder: str, langs: tuple[str, str], split: str) -> tuple[Path, Path] | None:
+    """The .bin files of a split, source then target, or None where there are none.
+
+    As fairseq does, the files of the other direction are found, too: an en-de folder serves de-en.
+    """
+    for names in (langs, langs[::-1]):
+        source, target = (Path(folder) / f"{split}.{names[0]}-{names[1]}.{lang}.bin" for lang in langs)
+        if source.exists() and source.with_suffix(".idx").exists():
+            return source, target
+    return None
+
+
 def translation_data(data: str, langs: tuple[str, str], split: str) -> list[Any]:
     """The sentence pairs of a split as the `translation` task reads them, one dataset for each of the data folders."""
     from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
     settings = {"dataset_impl": None, "train_subset": "train", "required_seq_len_multiple": 1}  # else interpolations
-    task = TranslationTask.setup_task(
-        TranslationConfig(data=data, source_lang=langs[0], target_lang=langs[1], **settings)
+    task = TranslationTask(
+        TranslationConfig(data=data, source_lang=langs[0], target_lang=langs[1], **settings),
+        *dictionaries(data.split(":", maxsplit=1)[0], langs),
     )
     datasets = []
-    for epoch in range(1, len(data.split(":")) + 1):
-        second = Path(data.split(":")[epoch - 1], f"{split}1.{langs[0]}-{langs[1]}.{langs[0]}.bin")
-        require(not second.exists(), f"{second} is there, a second part of {split}: binarise both as one")
+    for epoch, folder in enumerate(data.split(":"), 1):
+        second = split_files(folder, langs, f"{split}1")
+        require(second is None, f"{second and second[0]} is there, a second part of {split}: binarise both as one")
         try:
-            task.load_dataset(split, epoch=epoch)
+            with reading(f"{split} in the data folder {folder}", "binarised text", "binarise it again"):
+                task.load_dataset(split, epoch=epoch)
+                dataset = task.dataset(split)
+                require_whole(dataset)
         except FileNotFoundError:
-            raise LskdError(f"data folder {data.split(':')[epoch - 1]} has no '{split}' of {langs[0]}-{langs[1]}: "
+            raise LskdError(f"data folder {folder} has no '{split}' of {langs[0]}-{langs[1]}: "
                             "name what it has with --split or --splits") from None  # fmt: skip
-        datasets.append(task.dataset(split))
+        datasets.append(dataset)
     return datasets
+
+
+def require_whole(pairs: Any) -> None:
+    """ValueError unless both sides of a dataset are there, equally long, and their indices lie in their files."""
+    if pairs.tgt is None or len(pairs.src) != len(pairs.tgt):
+        raise ValueError("source and target have not as many sentences")
+    for side in (pairs.src, pairs.tgt):
+        index, content = getattr(side, "_index", None), getattr(side, "_bin_buffer", None)
+        if index is None or content is None or not len(index):
+            continue  # of an older format, which fairseq checks, or without sentences
+        starts, sizes = index._pointers, index._sizes
+        ends = starts + sizes.astype("int64") * index._dtype_size
+        if min(starts.min(), sizes.min()) < 0 or ends.max() > len(content):
+            raise ValueError("its .idx points outside of its .bin")
 
 
 def target_counts(data: str, langs: tuple[str, str], split: str) -> Any:
     """How often each target symbol stands in a split, ends included; None if it is not there.   -> (V,) uint64"""
     import numpy as np
 
-    if not Path(data, f"{split}.{langs[0]}-{langs[1]}.{langs[1]}.bin").is_file():
+    if split_files(data, langs, split) is None:
         return None
     (dataset,) = translation_data(data, langs, split)
     counts = np.zeros(len(dataset.tgt_dict), dtype=np.uint64)
@@ -93,6 +96,7 @@ def target_counts(data: str, langs: tuple[str, str], split: str) -> Any:
 def piece_lines(data: str, langs: tuple[str, str], split: str) -> tuple[list[str], list[str]]:
     """A binarised split as lines of subwords, source and target."""
     (dataset,) = translation_data(data, langs, split)
+    require(len(dataset) > 0, f"data folder {data} has no sentence pair in {split}: give another split")
     sides: tuple[list[str], list[str]] = [], []
     for index in range(len(dataset)):
         item = dataset[index]

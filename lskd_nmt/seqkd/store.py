@@ -16,19 +16,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lskd_nmt.errors import require
 from lskd_nmt.fairseq_io import Symbols
 from lskd_nmt.teacher import vocabulary
 from lskd_nmt.teacher.arrays import map_array, write_array
-from lskd_nmt.teacher.header import Kind, read_header, write_header
+from lskd_nmt.teacher.header import SYMBOLS, TEACHER, Kind, read_header, write_header
 from lskd_nmt.teacher.layout import id_type
 from lskd_nmt.teacher.pairs import Pair, positions
 
+BIN = "bin"
+ARRAYS = ("keys", "first", "start", "ids", "scores")
 KIND = Kind(
     "hypothesis store", "hypotheses.json", (1,), finish="give a folder that lskd seqkd select wrote",
     again="select again", make="decode and select translations",
+    form={"symbols": SYMBOLS, "data": {"*": [str]}, "longest": int, "decoded?": [{"teacher": TEACHER}],
+          "arrays": dict.fromkeys(ARRAYS, str)},
 )  # fmt: skip
-BIN = "bin"
-ARRAYS = ("keys", "first", "start", "ids", "scores")
 Ids = NDArray[Any]
 
 
@@ -48,6 +51,10 @@ class HypothesisStore:
         folder, header = Path(folder), read_header(folder, KIND)
         hashes = header["arrays"]
         arrays = {name: map_array(folder / f"{name}.npy", KIND, hashes[name] if verify else None) for name in ARRAYS}
+        fits = all(array.ndim == 1 for array in arrays.values()) and arrays["keys"].dtype == np.uint64
+        fits = fits and is_offsets(arrays["first"], len(arrays["keys"]), len(arrays["scores"]))
+        fits = fits and is_offsets(arrays["start"], len(arrays["scores"]), len(arrays["ids"]))
+        require(fits, f"{KIND.name} {folder}: the sizes of its arrays do not fit together: {KIND.again}")
         return cls(folder, header, arrays)
 
     def lookup(self, pairs: Sequence[Pair]) -> list[list[Ids]]:
@@ -78,6 +85,12 @@ def write(folder: Path, hypotheses: Mapping[int, Sequence[tuple[Ids, float]]], f
 def offsets(lengths: Sequence[int]) -> NDArray[np.int64]:
     """Where each of consecutive pieces starts, and where the last ends."""
     return np.concatenate([[0], np.cumsum(np.asarray(lengths, np.int64))]).astype(np.int64)
+
+
+def is_offsets(array: NDArray[Any], pieces: int, total: int) -> bool:
+    """Whether the array is `offsets` of so many pieces of so many things."""
+    fits = len(array) == pieces + 1 and array.dtype == np.int64 and array[0] == 0 and array[-1] == total
+    return bool(fits and (np.diff(array) >= 0).all())
 
 
 def check(folder: str, student: Symbols) -> HypothesisStore:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.errors import LskdError
+from lskd_nmt.errors import LskdError, require
 from lskd_nmt.runs import sha256
 from lskd_nmt.teacher.header import Kind
 
@@ -38,6 +38,8 @@ def ids_key(ids: NDArray[Any]) -> int:
 def positions(store: Keyed, pairs: Sequence[Pair]) -> NDArray[np.int64]:
     """Where the key of each pair stands among the store's; `LskdError` names the first pair that is not there."""
     wanted = np.asarray([pair_key(*pair) for pair in pairs], dtype=np.uint64)
+    if not len(store.keys) and pairs:
+        raise LskdError(missing(store, *pairs[0]))
     found = np.searchsorted(store.keys, wanted).clip(max=len(store.keys) - 1)
     for lacking in np.flatnonzero(store.keys[found] != wanted)[:1]:
         raise LskdError(missing(store, *pairs[lacking]))
@@ -53,18 +55,25 @@ def missing(store: Keyed, source: NDArray[Any], target: NDArray[Any]) -> str:
 
 
 def data_hashes(data: str, langs: tuple[str, str], splits: Sequence[str]) -> dict[str, list[str]]:
-    """Hashes of the binarised text of each split, source then target, over all data folders."""
+    """Hashes of the binarised text of each split, source then target, over all data folders that have it.
+
+    The first has to have it: where nothing was hashed, two hashes would always agree.
+    """
     result: dict[str, list[str]] = {}
     for split in splits:
-        files = [
-            Path(folder) / f"{split}.{langs[0]}-{langs[1]}.{lang}.bin" for folder in data.split(":") for lang in langs
-        ]
-        result[split] = [sha256(file) for file in files if file.is_file()]
+        folders = data.split(":")
+        found = [fairseq_io.split_files(folder, langs, split) for folder in folders]
+        require(found[0] is not None, f"data folder {folders[0]} has no '{split}' of {langs[0]}-{langs[1]}: "
+                                      "name what it has with --split or --splits")  # fmt: skip
+        result[split] = [sha256(file) for files in found if files is not None for file in files if file.is_file()]
     return result
 
 
 def require_pairs(store: Keyed, data: str, langs: tuple[str, str], splits: Sequence[str]) -> None:
-    """Refuse data with a sentence pair that the store lacks; data that it was made of are known by their hashes."""
+    """Refuse data with a sentence pair that the store lacks; data that it was made of are known by their hashes.
+
+    A header without hashes proves nothing: its store is asked for each pair.
+    """
     hashes = data_hashes(data, langs, splits)
     for split in splits:
         if hashes[split] and hashes[split] == store.header["data"].get(split):

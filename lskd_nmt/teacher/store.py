@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from lskd_nmt.errors import LskdError, require
+from lskd_nmt.errors import LskdError, reading, require
 from lskd_nmt.fairseq_io import Symbols
 from lskd_nmt.losses.chunk import Projection
 from lskd_nmt.runs import sha256
 from lskd_nmt.teacher import vocabulary
 from lskd_nmt.teacher.arrays import map_array
-from lskd_nmt.teacher.header import Kind, read_header
+from lskd_nmt.teacher.header import SYMBOLS, TEACHER, Kind, misfit, read_header
 from lskd_nmt.teacher.layout import Columns, FeatureLayout, TopKLayout, layout_of
 from lskd_nmt.teacher.pairs import Pair, missing, positions
 from lskd_nmt.teacher.shards import map_shard
@@ -26,6 +26,9 @@ KIND = Kind(
     "teacher store", "store.json", (TopKLayout.format, FeatureLayout.format),
     finish="give a folder that lskd teacher-store finished, or run it again to finish this one",
     again="write the store again", make="write a store",
+    form={"layout": dict, "sentences": int, "tokens": int, "tail_mass": dict, "teacher?": TEACHER, "symbols": SYMBOLS,
+          "data": {"*": [str]},
+          "shards": [{"name": str, "sentences": int, "tokens": int, "sha256": str}]},
 )  # fmt: skip
 PROJECTIONS = "projections"
 
@@ -53,13 +56,18 @@ class TeacherStore:
     def open(cls, folder: str | Path, *, verify: bool = True) -> "TeacherStore":
         """Map a store; `verify` hashes every byte of it and refuses one that was cut or edited."""
         folder, header = Path(folder), read_header(folder, KIND)
-        layout = layout_of(header)
+        with reading(folder / KIND.file, KIND.name, KIND.again):
+            layout = layout_of(header)
         shards = []
         for facts in header["shards"]:
             file = folder / "shards" / f"{facts['name']}.bin"
             shards.append(map_shard(file, layout, facts["sentences"], facts["tokens"]))
             require(not verify or sha256(file) == facts["sha256"],
                     f"teacher store: {file} was edited or damaged: write the store again")  # fmt: skip
+            require(int(shards[-1]["lengths"].sum()) == facts["tokens"],
+                    f"teacher store: {file} has other lengths than its {facts['tokens']} tokens: "
+                    "write the store again")  # fmt: skip
+        require(bool(shards), f"{KIND.name} {folder} has no shards: {KIND.again}")
         return cls(folder, header, shards, read_projections(folder, header, verify))
 
     def lookup(self, pairs: Sequence[Pair], prefix: int = 0) -> Columns:
@@ -81,10 +89,13 @@ class TeacherStore:
 def read_projections(folder: Path, header: Mapping[str, Any], verify: bool) -> list[Projection]:
     """The output projections that the header lists, in float32; none for a top k."""
     found = []
+    complaint = misfit(header.get("projections", []), [{"weight": str}], "projections")
+    require(complaint is None, f"{folder / KIND.file}: {complaint}: {KIND.again}")
     for number, hashes in enumerate(header.get("projections", [])):
         arrays = {name: map_array(folder / PROJECTIONS / f"{number}.{name}.npy", KIND, digest if verify else None)
                   for name, digest in hashes.items()}  # fmt: skip
-        found.append(Projection(**{name: torch.tensor(array) for name, array in arrays.items()}))
+        with reading(folder / KIND.file, KIND.name, KIND.again):
+            found.append(Projection(**{name: torch.tensor(array) for name, array in arrays.items()}))
     return found
 
 
