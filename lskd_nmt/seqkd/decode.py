@@ -77,7 +77,8 @@ def decode(
         "data": data_hashes(data, langs, (split,)),
         "settings": settings.content(),
     }  # fmt: skip
-    require_same_plan(out / ledger.PLAN, plan, "a decoding")
+    done = read_json(out / ledger.FILE) if (out / ledger.FILE).is_file() else None
+    require_same_plan(out / ledger.PLAN, plan, "a decoding", done)
     if (out / ledger.FILE).is_file():
         show(f"{out} is complete: nothing to do")
         return cleaned(out)

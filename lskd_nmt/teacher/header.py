@@ -78,9 +78,15 @@ def read_header(folder: str | Path, kind: Kind) -> dict[str, Any]:
     return header
 
 
-def require_same_plan(file: Path, plan: Mapping[str, Any], what: str) -> None:
-    """Refuse a folder in which `what` was begun with another plan; where one is complete, its plan is there."""
-    before = read_json(file) if file.is_file() else dict(plan)
-    other = [key for key in plan if key not in before or before[key] != plan[key]]
+def require_same_plan(
+    file: Path, plan: Mapping[str, Any], what: str, header: Mapping[str, Any] | None = None
+) -> None:
+    """Refuse a folder in which `what` was begun with another plan.
+
+    `header` is that of a finished one: what it says is compared where the plan was lost.
+    """
+    before: Mapping[str, Any] = read_json(file) if file.is_file() else header or {}
+    compared = plan if file.is_file() else plan.keys() & before.keys()
+    other = [key for key in plan if key in compared and (key not in before or before[key] != plan[key])]
     require(not other, f"--out {file.parent} holds {what} with other {', '.join(other)}: give another folder, "
                        "or remove this one")  # fmt: skip

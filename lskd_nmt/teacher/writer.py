@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lskd_nmt import fairseq_io
+from lskd_nmt import fairseq_io, folders
 from lskd_nmt.errors import require
 from lskd_nmt.fairseq_io import Symbols
 from lskd_nmt.forecast import require_space, store_bytes
@@ -17,14 +17,15 @@ from lskd_nmt.progress import Progress
 from lskd_nmt.runs import read_json, sha256, write_json
 from lskd_nmt.teacher.arrays import write_array
 from lskd_nmt.teacher.corpus import Entry, batches, distinct_pairs, shard_slices
-from lskd_nmt.teacher.header import require_same_plan, write_header
+from lskd_nmt.teacher.header import read_header, require_same_plan, write_header
 from lskd_nmt.teacher.layout import Columns, FeatureLayout, Layout, TopKLayout, layout_content
 from lskd_nmt.teacher.live import LiveTeacher
-from lskd_nmt.teacher.pairs import data_hashes
+from lskd_nmt.teacher.pairs import data_hashes, require_pairs
 from lskd_nmt.teacher.shards import ShardBuffer, complete_shard
-from lskd_nmt.teacher.store import KIND, PROJECTIONS
+from lskd_nmt.teacher.store import KIND, PROJECTIONS, TeacherStore
 
 PLAN = "plan.json"
+WHAT = "lskd teacher-store"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,16 @@ def write_store(
     teacher_data: str | None = None,
 ) -> dict[str, Any]:
     """Make or complete the store in `folder`; its header. A store of other settings there is refused."""
+    with folders.hold(folder, WHAT):
+        folders.require_own(folder, WHAT, (KIND.file, PLAN))
+        return write_held(folder, teacher_path, data, symbols, settings, device, show, teacher_data)
+
+
+def write_held(
+    folder: Path, teacher_path: Sequence[str], data: str, symbols: Symbols, settings: WriterSettings, device: str,
+    show: Callable[[str], None], teacher_data: str | None,
+) -> dict[str, Any]:  # fmt: skip
+    """The same, while nobody else writes there."""
     teacher = LiveTeacher.load(list(teacher_path), symbols, data.split(":", maxsplit=1)[0], teacher_data)
     layout, langs = fitted(settings.layout, teacher), symbols.langs
     facts: dict[str, Any] = {
@@ -63,10 +74,12 @@ def write_store(
     }  # fmt: skip
     plan = {**facts, "layout": layout_content(layout), "max_tokens": settings.max_tokens,
             "shard_pairs": settings.shard_pairs, "splits": list(settings.splits)}  # fmt: skip
-    require_same_plan(folder / PLAN, plan, "a teacher store")
     if (folder / KIND.file).is_file():
+        header = read_header(folder, KIND)
+        require_same_store(folder, header, plan, data, langs)
         show(f"{folder} is complete: nothing to do")
-        return read_json(folder / KIND.file)
+        return header
+    require_same_plan(folder / PLAN, plan, "a teacher store")
 
     datasets = [dataset for split in settings.splits for dataset in fairseq_io.translation_data(data, langs, split)]
     pairs, too_long = distinct_pairs(datasets, teacher.max_positions())
@@ -76,6 +89,7 @@ def write_store(
     tokens = sum(pair.target_tokens for pair in pairs)
     needed = store_bytes(tokens, len(pairs), layout.token_bytes, layout.once_bytes)
     require_space(folder, needed, "--out", "the teacher store needs")
+    folders.mark(folder, WHAT)
     write_json(folder / PLAN, plan)
     if isinstance(layout, FeatureLayout):
         facts["projections"] = write_projections(folder / PROJECTIONS, teacher)
@@ -83,6 +97,17 @@ def write_store(
     progress = Progress(tokens, "tokens", show)
     shards = write_shards(folder / "shards", layout, settings, pairs, datasets, teacher, device, progress)
     return finish(folder, layout, facts, shards)
+
+
+def require_same_store(
+    folder: Path, header: Mapping[str, Any], plan: Mapping[str, Any], data: str, langs: tuple[str, str]
+) -> None:
+    """Refuse a finished store of another plan; one whose header lacks hashes is asked for each pair of the data."""
+    unproved = [split for split in plan["data"] if header["data"].get(split) == []]
+    hashes = {**plan["data"], **{split: [] for split in unproved}}
+    require_same_plan(folder / PLAN, {**plan, "data": hashes}, "a teacher store", header)
+    if unproved:
+        require_pairs(TeacherStore.open(folder), data, langs, unproved)
 
 
 def write_shards(
