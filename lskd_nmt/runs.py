@@ -8,27 +8,19 @@ import subprocess
 import uuid
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lskd_nmt import __version__
-from lskd_nmt.errors import LskdError, reading, require, require_file, writing
+from lskd_nmt.errors import LskdError, require, require_file, writing
+from lskd_nmt.records import load
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("fairseq-fixed", "torch", "ctranslate2", "sacrebleu", "sentencepiece", "sacremoses", "numpy", "pandas")
 
 
-def load(file: Path, kind: type) -> Any:
-    """What the JSON file holds, which must be a `kind`."""
-    require_file(file, "run the step that makes it, or give another run folder")
-    with reading(file, "JSON", "remove it and run again"):
-        content = json.loads(file.read_text(encoding="utf-8"))
-    require(isinstance(content, kind), f"{file} holds no JSON {kind.__name__}: remove it and run again")
-    return content
-
-
 def read_json(file: Path) -> dict[str, Any]:
     """The JSON object in `file`."""
-    return dict(load(file, dict))
+    return cast("dict[str, Any]", load(file, dict))
 
 
 def read_list(file: Path) -> list[Any]:

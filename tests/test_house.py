@@ -88,6 +88,7 @@ HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
     "lskd_nmt.iwslt": (0, set(), set()),
     "lskd_nmt.significance": (0, {"numpy", "sacrebleu", "scipy"}, set()),
     "lskd_nmt.scoring": (0, {"sacrebleu"}, set()),
+    "lskd_nmt.records": (0, set(), set()),
     "lskd_nmt.errors": (0, set(), set()),
 }
 

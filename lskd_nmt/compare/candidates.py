@@ -9,7 +9,8 @@ from lskd_nmt import fairseq_io
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.export import PROOF
 from lskd_nmt.fairseq_io import Symbols
-from lskd_nmt.runs import load, read_json
+from lskd_nmt.records import load
+from lskd_nmt.runs import read_json
 from lskd_nmt.teacher.vocabulary import differences, folder_symbols, stored_symbols
 
 
