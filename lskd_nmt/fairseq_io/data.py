@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lskd_nmt.errors import LskdError, reading, require
+from lskd_nmt.errors import LskdError, require
+from lskd_nmt.fairseq_io.binarised import require_whole
 from lskd_nmt.fairseq_io.dictionaries import dictionaries
 
 COUNTED = 10_000  # sentences counted at a time
@@ -52,30 +53,14 @@ def translation_data(data: str, langs: tuple[str, str], split: str) -> list[Any]
     for epoch, folder in enumerate(data.split(":"), 1):
         second = split_files(folder, langs, f"{split}1")
         require(second is None, f"{second and second[0]} is there, a second part of {split}: binarise both as one")
+        require_whole(folder, split, langs, (len(task.src_dict), len(task.tgt_dict)))
         try:
-            with reading(f"{split} in the data folder {folder}", "binarised text", "binarise it again"):
-                task.load_dataset(split, epoch=epoch)
-                dataset = task.dataset(split)
-                require_whole(dataset)
+            task.load_dataset(split, epoch=epoch)
         except FileNotFoundError:
             raise LskdError(f"data folder {folder} has no '{split}' of {langs[0]}-{langs[1]}: "
                             "name what it has with --split or --splits") from None  # fmt: skip
-        datasets.append(dataset)
+        datasets.append(task.dataset(split))
     return datasets
-
-
-def require_whole(pairs: Any) -> None:
-    """ValueError unless both sides of a dataset are there, equally long, and their indices lie in their files."""
-    if pairs.tgt is None or len(pairs.src) != len(pairs.tgt):
-        raise ValueError("source and target have not as many sentences")
-    for side in (pairs.src, pairs.tgt):
-        index, content = getattr(side, "_index", None), getattr(side, "_bin_buffer", None)
-        if index is None or content is None or not len(index):
-            continue  # of an older format, which fairseq checks, or without sentences
-        starts, sizes = index._pointers, index._sizes
-        ends = starts + sizes.astype("int64") * index._dtype_size
-        if min(starts.min(), sizes.min()) < 0 or ends.max() > len(content):
-            raise ValueError("its .idx points outside of its .bin")
 
 
 def target_counts(data: str, langs: tuple[str, str], split: str) -> Any:

@@ -1,0 +1,59 @@
+"""Files of fairseq-preprocess, proved whole before fairseq opens them: it believes them, and fails in the middle."""
+
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+from lskd_nmt.errors import reading, require, require_file
+
+HEAD = struct.Struct("<9sQBQ")  # of an .idx: magic, version, code of the type, number of sentences
+MAGIC = b"MMIDIDX\x00\x00"
+# codes of whole numbers
+TYPES = {1: "u1", 2: "i1", 3: "<i2", 4: "<i4", 5: "<i8", 8: "<u2", 9: "<u4", 10: "<u8"}
+AGAIN = "binarise it again with fairseq-preprocess"
+AT_ONCE = 1 << 24  # ids looked at
+
+
+def require_whole(folder: str, split: str, langs: Sequence[str], symbols: Sequence[int]) -> None:
+    """Refuse a split whose files are cut, are no files, or hold ids beyond the dictionaries of so many symbols.
+
+    One that is not there, or of another format than `mmap`, is left to fairseq.
+    """
+    for source, target in (langs, langs[::-1]):
+        stem = f"{split}.{source}-{target}"
+        files = [Path(folder) / f"{stem}.{lang}" for lang in langs]
+        if any(Path(f"{file}.idx").exists() for file in files):
+            counts = [count_of(file, size) for file, size in zip(files, symbols, strict=True)]
+            require(len({*counts} - {None}) < 2, f"{folder}/{stem} has {counts[0]} sentences of {langs[0]} and "
+                                                 f"{counts[1]} of {langs[1]}: {AGAIN}")  # fmt: skip
+
+
+def count_of(file: Path, symbols: int) -> int | None:
+    """How many sentences the .idx and .bin of one side hold, proved; None for another format."""
+    import numpy as np
+
+    index, data = Path(f"{file}.idx"), Path(f"{file}.bin")
+    for each in (index, data):
+        require_file(each, AGAIN)
+    with reading(index, "index of fairseq", AGAIN):
+        with index.open("rb") as stream:
+            head = stream.read(HEAD.size)
+        if not head.startswith(MAGIC):
+            require(head.startswith(b"TNTIDX"), f"{index} is no index of fairseq: {AGAIN}")
+            return None
+        _, version, code, count = HEAD.unpack(head)
+        require(version == 1 and code in TYPES, f"{index} is of another version or type of fairseq's: {AGAIN}")
+        require(index.stat().st_size == HEAD.size + 12 * count, f"{index} is cut or has been added to: {AGAIN}")
+        sizes = np.fromfile(index, "<i4", count, offset=HEAD.size).astype(np.int64)
+        starts = np.fromfile(index, "<i8", count, offset=HEAD.size + 4 * count)
+        kind = np.dtype(TYPES[code])
+        ends = np.cumsum(sizes)
+        whole = not count or (sizes.min() >= 0 and np.array_equal(starts, kind.itemsize * (ends - sizes)))
+        require(bool(whole), f"{index} is damaged: {AGAIN}")
+        tokens = int(ends[-1]) if count else 0
+        require(data.stat().st_size == tokens * kind.itemsize, f"{data} is cut, or of another binarisation: {AGAIN}")
+        for start in range(0, tokens, AT_ONCE):
+            ids = np.fromfile(data, kind, min(AT_ONCE, tokens - start), offset=start * kind.itemsize)
+            require(int(ids.min()) >= 0 and int(ids.max()) < symbols,
+                    f"{data} holds symbols that its dictionary of {symbols} lacks: {AGAIN}")  # fmt: skip
+    return int(count)
