@@ -1,6 +1,7 @@
 """A features folder says of every target token what the model says of it, and is whole or refused."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -149,6 +150,30 @@ def test_a_cut_or_edited_folder_is_refused(copy):
     (copy / "header.json").write_text(header.replace('"split": "train"', '"split": "valid"'))
     with pytest.raises(LskdError, match=r"header.json was edited"):
         frame.open_features(copy)
+
+
+@pytest.mark.parametrize("name, change, part", [
+    ("state", lambda array: np.full_like(array, np.nan), "state holds NaN"),
+    ("entropy", lambda array: np.where(np.arange(len(array)) == 3, np.float32(np.nan), array), "entropy holds NaN"),
+    ("target", lambda array: array + 60_000, "target hold symbols that the vocabulary lacks"),
+    ("target", lambda array: array.astype(np.float32), "target is of type float32"),
+    ("state", lambda array: array.astype("S3"), "state is of type |S3"),
+    ("position", lambda array: array[None], "the shape of position is not the header's"),
+])  # fmt: skip
+def test_values_that_nothing_can_be_computed_of_are_refused(name, change, part, copy):
+    made = frame.open_features(copy)
+    arrays = {each: getattr(made, each) for each in (*frame.TOKENS, "projection", "counts")}
+    facts = {each: made.header[each] for each in ("model", "data", "symbols", "sample")}
+    again = copy.parent / "again"
+    frame.write_features(again, facts, arrays | {name: change(arrays[name])})
+    with pytest.raises(LskdError, match=re.escape(part)):
+        frame.open_features(again)
+
+
+def test_a_symbol_that_is_masked_adds_nothing_to_the_entropy():
+    log_p = torch.tensor([[0.5, 0.5, 0.0]]).log()
+    found = features.chunk_statistics(log_p, torch.tensor([0]))
+    assert float(found["entropy"]) == pytest.approx(np.log(2)) and float(found["sum_squares"]) == 0.5
 
 
 def test_a_folder_of_other_settings_is_not_overwritten(copy, teacher, data):

@@ -167,7 +167,7 @@ def chunk_statistics(log_p: Tensor, target: Tensor) -> dict[str, Tensor]:
         "target_log_prob": log_p.gather(-1, target[:, None]).squeeze(-1),
         "top": top,
         "top_log_prob": top_log_prob,
-        "entropy": -torch.linalg.vecdot(p, log_p),
+        "entropy": -torch.linalg.vecdot(p, log_p.masked_fill(p == 0, 0)),  # 0 · log 0 = 0, of symbols that are masked
         "sum_squares": torch.linalg.vecdot(p, p),
     }
 

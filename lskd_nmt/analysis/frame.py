@@ -27,6 +27,8 @@ KIND = Kind(
 TOKENS = ("state", "target", "target_log_prob", "top", "top_log_prob", "entropy", "sum_squares", "sentence", "position")
 MODEL = ("projection", "bias", "counts")
 OPTIONAL = ("bias", "counts", "edit")
+REAL = ("state", "target_log_prob", "top_log_prob", "entropy", "sum_squares", "projection", "bias")
+ROWS = 1 << 14  # looked at together
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def open_features(folder: str | Path, *, verify: bool = True) -> Features:
     require(not other, f"{folder / KIND.file}: {other[:1]} is no array of features: {KIND.again}")
     arrays = {name: map_array(folder / f"{name}.npy", KIND, digest if verify else None)
               for name, digest in header["arrays"].items()}  # fmt: skip
-    complaint = misfit(arrays, header)
+    complaint = misfit(arrays, header) or (misvalued(arrays) if verify else None)
     require(complaint is None, f"{KIND.name} {folder}: {complaint}: {KIND.again}")
     return Features(header, **arrays)
 
@@ -97,6 +99,20 @@ def misfit(arrays: Mapping[str, Array], header: Mapping[str, Any]) -> str | None
     sizes |= {"projection": (*sizes["bias"], header["width"]), "counts": sizes["bias"]}
     wrong = [name for name, array in arrays.items() if array.shape != sizes.get(name, (header["tokens"],))]
     return f"the shape of {', '.join(wrong)} is not the header's" if wrong else None
+
+
+def misvalued(arrays: Mapping[str, Array]) -> str | None:
+    """What is wrong with the arrays' values, or None: nothing that is computed of them would be right."""
+    if not len(arrays["target"]):
+        return "it has no tokens"
+    for name, array in arrays.items():
+        kinds = "f" if name in REAL else "iu"
+        if array.dtype.kind not in kinds:
+            return f"{name} is of type {array.dtype}"
+        if kinds == "f" and any(np.isnan(array[at : at + ROWS]).any() for at in range(0, len(array), ROWS)):
+            return f"{name} holds NaN"
+    beyond = [name for name in ("target", "top") if int(arrays[name].max()) >= len(arrays["projection"])]
+    return f"{' and '.join(beyond)} hold symbols that the vocabulary lacks" if beyond else None
 
 
 def require_comparable(features: Mapping[str, Features]) -> None:
