@@ -23,6 +23,8 @@ TEXT, WORDS, COUNT = (str, None), [str], (int, None)
 COST = (NUMBER, None)
 SCORE = {"score": NUMBER, "signature": str, "text": str}
 HASHES = {"*": str}
+SYMBOLS = {"source": WORDS, "target": WORDS, "langs": WORDS}
+TEACHER = [{"file": str, "sha256": str}]
 MODEL = {
     "name": str, "role": str, "teacher": TEXT, "arch": str, "seed": int, "label_smoothing": COST, "temperature": COST,
     "kd_weight": COST, "kd_level": TEXT, "hypotheses": TEXT, "tail": TEXT, "top_k": COUNT, "method": TEXT,
@@ -53,8 +55,14 @@ SHAPES: dict[str, Shape] = {
     "prep.json": {"corpus": TEXT, "form": str, "source_lang": str, "target_lang": str, "settings": dict},
     "dropped.json": {"*": int},
     "forecast.json": {"models": [FORECAST]},
-    "ledger.json": {"teacher": [{"file": str, "sha256": str}], "data": {"*": WORDS}, "rows": int, "hypotheses": int,
+    "ledger.json": {"teacher": TEACHER, "data": {"*": WORDS}, "rows": int, "hypotheses": int,
                     "empty_rows": int, "sha256": str, "settings": {"sampling": bool, "nbest": int}},
+    "store.json": {"teacher": TEACHER, "symbols": SYMBOLS, "data": {"*": WORDS}, "layout": dict, "sentences": int,
+                   "tokens": int, "tail_mass": {"*": NUMBER}, "projections": [HASHES],
+                   "shards": [{"name": str, "sentences": int, "tokens": int, "sha256": str}]},
+    "hypotheses.json": {"decoded": [{"teacher": TEACHER}], "symbols": SYMBOLS, "data": {"*": WORDS}, "longest": int,
+                        "arrays": HASHES},
+    "header.json": {"symbols": SYMBOLS, "data": {"hashes": WORDS}, "arrays": HASHES, "tokens": int, "width": int},
     "export.json": {"quantization": TEXT, "parameters": COUNT},
     "significance.json": {"results": {"*": dict}, "without_text": WORDS, "settings": dict, "spread": dict},
     "[0-9][0-9][0-9][0-9][0-9].json": {"name": str, "sentences": int, "tokens": int, "sha256": str,

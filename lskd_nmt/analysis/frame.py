@@ -22,7 +22,6 @@ FORMAT = 1
 KIND = Kind(
     "features folder", "header.json", (FORMAT,), finish="give a folder that lskd features finished, or run it again",
     again="run lskd features again", make="run lskd features",
-    form={"symbols": {"target": [str]}, "data": dict, "arrays": {"*": str}, "tokens": int, "width": int},
 )  # fmt: skip
 TOKENS = ("state", "target", "target_log_prob", "top", "top_log_prob", "entropy", "sum_squares", "sentence", "position")
 MODEL = ("projection", "bias", "counts")

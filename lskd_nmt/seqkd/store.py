@@ -20,7 +20,7 @@ from lskd_nmt.errors import require
 from lskd_nmt.fairseq_io import Symbols
 from lskd_nmt.teacher import vocabulary
 from lskd_nmt.teacher.arrays import map_array, write_array
-from lskd_nmt.teacher.header import SYMBOLS, TEACHER, Kind, read_header, write_header
+from lskd_nmt.teacher.header import Kind, read_header, write_header
 from lskd_nmt.teacher.layout import id_type
 from lskd_nmt.teacher.pairs import Pair, positions
 
@@ -29,8 +29,6 @@ ARRAYS = ("keys", "first", "start", "ids", "scores")
 KIND = Kind(
     "hypothesis store", "hypotheses.json", (1,), finish="give a folder that lskd seqkd select wrote",
     again="select again", make="decode and select translations",
-    form={"symbols": SYMBOLS, "data": {"*": [str]}, "longest": int, "decoded?": [{"teacher": TEACHER}],
-          "arrays": dict.fromkeys(ARRAYS, str)},
 )  # fmt: skip
 Ids = NDArray[Any]
 

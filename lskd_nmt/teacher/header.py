@@ -21,34 +21,6 @@ class Kind:
     finish: str  # what to do about a folder without header
     again: str  # what to do about one that is of no use
     make: str  # how data get a store
-    form: Mapping[str, Any]  # what its header must hold, see `misfit`
-
-
-SYMBOLS = {"source": [str], "target": [str], "langs": [str]}  # forms of what several kinds have
-TEACHER = [{"file": str, "sha256": str}]
-
-
-def misfit(value: Any, form: Any, where: str = "") -> str | None:
-    """What is not as in `form`, or None.
-
-    A form is a type, a list of one form, or a dict of forms by name: `name?` may be missing, `*` is every name.
-    """
-    if isinstance(form, list):
-        if not isinstance(value, list):
-            return f"{where} is no list"
-        return next(filter(None, (misfit(each, form[0], f"{where}[{at}]") for at, each in enumerate(value))), None)
-    if isinstance(form, Mapping):
-        if not isinstance(value, Mapping):
-            return f"{where or 'it'} is no mapping"
-        forms = dict.fromkeys(value, form["*"]) if "*" in form else form
-        for name, each in forms.items():
-            key, inner = name.removesuffix("?"), f"{where}.{name}".strip(".?")
-            complaint = misfit(value[key], each, inner) if key in value else f"{inner} is missing"
-            if complaint and (key in value or key == name):
-                return complaint
-        return None
-    fits = isinstance(value, form) and not (form is int and isinstance(value, bool))
-    return None if fits else f"{where} is no {form.__name__}"
 
 
 def digest(header: Mapping[str, Any]) -> str:
@@ -73,8 +45,6 @@ def read_header(folder: str | Path, kind: Kind) -> dict[str, Any]:
     require(header.get("format") in kind.formats,
             f"{store} has format {header.get('format')}, this version reads {known}: {kind.again}")  # fmt: skip
     require(header.get("digest") == digest(header), f"{store}: {kind.file} was edited: {kind.again}")
-    complaint = misfit(header, kind.form)
-    require(complaint is None, f"{file}: {complaint}: {kind.again}")
     return header
 
 

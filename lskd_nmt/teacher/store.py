@@ -17,7 +17,7 @@ from lskd_nmt.losses.chunk import Projection
 from lskd_nmt.runs import sha256
 from lskd_nmt.teacher import vocabulary
 from lskd_nmt.teacher.arrays import map_array
-from lskd_nmt.teacher.header import SYMBOLS, TEACHER, Kind, misfit, read_header
+from lskd_nmt.teacher.header import Kind, read_header
 from lskd_nmt.teacher.layout import Columns, FeatureLayout, TopKLayout, layout_of
 from lskd_nmt.teacher.pairs import Pair, missing, positions
 from lskd_nmt.teacher.shards import map_shard
@@ -26,9 +26,6 @@ KIND = Kind(
     "teacher store", "store.json", (TopKLayout.format, FeatureLayout.format),
     finish="give a folder that lskd teacher-store finished, or run it again to finish this one",
     again="write the store again", make="write a store",
-    form={"layout": dict, "sentences": int, "tokens": int, "tail_mass": dict, "teacher?": TEACHER, "symbols": SYMBOLS,
-          "data": {"*": [str]},
-          "shards": [{"name": str, "sentences": int, "tokens": int, "sha256": str}]},
 )  # fmt: skip
 PROJECTIONS = "projections"
 
@@ -89,8 +86,6 @@ class TeacherStore:
 def read_projections(folder: Path, header: Mapping[str, Any], verify: bool) -> list[Projection]:
     """The output projections that the header lists, in float32; none for a top k."""
     found = []
-    complaint = misfit(header.get("projections", []), [{"weight": str}], "projections")
-    require(complaint is None, f"{folder / KIND.file}: {complaint}: {KIND.again}")
     for number, hashes in enumerate(header.get("projections", [])):
         arrays = {name: map_array(folder / PROJECTIONS / f"{number}.{name}.npy", KIND, digest if verify else None)
                   for name, digest in hashes.items()}  # fmt: skip
