@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.errors import LskdError, require
+from lskd_nmt.errors import LskdError, explain, require
 from lskd_nmt.fairseq_io import Symbols
 from lskd_nmt.forecast import dense_loss_bytes, forecast_line, store_bytes, top_k_bytes, training_bytes
 from lskd_nmt.losses.chunked import chunk_size
@@ -60,8 +60,11 @@ def attempt(what: str, check: Callable[[], str]) -> Finding:
     """Run a check; what it complains about is its finding."""
     try:
         return Finding(what, True, check())
-    except LskdError as error:
-        return Finding(what, False, str(error))
+    except Exception as error:
+        line = explain(error)
+        if line is None:
+            raise
+        return Finding(what, False, line)
 
 
 def check_versions() -> str:
@@ -95,7 +98,7 @@ def available_bytes() -> int:
 def check_data(patient: Patient, symbols: list[Symbols]) -> str:
     """The folder is fairseq-preprocess's; its dictionaries go to `symbols`."""
     data = str(patient.data).split(":", maxsplit=1)[0]
-    require(Path(data).is_dir(), f"--data {data} does not exist: give the output folder of fairseq-preprocess")
+    fairseq_io.require_data(str(patient.data))
     langs = patient.langs or fairseq_io.language_pair(data)
     found = fairseq_io.read_symbols(data, langs)
     if found is None:

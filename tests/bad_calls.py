@@ -22,6 +22,7 @@ from conftest import ROOT
 from lskd_nmt import cli
 
 SECONDS, MEMORY = 30, 12 << 30
+DISK, FULL = "disk", ["1500", "3000", "10000", "40000"]  # bytes of a file, above which writing fails
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ class Bad:
     def kind(self) -> str:
         """What is made bad."""
         entry = ENTRIES[self.entry]
-        return entry.files.get(self.target, "number")
+        return self.target if self.target == DISK else entry.files.get(self.target, "number")
 
     @property
     def words(self) -> list[str]:
@@ -223,8 +224,9 @@ def drawn(count: int, seed: int, entries: Sequence[str] = ()) -> list[Bad]:
     while len(found) < count:
         name = names[len(found) % len(names)]
         entry = ENTRIES[name]
-        target = draw.choice([*entry.files, *entry.numbers])
-        how = draw.choice([*KINDS[entry.files[target]]] if target in entry.files else NUMBERS)
+        target = draw.choice([*entry.files, *entry.numbers, *([DISK] if entry.out else [])])
+        how = draw.choice([*KINDS[entry.files[target]]] if target in entry.files else
+                          FULL if target == DISK else NUMBERS)  # fmt: skip
         each = Bad(name, target, how, draw.randrange(1 << 30))
         plain = how in ("empty", "folder", "gone", "FIFO", "html", "zeros", "device") or how.endswith("link loop")
         found[name, target, how, 0 if plain or each.kind == "number" else each.seed] = each
@@ -267,6 +269,8 @@ def inside(bad: Bad, log: Path) -> None:
         os.execvpe("bash", ["bash", str(ROOT / bad.words[0]), *bad.words[1:]],
                    {**os.environ, "LSKD_PYTHON": sys.executable})  # fmt: skip
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    if bad.target == DISK:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(bad.how), int(bad.how)))
     code: object = 1
     try:
         program: Callable[[Sequence[str]], int] = cli.main if bad.words[0] == "lskd" else train_in_process
@@ -343,6 +347,9 @@ def judged(entry: Entry, code: int, out: str, err: str, new: Sequence[Path], cas
         return Outcome(f"crashes with {code}" if code < 0 else "traceback", last)
     if left:
         return Outcome("leaves " + ", ".join(sorted(left)[:3]), said)
+    full = next((line for line in errors if "File too large" in line), None)
+    if full and entry.out not in full.partition("error: ")[2]:
+        return Outcome("does not name what is written", full)
     return refused(entry, err, errors) if code == 2 else accepted(out)
 
 

@@ -1,5 +1,6 @@
 """Binarised splits that were cut, flipped or mixed up are refused before fairseq believes them."""
 
+import contextlib
 import os
 import shutil
 import struct
@@ -104,3 +105,21 @@ def test_every_id_is_looked_at_however_many_at_a_time(data, monkeypatch, tmp_pat
     monkeypatch.setattr(binarised, "AT_ONCE", 7)
     with pytest.raises(LskdError, match="holds symbols"):
         fairseq_io.translation_data(str(tmp_path / "bin"), LANGS, "valid")
+
+
+@pytest.mark.parametrize("verb", [
+    ["features", "--checkpoint", "T.pt", "--out", "o"], ["compare", "--models", "a=T.pt", "b=T.pt", "--out", "o"],
+    ["export", "--checkpoint", "T.pt", "--to", "fairseq", "--out", "o"], ["doctor"],
+    ["teacher-store", "--teacher-path", "T.pt", "--out", "o"], ["seqkd", "select", "--decoded", "d", "--out", "o"],
+    ["seqkd", "decode", "--teacher-path", "T.pt", "--out", "o"],
+])  # fmt: skip
+def test_a_colon_in_the_path_of_data_is_said_to_separate(verb, data, tmp_path, monkeypatch, capsys):
+    from lskd_nmt import cli
+
+    (tmp_path / "T.pt").write_text("x")
+    (tmp_path / "run_10:30").symlink_to(data)
+    monkeypatch.chdir(tmp_path)
+    with contextlib.suppress(SystemExit):
+        assert cli.main([*verb, "--data", "run_10:30"]) == 2
+    assert "--data run_10:30 has a colon, which separates folders here (run_10, 30)" in capsys.readouterr().err
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["T.pt", "run_10:30"]

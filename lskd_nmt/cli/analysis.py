@@ -55,7 +55,7 @@ def run_features(args: argparse.Namespace) -> None:
 
     settings = FeatureSettings(args.split, args.tokens, args.seed, args.precision, args.own_output,
                                args.max_tokens)  # fmt: skip
-    require(":" not in args.data, f"--data is {args.data}: give one folder")
+    fairseq_io.require_data(args.data, several=False)
     require(Path(args.checkpoint).is_file(), f"--checkpoint {args.checkpoint} does not exist: give a .pt file")
     symbols, device = symbols_of(args), fairseq_io.device(args.device)
     with fairseq_io.quiet():

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lskd_nmt import fairseq_io, runs
-from lskd_nmt.errors import LskdError, require
+from lskd_nmt.errors import LskdError
 from lskd_nmt.fairseq_io import Symbols
 
 Number = TypeVar("Number", int, float)
@@ -48,7 +48,7 @@ def add_languages(verb: argparse.ArgumentParser) -> None:
 def symbols_of(args: argparse.Namespace) -> Symbols:
     """The dictionaries of `--data`, the first of its folders; loads the plugin."""
     first = args.data.split(":")[0]
-    require(Path(first).is_dir(), f"--data {first} does not exist: give the output folder of fairseq-preprocess")
+    fairseq_io.require_data(args.data)
     with fairseq_io.quiet():
         fairseq_io.load_plugin()
     found = (args.source_lang, args.target_lang)

@@ -79,8 +79,7 @@ def run_export(args: argparse.Namespace) -> None:
     """`lskd export --checkpoint S.pt --data bin --to ctranslate2 --quantization int8 --out DIR`."""
     from lskd_nmt import export
 
-    require(args.data.is_dir(), f"--data {args.data} does not exist: give the output folder of fairseq-preprocess")
-
+    fairseq_io.require_data(str(args.data), several=False)
     with fairseq_io.quiet():
         langs = fairseq_io.language_pair(str(args.data))
         place = (args.checkpoint, args.data, langs, args.out, show)
@@ -112,7 +111,7 @@ def run_compare(args: argparse.Namespace) -> None:
     settings = CompareSettings(args.split, args.beam, args.repeats, args.sentences, args.threads or cores(),
                                args.batch_tokens)  # fmt: skip
     models = parse_models(args.models)
-    require(args.data.is_dir(), f"--data {args.data} does not exist: give the output folder of fairseq-preprocess")
+    fairseq_io.require_data(str(args.data), several=False)
     require_writable(args.out)
     with fairseq_io.quiet():
         content = compare(models, args.data, settings, show)

@@ -1,5 +1,6 @@
 """What is read from and written for fairseq; the package's only fairseq imports, inside functions."""
 
+from lskd_nmt.fairseq_io.binarised import require_data
 from lskd_nmt.fairseq_io.checkpoints import (
     SYMBOLS_KEY,
     allow_safe_unpickling,
@@ -66,6 +67,7 @@ __all__ = [
     "read_dictionary",
     "read_model",
     "read_symbols",
+    "require_data",
     "section",
     "split_files",
     "target_counts",

@@ -4,7 +4,7 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-from lskd_nmt.errors import reading, require, require_file
+from lskd_nmt.errors import LskdError, reading, require, require_file
 
 HEAD = struct.Struct("<9sQBQ")  # of an .idx: magic, version, code of the type, number of sentences
 MAGIC = b"MMIDIDX\x00\x00"
@@ -12,6 +12,18 @@ MAGIC = b"MMIDIDX\x00\x00"
 TYPES = {1: "u1", 2: "i1", 3: "<i2", 4: "<i4", 5: "<i8", 8: "<u2", 9: "<u4", 10: "<u8"}
 AGAIN = "binarise it again with fairseq-preprocess"
 AT_ONCE = 1 << 24  # ids looked at
+
+
+def require_data(data: str, flag: str = "--data", *, several: bool = True) -> None:
+    """Refuse data folders that are not there; a colon separates them, in fairseq too, and cannot be part of a path."""
+    folders = data.split(":")
+    lacking = [folder for folder in folders if not Path(folder).is_dir()]
+    if len(folders) > 1 and Path(data).is_dir() and (lacking or not several):
+        raise LskdError(f"{flag} {data} has a colon, which separates folders here ({', '.join(folders)}): give a path "
+                        "without one, such as a symbolic link to it")  # fmt: skip
+    require(several or len(folders) == 1, f"{flag} is {data}: give one folder")
+    require(not lacking, f"{flag} {lacking[0] if lacking else ''} does not exist: "
+                         "give the output folder of fairseq-preprocess")  # fmt: skip
 
 
 def require_whole(folder: str, split: str, langs: Sequence[str], symbols: Sequence[int]) -> None:
