@@ -19,7 +19,7 @@ BEST = re.compile(r"checkpoint\.best_(.+)_(-?\d+(?:\.\d+)?)\.pt")  # the last di
 
 def average(files: Sequence[Path], out: Path) -> list[Path]:
     """Write the mean of the checkpoints to `out`, whole or not at all; the files it is of, the newest last."""
-    read = [(file, fairseq_io.read_checkpoint(str(file), "checkpoint")) for file in files]
+    read = [(file, fairseq_io.read_checkpoint(str(file), "checkpoint", built=False)) for file in files]
     read.sort(key=lambda pair: (updates(pair[1]), str(pair[0])))  # sums, too, are the same in every order of `files`
     newest = read[-1][1]
     weights = mean_weights([(file, state["model"]) for file, state in read])
@@ -101,7 +101,9 @@ def best(folder: Path, count: int) -> list[Path]:
     metrics = sorted({metric for metric, _, _ in found})
     require(len(metrics) == 1, f"{folder} holds the best by {' and by '.join(metrics)}: name files with --inputs")
     if len(found) > count:
-        state = fairseq_io.read_checkpoint(str(found[0][2]), "checkpoint")
-        more_is_better = fairseq_io.section(state, "checkpoint")["maximize_best_checkpoint_metric"]
-        found.sort(reverse=more_is_better)
+        state = fairseq_io.read_checkpoint(str(found[0][2]), "checkpoint", built=False)
+        more_is_better = fairseq_io.section(state, "checkpoint").get("maximize_best_checkpoint_metric")
+        require(isinstance(more_is_better, bool), f"{found[0][2]} does not say whether more {metrics[0]} is better: "
+                                                  "name files with --inputs")  # fmt: skip
+        found.sort(reverse=bool(more_is_better))
     return sorted(file for _, _, file in found[:count])

@@ -38,7 +38,7 @@ def several(folder: Path, *weights: dict[str, object]) -> list[Path]:
 
 def averaged(folder: Path, files: list[Path]) -> dict:
     averaging.average(files, folder / "mean.pt")
-    return read_checkpoint(str(folder / "mean.pt"), "mean")
+    return read_checkpoint(str(folder / "mean.pt"), "mean", built=False)
 
 
 def average_refused(capsys, *arguments: object) -> str:
@@ -62,7 +62,7 @@ def test_floats_are_their_mean_and_the_rest_is_the_newest(tmp_path):
     assert state["model"]["steps"].tolist() == [7, 8] and state["model"]["flag"].item() is True
     assert list(state["model"]) == list(first)
     assert state["last_optimizer_state"] is None
-    newest = read_checkpoint(str(files[2]), "newest")
+    newest = read_checkpoint(str(files[2]), "newest", built=False)
     assert all(state[name] == newest[name] for name in ("args", "cfg", "optimizer_history", "extra_state"))
     assert state.keys() == newest.keys()
 
@@ -99,7 +99,7 @@ def test_an_average_may_be_averaged_and_may_replace_what_it_is_of(tmp_path):
     files = several(tmp_path, {"w": [1.0]}, {"w": [3.0]}, {"w": [8.0]})
     averaging.average(files[:2], files[1])
     assert averaging.average([files[1], files[2]], files[2]) == files[1:]
-    assert read_checkpoint(str(files[2]), "x")["model"]["w"].tolist() == [5.0]
+    assert read_checkpoint(str(files[2]), "x", built=False)["model"]["w"].tolist() == [5.0]
 
 
 def test_an_average_that_cannot_be_written_leaves_what_was_there(tmp_path, monkeypatch, capsys):
@@ -204,7 +204,7 @@ def test_the_last_epochs_are_the_last_by_number(tmp_path, capsys):
     for other in ("_last.pt", "_12_500.pt", ".best_bleu_9.0000.pt", "12.pt.part"):
         save(tmp_path / f"checkpoint{other}", w=[99.0])
     assert used(capsys, tmp_path, "--last", 3) == (["checkpoint9.pt", "checkpoint10.pt", "checkpoint11.pt"], "")
-    assert read_checkpoint(str(tmp_path / "mean.pt"), "x")["model"]["w"].tolist() == [10.0]
+    assert read_checkpoint(str(tmp_path / "mean.pt"), "x", built=False)["model"]["w"].tolist() == [10.0]
     files, said = used(capsys, tmp_path, "--last", 5)
     assert len(files) == 4 and said == f"{tmp_path} holds 4 of the last 5: averaging what is there\n"
 

@@ -21,7 +21,7 @@ from conftest import build
 from lskd_nmt import cli, fairseq_io
 from lskd_nmt.errors import LskdError
 from lskd_nmt.fairseq_io import settings, unpickling
-from lskd_nmt.fairseq_io.checkpoints import load_model, read_checkpoint, read_model, section
+from lskd_nmt.fairseq_io.checkpoints import load_model, read_checkpoint, section
 from lskd_nmt.fairseq_io.settings import is_literal
 from lskd_nmt.teacher import live
 
@@ -513,7 +513,7 @@ def test_mutated_checkpoints_are_read_or_refused_in_one_line(plugin, tmp_path, m
     for kind in (True, False):
         torch.save(content, tmp_path / "model.pt", _use_new_zipfile_serialization=kind)
         originals.append((tmp_path / "model.pt").read_bytes())
-        read_model(str(tmp_path / "model.pt"), "teacher")
+        read_checkpoint(str(tmp_path / "model.pt"), "teacher")
     draw, refused = random.Random(15), 0
     for number in range(400):
         mutant = bytearray(originals[number % 2])
@@ -530,7 +530,7 @@ def test_mutated_checkpoints_are_read_or_refused_in_one_line(plugin, tmp_path, m
                 mutant[at:at] = mutant[at - size : at]
         (tmp_path / "model.pt").write_bytes(mutant)
         try:
-            read_model("model.pt", "teacher")
+            read_checkpoint("model.pt", "teacher")
         except LskdError as error:
             refused += 1
             assert not ADVICE.search(str(error)) and str(error).startswith("teacher model.pt"), error

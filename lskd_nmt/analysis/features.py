@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lskd_nmt import fairseq_io
+from lskd_nmt import fairseq_io, folders
 from lskd_nmt.analysis import frame
 from lskd_nmt.analysis.outputs import LENGTH_PENALTY, MAX_LENGTH, Outputs, translated
 from lskd_nmt.analysis.sample import FeatureSettings, fits, sample, windows
@@ -27,6 +27,8 @@ from lskd_nmt.teacher.live import LiveTeacher
 from lskd_nmt.teacher.pairs import data_hashes
 
 LOGITS = 1 << 24  # logits held at a time
+WHAT = "lskd features"
+MADE_BEFORE_MARKS = (frame.KIND.file, "state.npy", "state.npy.part")
 
 
 def write_model_features(
@@ -34,6 +36,16 @@ def write_model_features(
     show: Callable[[str], None], teacher_data: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Make the features of one checkpoint in `folder`; the header. A folder of others is refused."""
+    with folders.hold(folder, WHAT):
+        folders.require_own(folder, WHAT, MADE_BEFORE_MARKS)
+        return write_held(folder, checkpoint, data, symbols, settings, device, show, teacher_data)
+
+
+def write_held(
+    folder: Path, checkpoint: str, data: str, symbols: Symbols, settings: FeatureSettings, device: str,
+    show: Callable[[str], None], teacher_data: str | None,
+) -> dict[str, Any]:  # fmt: skip
+    """The same, while nobody else writes there."""
     model = LiveTeacher.load([checkpoint], symbols, data, teacher_data)
     facts = origin(model, checkpoint, data, symbols, settings)
     if already_there(folder, facts):
@@ -58,6 +70,7 @@ def write_model_features(
         kinds["edit"] = np.dtype(np.uint8)
     needed = tokens * token_bytes(kinds, width) + len(symbols.target) * (4 * width + 12)
     require_space(folder, needed, "--out", "the features need")
+    folders.mark(folder, WHAT)
     with ExitStack() as stack:
         streams = {name: stack.enter_context(new_array(folder / f"{name}.npy", kind, shape(name, tokens, width)))
                    for name, kind in kinds.items()}  # fmt: skip

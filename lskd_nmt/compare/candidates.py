@@ -49,7 +49,7 @@ def examine(name: str, path: Path, symbols: Symbols) -> Candidate:
 
 def examine_checkpoint(name: str, path: Path, symbols: Symbols) -> Candidate:
     """Of a fairseq checkpoint; one that does not know its symbols must at least have as many."""
-    state = fairseq_io.read_model(str(path), f"model '{name}'")
+    state = fairseq_io.read_checkpoint(str(path), f"model '{name}'")
     theirs = stored_symbols(state, symbols.langs) or folder_symbols(state, str(path), symbols.langs)
     if theirs is not None:
         require_vocabulary(name, theirs, symbols)

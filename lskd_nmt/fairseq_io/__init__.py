@@ -8,7 +8,6 @@ from lskd_nmt.fairseq_io.checkpoints import (
     max_source_positions,
     parameter_count,
     read_checkpoint,
-    read_model,
     section,
     weights,
 )
@@ -65,7 +64,6 @@ __all__ = [
     "quiet",
     "read_checkpoint",
     "read_dictionary",
-    "read_model",
     "read_symbols",
     "require_data",
     "section",

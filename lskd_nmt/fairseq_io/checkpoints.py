@@ -23,8 +23,12 @@ def allow_safe_unpickling() -> None:
     allow()
 
 
-def read_checkpoint(path: str, what: str) -> dict[str, Any]:
-    """The checkpoint's contents with its tensors left on disk; `what` names it in errors. To build it: `read_model`."""
+def read_checkpoint(path: str, what: str, *, built: bool = True) -> dict[str, Any]:
+    """The checkpoint's contents with its tensors left on disk; `what` names it in errors.
+
+    Whatever builds a model comes through here first, as CTranslate2 does, too, by way of fairseq: it evaluates some
+    settings, and these can do no harm. What is not to be `built` may be any model of fairseq's.
+    """
     import torch
 
     try:
@@ -40,19 +44,11 @@ def read_checkpoint(path: str, what: str) -> dict[str, Any]:
             raise
         raise LskdError(f"{what} {path} cannot be read ({refused(error)}") from error
     require_form(state, f"{what} {path}")
+    if built:
+        load_plugin()
+        wrong = settings.complaint(state)
+        require(wrong is None, f"{what} {path} cannot be built ({wrong}): give a translation model of fairseq-train")
     return dict(state)
-
-
-def read_model(path: str, what: str) -> dict[str, Any]:
-    """The same of a translation model that fairseq, or CTranslate2 by way of fairseq, may build.
-
-    Whatever builds a model comes through here first: fairseq evaluates settings, and these can do no harm.
-    """
-    state = read_checkpoint(path, what)
-    load_plugin()
-    wrong = settings.complaint(state)
-    require(wrong is None, f"{what} {path} cannot be built ({wrong}): give a translation model of fairseq-train")
-    return state
 
 
 def require_stored(path: str) -> None:
@@ -91,6 +87,7 @@ def require_form(state: Any, name: str) -> None:
         whole = isinstance(key, str) and isinstance(tensor, Tensor) and tensor.layout is torch.strided
         whole = whole and tensor.device.type == "cpu"
         whole = whole and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+        whole = whole and (key != "decoder.output_projection.weight" or tensor.dim() == 2)
         require(whole, f"{name}: its weight {one_line(str(key), 60)} is no tensor, or not whole: {REMEDY}")
     require(isinstance(symbols, Mapping), f"{name}: its task_state is no mapping: {REMEDY}")
     symbols = symbols.get(SYMBOLS_KEY) or {"source": [], "target": []}
@@ -149,7 +146,7 @@ def load_model(path: str, overrides: Mapping[str, Any]) -> Any:
     """
     from fairseq.checkpoint_utils import load_model_ensemble_and_task
 
-    state = read_model(path, "teacher")
+    state = read_checkpoint(path, "teacher")
     embeddings = {"encoder_embed_path": None, "decoder_embed_path": None}
     try:
         models, _, _ = load_model_ensemble_and_task([path], state=upgraded(state, embeddings | dict(overrides)))

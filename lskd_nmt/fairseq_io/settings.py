@@ -122,6 +122,10 @@ def complaint(state: Mapping[str, Any]) -> str | None:
             found = _unknown_model(section) if name == "model" else _unknown_task(section)
             if found:
                 return found
+        criterion = _plain(settings if settings is state.get("args") else flat.get("criterion"))
+        smoothing = criterion.get("label_smoothing") if isinstance(criterion, Mapping) else None
+        if not isinstance(smoothing, int | float | None):
+            return "its setting label_smoothing is no number"
     return None
 
 

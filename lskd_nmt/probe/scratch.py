@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal as signals
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lskd_nmt import folders
 from lskd_nmt.errors import require
 from lskd_nmt.probe import sample
 from lskd_nmt.probe.kinds import flags, signal, with_flags
@@ -18,6 +18,7 @@ from lskd_nmt.runs import ROOT, Run, read_json, read_lines, write_json
 from lskd_nmt.watch import watch
 
 FOLDER = "forecast.part"
+WHAT = "lskd forecast"
 SAMPLE = "sample/bin"
 STORES = ("hypotheses", "teacher-store")  # flags of fairseq-train
 
@@ -47,7 +48,7 @@ class Scratch:
 
     def __enter__(self) -> "Scratch":
         self.remove()
-        self.folder.mkdir()
+        folders.mark(self.folder, WHAT)
         if not Path(self.run.plan["data"]["folder"]).is_absolute():
             (self.folder / self.run.plan["data"]["folder"]).symlink_to(self.run.data.absolute())
         return self
@@ -56,8 +57,8 @@ class Scratch:
         self.remove()
 
     def remove(self) -> None:
-        """Remove the folder, also one that was left by a killed forecast."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove the folder, also one that was left by a killed forecast; one of the user's is refused."""
+        folders.remove_own(self.folder, WHAT, ("plan.json", "probe.log"))
 
     def probe(self, model: Mapping[str, Any]) -> Speed:
         """Train a model for a few updates."""

@@ -143,7 +143,7 @@ def open_ledger(folder: Path, data: Mapping[str, Sequence[str]]) -> dict[str, An
     ledger = read_json(folder / FILE)
     require(ledger.get("format") == FORMAT, f"{folder} has format {ledger.get('format')}, this version reads {FORMAT}: "
                                             "decode again")  # fmt: skip
-    other = [split for split, hashes in ledger["data"].items() if list(data.get(split, hashes)) != list(hashes)]
+    other = [split for split, hashes in data.items() if ledger["data"].get(split, hashes) not in ([], hashes)]
     require(not other, f"{folder} was decoded from other data ({', '.join(other)} differs): "
                        "give the data folder that it was decoded from")  # fmt: skip
     rows = folder / ROWS

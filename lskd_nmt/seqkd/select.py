@@ -104,6 +104,10 @@ def select(
             f"--method is beam and --decoded names {len(decoded)} folders, whose scores may not be compared: "
             "use multi or interpolate, or give one folder")  # fmt: skip
     ledgers = open_ledgers(decoded, hashes, split, settings)
+    for folder, content in zip(decoded, ledgers, strict=True):
+        if content["data"][split] == []:  # of before: nothing was hashed, the rows below have to do, each and all
+            count = sum(map(len, fairseq_io.translation_data(data, langs, split)))
+            require(content["rows"] == count, f"{folder} has {content['rows']} rows for {count} sentences: decode again")
     facts: dict[str, Any] = {
         "selection": asdict(settings),
         "decoded": [{"ledger": sha256(folder / ledger.FILE), "teacher": content["teacher"],

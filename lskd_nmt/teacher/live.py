@@ -44,14 +44,13 @@ class TeacherFacts:
 
 def check(path: str, student: Symbols, teacher_data: str | None) -> TeacherFacts:
     """Refuse a checkpoint that is missing, damaged or of another vocabulary, without building its model."""
-    state = fairseq_io.read_model(path, "teacher")
+    state = fairseq_io.read_checkpoint(path, "teacher")
     vocabulary.require_equal(vocabulary.teacher_symbols(state, path, student.langs, teacher_data), student, path)
     smoothing = fairseq_io.section(state, "criterion").get("label_smoothing")
     arch = fairseq_io.section(state, "model").get("arch")
     projection = state["model"].get("decoder.output_projection.weight")
-    return TeacherFacts(path, arch, float(smoothing) if isinstance(smoothing, int | float) else None,
-                        fairseq_io.parameter_count(state),
-                        projection.size(1) if projection is not None and projection.dim() == 2 else 0)  # fmt: skip
+    return TeacherFacts(path, arch, None if smoothing is None else float(smoothing), fairseq_io.parameter_count(state),
+                        0 if projection is None else projection.size(1))  # fmt: skip
 
 
 class LiveTeacher:
