@@ -93,7 +93,6 @@ def data_hashes(data: Path) -> dict[str, str]:
     """Hashes of what a training reads: dictionaries, and the binarised pairs of train and valid."""
     patterns = ("dict.*.txt", "train*.*.bin", "valid*.*.bin")
     files = [file for pattern in patterns for file in sorted((data / "bin").glob(pattern))]
-    require(bool(files), f"{data}/bin has no dict.*.txt, train*.bin and valid*.bin: prepare the data again")
     return {file.name: sha256(file) for file in files}
 
 

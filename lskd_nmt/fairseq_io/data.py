@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lskd_nmt.errors import LskdError, require
+from lskd_nmt.errors import LskdError, reading, require
 from lskd_nmt.fairseq_io.binarised import require_whole
 from lskd_nmt.fairseq_io.dictionaries import dictionaries
 
@@ -54,11 +54,12 @@ def translation_data(data: str, langs: tuple[str, str], split: str) -> list[Any]
         second = split_files(folder, langs, f"{split}1")
         require(second is None, f"{second and second[0]} is there, a second part of {split}: binarise both as one")
         require_whole(folder, split, langs, (len(task.src_dict), len(task.tgt_dict)))
-        try:
-            task.load_dataset(split, epoch=epoch)
-        except FileNotFoundError:
-            raise LskdError(f"data folder {folder} has no '{split}' of {langs[0]}-{langs[1]}: "
-                            "name what it has with --split or --splits") from None  # fmt: skip
+        with reading(f"{split} in the data folder {folder}", "binarised text", "binarise it again"):
+            try:
+                task.load_dataset(split, epoch=epoch)
+            except FileNotFoundError:
+                raise LskdError(f"data folder {folder} has no '{split}' of {langs[0]}-{langs[1]}: "
+                                "name what it has with --split or --splits") from None  # fmt: skip
         datasets.append(task.dataset(split))
     return datasets
 

@@ -107,7 +107,7 @@ def select(
     for folder, content in zip(decoded, ledgers, strict=True):
         if content["data"][split] == []:  # of before: nothing was hashed, the rows below have to do, each and all
             count = sum(map(len, fairseq_io.translation_data(data, langs, split)))
-            require(content["rows"] == count, f"{folder} has {content['rows']} rows for {count} sentences: decode again")
+            require(content["rows"] == count, f"{folder} has other rows than the {count} sentences: decode again")
     facts: dict[str, Any] = {
         "selection": asdict(settings),
         "decoded": [{"ledger": sha256(folder / ledger.FILE), "teacher": content["teacher"],
