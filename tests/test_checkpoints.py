@@ -266,6 +266,7 @@ FORGED = {
         "cfg": {**s["cfg"], "task": {**s["cfg"]["task"], "_name": "hubert_pretraining"}},
     },
     "a task of old": lambda s: {**s, "cfg": {**s["cfg"], "task": {**s["cfg"]["task"], "task": "audio_pretraining"}}},
+    "a task for CTranslate2": lambda s: with_model(s, task="audio_pretraining"),
     "no task": lambda s: {**s, "cfg": {**s["cfg"], "task": None}},
     "a billion layers": lambda s: with_model(s, encoder_layers=10**9),
     "a billion positions": lambda s: with_model(s, max_source_positions=10**9),
@@ -439,7 +440,7 @@ def test_an_archive_that_unpacks_to_more_than_it_is_is_not_unpacked(tmp_path, te
     bomb = tmp_path / "bomb.pt"
     with zipfile.ZipFile(teacher) as inside, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as outside:
         for entry in inside.infolist():
-            outside.writestr(entry.filename, inside.read(entry) + b"\0" * 10**6)
+            outside.writestr(entry.filename, inside.read(entry) + b"\0" * 10**5)
     assert "its content is compressed" in refusal(read_checkpoint, str(bomb), "teacher")
 
 
@@ -515,7 +516,7 @@ def test_mutated_checkpoints_are_read_or_refused_in_one_line(plugin, tmp_path, m
         originals.append((tmp_path / "model.pt").read_bytes())
         read_checkpoint(str(tmp_path / "model.pt"), "teacher")
     draw, refused = random.Random(15), 0
-    for number in range(400):
+    for number in range(200):
         mutant = bytearray(originals[number % 2])
         for _ in range(draw.randint(1, 3)):
             at, size = draw.randrange(len(mutant)), draw.randint(1, 8)
@@ -534,4 +535,4 @@ def test_mutated_checkpoints_are_read_or_refused_in_one_line(plugin, tmp_path, m
         except LskdError as error:
             refused += 1
             assert not ADVICE.search(str(error)) and str(error).startswith("teacher model.pt"), error
-    assert refused > 100 and os.listdir(tmp_path) == ["model.pt"]
+    assert refused > 50 and os.listdir(tmp_path) == ["model.pt"]

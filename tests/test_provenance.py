@@ -228,6 +228,32 @@ def test_a_store_of_before_has_no_mark_and_is_completed_and_read(teacher, data, 
     assert {name: (tmp_path / "s" / name).read_bytes() for name in whole} == whole
 
 
+def test_a_page_replaces_its_own_alone(tmp_path, capsys, monkeypatch):
+    def write_report(args):
+        runs.write_text(args.out / "index.html", "made")
+        runs.write_text(args.out / "data" / "table.json", "{}")
+
+    monkeypatch.setattr("lskd_nmt.cli.report.write_report", write_report)
+    words = ["report", str(tmp_path / "run"), "--out", str(tmp_path / "page")]
+    (tmp_path / "page").mkdir()
+    page = tmp_path / "page" / "index.html"
+    page.write_text("mine")
+    assert cli.main(words) == 2
+    assert "has an index.html that lskd report did not make" in capsys.readouterr().err
+    assert page.read_text() == "mine" and os.listdir(tmp_path / "page") == ["index.html"]
+    page.rename(tmp_path / "page" / "mine.html")
+    assert cli.main(words) == cli.main(words) == 0
+    (tmp_path / "page" / folders.MARK).unlink()  # as before there were marks
+    assert cli.main(words) == 0 and (tmp_path / "page" / "mine.html").read_text() == "mine"
+
+
+def test_folders_of_decoded_translations_may_have_a_colon(tmp_path, data, capsys):
+    (tmp_path / "10:30").mkdir()
+    words = ["seqkd", "select", "--data", str(data), "--out", str(tmp_path / "h"), "--decoded", f"{tmp_path}/10:30"]
+    assert cli.main(words) == 2
+    assert f"{tmp_path}/10:30 has no ledger.json" in capsys.readouterr().err
+
+
 def test_two_writers_of_one_store(teacher, data, tmp_path):
     code = (
         "import sys, time; from pathlib import Path; from lskd_nmt import folders\n"
@@ -411,8 +437,9 @@ def test_headers_with_any_value_lost_or_of_another_type_are_refused_in_one_line_
         before = (tmp_path / folder / kind.file).read_bytes()
         content = json.loads(before)
         wanted = [place for place in places(content) if place[0] != "digest"]
-        for place in draw.sample(wanted, 60) if len(wanted) > 60 else wanted:
-            for new in (..., None, 5, "x", [], {}, [1], -1, 1e99):
+        outer = [place for place in wanted if len(place) == 1]
+        for place in [*outer, *draw.sample(wanted, 8)]:
+            for new in (..., None, 5, "x", [], {}):
                 changed = json.loads(before)
                 inside = changed
                 for key in place[:-1]:
@@ -429,7 +456,7 @@ def test_headers_with_any_value_lost_or_of_another_type_are_refused_in_one_line_
                     refused[folder] += 1
                     assert "\n" not in str(error)
         (tmp_path / folder / kind.file).write_bytes(before)
-    assert min(refused.values()) > 20, refused
+    assert min(refused.values()) > 15, refused
 
 
 def test_binarise_of_the_tests_makes_the_forward_direction_alone(tmp_path, plugin):

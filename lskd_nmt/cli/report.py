@@ -4,12 +4,13 @@ import argparse
 import json
 from pathlib import Path
 
-from lskd_nmt import runs
+from lskd_nmt import folders, runs
 from lskd_nmt.cli.common import verb_of
 from lskd_nmt.cli.table import PAIRS, add_baseline, assessed
 from lskd_nmt.errors import require
 
 SENTENCES = 5000
+WHAT = "lskd report"
 
 
 def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -31,19 +32,29 @@ def run_report(args: argparse.Namespace) -> None:
     require(args.sentences >= 0, f"--sentences is {args.sentences}: give 0 or more")
     require(not (args.out / "plan.json").is_file(), f"--out {args.out} is a run folder: give another, such as "
             f"{args.out / 'report'}")  # fmt: skip
+    with folders.hold(args.out, WHAT):
+        own = folders.is_own(args.out, WHAT, ("data/table.json",))  # before there were marks
+        require(own or not (args.out / "index.html").exists(), f"--out {args.out} has an index.html that {WHAT} did "
+                                                               "not make: give a new or an empty folder")  # fmt: skip
+        write_report(args)
+        folders.mark(args.out, WHAT)
+
+
+def write_report(args: argparse.Namespace) -> None:
+    """The page, while nobody else writes there."""
     from lskd_nmt.report import results, tables  # pandas and matplotlib take a second
     from lskd_nmt.report.page import analysed, render, sections, sources
     from lskd_nmt.report.page.parts import slug
 
     names = results.labels(args.folders)
-    folders = dict(zip(names, args.folders, strict=True))
+    places = dict(zip(names, args.folders, strict=True))
     content = assessed(args, args.folders, names, known_differences(args))
-    found = {name: runs.Run(folder) for name, folder in folders.items()}
-    analyses = sources.analyses(folders, args.sentences > 0)
+    found = {name: runs.Run(folder) for name, folder in places.items()}
+    analyses = sources.analyses(places, args.sentences > 0)
     calls = {"command": args.command, "commit": runs.commit() or "not recorded",
              "versions": ", ".join(f"{name} {version}" for name, version in runs.versions().items())}  # fmt: skip
     parts = [sections.results(content), sections.effects(content, f"command: {args.command}"),
-             *analysed.sections(analyses), sections.costs(content), sections.curves(folders),
+             *analysed.sections(analyses), sections.costs(content), sections.curves(places),
              sections.records(content, found, calls)]  # fmt: skip
     data = {"table.json": as_json(content), "table.csv": tables.csv(content),
             "significance.json": (args.out / "data" / "significance.json").read_text(encoding="utf-8")}  # fmt: skip

@@ -111,10 +111,11 @@ def run_decode(args: argparse.Namespace) -> None:
 def run_select(args: argparse.Namespace) -> None:
     """`lskd seqkd select --decoded DIR --data bin --out HYPOTHESES`."""
     from lskd_nmt.seqkd.select import SelectSettings, select
+    from lskd_nmt.teacher.live import split_paths
 
     settings = SelectSettings(**{name: getattr(args, name) for name in SelectSettings.__dataclass_fields__})
     symbols = symbols_of(args)
-    decoded = [Path(folder) for folder in args.decoded.split(":")]
+    decoded = [Path(folder) for folder in split_paths(args.decoded)]
     with fairseq_io.quiet():
         header = select(args.out, decoded, args.data, symbols, settings, show, args.split)
     shown = ("sentences", "hypotheses", "dropped", "sentences_without", "sampled_share", "distinct_share",

@@ -119,7 +119,9 @@ def complaint(state: Mapping[str, Any]) -> str | None:
         for name, section in zip(sections, map(_plain, sections.values()), strict=True):
             if not isinstance(section, Mapping) or not section:
                 return f"its settings lack the section {name}"
-            found = _unknown_model(section) if name == "model" else _unknown_task(section)
+            # CTranslate2's converter takes the task that the model's settings name
+            keys = ("task",) if name == "model" else ("_name", "task")
+            found = (_unknown_model(section) if name == "model" else None) or _unknown_task(section, keys)
             if found:
                 return found
         criterion = _plain(settings if settings is state.get("args") else flat.get("criterion"))
@@ -188,10 +190,9 @@ def _unknown_model(section: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _unknown_task(section: Mapping[str, Any]) -> str | None:
-    """What is wrong with a task's name; args of before there were tasks have none."""
-    for key in ("_name", "task"):
-        name = section.get(key)
+def _unknown_task(section: Mapping[str, Any], keys: tuple[str, ...]) -> str | None:
+    """What is wrong with a task's name under one of the keys; args of before there were tasks have none."""
+    for name in map(section.get, keys):
         if name is not None and not (isinstance(name, str) and name in TASKS):
             return f"its task is {_shown(str(name))}, and those of {', '.join(sorted(TASKS))} are read"
     return None

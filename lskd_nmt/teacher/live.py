@@ -18,10 +18,10 @@ from lskd_nmt.teacher import vocabulary
 
 
 def split_paths(teacher_path: str | None) -> list[str]:
-    """The checkpoints named by `--teacher-path a.pt:b.pt`; a file whose name has a colon is found, too."""
+    """The paths named by `--teacher-path a.pt:b.pt`; one that has a colon in its name and is there is found, too."""
     parts, found = (teacher_path or "").split(":"), list[str]()
     while parts:
-        whole = next((n for n in range(len(parts), 1, -1) if Path(":".join(parts[:n])).is_file()), 1)
+        whole = next((n for n in range(len(parts), 1, -1) if Path(":".join(parts[:n])).exists()), 1)
         found.append(":".join(parts[:whole]))
         parts = parts[whole:]
     return [path for path in found if path]
