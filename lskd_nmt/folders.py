@@ -40,6 +40,9 @@ def hold(out: Path, what: str) -> Iterator[bool]:
             os.pwrite(held, f"process {os.getpid()} on {socket.gethostname()} ({what})\n".encode(), 0)
         yield held is not None
     finally:
+        with suppress(OSError):  # no folder
+            if os.listdir(place) == [MARK]:  # nothing came of it
+                (place / MARK).unlink()
         if held is not None:
             lock.unlink(missing_ok=True)  # while it is held: who opened it meanwhile finds that it is gone
             os.close(held)

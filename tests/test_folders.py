@@ -61,7 +61,8 @@ def test_a_hold_leaves_nothing_neither_lock_nor_the_folders_above(tmp_path):
         assert (tmp_path / "a" / "b").is_dir()
     assert list(tmp_path.iterdir()) == []
     with folders.hold(tmp_path / "a" / "out", "verb"):
-        (tmp_path / "a" / "out").mkdir()
+        folders.mark(tmp_path / "a" / "out", "verb")
+    assert list((tmp_path / "a" / "out").iterdir()) == []  # nothing came of it
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["out"]
 
 
