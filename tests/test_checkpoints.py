@@ -492,6 +492,13 @@ def test_weights_and_settings_alone_are_enough_to_build_a_model(state, saved, da
     assert isinstance(load_model(saved({**state, "model": old}), {"data": str(data)}), torch.nn.Module)
 
 
+def test_the_longest_source_may_be_written_as_1e5_as_an_lstm_does(state, saved):
+    assert fairseq_io.max_source_positions(saved(with_model(state, max_source_positions=1e5))) == 100_000
+    without = with_model(state, max_source_positions=None)
+    without["cfg"]["task"] = {**without["cfg"]["task"], "max_source_positions": None}
+    assert "does not say its max_source_positions" in refusal(fairseq_io.max_source_positions, saved(without))
+
+
 def test_a_file_with_a_colon_in_its_path_is_one_teacher(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("run_10:30/T.pt", "a.pt", "b.pt", "x:y.pt"):

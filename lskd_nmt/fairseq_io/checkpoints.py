@@ -134,9 +134,9 @@ def max_source_positions(path: str) -> int:
     """The most symbols of a source sentence, its end included, that a checkpoint's model takes."""
     state = read_checkpoint(path, "teacher")
     found = section(state, "model").get("max_source_positions") or section(state, "task").get("max_source_positions")
-    if not isinstance(found, int):
+    if not isinstance(found, int | float):  # an LSTM's is 1e5
         raise LskdError(f"teacher {path} does not say its max_source_positions: train it again")
-    return found
+    return int(found)
 
 
 def load_model(path: str, overrides: Mapping[str, Any]) -> Any:
