@@ -13,7 +13,7 @@ THIRD_PARTY = {"ctranslate2", "fairseq", "fairseq_cli", "jinja2", "markupsafe", 
 
 # prefix of a module -> (level, third party at the top of the file, third party also inside functions)
 HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
-    "user_dir": (4, {"fairseq", "torch", "omegaconf"}, set()),
+    "user_dir": (4, {"fairseq", "numpy", "torch", "omegaconf"}, set()),
     "lskd_nmt.cli": (3, set(), set()),
     "lskd_nmt.doctor": (3, {"torch"}, set()),
     "lskd_nmt.teacher": (2, {"torch", "numpy"}, set()),

@@ -9,6 +9,7 @@ from . import criterions  # noqa: F401
 from .batches import keep_batches_on_resume, keep_dummy_batch
 from .launch import join_launcher
 from .preflight import guard_training, refuse
+from .resume import explain_resume
 from .saving import copy_whole
 from .validation import score_silence
 
@@ -25,4 +26,5 @@ copy_whole()
 guard_training()
 keep_batches_on_resume()
 keep_dummy_batch()
+explain_resume()
 score_silence()

@@ -7,6 +7,7 @@ from typing import Any
 
 from lskd_nmt.errors import LskdError, one_line, reason, require, require_file
 from lskd_nmt.fairseq_io import settings
+from lskd_nmt.fairseq_io.models import take_any_order
 from lskd_nmt.fairseq_io.plugin import load_plugin
 
 SYMBOLS_KEY = "lskd_symbols"  # in `task.state`, hence in every checkpoint that kd_ls trains
@@ -139,6 +140,12 @@ def max_source_positions(path: str) -> int:
     return int(found)
 
 
+def positions(state: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """The most symbols of a source and of a target, ends included, that a checkpoint's model takes; None: any."""
+    settings = section(state, "model")
+    return settings.get("max_source_positions"), settings.get("max_target_positions")
+
+
 def load_model(path: str, overrides: Mapping[str, Any]) -> Any:
     """The checkpoint's model, built by its own task from its own settings, with `overrides` laid over them.
 
@@ -152,6 +159,7 @@ def load_model(path: str, overrides: Mapping[str, Any]) -> Any:
         models, _, _ = load_model_ensemble_and_task([path], state=upgraded(state, embeddings | dict(overrides)))
     except Exception as error:
         raise LskdError(f"teacher {path} does not fit its own settings ({reason(error)}): train it again") from error
+    take_any_order(models[0])
     return models[0]
 
 

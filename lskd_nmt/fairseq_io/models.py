@@ -73,6 +73,8 @@ def own_transformer(model: Any) -> Any:
 
 def output_projection(model: Any) -> "tuple[Any, Any] | None":
     """Weight (V, D) and bias that turn a transformer's features into logits, or None where that is not all."""
+    from inspect import signature
+
     from fairseq.models.transformer import TransformerDecoderBase, TransformerModelBase
     from torch.nn import Linear
 
@@ -80,9 +82,90 @@ def output_projection(model: Any) -> "tuple[Any, Any] | None":
     decoder = getattr(model, "decoder", None)
     if not isinstance(model, TransformerModelBase) or not isinstance(decoder, TransformerDecoderBase):
         return None
+    if "features_only" not in signature(type(model).forward).parameters:  # transformer_align gives logits alone
+        return None
     projection = decoder.output_projection
     own = type(decoder).output_layer is not TransformerDecoderBase.output_layer or decoder.adaptive_softmax is not None
     return (projection.weight, projection.bias) if type(projection) is Linear and not own else None
+
+
+def log_probs(model: Any, output: Any, extra: Sequence[Any]) -> Any:
+    """Log q of N tokens, from what the model's decoder gave for them and its other outputs.   (N, V or D) -> (N, V)"""
+    softmax = getattr(getattr(unwrapped(model), "decoder", None), "adaptive_softmax", None)
+    if softmax is not None:
+        return adaptive_log_probs(softmax, output)
+    return model.get_normalized_probs((output.unsqueeze(0), *extra), log_probs=True).squeeze(0)  # it takes (B, T, V)
+
+
+def adaptive_log_probs(softmax: Any, features: Any) -> Any:
+    """Log q of every symbol by an adaptive softmax; fairseq's own way overwrites what the gradient needs.   -> (N, V)
+
+    Its first outputs are frequent symbols, then one for each class of rarer ones, which has outputs of its own.
+    """
+    import torch
+    from fairseq.utils import log_softmax
+
+    head, first = log_softmax(softmax.head(features), dim=-1), softmax.cutoff[0]
+    rare = [
+        head[:, first + number, None] + log_softmax(tail(features), dim=-1) for number, tail in enumerate(softmax.tail)
+    ]
+    return torch.cat([head[:, :first], *rare], dim=-1)
+
+
+def not_left_to_right(arch: str | None) -> str:
+    """Why a model of this architecture is no encoder-decoder that predicts a target from left to right, or nothing.
+
+    What it is decides, not its name: its forward has to work with source and prefix alone.
+    """
+    from inspect import signature
+
+    from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY, FairseqLanguageModel
+
+    model = ARCH_MODEL_REGISTRY.get(arch) or MODEL_REGISTRY.get(arch)
+    if model is None:
+        return ""
+    inputs = signature(model.forward).parameters
+    known = ("self", "src_tokens", "src_lengths", "prev_output_tokens")
+    needed = [
+        name
+        for name, each in inputs.items()
+        if name not in known and each.kind is each.POSITIONAL_OR_KEYWORD and each.default is each.empty
+    ]
+    if needed:
+        return f"needs {' and '.join(needed)} beside source and prefix: it does not predict from left to right"
+    return (
+        ""
+        if "prev_output_tokens" in inputs and not issubclass(model, FairseqLanguageModel)
+        else "is no encoder-decoder"
+    )
+
+
+def is_recurrent(arch: str | None) -> bool:
+    """Whether a model of this architecture is an LSTM."""
+    from fairseq.models import ARCH_MODEL_REGISTRY
+    from fairseq.models.lstm import LSTMModel
+
+    model = ARCH_MODEL_REGISTRY.get(arch)
+    return model is not None and issubclass(model, LSTMModel)
+
+
+def several_pairs(arch: str | None) -> bool:
+    """Whether a model of this architecture is one model for each of several language pairs."""
+    from fairseq.models import ARCH_MODEL_REGISTRY, FairseqMultiModel
+
+    model = ARCH_MODEL_REGISTRY.get(arch)
+    return model is not None and issubclass(model, FairseqMultiModel)
+
+
+def take_any_order(model: Any) -> None:
+    """Let an LSTM encoder take sources that are not sorted by their lengths; what it says of each stays the same."""
+    from functools import partial
+
+    from fairseq.models.lstm import LSTMEncoder
+
+    for module in model.modules():
+        if isinstance(module, LSTMEncoder):
+            module.forward = partial(module.forward, enforce_sorted=False)
 
 
 def tied_output(model: Any) -> bool:

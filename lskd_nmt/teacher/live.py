@@ -36,6 +36,7 @@ class TeacherFacts:
     label_smoothing: float | None
     parameters: int = 0
     width: int = 0  # of what its output projection is given, 0 if it has none of its own
+    positions: tuple[int | None, int | None] = (None, None)  # the most source and target symbols; None: any number
 
     def __str__(self) -> str:
         smoothing = "unknown" if self.label_smoothing is None else self.label_smoothing
@@ -45,12 +46,24 @@ class TeacherFacts:
 def check(path: str, student: Symbols, teacher_data: str | None) -> TeacherFacts:
     """Refuse a checkpoint that is missing, damaged or of another vocabulary, without building its model."""
     state = fairseq_io.read_checkpoint(path, "teacher")
+    arch = fairseq_io.section(state, "model").get("arch")
+    reason = fairseq_io.not_left_to_right(arch)
+    require(not reason, f"teacher {path} is of --arch {arch}, which {reason}: give one that translates left to right")
+    require(
+        not fairseq_io.several_pairs(arch),
+        f"teacher {path} is of --arch {arch}, a model for each of several language pairs: give a teacher of one pair",
+    )
     vocabulary.require_equal(vocabulary.teacher_symbols(state, path, student.langs, teacher_data), student, path)
     smoothing = fairseq_io.section(state, "criterion").get("label_smoothing")
-    arch = fairseq_io.section(state, "model").get("arch")
     projection = state["model"].get("decoder.output_projection.weight")
-    return TeacherFacts(path, arch, None if smoothing is None else float(smoothing), fairseq_io.parameter_count(state),
-                        0 if projection is None else projection.size(1))  # fmt: skip
+    return TeacherFacts(
+        path,
+        arch,
+        None if smoothing is None else float(smoothing),
+        fairseq_io.parameter_count(state),
+        0 if projection is None else projection.size(1),
+        fairseq_io.positions(state),
+    )
 
 
 class LiveTeacher:
@@ -127,5 +140,5 @@ class LiveTeacher:
         """Log of the (mean) probability of every symbol.   (B, T) bool with N true -> (N, V)"""
         each = []
         for model, (logits, *extra) in zip(self.models, self.outputs(net_input), strict=True):  # (B, T, V)
-            each.append(model.get_normalized_probs((logits[:, prefix:][real], *extra), log_probs=True))
+            each.append(fairseq_io.log_probs(model, logits[:, prefix:][real], extra))
         return mean_log_probs(each)

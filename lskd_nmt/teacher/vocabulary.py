@@ -8,6 +8,7 @@ from lskd_nmt.errors import LskdError
 from lskd_nmt.fairseq_io import SYMBOLS_KEY, Symbols, read_symbols, section
 
 SHOWN = 3  # differences that an error spells out
+TWO_DICTIONARIES = "a stock arch that keeps two embeddings, such as --arch transformer_iwslt_de_en"
 
 
 def differences(teacher: Sequence[str], student: Sequence[str]) -> list[int]:
@@ -34,6 +35,8 @@ def require_equal(teacher: Symbols, student: Symbols, path: str) -> None:
             )
     if complaints:
         advice = "binarise the student's data with the teacher's dictionary (--srcdict, --tgtdict)"
+        if teacher.source != teacher.target:
+            advice = f"{advice.replace('dictionary', 'dictionaries')}, which are two, and train {TWO_DICTIONARIES}"
         raise LskdError(f"teacher {path}: {'; '.join(complaints)}: {advice}")
 
 
@@ -85,7 +88,10 @@ def teacher_symbols(
     found = folder_symbols(state, path, langs)
     if found is not None:
         return found
+    recorded = str(task.get("data") or "").split(":")[0]
+    relative = bool(recorded) and not Path(recorded).is_absolute()
+    hint = f" (its settings name {recorded}, a relative path, which may lead elsewhere by now)" if relative else ""
     raise LskdError(
         f"teacher {path} was not trained by kd_ls, so its dictionaries cannot be proved equal to the "
-        f"student's: give --teacher-data, the folder with its dict.{langs[0]}.txt and dict.{langs[1]}.txt"
+        f"student's: give --teacher-data, the folder with its dict.{langs[0]}.txt and dict.{langs[1]}.txt{hint}"
     )

@@ -82,8 +82,10 @@ def write_held(
     require_same_plan(folder / PLAN, plan, "a teacher store")
 
     datasets = [dataset for split in settings.splits for dataset in fairseq_io.translation_data(data, langs, split)]
-    pairs, too_long = distinct_pairs(datasets, teacher.max_positions())
+    limits = teacher.max_positions()
+    pairs, too_long = distinct_pairs(datasets, limits)
     require(bool(pairs), f"data folder {data} has no sentence pair in {', '.join(settings.splits)}")
+    facts["left_out"] = {"pairs": too_long, "positions": [int(limit) for limit in limits]}
     if too_long:
         show(f"{too_long} pairs are longer than the teacher can take and left out")
     tokens = sum(pair.target_tokens for pair in pairs)

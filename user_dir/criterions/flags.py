@@ -120,6 +120,7 @@ class KdLsConfig(FairseqDataclass):
     sentence_avg: bool = II("optimization.sentence_avg")
     seed: int = II("common.seed")
     max_update: int = II("optimization.max_update")
+    bf16: bool = II("common.bf16")  # to be done by autocast, see `precision`
     ddp_backend: str = II("distributed_training.ddp_backend")
     find_unused_parameters: bool = II("distributed_training.find_unused_parameters")
 
@@ -196,6 +197,8 @@ def check_virtual(cfg: KdLsConfig) -> None:
 
 def check_level(cfg: KdLsConfig) -> None:
     """Refuse flags that the level of distillation would not read."""
+    prefix = cfg.ignore_prefix_size
+    require(prefix >= 0, f"--ignore-prefix-size is {prefix}: give 0 (all target tokens count) or more")
     check_virtual(cfg)
     level = str(cfg.kd_level)
     evolution = cfg.self_evolution

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -58,10 +59,11 @@ class KdLsCriterion(FairseqCriterion):
             require(not getattr(cfg, flag) or is_translation(task),
                     f"--{flag.replace('_', '-')} is for the translation task, not for {type(task).__name__}: "
                     "use --teacher-path")  # fmt: skip
-        source, target = (list(words.symbols) for words in (task.source_dictionary, task.target_dictionary))
-        task.state.merge_state_dict({SYMBOLS_KEY: {"source": source, "target": target}})
+        symbols = symbols_of(task)
+        if symbols is not None:
+            task.state.merge_state_dict({SYMBOLS_KEY: {"source": symbols.source, "target": symbols.target}})
         self._hypotheses = HypothesisStore.open(cfg.hypotheses, verify=False) if cfg.hypotheses else None
-        self._teacher = Teacher(cfg, task, Symbols(source, target, (task.cfg.source_lang, task.cfg.target_lang)))
+        self._teacher = Teacher(cfg, task, symbols)
         self.options = self._teacher.options
         self.reference_options = replace(self.options, kd_weight=0.0, top_k=0, tail="dense", select="all")
         memory = self.options.selection.memory
@@ -82,6 +84,12 @@ class KdLsCriterion(FairseqCriterion):
 
     def forward(self, model: Any, sample: dict[str, Any], reduce: bool = True) -> tuple[Tensor, Any, dict[str, Any]]:
         """Summed loss in nats, its divisor, and summable logs. With `reduce=False` the loss is per position (B·T,)."""
+        device = next(model.parameters()).device.type
+        with torch.autocast(device, torch.bfloat16) if self.cfg.bf16 else nullcontext():
+            return self.objective(model, sample, reduce)
+
+    def objective(self, model: Any, sample: dict[str, Any], reduce: bool) -> tuple[Tensor, Any, dict[str, Any]]:
+        """See `forward`."""
         options = self._weight.options(self.options, self.reference_options)
         distils_now = model.training and options.kd_weight > 0  # in validation the reference alone counts
         learns = self._hypotheses is not None and distils_now
@@ -173,7 +181,7 @@ class KdLsCriterion(FairseqCriterion):
         each = None if weights is None else weights.unsqueeze(-1).expand_as(real)[real]  # (N,)
         signal = self._teacher.signal(student, net_input, target, real, options) if options.kd_weight else None
         projection = student.projection
-        log_q = output if projection else student.model.get_normalized_probs((output, *extra), log_probs=True)
+        log_q = output if projection else fairseq_io.log_probs(student.model, output, extra)
         predicts = self.cfg.report_accuracy or self.cfg.kd_passes > 1
         chosen, selected = None, None
         if signal is not None:
@@ -232,3 +240,12 @@ class KdLsCriterion(FairseqCriterion):
     def logging_outputs_can_be_summed() -> bool:
         """Every log is a sum over tokens or sentences."""
         return True
+
+
+def symbols_of(task: Any) -> Symbols | None:
+    """Both dictionaries of a task and its languages, or None if it has no single language pair."""
+    settings = task.cfg or task.args  # the latter of tasks that fairseq calls legacy
+    langs = getattr(settings, "source_lang", None), getattr(settings, "target_lang", None)
+    if None in langs:
+        return None
+    return Symbols(*(list(words.symbols) for words in (task.source_dictionary, task.target_dictionary)), langs)

@@ -42,7 +42,8 @@ def reduce_metrics(logging_outputs: list[dict[str, Any]]) -> None:
         return sum(log.get(key, 0) for log in logging_outputs)
 
     def log_mean(key: str, count: Any) -> None:
-        metrics.log_scalar(key, total(key) / count / math.log(2), count, round=3)
+        if count:
+            metrics.log_scalar(key, total(key) / count / math.log(2), count, round=3)
 
     log_mean("loss", total("sample_size"))
     references = total("ntokens") - total("policy_ntokens")
@@ -59,7 +60,13 @@ def reduce_metrics(logging_outputs: list[dict[str, Any]]) -> None:
     if total("total") > 0:
         metrics.log_scalar("total", utils.item(total("total")))
         metrics.log_scalar("n_correct", utils.item(total("n_correct")))
-        metrics.log_derived("accuracy", lambda meters: round(100 * meters["n_correct"].sum / meters["total"].sum, 3))
+        metrics.log_derived("accuracy", accuracy)
+
+
+def accuracy(meters: Any) -> float:
+    """Correct tokens in per cent; NaN if none was counted since the last reset, which a derived meter outlives."""
+    counted = meters["total"].sum
+    return round(100 * meters["n_correct"].sum / counted, 3) if counted else math.nan
 
 
 def log_of_divergence(logging_outputs: list[dict[str, Any]], total: Any) -> None:

@@ -45,8 +45,11 @@ class Student:
         if self.decoder is not None:
             encoded = self.encoded if row is None else self.encoder.reorder_encoder_out(self.encoded, row)
             return tuple(self.decoder(prev_output_tokens, encoder_out=encoded, **extra))
-        sources = {name: self.net_input[name] if row is None else self.net_input[name][row]
-                   for name in ("src_tokens", "src_lengths")}  # fmt: skip
+        sources = {
+            name: value if row is None else value[row]
+            for name, value in self.net_input.items()
+            if name != "prev_output_tokens"
+        }
         return tuple(self.model(**sources, prev_output_tokens=prev_output_tokens, **extra))
 
     def tokens(self, output: Tensor, real: Tensor, prefix: int) -> Tensor:

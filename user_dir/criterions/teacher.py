@@ -27,16 +27,17 @@ class Teacher:
     and call .train() on it at every step.
     """
 
-    def __init__(self, cfg: KdLsConfig, task: Any, symbols: Symbols) -> None:
-        """Open the store or load the models; `symbols` are the student's."""
+    def __init__(self, cfg: KdLsConfig, task: Any, symbols: Symbols | None) -> None:
+        """Open the store or load the models; `symbols` are the student's, of a single language pair."""
         store = TeacherStore.open(cfg.teacher_store, verify=False) if cfg.teacher_store else None
         self.options = options_of(cfg, store.layout.kept if store else 0)
         self.prefix = cfg.ignore_prefix_size
-        self.pads = task.source_dictionary.pad(), task.target_dictionary.pad()
+        self.pads = task.target_dictionary.pad(), task.target_dictionary.pad()  # fairseq has them equal
         self.symbols = len(task.target_dictionary)
         self.stored = StoredTeacher(store, self.options) if store else None
         self.live: LiveTeacher | None = None
         if not store and reads_teacher(cfg):
+            assert symbols is not None, "the preflight refuses this"
             self.live = LiveTeacher.load(split_paths(cfg.teacher_path), symbols, task.cfg.data, cfg.teacher_data)
             for facts in self.live.facts:
                 logger.info(facts)

@@ -1,0 +1,194 @@
+"""What a training would resume from: read, and tried on the model, before anything is written."""
+
+import copy
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fairseq import checkpoint_utils, tasks
+from fairseq.data.iterators import EpochBatchIterator
+from fairseq.optim import OPTIMIZER_REGISTRY
+from fairseq.trainer import Trainer
+
+from lskd_nmt.errors import LskdError, require
+from lskd_nmt.fairseq_io import Symbols, quiet, read_checkpoint
+from lskd_nmt.teacher.vocabulary import differences, stored_symbols
+
+LAST = "checkpoint_last.pt"
+CRITERION = "KdLsCriterion"
+
+
+class Resumed(NamedTuple):
+    """A checkpoint that training starts from."""
+
+    path: Path
+    fresh: bool  # its weights alone: optimizer and data begin anew
+
+    def away(self, cfg: Any) -> str:
+        """The way out, if it is of another training."""
+        if self.path.name == LAST and self.path.parent == Path(cfg.checkpoint.save_dir):
+            return "give another --save-dir"
+        return "give another checkpoint"
+
+
+def resumed(cfg: Any) -> Resumed | None:
+    """The checkpoint that fairseq would load, if there is one; flags that exclude each other are refused."""
+    flags = cfg.checkpoint
+    resets = [name for name in ("optimizer", "lr_scheduler", "meters", "dataloader") if getattr(flags, f"reset_{name}")]
+    tuned, named = flags.finetune_from_model, flags.restore_file != LAST
+    require(
+        tuned is None or not resets,
+        f"--finetune-from-model {tuned} resets everything, and --reset-"
+        f"{(resets or [''])[0].replace('_', '-')} is given: leave one of them out",
+    )
+    require(
+        tuned is None or not named,
+        f"--finetune-from-model {tuned} and --restore-file {flags.restore_file} are both given: give one",
+    )
+    sharded = flags_sharded(cfg)
+    suffix = flags.checkpoint_suffix + ("-shard0" if sharded else "")
+    if named:
+        path, fresh = Path(flags.restore_file.replace(".pt", suffix + ".pt")), flags.reset_optimizer
+    else:
+        path, fresh = Path(flags.save_dir, f"checkpoint_last{suffix}.pt"), flags.reset_optimizer
+        once = getattr(flags, "continue_once", None)
+        if not path.exists() and once is not None:
+            path = Path(once)
+        elif not path.exists() and tuned is not None:
+            path, fresh = Path(tuned), True
+            require(path.is_file(), f"--finetune-from-model {tuned} does not exist: give a checkpoint of fairseq-train")
+    require(not path.is_dir(), f"{path} is a folder where a checkpoint belongs: remove it, or give another --save-dir")
+    return Resumed(path, bool(fresh)) if path.is_file() else None
+
+
+def flags_sharded(cfg: Any) -> bool:
+    """Whether every worker has its own checkpoint."""
+    distributed = cfg.distributed_training
+    return bool(distributed.ddp_backend == "fully_sharded" and distributed.use_sharded_state)
+
+
+def check_resume(cfg: Any, student: Symbols | None) -> None:
+    """Refuse a checkpoint that this training cannot go on from, though fairseq would load it."""
+    found = resumed(cfg)
+    if found is None:
+        return
+    state = readable(found, cfg)
+    history = training_state(found, state)
+    if not found.fresh:
+        require_same_symbols(found, state, student, cfg)
+        if history.get("last_optimizer_state") is not None:
+            require_same_optimizer(found, history["optimizer_history"][-1], cfg)
+    if not flags_sharded(cfg):
+        require_fitting(found, state, cfg)
+
+
+def readable(found: Resumed, cfg: Any) -> dict[str, Any]:
+    """The checkpoint; of a damaged one the line says which other there is."""
+    try:
+        return read_checkpoint(str(found.path), "checkpoint")
+    except LskdError as error:
+        others = sorted(
+            (file for file in Path(cfg.checkpoint.save_dir).glob("checkpoint*.pt") if file != found.path),
+            key=lambda file: file.stat().st_mtime,
+        )
+        instead = f"--restore-file {others[-1]}, or " if others else ""
+        raise LskdError(
+            f"training would resume from a checkpoint that it cannot read: {error}; go on with {instead}"
+            "another --save-dir"
+        ) from error
+
+
+def training_state(found: Resumed, state: dict[str, Any]) -> dict[str, Any]:
+    """What the checkpoint says of its training, in today's form."""
+    parts = {name: value for name, value in state.items() if name not in ("args", "cfg", "model")}
+    try:
+        upgraded: dict[str, Any] = checkpoint_utils._upgrade_state_dict(parts)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise LskdError(
+            f"checkpoint {found.path} holds no state of a training to resume ({error}): give one that "
+            "fairseq-train wrote"
+        ) from error
+    return upgraded
+
+
+def require_same_symbols(found: Resumed, state: dict[str, Any], student: Symbols | None, cfg: Any) -> None:
+    """Refuse weights of other symbols, where the checkpoint says which it has."""
+    stored = None if student is None else stored_symbols(state, student.langs)
+    if stored is None or student is None:
+        return
+    for side in ("source", "target"):
+        theirs, ours = getattr(stored, side), getattr(student, side)
+        where = differences(theirs, ours)
+        require(
+            not where,
+            f"checkpoint {found.path} was trained with another {side} dictionary ({len(theirs)} symbols, "
+            f"the data have {len(ours)}, {len(where)} differ): {found.away(cfg)}, or its data",
+        )
+
+
+def require_same_optimizer(found: Resumed, last: dict[str, Any], cfg: Any) -> None:
+    """Refuse the optimizer's state of another criterion or optimizer, as fairseq does, before it starts."""
+    anew = f"{found.away(cfg)}, or go on from its weights alone with --reset-optimizer"
+    theirs = last.get("criterion_name")
+    require(
+        theirs == CRITERION,
+        f"checkpoint {found.path} was trained by {theirs}, and --criterion kd_ls would resume it: {anew}",
+    )
+    theirs, ours = last.get("optimizer_name"), optimizer_name(cfg)
+    require(theirs == ours, f"checkpoint {found.path} was trained with {theirs}, and this training has {ours}: {anew}")
+
+
+def optimizer_name(cfg: Any) -> str:
+    """The class that fairseq would train with."""
+    common = cfg.common
+    if cfg.optimization.use_bmuf:
+        return "FairseqBMUF"
+    if common.fp16 or common.bf16 or common.amp:
+        sharded = cfg.distributed_training.ddp_backend == "fully_sharded" and common.fp16
+        if sharded or common.memory_efficient_fp16 or common.memory_efficient_bf16:
+            return "MemoryEfficientFP16Optimizer"
+        return "AMPOptimizer" if common.amp else "FP16Optimizer"
+    return str(OPTIMIZER_REGISTRY[cfg.optimizer._name].__name__)
+
+
+def require_fitting(found: Resumed, state: dict[str, Any], cfg: Any) -> None:
+    """Refuse weights that the model does not take, by loading them into one as fairseq would."""
+    settings = copy.deepcopy(cfg.task)
+    if hasattr(settings, "eval_bleu"):
+        settings.eval_bleu = False  # no generator is needed
+    with quiet():
+        model = tasks.setup_task(settings).build_model(copy.deepcopy(cfg.model))
+    try:
+        model.load_state_dict(dict(state["model"]), strict=True, model_cfg=cfg.model)
+    except Exception as error:  # upgrades of old checkpoints fail in many ways
+        reason = " ".join(str(error).split("\n")[-1].split())[:200]
+        raise LskdError(
+            f"checkpoint {found.path} is of another model than --arch {cfg.model._name} with its flags "
+            f"({reason}): {found.away(cfg)}, or the flags it was trained with"
+        ) from error
+
+
+def explain_resume() -> None:
+    """What fails in spite of all that, while fairseq resumes, is said on one line too."""
+    Trainer.load_checkpoint = explained(Trainer.load_checkpoint, "--reset-optimizer and --reset-lr-scheduler")
+    EpochBatchIterator.load_state_dict = explained(EpochBatchIterator.load_state_dict, "--reset-dataloader")
+
+
+def explained(load: Callable[..., Any], flags: str) -> Callable[..., Any]:
+    """The same; an error names a way out."""
+
+    @functools.wraps(load)
+    def load_or_explain(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return load(self, *args, **kwargs)
+        except LskdError:
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
+            raise LskdError(
+                f"the checkpoint cannot be resumed ({type(error).__name__}: {reason}): give another "
+                f"--save-dir, or go on with {flags}"
+            ) from error
+
+    return load_or_explain
