@@ -38,8 +38,8 @@ TRAINED = {
 MULTI = {
     "translation_multi_simple_epoch": ["--task", "translation_multi_simple_epoch", "--lang-pairs", "aa-bb,bb-aa",
                                        "--arch", "transformer", *TINY],
-    "language-tags": ["--task", "translation_multi_simple_epoch", "--lang-pairs", "aa-bb,bb-aa", "--encoder-langtok", "tgt",
-                      "--decoder-langtok", "--arch", "transformer", *TINY],
+    "language-tags": ["--task", "translation_multi_simple_epoch", "--lang-pairs", "aa-bb,bb-aa",
+                      "--encoder-langtok", "tgt", "--decoder-langtok", "--arch", "transformer", *TINY],
     "multilingual_translation": ["--task", "multilingual_translation", "--lang-pairs", "aa-bb,bb-aa",
                                  "--arch", "multilingual_transformer", *TINY],
 }  # fmt: skip

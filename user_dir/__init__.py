@@ -6,7 +6,7 @@ from lskd_nmt.errors import LskdError
 from lskd_nmt.fairseq_io import allow_safe_unpickling
 
 from . import criterions  # noqa: F401
-from .batches import keep_batches_on_resume, keep_dummy_batch
+from .batches import keep_batches_on_resume, keep_dummy_batch, refuse_no_batch
 from .launch import join_launcher
 from .preflight import guard_training, refuse
 from .resume import explain_resume
@@ -26,5 +26,6 @@ copy_whole()
 guard_training()
 keep_batches_on_resume()
 keep_dummy_batch()
+refuse_no_batch()
 explain_resume()
 score_silence()

@@ -1,4 +1,4 @@
-"""Two batches that fairseq would otherwise choose badly.
+"""Batches that fairseq would otherwise choose badly, or not at all.
 
 It composes the batches once, with the random seed of the epoch it *starts* at: sentences of equal length fall into
 other batches after a resume at epoch 5 than in a run that began at epoch 1. And a worker that has no batch left trains,
@@ -8,8 +8,11 @@ without weight, on the first batch of what was opened last, the validation set, 
 import functools
 from typing import Any
 
+from fairseq.data.iterators import EpochBatchIterator
 from fairseq.tasks import FairseqTask
 from fairseq.trainer import Trainer
+
+from lskd_nmt.errors import require
 
 
 def keep_batches_on_resume() -> None:
@@ -41,3 +44,18 @@ def keep_dummy_batch() -> None:
         return iterator
 
     Trainer.get_valid_iterator = get_valid_iterator
+
+
+def refuse_no_batch() -> None:
+    """Say what to do about data of which fairseq makes no batch."""
+    first_batch = EpochBatchIterator.first_batch.fget
+
+    def first_batch_if_any(self: Any) -> Any:
+        require(
+            len(self.frozen_batches) > 0,
+            "the data make no batch: their sentences are longer than --max-tokens, or fewer than "
+            "--required-batch-size-multiple, which is 8 if not given: give --required-batch-size-multiple 1",
+        )
+        return first_batch(self)
+
+    EpochBatchIterator.first_batch = property(first_batch_if_any)
