@@ -261,3 +261,32 @@ def test_batch_without_real_tokens_gives_a_connected_zero(criterion):
     loss, _, _ = criterion([TableModel(2)])(student, make_sample([PAD, PAD]))
     loss.backward()
     assert float(loss) == 0 and student.table.grad.eq(0).all()
+
+
+@pytest.mark.parametrize("logs", [
+    [], [{}], [{"loss": 0.0, "nll_loss": 0.0, "ntokens": 0, "sample_size": 0, "nsentences": 0, "kd_loss": 0.0,
+                "kd_ntokens": 0, "tail_dense": 0, "kd_selected": 0.0, "rank_loss": 0.0, "seq_loss": 0.0,
+                "seq_ntokens": 0, "n_correct": 0, "total": 0, "kd_weight": 0.0, "kd_batches": 0}],
+])  # fmt: skip
+def test_nothing_counted_is_nothing_logged(criterion, logs):
+    from fairseq.logging import metrics
+
+    with metrics.aggregate(new_root=True) as meters:
+        criterion().reduce_metrics(logs)
+    assert not meters.get_smoothed_values()
+
+
+def test_meters_that_were_reset_can_be_read(criterion):
+    """As at every --log-interval: derived meters stay, and what they divide begins again at 0."""
+    from fairseq.logging import metrics
+
+    logs = {"loss": 8.0, "nll_loss": 6.0, "ntokens": 4, "sample_size": 2, "nsentences": 2, "n_correct": 1, "total": 4,
+            "kd_loss": 4.0, "kd_ntokens": 5, "kd_selected": 2.0, "rank_loss": 1.0, "tail_bucket": 5, "seq_loss": 3.0,
+            "seq_ntokens": 7, "policy_loss": 1.0, "policy_ntokens": 1, "r_drop_loss": 1.0, "r_drop_ntokens": 4,
+            "kd_weight": 0.5, "kd_batches": 1}  # fmt: skip
+    with metrics.aggregate(new_root=True) as meters:
+        criterion().reduce_metrics([logs])
+        assert meters.get_smoothed_values()["accuracy"] == 25
+        meters.reset()
+        values = meters.get_smoothed_values()
+    assert math.isnan(values["accuracy"])

@@ -177,6 +177,19 @@ def test_means_are_of_references_or_of_samples(plugin, student):
     assert not printed[1].keys() & {"nll_loss", "ppl", "kd_loss"}
 
 
+@pytest.mark.parametrize("form", ["json", "simple", "tqdm"])
+def test_a_window_without_references_has_no_accuracy(data, teacher, tmp_path, form, caplog):
+    """Every update is the student's but for the validation's: a derived meter outlives the reset of what it divides."""
+    with caplog.at_level("INFO"):
+        train(data, tmp_path, "--teacher-path", teacher, "--on-policy", "0:1:2", "--report-accuracy", "--seed", 1,
+              "--log-interval", 1, "--log-format", form, "--max-update", 4, "--no-save")  # fmt: skip
+    if form == "json":
+        logged = [json.loads(record.getMessage()) for record in caplog.records if record.name == "train_inner"]
+        values = [(float(each["accuracy"]), "policy_loss" in each) for each in logged if "accuracy" in each]
+        assert any(math.isnan(accuracy) for accuracy, _ in values)
+        assert any(accuracy >= 0 for accuracy, _ in values)
+
+
 def test_a_resumed_training_equals_one_never_stopped(data, teacher, tmp_path):
     flags = "--teacher-path", teacher, "--on-policy", "0.2:0.8:10", "--temperature", 2
     train(data, tmp_path / "whole", *flags, "--max-epoch", 3)

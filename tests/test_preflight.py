@@ -154,6 +154,47 @@ def test_separate_dictionaries_with_a_shared_embedding(refuses, data, tmp_path):
     assert "has two dictionaries" in refuses("--kd-weight", 0, on=separate)
 
 
+def test_the_ways_out_of_two_dictionaries_lead_out(data, refused, tmp_path):
+    """A stock teacher with two dictionaries and a preset that shares one embedding: only another arch is a way out."""
+    from fairseq_cli import train as fairseq_train
+
+    separate = tmp_path / "separate"
+    shutil.copytree(data, separate)
+    lines = (data / "dict.bb.txt").read_text().splitlines()
+    (separate / "dict.bb.txt").write_text("".join(f"{line}\n" for line in [*lines[1:], lines[0]]))
+    way_out = "a stock arch that keeps two embeddings, such as --arch transformer_iwslt_de_en"
+
+    def fit(folder, *flags):
+        call(fairseq_train.cli_main, "fairseq-train", separate, "--user-dir", USER_DIR, "--cpu", "--save-dir", folder,
+             "--arch", "transformer_iwslt_de_en", "--encoder-embed-dim", 16, "--decoder-embed-dim", 16,
+             "--optimizer", "adam", "--max-tokens", 100, "--max-update", 1, "--num-workers", 0, "--log-format", "none",
+             "--encoder-layers", 1, "--decoder-layers", 1, *flags)  # fmt: skip
+        return folder / "checkpoint_last.pt"
+
+    teacher = fit(tmp_path / "teacher", "--criterion", "label_smoothed_cross_entropy")
+    kd = "--teacher-path", teacher, "--teacher-data", separate
+    for folder in (separate, data):  # its own data; and joined ones, as the first line also has it
+        with refused() as line:
+            train(folder, tmp_path / "m", *kd)
+        assert way_out in line[0]
+    assert "with the teacher's dictionaries (--srcdict, --tgtdict), which are two, and train" in line[0]
+    fit(tmp_path / "student", "--criterion", "kd_ls", *kd)
+    assert (tmp_path / "student" / "checkpoint_last.pt").is_file()
+
+
+@pytest.mark.parametrize("recorded, said", [("relative/bin", True), ("/nowhere/bin", False)])
+def test_a_recorded_folder_that_proves_nothing_is_named_if_its_path_is_relative(refuses, edited, recorded, said):
+    path = edited(lambda state: (forget_symbols(state), state["cfg"]["task"].update(data=recorded)))
+    line = refuses("--teacher-path", path)
+    assert (f"(its settings name {recorded}, a relative path, which may lead elsewhere by now)" in line) == said
+
+
+def test_a_text_file_as_teacher(refuses, tmp_path):
+    path = tmp_path / "teacher.pt"
+    path.write_text("no checkpoint\n")
+    assert f"teacher {path} " in refuses("--teacher-path", path)
+
+
 def test_save_dir_without_room(refuses, monkeypatch):
     import os
 

@@ -47,7 +47,7 @@ def reduce_metrics(logging_outputs: list[dict[str, Any]]) -> None:
 
     log_mean("loss", total("sample_size"))
     references = total("ntokens") - total("policy_ntokens")
-    if references or not total("policy_ntokens"):
+    if references:
         log_mean("nll_loss", references)
         metrics.log_derived("ppl", lambda meters: utils.get_perplexity(meters["nll_loss"].avg))
     for name in ("policy", "seq", "r_drop", "kd"):
