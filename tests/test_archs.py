@@ -119,9 +119,23 @@ def test_what_cannot_train_is_refused_before_anything_is_written(data, tmp_path,
     assert not (tmp_path / "m").exists()
 
 
+@pytest.mark.parametrize("flags, part", [
+    (["--arch", "transformer", "--encoder-attention-heads", 3], "AssertionError: embed_dim must be divisible"),
+    (["--arch", "transformer", "--encoder-attention-heads", 0], "--arch transformer cannot be built with its flags"),
+    (["--arch", "fconv", "--encoder-layers", "nonsense"], "--arch fconv cannot be built with its flags (NameError"),
+    (["--arch", "transformer", "--task", "translation_from_pretrained_bart", "--langs", "aa,bb"],
+     "TranslationFromPretrainedBARTTask cannot read its 'train'"),
+    (["--arch", "transformer", "--task", "translation_from_pretrained_xlm"],
+     "--task translation_from_pretrained_xlm cannot be set up"),
+])  # fmt: skip
+def test_what_fairseq_itself_does_not_build_takes_one_line(data, tmp_path, refused, flags, part):
+    with refused() as line:
+        fit(data, tmp_path / "m", "--kd-weight", 0, *flags)
+    assert part in line[0]
+
+
 @pytest.mark.parametrize("arch, part", [
     ("nonautoregressive_transformer", "which needs tgt_tokens beside source and prefix"),
-    ("transformer_lm", "which is no encoder-decoder"),
     ("multilingual_transformer", "a model for each of several language pairs"),
 ])  # fmt: skip
 def test_teachers_that_cannot_be_asked_are_refused(data, teacher, tmp_path, refused, arch, part):

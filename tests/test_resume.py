@@ -213,9 +213,3 @@ def test_a_save_dir_without_permission(data, refused, tmp_path, monkeypatch):
     with refused() as line:
         train(data, tmp_path / "m", "--kd-weight", 0)
     assert f"--save-dir {tmp_path / 'm'}: {tmp_path} cannot be written to" in line[0]
-
-
-def test_a_log_file_in_a_folder_that_is_not_there(data, refused, tmp_path):
-    with refused() as line:
-        train(data, tmp_path / "m", "--kd-weight", 0, "--log-file", tmp_path / "nowhere" / "log")
-    assert f"{tmp_path / 'nowhere' / 'log'}: No such file or directory" in line[0]

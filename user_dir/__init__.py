@@ -7,6 +7,7 @@ from lskd_nmt.fairseq_io import allow_safe_unpickling
 
 from . import criterions  # noqa: F401
 from .batches import keep_batches_on_resume, keep_dummy_batch, refuse_no_batch
+from .building import explain_flags
 from .launch import join_launcher
 from .preflight import guard_training, refuse
 from .resume import explain_resume
@@ -27,5 +28,6 @@ guard_training()
 keep_batches_on_resume()
 keep_dummy_batch()
 refuse_no_batch()
+explain_flags()
 explain_resume()
 score_silence()

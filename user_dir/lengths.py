@@ -14,6 +14,8 @@ from lskd_nmt.fairseq_io import quiet
 from lskd_nmt.teacher.pairs import positions
 from lskd_nmt.teacher.store import TeacherStore
 
+from .criterions.teacher import pairs_of
+
 SIDES = ("source", "target")
 Limits = tuple[int | None, int | None]  # symbols of a source and of a target, ends included; None: any number
 
@@ -49,8 +51,12 @@ def read_splits(cfg: Any) -> list[Split]:
         tuple(getattr(part, f"max_{side}_positions", None) for side in SIDES) for part in (cfg.task, cfg.model)
     )
     limits = utils.resolve_max_positions(own, model)
-    with quiet():
-        task = tasks.setup_task(copy.deepcopy(cfg.task))
+    try:
+        with quiet():
+            task = tasks.setup_task(copy.deepcopy(cfg.task))
+    except Exception as error:  # a task's own words for what it lacks
+        reason = " ".join(str(error).split())[:200]
+        raise LskdError(f"--task {cfg.task._name} cannot be set up ({type(error).__name__}: {reason})") from error
     found = list(loaded(task, data.train_subset, folders, utils.resolve_max_positions(limits, data.max_tokens), True))
     require(
         not found or any(split.used.any() for split in found),
@@ -78,6 +84,12 @@ def loaded(task: Any, name: str, folders: Sequence[str], limits: Limits, combine
                 f"data folder {folder} has no '{name}' of this language pair: binarise it, or name "
                 "what there is with --train-subset or --valid-subset"
             ) from None
+        except Exception as error:  # a damaged index, or a task that this fairseq does not get to run
+            reason = " ".join(str(error).split())[:200]
+            raise LskdError(
+                f"data folder {folder}: {type(task).__name__} cannot read its '{name}' ({type(error).__name__}: "
+                f"{reason}): binarise it again, or use --task translation"
+            ) from error
         dataset = task.dataset(name)
         if not isinstance(dataset, LanguagePairDataset) or dataset.tgt_sizes is None:
             return
@@ -130,9 +142,8 @@ def require_stored(splits: Sequence[Split], store: TeacherStore) -> None:
     for split in splits:
         for side, what in enumerate(SIDES):
             row, longest = split.longest(side)
-            item = split.dataset[row]
-            pads = split.dataset.src_dict.pad(), split.dataset.tgt_dict.pad()
-            pair = tuple(item[name][item[name] != pad].numpy() for name, pad in zip(SIDES, pads, strict=True))
+            item, pad = split.dataset[row], split.dataset.tgt_dict.pad()
+            (pair,) = pairs_of({"src_tokens": item["source"][None]}, item["target"][None], (pad, pad))
             try:
                 positions(store, [pair])
             except LskdError:

@@ -35,8 +35,6 @@ from .validation import score_silence
 
 logger = logging.getLogger(__name__)
 
-# what the operating system says of a path that the user can change
-
 
 def check_training(cfg: Any) -> None:
     """Refuse a resolved fairseq configuration that kd_ls could not train with."""
