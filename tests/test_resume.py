@@ -133,9 +133,9 @@ def test_what_fairseq_allows_of_it_still_works(data, teacher, stock, tmp_path, w
      "is of another model than --arch lightconv"),
     ([], ["--optimizer", "nag"], "was trained with FairseqAdam, and this training has FairseqNAG"),
     ([], ["--fp16", "--memory-efficient-fp16"], "this training has MemoryEfficientFP16Optimizer"),
-    ([], ["--lr-scheduler", "reduce_lr_on_plateau"], "the checkpoint cannot be resumed (KeyError: 'best')"),
+    ([], ["--lr-scheduler", "reduce_lr_on_plateau"], "checkpoint_last.pt cannot be resumed (KeyError: 'best')"),
     ([], ["--max-tokens", 5000], "go on with --reset-dataloader"),
-    ([], ["--select", "global:0.5:100"], "the checkpoint cannot be resumed"),
+    ([], ["--select", "global:0.5:100"], "checkpoint_last.pt cannot be resumed (ValueError"),
     ([], ["--finetune-from-model", "t.pt", "--restore-file", "t.pt"], "are both given: give one"),
     ([], ["--finetune-from-model", "t.pt", "--reset-meters"], "resets everything, and --reset-meters is given"),
 ])  # fmt: skip

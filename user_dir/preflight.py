@@ -61,14 +61,14 @@ def check_training(cfg: Any) -> None:
         check_resume(cfg, None)
         return
     check_embeddings(cfg, student, data)
-    splits = read_splits(cfg)
-    if cfg.criterion.ignore_prefix_size:
-        require_targets(splits, cfg.criterion.ignore_prefix_size, cfg.dataset.train_subset)
     tokens, teacher_parameters = cfg.dataset.max_tokens, 0
     longest = None
     if cfg.criterion.hypotheses:
         per_sentence, longest = check_hypotheses(cfg, student)
         tokens = tokens and int(tokens * (1 + per_sentence))
+    splits = read_splits(cfg)
+    if cfg.criterion.ignore_prefix_size:
+        require_targets(splits, cfg.criterion.ignore_prefix_size, cfg.dataset.train_subset)
     if cfg.criterion.r_drop:
         tokens = tokens and 2 * tokens  # every sentence twice
     tokens = tokens and tokens * cfg.criterion.kd_passes

@@ -186,8 +186,9 @@ def explained(load: Callable[..., Any], flags: str) -> Callable[..., Any]:
             raise
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
+            name = f"checkpoint {args[0]}" if args and isinstance(args[0], str) else "the checkpoint"
             raise LskdError(
-                f"the checkpoint cannot be resumed ({type(error).__name__}: {reason}): give another "
+                f"{name} cannot be resumed ({type(error).__name__}: {reason}): give another "
                 f"--save-dir, or go on with {flags}"
             ) from error
 
