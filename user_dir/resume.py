@@ -86,7 +86,7 @@ def check_resume(cfg: Any, student: Symbols | None) -> None:
 def readable(found: Resumed, cfg: Any) -> dict[str, Any]:
     """The checkpoint; of a damaged one the line says which other there is."""
     try:
-        return read_checkpoint(str(found.path), "checkpoint")
+        return read_checkpoint(str(found.path), "checkpoint", built=False)
     except LskdError as error:
         others = sorted(
             (file for file in Path(cfg.checkpoint.save_dir).glob("checkpoint*.pt") if file != found.path),

@@ -48,9 +48,7 @@ def read_header(folder: str | Path, kind: Kind) -> dict[str, Any]:
     return header
 
 
-def require_same_plan(
-    file: Path, plan: Mapping[str, Any], what: str, header: Mapping[str, Any] | None = None
-) -> None:
+def require_same_plan(file: Path, plan: Mapping[str, Any], what: str, header: Mapping[str, Any] | None = None) -> None:
     """Refuse a folder in which `what` was begun with another plan.
 
     `header` is that of a finished one: what it says is compared where the plan was lost.
