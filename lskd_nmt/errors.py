@@ -20,8 +20,8 @@ from pathlib import Path
 
 LONGEST = 200  # characters quoted of another library's message
 OWN_FAULTS = (errno.EBADF, errno.EFAULT, errno.ENOTSOCK, errno.ECHILD, errno.ESRCH)  # of the system: we asked wrongly
-FULL = (errno.ENOSPC, errno.EDQUOT)
-OF_WRITING = (*FULL, errno.EFBIG, errno.EIO, errno.EROFS)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+OF_WRITING = (*FULL, errno.EIO, errno.EROFS)
 ADVICE = {
     errno.ENOSPC: "free some and run again",
     errno.EDQUOT: "free some and run again",
@@ -98,18 +98,24 @@ def reading(file: object, what: str, remedy: str = "give another file, or make i
 
 
 @contextlib.contextmanager
-def writing(file: object) -> Iterator[None]:
-    """Errors of the operating system name `file`, which is written; a full disk is never that of what is read."""
+def writing(file: str | Path) -> Iterator[None]:
+    """Make the folder of a file that is written; errors of the operating system name the file, never what was read.
+
+    A folder that was made for it does not stay behind empty.
+    """
+    made = [folder for folder in Path(file).absolute().parents if not folder.exists()]
     try:
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
         yield
-    except OSError as error:
-        if error.errno is not None and (error.filename is None or error.errno in FULL):
+    except BaseException as error:
+        for folder in made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        if isinstance(error, OSError) and error.errno is not None and (error.filename is None or error.errno in FULL):
             error.filename, error.filename2 = str(file), None
+        if isinstance(error, RuntimeError) and TORCH_WRITES.search(str(error)):
+            raise LskdError(f"{file} could not be written: is the disk full? Free some and run again") from error
         raise
-    except RuntimeError as error:
-        if not TORCH_WRITES.search(str(error)):
-            raise
-        raise LskdError(f"{file} could not be written: is the disk full? Free some and run again") from error
 
 
 def explain(error: BaseException, target: object = None) -> str | None:

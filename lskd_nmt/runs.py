@@ -30,14 +30,13 @@ def read_list(file: Path) -> list[Any]:
 
 def write_text(file: Path, text: str) -> None:
     """Write `file` whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f"{file.name}.{uuid.uuid4().hex[:8]}.part")  # several may write the same file
-    try:
-        with writing(file):
+    with writing(file):
+        try:
             part.write_text(text, encoding="utf-8")
             part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def write_json(file: Path, content: Any) -> None:

@@ -85,9 +85,11 @@ def clean(
 
 def write_bitext(prefix: Path, langs: Sequence[str], pairs: Sequence[Pair]) -> None:
     """Write `prefix.SRC` and `prefix.TGT`, each whole or not at all."""
-    prefix.parent.mkdir(parents=True, exist_ok=True)
     for side, lang in enumerate(langs):
         part = Path(f"{prefix}.{lang}.part")
         with writing(f"{prefix}.{lang}"):
-            part.write_text("".join(pair[side] + "\n" for pair in pairs), encoding="utf-8", newline="\n")
-            part.replace(f"{prefix}.{lang}")
+            try:
+                part.write_text("".join(pair[side] + "\n" for pair in pairs), encoding="utf-8", newline="\n")
+                part.replace(f"{prefix}.{lang}")
+            finally:
+                part.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import logging
 import math
 import os
 import random
@@ -13,6 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -256,12 +258,13 @@ def train_in_process(words: Sequence[str]) -> int:
     return 0
 
 
-def inside(bad: Bad, log: Path) -> None:
-    """In the child: run the command with its output in files, and end with its code."""
+def inside(bad: Bad, pipes: Sequence[int]) -> None:
+    """In the child: run the command with its output in pipes, which no limit of files cuts, and end with its code."""
     stdin = ENTRIES[bad.entry].stdin
     given = stdin if Path(stdin).is_file() else os.devnull  # of no file the shell complains
-    for number, name in enumerate((given, log / "out", log / "err")):
-        os.dup2(os.open(name, os.O_RDWR | os.O_CREAT if number else os.O_RDONLY), number)
+    for number, descriptor in enumerate((os.open(given, os.O_RDONLY), *pipes)):
+        os.dup2(descriptor, number)
+    logging.disable(logging.DEBUG)  # of what the processes before it imported
     sys.stdin, sys.stdout, sys.stderr = (io.TextIOWrapper(os.fdopen(n, mode, closefd=False), "utf-8") if n == 0 else
                                          os.fdopen(n, mode, 1, "utf-8", "backslashreplace", closefd=False)
                                          for n, mode in enumerate(("rb", "w", "w")))  # fmt: skip
@@ -294,18 +297,24 @@ def run(bad: Bad, world: Path, folder: Path) -> Outcome:
     if bad.target in entry.files and (case / bad.target).exists():
         KINDS[bad.kind][bad.how](case / bad.target, random.Random(bad.seed))
     before = set(case.rglob("*"))
+    pipes = [os.pipe() for _ in range(2)]
     child = os.fork()
     if child == 0:
         try:
             os.setsid()
             os.chdir(case)
-            inside(bad, folder)
+            inside(bad, [write for _, write in pipes])
         finally:
             os._exit(99)
-    code = waited(child)
+    for _, write in pipes:
+        os.close(write)
+    with ThreadPoolExecutor(2) as readers:
+        reading = [readers.submit(lambda end: os.fdopen(end, "rb").read().decode("utf-8", "replace"), read)
+                   for read, _ in pipes]  # fmt: skip
+        code = waited(child)
+        texts = [each.result() for each in reading]
     if code is None:
         return Outcome("hangs", f"longer than {SECONDS} s")
-    texts = [(folder / name).read_text(encoding="utf-8", errors="replace") for name in ("out", "err")]
     return judged(entry, code, *texts, [file for file in case.rglob("*") if file not in before], case)
 
 
@@ -341,13 +350,14 @@ def judged(entry: Entry, code: int, out: str, err: str, new: Sequence[Path], cas
     last = err.strip().splitlines()[-1][:300] if err.strip() else ""
     said = errors[0] if errors else last
     left = [str(file.relative_to(case)) for file in new if ".part" in file.name]
-    if code == 2 and entry.out and (case / entry.out).exists():
+    full = next((line for line in errors if "File too large" in line or "could not be written" in line), None)
+    there = [case / entry.out, *(case / entry.out).glob("*")] if entry.out and (case / entry.out).exists() else []
+    if code == 2 and there and (not full or there == [case / entry.out]):  # on a full disk what is complete may stay
         left.append(entry.out)
     if "Traceback" in err or code not in (0, 2):
         return Outcome(f"crashes with {code}" if code < 0 else "traceback", last)
     if left:
         return Outcome("leaves " + ", ".join(sorted(left)[:3]), said)
-    full = next((line for line in errors if "File too large" in line), None)
     if full and entry.out not in full.partition("error: ")[2]:
         return Outcome("does not name what is written", full)
     return refused(entry, err, errors) if code == 2 else accepted(out)

@@ -11,6 +11,7 @@ from test_data_prep import tgz, wit3_members
 from test_table import sweep
 
 from lskd_nmt import cli, export, runs, subwords
+from lskd_nmt.analysis import frame
 
 SPLITS, LANGS = ("train", "valid", "test"), ("aa", "bb")
 CONFIG = """name: exp
@@ -61,13 +62,20 @@ def build(world: Path, data: Path, checkpoint: Path, exported: Path | None = Non
     call("seqkd", "select", "--decoded", world / "decoded", "--data", world / "bin", "--method", "multi",
          "--out", world / "hyps")  # fmt: skip
     for number in range(3):
-        frames.drawn(world / f"drawn{number}", number, sentences=300)
+        drawn(world / f"drawn{number}", number)
     (world / "de-en.tgz").write_bytes(tgz(wit3_members("de-en")))
     with tarfile.open(world / "de-en.tgz") as whole:
         assert whole.getnames()
     a_run(world / "run")
     experiments(world)
     return world
+
+
+def drawn(folder: Path, seed: int) -> None:
+    """Features of a made-up model, whose symbols are words."""
+    made = frames.drawn(folder.parent / f"{folder.name}.made", seed, sentences=300)
+    arrays = {name: getattr(made, name) for name in (*frame.TOKENS, "projection", "counts")}
+    frame.write_features(folder, frames.header_facts([f"▁{letter}" for letter in "abcdefghijkl"]), arrays)
 
 
 def text_data(world: Path, data: Path) -> None:

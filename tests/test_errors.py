@@ -147,7 +147,8 @@ def test_what_the_machine_refuses_is_said(error, part):
     assert line is not None and part in line and line.isprintable()
 
 
-def test_a_full_disk_names_what_was_written_and_never_what_was_read(tmp_path):
+def test_a_full_disk_names_what_was_written_and_never_what_was_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     copied = OSError(errno.ENOSPC, "No space left on device", "source", None, "target")  # as shutil.copyfile has it
     assert explain(copied) == "target: No space left on device: free some and run again"
     with pytest.raises(OSError) as caught, writing("out.json"):
@@ -171,6 +172,20 @@ def test_a_file_that_the_system_limits_is_named_and_nothing_is_left(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert explain(error).startswith(f"{tmp_path}/big.json: File too large: raise the limit")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_made_for_a_file_that_cannot_be_written_does_not_stay(tmp_path):
+    (tmp_path / "mine").mkdir()
+    for name in ("a/b/file", "mine/file"):
+        with pytest.raises(LskdError, match="file could not be written: is the disk full"), writing(tmp_path / name):
+            raise RuntimeError("[enforce fail at inline_container.cc:603] . unexpected pos 64 vs 0")
+    assert [file.name for file in tmp_path.iterdir()] == ["mine"]  # which was there, if empty
+    with writing(tmp_path / "a" / "b" / "file"):
+        (tmp_path / "a" / "b" / "file").write_text("x")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OSError) as caught, writing(tmp_path / "file" / "x"):
+        pass
+    assert explain(caught.value).startswith(f"{tmp_path}/file: File exists")
 
 
 def test_what_is_no_file_is_refused_before_it_is_opened(tmp_path):

@@ -26,17 +26,16 @@ UNDATED: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDa
 
 def save(figure: Figure, stem: Path, kinds: Sequence[str] = ("png", "svg")) -> list[Path]:
     """Write STEM.png, STEM.svg or what else is wanted, each whole or not at all."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
     files = [stem.with_name(f"{stem.name}.{kind}") for kind in kinds]
     for file in files:
         part = file.with_name(f"{file.name}.part")
-        try:
-            with writing(file), mpl.rc_context({"svg.hashsalt": "lskd_nmt"}):
+        with writing(file), mpl.rc_context({"svg.hashsalt": "lskd_nmt"}):
+            try:
                 kind = file.suffix[1:]
                 figure.savefig(part, format=kind, dpi=150, bbox_inches="tight", metadata=UNDATED.get(kind))
-            part.replace(file)
-        finally:
-            part.unlink(missing_ok=True)
+                part.replace(file)
+            finally:
+                part.unlink(missing_ok=True)
     return files
 
 

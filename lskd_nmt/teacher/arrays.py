@@ -18,16 +18,16 @@ Append = Callable[[NDArray[Any]], object]
 @contextmanager
 def new_array(file: Path, kind: np.dtype[Any], shape: tuple[int, ...]) -> Iterator[Append]:
     """Write `file` whole or not at all, by as many calls as the caller has parts of it, in their order."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f"{file.name}.part")
     header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
-    try:
-        with writing(file), part.open("wb") as stream:  # of a full disk np.save does not say what it is
-            np.lib.format.write_array_header_1_0(stream, header)
-            yield lambda rows: stream.write(rows.astype(kind, copy=False).tobytes())
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
+    with writing(file):
+        try:
+            with part.open("wb") as stream:  # of a full disk np.save does not say what it is
+                np.lib.format.write_array_header_1_0(stream, header)
+                yield lambda rows: stream.write(rows.astype(kind, copy=False).tobytes())
+            part.replace(file)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def write_array(file: Path, array: NDArray[Any]) -> str:

@@ -57,16 +57,16 @@ class ShardBuffer:
         """Publish the shard; its .json comes last and makes it count."""
         of_pairs: Columns = {"keys": np.asarray(self.keys, np.uint64), "lengths": np.asarray(self.lengths, np.uint32)}
         sentences, tokens = len(self.keys), sum(self.lengths)
-        folder.mkdir(parents=True, exist_ok=True)
         file, part = folder / f"{name}.bin", folder / f"{name}.bin.part"
-        try:
-            with writing(file), part.open("wb") as stream:
-                for array in self.layout.parts(sentences, tokens):
-                    for columns in [of_pairs] if array in of_pairs else self.columns:
-                        stream.write(columns[array].tobytes())
-            part.replace(file)
-        finally:
-            part.unlink(missing_ok=True)
+        with writing(file):
+            try:
+                with part.open("wb") as stream:
+                    for array in self.layout.parts(sentences, tokens):
+                        for columns in [of_pairs] if array in of_pairs else self.columns:
+                            stream.write(columns[array].tobytes())
+                part.replace(file)
+            finally:
+                part.unlink(missing_ok=True)
         tail_mass = np.sum([self.layout.tail_mass(columns) for columns in self.columns], axis=0)
         facts = {"name": name, "sentences": sentences, "tokens": tokens, "sha256": sha256(file),
                  "tail_mass": tail_mass.tolist()}  # fmt: skip
