@@ -2,10 +2,10 @@
 
     python benchmarks/bad_inputs.py --out benchmarks/results/bad_inputs [--count 1500] [--seed 1]
 
-Each bad input is a valid call in a folder of its own, in a process of its own, with one file or number made bad by the
-seed. Answered well is success, or exit code 2 with exactly one line of error; no traceback, no crash, no wait without
-an end, and nothing half-written left. Writes OUT/table.md and OUT/results.json, in which every badly answered one is
-listed with its command; exit code 1 if there is one.
+Each bad input is a valid call, which is tried first, in a folder of its own, in a process of its own, with one file or
+number made bad by the seed. Answered well is success, or exit code 2 with exactly one line of error; no traceback, no
+crash, no wait without an end, and nothing half-written left. Writes OUT/table.md and OUT/results.json, in which every
+badly answered one is listed with its command; exit code 1 if there is one.
 """
 
 import argparse
@@ -55,6 +55,10 @@ def main() -> int:
                 bad_world.build(world, *bad_world.pieces_and_model(Path(folder)))
         tried = []
         begin = time.monotonic()
+        for name in args.entry or bad_calls.ENTRIES:  # else a refusal would say nothing of what was made bad
+            with tempfile.TemporaryDirectory() as place:
+                outcome = bad_calls.run(bad_calls.Bad(name, "nothing", "", 0), world, Path(place))
+            assert outcome.what == "accepted", (name, outcome)
         for number, bad in enumerate(bad_calls.drawn(args.count, args.seed, args.entry or ()), start=1):
             with tempfile.TemporaryDirectory() as place:
                 outcome = bad_calls.run(bad, world, Path(place))

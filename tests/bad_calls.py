@@ -23,7 +23,7 @@ from conftest import ROOT
 
 from lskd_nmt import cli
 
-SECONDS, MEMORY = 30, 12 << 30
+SECONDS, MEMORY = 120, 12 << 30
 DISK, FULL = "disk", ["1500", "3000", "10000", "40000"]  # bytes of a file, above which writing fails
 
 
@@ -61,9 +61,12 @@ RUN = {"run/plan.json": "json"} | {
 } | {"run/data/clean/test.de": "text", "run/significance.json": "json"}  # fmt: skip
 STUDENT = ["--run", "run", "--model", "student-ls0.1-dense-t1-s2"]
 MODEL = "run/models/student-ls0.1-dense-t1-s2"
-TRAIN = ["bin", "--arch", "ls_transformer_tiny", "--encoder-layers", "1", "--decoder-layers", "1", "--criterion",
-         "kd_ls", "--optimizer", "adam", "--lr", "0.01", "--max-tokens", "100", "--max-update", "2", "--cpu",
-         "--num-workers", "0", "--log-format", "none", "--save-dir", "saved"]  # fmt: skip
+SIZES = [word for side in ("encoder", "decoder")
+         for name, size in (("layers", "1"), ("embed-dim", "16"), ("ffn-embed-dim", "16"))
+         for word in (f"--{side}-{name}", size)]  # fmt: skip
+TRAIN = ["bin", "--arch", "ls_transformer_tiny", *SIZES, "--criterion", "kd_ls", "--optimizer", "adam", "--lr", "0.01",
+         "--max-tokens", "100", "--max-update", "2", "--cpu", "--num-workers", "0", "--log-format", "none",
+         "--save-dir", "saved"]  # fmt: skip
 
 
 def features(folder: str) -> dict[str, str]:
@@ -115,8 +118,6 @@ ENTRIES: dict[str, Entry] = {
                                          "run/plan.json": "json"}, needs=("run",)),
     "forecast RUN": Entry(["forecast", "run"], of(f"run/forecast.json run/plan.json {MODEL}/run.json", "json"),
                           needs=("run",)),
-    "forecast CONFIG": Entry(["forecast", "exp.yaml", "--out", "o"], needs=("exp.yaml",), out="o",
-                             numbers=("--updates", "--jobs", "--threads")),
     "teacher-store": Entry(["teacher-store", "--teacher-path", "T.pt", "--data", "bin", "--out", "o", "--top-k", "3",
                             "--temperatures", "1,2", "--splits", "valid"], TEACHER | DICTS | BINS, needs=("bin",),
                            numbers=("--top-k", "--temperatures", "--max-tokens", "--shard-pairs"), out="o"),

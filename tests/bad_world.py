@@ -113,6 +113,7 @@ def a_run(run: Path) -> None:
         runs.write_text(folder / "train.log", f"num. shared model params: 4,321 (num\n{log}")
         rows = len(references.splitlines())
         runs.write_text(folder / "generate.log", "".join(f"H-{n}\t-0.1\t▁a ▁b\n" for n in range(rows)))
+        runs.write_json(folder / "run.json", {**runs.read_json(folder / "run.json"), "attempts": []})
         runs.write_json(folder / "decode.json", {"command": ["true"], "words_per_second": 3.0})
     plan["decode"] = {"beam": 5}
     runs.write_json(run / "plan.json", plan)

@@ -1,13 +1,13 @@
 """Every entry point with bad inputs: answered in one line, or valid. benchmarks/bad_inputs.py tries more of them."""
 
 import pytest
-from bad_calls import ENTRIES, Bad, drawn, run
+from bad_calls import ENTRIES, drawn, run
 from bad_files import KINDS
 from bad_world import build
 
 # slow, as what they accept is a whole training or measurement; the benchmark has them
-SLOW = ("compare", "export", "forecast CONFIG", "seqkd decode", "prepare.sh", "run.sh")
-SEED, COUNT = 15, 100
+SLOW = ("compare", "export", "seqkd decode", "report", "table --compare", "prepare.sh", "run.sh")
+SEED, COUNT = 15, 80
 
 
 @pytest.fixture(scope="module")
@@ -21,13 +21,6 @@ def world(pieces, checkpoint, model, tmp_path_factory):
 def test_a_bad_input_is_answered_in_one_line(bad, world, tmp_path):
     outcome = run(bad, world, tmp_path)
     assert outcome.is_good, (bad, outcome)
-
-
-@pytest.mark.parametrize("name", [name for name in ENTRIES if name not in SLOW])
-def test_each_call_succeeds_where_nothing_is_bad(name, world, tmp_path):
-    """Else a refusal would say nothing of what was made bad."""
-    outcome = run(Bad(name, "nothing", "", 0), world, tmp_path)
-    assert outcome.what == "accepted", outcome
 
 
 def test_mutations_are_those_of_their_seed(world, tmp_path):
