@@ -7,6 +7,7 @@ wrote fewer, and keys that are not listed may hold anything.
 
 import json
 import math
+import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,8 +17,9 @@ from lskd_nmt.errors import LskdError, one_line, reading, require, require_file
 AGAIN = "it was edited, or another version wrote it: make it again"
 SHOWN = 60  # characters of a value in an error
 
-# A type; a tuple of alternatives; [shape] for a list; {key: shape} for an object, "*" for all of its keys.
+# A type; a pattern of text; a tuple of alternatives; [shape] for a list; {key: shape} for an object, "*" for all keys.
 NUMBER, ANY_NUMBER = "a finite number", "a number"
+NAME, ROLE = re.compile(r"[^/\0]*[^/\0.][^/\0]*"), re.compile("teacher|student")  # a model's name is a folder's
 Shape = Any
 TEXT, WORDS, COUNT = (str, None), [str], (int, None)
 COST = (NUMBER, None)
@@ -26,7 +28,7 @@ HASHES = {"*": str}
 SYMBOLS = {"source": WORDS, "target": WORDS, "langs": WORDS}
 TEACHER = [{"file": str, "sha256": str}]
 MODEL = {
-    "name": str, "role": str, "teacher": TEXT, "arch": str, "seed": int, "label_smoothing": COST, "temperature": COST,
+    "name": NAME, "role": ROLE, "teacher": TEXT, "arch": str, "seed": int, "label_smoothing": COST, "temperature": COST,
     "kd_weight": COST, "kd_level": TEXT, "hypotheses": TEXT, "tail": TEXT, "top_k": COUNT, "method": TEXT,
     "train_command": WORDS, "decode_command": WORDS, "store_command": WORDS, "seqkd_commands": [WORDS],
     "average": ({"*": int}, None),
@@ -118,6 +120,8 @@ def misfit(value: Any, shape: Shape, name: str) -> str | None:
     if isinstance(shape, str):
         good = isinstance(value, int | float) and not isinstance(value, bool) and (
             shape == ANY_NUMBER or is_finite(value))  # fmt: skip
+    elif isinstance(shape, re.Pattern):
+        good = isinstance(value, str) and shape.fullmatch(value) is not None
     elif shape is int:
         good = isinstance(value, int) and not isinstance(value, bool)
     else:
@@ -144,4 +148,6 @@ def named(shape: Shape) -> str:
     """A shape in words."""
     if isinstance(shape, str):
         return shape
+    if isinstance(shape, re.Pattern):
+        return "the name of a folder" if shape is NAME else shape.pattern.replace("|", " or ")
     return NAMES[shape if shape is None or isinstance(shape, type) else type(shape)]

@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import re
 
 import pytest
 
@@ -42,6 +43,9 @@ def test_a_plan_as_it_should_be_is_read(tmp_path):
     (("models", 0, "train_command"), ["x", 3], "models[0].train_command[1] is 3, where text is meant"),
     (("data",), [], "data is [], where an object is meant"),
     (("data", "folder"), 3, "data.folder is 3, where text is meant"),
+    (("models", 0, "name"), "../../home", "models[0].name is \"../../home\", where the name of a folder is meant"),
+    (("models", 0, "name"), "..", "models[0].name is \"..\", where the name of a folder is meant"),
+    (("models", 0, "role"), "pupil", "models[0].role is \"pupil\", where teacher or student is meant"),
     (("name",), "x\x1b[31m\n" * 50, None),
 ])  # fmt: skip
 def test_another_type_is_named_with_its_place(path, value, part, tmp_path):
@@ -92,6 +96,6 @@ def test_every_shape_is_one_that_is_understood():
             return all(map(known, shape))
         if isinstance(shape, dict):
             return all(map(known, shape.values()))
-        return shape in (None, records.NUMBER, records.ANY_NUMBER) or isinstance(shape, type)
+        return isinstance(shape, re.Pattern | type) or shape in (None, records.NUMBER, records.ANY_NUMBER)
 
     assert all(map(known, records.SHAPES.values()))
