@@ -196,6 +196,9 @@ ENTRIES: dict[str, Entry] = {
 }  # fmt: skip
 
 
+ANEW = ("compare",)  # of several threads, which a copy of a process cannot have
+
+
 @dataclass(frozen=True)
 class Bad:
     """A bad input: an entry point, what is bad in it, and how."""
@@ -269,6 +272,9 @@ def inside(bad: Bad, pipes: Sequence[int]) -> None:
     sys.stdin, sys.stdout, sys.stderr = (io.TextIOWrapper(os.fdopen(n, mode, closefd=False), "utf-8") if n == 0 else
                                          os.fdopen(n, mode, 1, "utf-8", "backslashreplace", closefd=False)
                                          for n, mode in enumerate(("rb", "w", "w")))  # fmt: skip
+    if bad.entry in ANEW:
+        os.environ["PYTHONPATH"] = str(ROOT)
+        os.execv(sys.executable, [sys.executable, "-m", "lskd_nmt.cli", *bad.words[1:]])
     if bad.words[0].endswith(".sh"):
         os.execvpe("bash", ["bash", str(ROOT / bad.words[0]), *bad.words[1:]],
                    {**os.environ, "LSKD_PYTHON": sys.executable})  # fmt: skip

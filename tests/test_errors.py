@@ -255,3 +255,20 @@ def test_a_traceback_is_shown_beside_the_line_to_who_asks(capsys, monkeypatch):
     monkeypatch.setenv("LSKD_TRACEBACK", "1")
     assert explain(LskdError("mend it")) == "mend it"
     assert "LskdError: mend it" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_cannot_be_written_is_named_and_leaves_nothing(data, refused, tmp_path, caplog):
+    import resource
+
+    from conftest import train
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with refused() as line:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+        try:
+            train(data, tmp_path / "saved", "--kd-weight", 0, "--max-epoch", 1)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert f"{tmp_path}/saved/checkpoint" in line[0] and "File too large: raise the limit" in line[0]
+    assert "Traceback" not in caplog.text
+    assert list((tmp_path / "saved").iterdir()) == []

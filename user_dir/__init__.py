@@ -11,7 +11,7 @@ from .building import explain_flags
 from .launch import join_launcher
 from .preflight import guard_training, refuse
 from .resume import explain_resume
-from .saving import copy_whole
+from .saving import copy_whole, save_or_leave_nothing
 from .validation import score_silence
 
 # Hydra's advice to fairseq's authors: twenty lines before every command, and none of it is the user's to act on.
@@ -24,6 +24,7 @@ try:
 except LskdError as error:
     refuse(str(error))
 copy_whole()
+save_or_leave_nothing()
 guard_training()
 keep_batches_on_resume()
 keep_dummy_batch()
