@@ -10,8 +10,20 @@ from torch.nn import functional
 from lskd_nmt.losses.divergences import mean_log_probs
 from lskd_nmt.losses.objective import KdTerms, kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
+from lskd_nmt.losses.relative import relative_entropy
 from lskd_nmt.losses.selection import TokenWeights
-from lskd_nmt.losses.signals import Signal, TopK, kept_log_probs, rows, tail_mass, top_k, top_k_kl
+from lskd_nmt.losses.signals import (
+    Signal,
+    TopK,
+    kept_log_probs,
+    rest_of,
+    rows,
+    spread,
+    tail_mass,
+    top_k,
+    top_k_divergence,
+    vanishes,
+)
 from lskd_nmt.losses.smoothing import smoothed_label
 
 
@@ -112,15 +124,32 @@ class Gradient(NamedTuple):
         return Gradient(self.matrix.mul_(weights.unsqueeze(-1)), self.scale, self.shared * weights)
 
 
-def divergence(signal: Signal, log_q: Tensor, options: KdOptions) -> tuple[Tensor, Tensor | None]:
-    """The teacher's divergence from the student, and its p(τ) if it is dense; overwrites a dense signal.   -> (C,)"""
+class Compared(NamedTuple):
+    """The teacher's divergence from the student, and what its gradient is made of."""
+
+    kd: Tensor  # (C,) nats
+    q: Tensor  # (C, V) the student's probabilities at the temperature of the divergence
+    p: Tensor | None  # (C, V) the teacher's, or what stands for them; None where the gradient of a top k will do
+    q_rest: Tensor | None  # (C,) what the student leaves to symbols outside of the top k
+
+
+def compared(signal: Signal, log_q: Tensor, options: KdOptions) -> Compared:
+    """Both at τ; overwrites a dense signal, and log q with it.   (C, V)"""
     if isinstance(signal, TopK):
-        return top_k_kl(signal, log_q, options.tail), None
+        q = log_q.exp()
+        q_rest = rest_of(q, signal)
+        kd = top_k_divergence(signal, log_q, q, q_rest, options.tail)
+        far = options.tail == "bucket" and vanishes(q_rest, q.size(-1))
+        return Compared(kd, q, spread(signal, log_q, options.tail) if far else None, q_rest)
     p = signal.exp()  # (C, V)
-    return torch.linalg.vecdot(p, signal.sub_(log_q)), p
+    d = signal.sub_(log_q)
+    q = log_q.exp_()
+    return Compared(relative_entropy(p, q, d), q, p, None)
 
 
-def top_k_gradient(signal: TopK, q: Tensor, options: KdOptions) -> tuple[Tensor | float, Tensor, Tensor | float]:
+def top_k_gradient(
+    signal: TopK, q: Tensor, q_rest: Tensor, options: KdOptions
+) -> tuple[Tensor | float, Tensor, Tensor | float]:
     """∂KL/∂(z/τ) of a top-k divergence as α·q + `at ids` − β.   -> α (C, 1), at ids (C, k), β (C, 1)
 
     In the tail q·(1 - r/R) for `bucket` (r and R are what p and q leave to it), q - r/(V-k) for `uniform`, q for
@@ -134,8 +163,7 @@ def top_k_gradient(signal: TopK, q: Tensor, options: KdOptions) -> tuple[Tensor 
     if options.tail == "uniform":
         share = rest / (symbols - k)
         return 1.0, share - p, share
-    q_rest = q.scatter(-1, signal.ids, 0.0).sum(-1, keepdim=True).clamp(min=torch.finfo(q.dtype).tiny)
-    alpha = 1 - rest / q_rest
+    alpha = 1 - rest / q_rest.unsqueeze(-1).clamp(min=torch.finfo(q.dtype).tiny)
     return alpha, (1 - alpha) * q.gather(-1, signal.ids) - p, 0.0
 
 
@@ -178,28 +206,29 @@ def chunk_terms(
         nll = -log_q.gather(-1, at).squeeze(-1)
         total = log_q.sum(-1)
     hard = true_symbol * nll - share * total if options.label_smoothing else nll
-    kd, p = (None, None) if signal is None else divergence(signal, log_q, options)
-    loss = hard if kd is None else hard_weight * hard + options.kd_scale * kd
-    terms = KdTerms(loss, nll, kd)
+    found = None if signal is None else compared(signal, log_q, options)
+    loss = hard if found is None else hard_weight * hard + options.kd_scale * found.kd
+    terms = KdTerms(loss, nll, found and found.kd)
     if not plan.grad:
         return terms, None
 
     soft_weight = options.kd_scale / (options.temperature if tempered else 1.0)
     scale = max(hard_weight, soft_weight) if tempered else hard_weight + soft_weight
     shared: Tensor | float = hard_weight * share
-    matrix, own = log_q.exp_(), (soft_weight if tempered else scale) / scale  # of q at the student's temperature
-    if isinstance(signal, TopK):
-        alpha, at_ids, beta = top_k_gradient(signal, matrix, options)
+    matrix = log_q.exp_() if found is None else found.q  # at the student's temperature
+    own = (soft_weight if tempered else scale) / scale
+    if isinstance(signal, TopK) and found and found.p is None and found.q_rest is not None:
+        alpha, at_ids, beta = top_k_gradient(signal, matrix, found.q_rest, options)
         if isinstance(alpha, Tensor):
             matrix.mul_((alpha * soft_weight + (0.0 if tempered else hard_weight)) / scale)
         elif own != 1:
             matrix.mul_(own)
         matrix.scatter_add_(-1, signal.ids, (soft_weight / scale) * at_ids)
         shared = shared + soft_weight * (beta.squeeze(-1) if isinstance(beta, Tensor) else beta)
-    elif p is not None:
+    elif found and found.p is not None:
         if own != 1:
             matrix.mul_(own)
-        matrix.sub_(p, alpha=soft_weight / scale)
+        matrix.sub_(found.p, alpha=soft_weight / scale)
     if q_hard is not None:
         matrix.add_(q_hard, alpha=hard_weight / scale)
     matrix.scatter_add_(-1, at, matrix.new_full(at.shape, -hard_weight * true_symbol / scale))

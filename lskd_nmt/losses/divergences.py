@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lskd_nmt.errors import require
 from lskd_nmt.losses.gates import Facts
+from lskd_nmt.losses.relative import LogMixture, RelativeEntropy
 from lskd_nmt.losses.selection import TokenWeights
 
 Temper = Literal["both", "teacher"]
@@ -24,9 +25,9 @@ def tempered(log_probs: Tensor, temperature: float) -> Tensor:
 def forward_kl(log_p: Tensor, log_q: Tensor) -> Tensor:
     """KL(p ‖ q), in nats: the student covers all that the teacher finds probable.   (N, V), (N, V) -> (N,)
 
-    Hinton et al. 2015, section 2. Zero exactly where the two distributions agree.
+    Hinton et al. 2015, section 2. Zero exactly where the two distributions agree, infinite where q is 0 and p is not.
     """
-    return (log_p.exp() * (log_p - log_q)).sum(-1)
+    return RelativeEntropy.apply(log_p, log_q)  # type: ignore[no-untyped-call,no-any-return]
 
 
 def reverse_kl(log_p: Tensor, log_q: Tensor) -> Tensor:
@@ -41,7 +42,7 @@ def mixture(log_p: Tensor, log_q: Tensor, share: float) -> Tensor:
     """log(share·p + (1-share)·q); with no share of p it is log q to the last bit.   (N, V), (N, V) -> (N, V)"""
     if share == 0:
         return log_q
-    return (log_p + math.log(share)).logaddexp(log_q + math.log1p(-share))
+    return LogMixture.apply(log_p, log_q, log_p.new_tensor(share))  # type: ignore[no-untyped-call,no-any-return]
 
 
 def jensen_shannon(log_p: Tensor, log_q: Tensor, share: float) -> Tensor:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from lskd_nmt.errors import LskdError
+from lskd_nmt.losses.divergences import forward_kl
+from lskd_nmt.losses.relative import LogMixture
 from lskd_nmt.losses.selection import hardest
 
 
@@ -23,10 +25,9 @@ def log_prior(log_p: Tensor, target: Tensor, gold: float) -> Tensor:
 
 def evolved_kl(log_p: Tensor, log_q: Tensor, target: Tensor, gold: float, mix: Tensor) -> Tensor:
     """KL(p ‖ (1-λ_t)·q + λ_t·r), in nats, the prior r without gradient.   (N, V), (N, V), (N,), (N,) -> (N,)"""
-    share = mix.unsqueeze(-1)
     log_r = log_prior(log_p, target, gold).detach()
-    log_proxy = (log_q + (-share).log1p()).logaddexp(log_r + share.log())
-    return (log_p.exp() * (log_p - log_proxy)).sum(-1)
+    log_proxy = LogMixture.apply(log_r, log_q, mix.unsqueeze(-1))  # type: ignore[no-untyped-call]
+    return forward_kl(log_p, log_proxy)
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,16 @@ class Evolution:
 
     def difficulty(self, log_p: Tensor, log_q: Tensor, target: Tensor) -> Tensor:
         """D_t = KL(r ‖ q), in nats.   (N, V), (N, V), (N,) -> (N,)"""
-        r = log_prior(log_p, target, self.gold).exp()
-        return (torch.xlogy(r, r) - r * log_q).sum(-1)
+        return forward_kl(log_prior(log_p, target, self.gold), log_q)
 
     def mix(self, difficulty: Tensor) -> Tensor:
         """λ_t = D_t/(1 + D_t) for the hardest share of the tokens, 0 for the others.   (N,) -> (N,)
 
         Ours: it rises with D_t from 0 towards 1, and the student keeps 1/(1 + D_t) of the mixture. With 1 - exp(-D_t)
-        a token of 8 nats would keep three ten-thousandths, and hardly be distilled.
+        a token of 8 nats would keep three ten-thousandths, and hardly be distilled. However large D_t, a rounding error
+        is kept: without it the mixture of B = 1 would be 0 at all symbols but one, and the divergence infinite.
         """
-        found = difficulty.clamp(min=0)
+        found = difficulty.clamp(min=0, max=1 / torch.finfo(difficulty.dtype).eps)
         return torch.where(found >= hardest(found, self.hard), found / (1 + found), torch.zeros_like(found))
 
 

@@ -8,6 +8,12 @@ from torch import Tensor
 Facts = Mapping[str, Tensor]  # (N,) each, by the names in survey.FACTS; `sentence`: the row; `window`: (M,) losses
 
 
+def surplus(facts: Facts) -> Tensor:
+    """NLL_q - NLL_p, and 0 where both are infinite, as at a gold symbol that both models mask.   -> (N,)"""
+    student, teacher = facts["student_nll"], facts["teacher_nll"]
+    return torch.where(student == teacher, torch.zeros_like(student), student - teacher)
+
+
 def hard_gate(facts: Facts) -> Tensor:
     """1 where q[y] > p[y], else 0: where the student is surer than the teacher it is over-confident.   -> (N,)
 
@@ -21,7 +27,7 @@ def hard_gate_sentence(facts: Facts) -> Tensor:
 
     Lee et al. 2022, HKD-S; that a sentence's confidence is its probability is our reading.
     """
-    margin, row = facts["teacher_nll"] - facts["student_nll"], facts["sentence"]
+    margin, row = -surplus(facts), facts["sentence"]
     rows = torch.zeros(int(row.max()) + 1 if row.numel() else 0, dtype=margin.dtype, device=margin.device)
     return (rows.index_add(0, row, margin) > 0).to(margin.dtype)[row]
 
@@ -31,4 +37,4 @@ def gap(facts: Facts, sharpness: float) -> Tensor:
 
     fairseq's example of distillation has the opposite sign, and so distils where the student is the better one.
     """
-    return (sharpness * (facts["student_nll"] - facts["teacher_nll"])).tanh().clamp(min=0)
+    return (sharpness * surplus(facts)).tanh().clamp(min=0)

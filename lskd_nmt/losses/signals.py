@@ -1,10 +1,14 @@
 """What a teacher says of each token, as data: its whole distribution, or the top k and what becomes of the rest."""
 
+import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from lskd_nmt.losses.relative import ROUNDINGS, term_by_term
 
 Tail = Literal["dense", "bucket", "uniform", "renormalise"]
 
@@ -60,6 +64,79 @@ def kept_log_probs(signal: TopK, tail: Tail) -> Tensor:
     return signal.log_probs.log_softmax(-1) if tail == "renormalise" else signal.log_probs
 
 
+def rest_of(q: Tensor, signal: TopK) -> Tensor:
+    """The student's probability of all symbols that are not kept.   (N, V) -> (N,)"""
+    return q.scatter(-1, signal.ids, 0.0).sum(-1)
+
+
+def vanishes(q_rest: Tensor, symbols: int) -> bool:
+    """Whether the rest of any token is too small to be a sum of exact probabilities."""
+    return bool((q_rest < symbols * torch.finfo(q_rest.dtype).tiny).any())
+
+
+def outside(log_q: Tensor, signal: TopK) -> Tensor:
+    """log q, with log 0 at the kept symbols.   (N, V) -> (N, V)"""
+    return log_q.scatter(-1, signal.ids, -math.inf)
+
+
+def spread(signal: TopK, log_q: Tensor, tail: Tail) -> Tensor:
+    """p over all symbols as the tail mode has it, the rest of `bucket` in the student's own proportions.   -> (N, V)
+
+    The divergence's slope in the student's logits is q less this, in all modes.
+    """
+    symbols, k = log_q.size(-1), signal.ids.size(-1)
+    p = kept_log_probs(signal, tail).exp().to(log_q)
+    rest = tail_mass(signal, symbols).unsqueeze(-1).to(log_q)
+    if tail == "renormalise" or k == symbols:
+        whole = torch.zeros_like(log_q)
+    elif tail == "uniform":
+        whole = (rest / (symbols - k)).expand_as(log_q)
+    else:
+        whole = rest * outside(log_q, signal).softmax(-1).nan_to_num(nan=0.0)
+    return whole.scatter(-1, signal.ids, p)
+
+
+def top_k_divergence(signal: TopK, log_q: Tensor, q: Tensor, q_rest: Tensor, tail: Tail) -> Tensor:
+    """See `top_k_kl`; of q there is log q, q itself and what it leaves to symbols that are not kept.   -> (N,)"""
+    symbols, k = log_q.size(-1), signal.ids.size(-1)
+    log_p, log_kept = kept_log_probs(signal, tail), log_q.gather(-1, signal.ids)
+    p, d = log_p.exp(), log_p - log_kept
+    if tail == "uniform" and k < symbols:
+        share = tail_mass(signal, symbols) / (symbols - k)
+        log_q_rest = log_q.sum(-1) - log_kept.sum(-1)
+        found = (p * d).sum(-1) + (symbols - k) * torch.xlogy(share, share) - share * log_q_rest
+        least = 4 * ROUNDINGS * torch.finfo(found.dtype).eps  # log q_v of some ten nats are rounded one by one
+        if not found.numel() or least < float(found.mean()) < math.inf:
+            return found.clamp(min=0)
+        whole = spread(signal, log_q, tail)
+        return term_by_term(whole, q, whole.log() - log_q)
+    kept = term_by_term(p, log_kept.exp(), d)
+    if tail == "renormalise" or k == symbols:
+        return kept + q_rest  # Σ_K p' is 1, Σ_K q is not
+    rest = tail_mass(signal, symbols)
+    log_q_rest = outside(log_q, signal).logsumexp(-1) if vanishes(q_rest, symbols) else q_rest.log()
+    return kept + term_by_term(*(each.unsqueeze(-1) for each in (rest, q_rest, rest.log() - log_q_rest)))
+
+
+class TopKDivergence(torch.autograd.Function):
+    """`top_k_kl` with its gradient written out."""
+
+    @staticmethod
+    def forward(ctx: Any, log_q: Tensor, signal: TopK, tail: Tail) -> Tensor:
+        """(N, V) -> (N,)"""
+        q = log_q.exp()
+        ctx.save_for_backward(log_q, *signal)
+        ctx.tail = tail
+        return top_k_divergence(signal, log_q, q, rest_of(q, signal), tail)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        """(N,) -> (N, V)"""
+        log_q, *signal = ctx.saved_tensors
+        return (log_q.exp() - spread(TopK(*signal), log_q, ctx.tail)).mul_(upstream.unsqueeze(-1)), None, None
+
+
 def top_k_kl(signal: TopK, log_q: Tensor, tail: Tail) -> Tensor:
     """Forward KL from a teacher of which only the top k are known, in nats.   TopK, (N, V) -> (N,)
 
@@ -71,15 +148,4 @@ def top_k_kl(signal: TopK, log_q: Tensor, tail: Tail) -> Tensor:
 
     Where q = p, `bucket` is 0, `uniform` is the unevenness of the true tail, `renormalise` is -log Σ_K p.
     """
-    symbols, k = log_q.size(-1), signal.ids.size(-1)
-    log_p = kept_log_probs(signal, tail)
-    kept = (log_p.exp() * (log_p - log_q.gather(-1, signal.ids))).sum(-1)
-    rest = tail_mass(signal, symbols)
-    if tail == "renormalise" or k == symbols:
-        return kept
-    if tail == "bucket":
-        q_rest = log_q.exp().scatter(-1, signal.ids, 0.0).sum(-1).clamp(min=torch.finfo(log_q.dtype).tiny)
-        return kept + torch.xlogy(rest, rest) - rest * q_rest.log()
-    log_q_rest = log_q.sum(-1) - log_q.gather(-1, signal.ids).sum(-1)
-    share = rest / (symbols - k)
-    return kept + torch.xlogy(rest, share) - share * log_q_rest
+    return TopKDivergence.apply(log_q, signal, tail)  # type: ignore[no-untyped-call,no-any-return]

@@ -1,0 +1,100 @@
+"""Relative entropy that loses no digits where two distributions are alike, and in which 0 · log 0 is 0.
+
+Σ p·log(p/q) is a small difference of large terms where p and q are nearly the same, as they are at a high temperature:
+in float32 log p of 32,000 symbols is good to 1e-6, and so would the sum be, whose value is 5e-7 at τ = 1000. What is
+summed here is Σ [p·d - p + q] with d = log p - log q. It is the same, for p and q both sum to 1, but no term of it is
+negative, and an error that all of log p has in common, such as that of its normaliser, no longer enters at first order.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+ROUNDINGS = 1024.0  # a sum of this many rounding errors is good to three digits
+
+
+def relative_entropy(p: Tensor, q: Tensor, d: Tensor) -> Tensor:
+    """KL(p ‖ q) in nats, from both and from d = log p - log q.   (N, V) each -> (N,)
+
+    It is 0 or more, 0 exactly where p and q agree, and infinite only where q is 0 at a symbol whose p is not.
+    """
+    found = at_once(p, q, d)
+    return term_by_term(p, q, d) if found is None else found
+
+
+def at_once(p: Tensor, q: Tensor, d: Tensor) -> Tensor | None:
+    """The same the fast way; None where that loses digits, or a term is not finite."""
+    found = torch.linalg.vecdot(p, d).add_((q - p).sum(-1))
+    if not found.numel():
+        return found
+    # q - p is rounded as p is; these errors are independent, so that their sum grows as (Σ p²)^½ <= (max p)^½
+    rounding = torch.finfo(p.dtype).eps * p.amax(-1).mean().sqrt()
+    mean, least = torch.stack([found.mean(), ROUNDINGS * rounding]).tolist()
+    return found.clamp_(min=0) if least < mean < math.inf else None
+
+
+def term_by_term(p: Tensor, q: Tensor, d: Tensor) -> Tensor:
+    """The same in about twice the time, each term p·d - p + q with all its digits, zeros included.   -> (N,)
+
+    With m = -|d| it is p·(expm1(m) - m) where p is the larger one, and q·(m·exp(m) - expm1(m)) where q is.
+    """
+    d = d.masked_fill((p == 0) & (q == 0), 0.0)  # 0 · log(0/0)
+    m = d.abs().neg_().clamp_(min=torch.finfo(d.dtype).min)
+    less = m.expm1()
+    each = torch.where(d < 0, q * (m * (1 + less) - less), p * (less - m))
+    return each.masked_fill_((d == math.inf) & (p > 0), math.inf).sum(-1)
+
+
+class RelativeEntropy(torch.autograd.Function):
+    """KL(p ‖ q) of log p and log q. The slopes are those of Σ [p·d - p + q]: p·d and q - p."""
+
+    @staticmethod
+    def forward(ctx: Any, log_p: Tensor, log_q: Tensor) -> Tensor:
+        """(N, V), (N, V) -> (N,)"""
+        p, q, d = log_p.exp(), log_q.exp(), log_p - log_q
+        ctx.save_for_backward(p, q, d)
+        found = at_once(p, q, d)
+        ctx.zeros = found is None
+        return term_by_term(p, q, d) if found is None else found
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """(N,) -> (N, V), (N, V)"""
+        p, q, d = ctx.saved_tensors
+        slopes: list[Tensor | None] = [None, None]
+        if ctx.needs_input_grad[0]:
+            slope = p * d
+            slopes[0] = slope.masked_fill_(p == 0, 0.0) if ctx.zeros else slope  # however steep it is
+        if ctx.needs_input_grad[1]:
+            slopes[1] = q - p
+        first, second = (each if each is None else each.mul_(upstream.unsqueeze(-1)) for each in slopes)
+        return first, second
+
+
+class LogMixture(torch.autograd.Function):
+    """log(share·p + (1-share)·q) of log p and log q; where both are 0 it is log 0, with slopes of 0."""
+
+    @staticmethod
+    def forward(ctx: Any, log_p: Tensor, log_q: Tensor, share: Tensor) -> Tensor:
+        """(N, V), (N, V), () or (N, 1) -> (N, V)"""
+        parts = log_p + share.log(), log_q + (-share).log1p()
+        log_m = torch.logaddexp(*parts)
+        ctx.save_for_backward(*parts, log_m)
+        ctx.zeros = log_m.numel() > 0 and float(log_m.amin()) == -math.inf
+        return log_m
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        """(N, V) -> (N, V), (N, V)"""
+        *parts, log_m = ctx.saved_tensors
+        slopes: list[Tensor | None] = [None, None, None]
+        for number, part in enumerate(parts):
+            if ctx.needs_input_grad[number]:
+                slope = (part - log_m).exp_()
+                slopes[number] = (slope.masked_fill_(log_m == -math.inf, 0.0) if ctx.zeros else slope).mul_(upstream)
+        return tuple(slopes)
