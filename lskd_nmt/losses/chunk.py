@@ -147,24 +147,21 @@ def compared(signal: Signal, log_q: Tensor, options: KdOptions) -> Compared:
     return Compared(relative_entropy(p, q, d), q, p, None)
 
 
-def top_k_gradient(
-    signal: TopK, q: Tensor, q_rest: Tensor, options: KdOptions
-) -> tuple[Tensor | float, Tensor, Tensor | float]:
-    """∂KL/∂(z/τ) of a top-k divergence as α·q + `at ids` − β.   -> α (C, 1), at ids (C, k), β (C, 1)
+def top_k_slope(
+    signal: TopK, q_rest: Tensor, symbols: int, options: KdOptions
+) -> tuple[Tensor | float, Tensor | float]:
+    """∂KL/∂(z/τ) of a top-k divergence outside of the top k, as α·q - β; at the kept symbols it is q - p in all modes.
 
-    In the tail q·(1 - r/R) for `bucket` (r and R are what p and q leave to it), q - r/(V-k) for `uniform`, q for
-    `renormalise`; q - p at the kept symbols in all of them.
+    It is q·(1 - r/R) for `bucket` (r and R are what p and q leave to the rest), q - r/(V-k) for `uniform`, q for
+    `renormalise`.   -> α (C, 1), β (C, 1)
     """
-    symbols, k = q.size(-1), signal.ids.size(-1)
-    p = kept_log_probs(signal, options.tail).exp()
-    rest = tail_mass(signal, symbols).unsqueeze(-1)
+    k = signal.ids.size(-1)
     if options.tail == "renormalise" or k == symbols:
-        return 1.0, -p, 0.0
+        return 1.0, 0.0
+    rest = tail_mass(signal, symbols).unsqueeze(-1)
     if options.tail == "uniform":
-        share = rest / (symbols - k)
-        return 1.0, share - p, share
-    alpha = 1 - rest / q_rest.unsqueeze(-1).clamp(min=torch.finfo(q.dtype).tiny)
-    return alpha, (1 - alpha) * q.gather(-1, signal.ids) - p, 0.0
+        return 1.0, rest / (symbols - k)
+    return 1 - rest / q_rest.unsqueeze(-1).clamp(min=torch.finfo(q_rest.dtype).tiny), 0.0
 
 
 def differentiated_terms(
@@ -218,12 +215,14 @@ def chunk_terms(
     matrix = log_q.exp_() if found is None else found.q  # at the student's temperature
     own = (soft_weight if tempered else scale) / scale
     if isinstance(signal, TopK) and found and found.p is None and found.q_rest is not None:
-        alpha, at_ids, beta = top_k_gradient(signal, matrix, found.q_rest, options)
+        alpha, beta = top_k_slope(signal, found.q_rest, symbols, options)
+        p, soft = kept_log_probs(signal, options.tail).exp(), soft_weight / scale
+        at_ids = own * matrix.gather(-1, signal.ids) - soft * (p - beta)  # (C, k)
         if isinstance(alpha, Tensor):
             matrix.mul_((alpha * soft_weight + (0.0 if tempered else hard_weight)) / scale)
         elif own != 1:
             matrix.mul_(own)
-        matrix.scatter_add_(-1, signal.ids, (soft_weight / scale) * at_ids)
+        matrix.scatter_(-1, signal.ids, at_ids.to(matrix))
         shared = shared + soft_weight * (beta.squeeze(-1) if isinstance(beta, Tensor) else beta)
     elif found and found.p is not None:
         if own != 1:

@@ -11,7 +11,7 @@ from lskd_nmt.losses.chunk import Gradient, Plan, teacher_signal
 from lskd_nmt.losses.divergences import forward_kl
 from lskd_nmt.losses.objective import KdTerms, kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
-from lskd_nmt.losses.relative import relative_entropy
+from lskd_nmt.losses.relative import at_once, term_by_term
 from lskd_nmt.losses.signals import Signal, TopK
 
 
@@ -30,9 +30,12 @@ def symmetric_kl_and_gradient(log_q: Tensor) -> tuple[Tensor, Tensor]:
     """The same, and ∂/∂z of it: ½[q₁·(log q₁/q₂ - KL(q₁ ‖ q₂)) + q₁ - q₂], 1 and 2 in turns.   -> (N,), (2N, V)"""
     pairs = in_pairs(log_q)
     q, ratio = pairs.exp(), pairs - pairs.flip(1)
-    each = relative_entropy(q, q.flip(1), ratio)  # (N, 2)
+    found = at_once(q, q.flip(1), ratio)  # (N, 2)
+    each = term_by_term(q, q.flip(1), ratio) if found is None else found
     slope = ratio.sub_(each.unsqueeze(-1)).mul_(q).add_(q).sub_(q.flip(1)).mul_(0.5)
-    return each.mean(-1), slope.masked_fill_((q == 0) & (q.flip(1) == 0), 0.0).flatten(0, 1)
+    if found is None:
+        slope.masked_fill_((q == 0) & (q.flip(1) == 0), 0.0)
+    return each.mean(-1), slope.flatten(0, 1)
 
 
 def both(signal: Signal) -> Signal:

@@ -27,7 +27,7 @@ def relative_entropy(p: Tensor, q: Tensor, d: Tensor) -> Tensor:
 
 def at_once(p: Tensor, q: Tensor, d: Tensor) -> Tensor | None:
     """The same the fast way; None where that loses digits, or a term is not finite."""
-    found = torch.linalg.vecdot(p, d).add_((q - p).sum(-1))
+    found: Tensor = torch.linalg.vecdot(p, d).add_((q - p).sum(-1))
     if not found.numel():
         return found
     # q - p is rounded as p is; these errors are independent, so that their sum grows as (Σ p²)^½ <= (max p)^½
