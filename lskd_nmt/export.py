@@ -93,6 +93,7 @@ def export_fairseq(
     import torch
 
     state = fairseq_io.read_checkpoint(str(checkpoint), "student")
+    fairseq_io.require_finite(state, str(checkpoint), "student")
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(out.name + ".part")
     try:
@@ -126,6 +127,7 @@ def export_ctranslate2(
     require(quantization in QUANTIZATIONS, f"--quantization is {quantization}: one of {', '.join(QUANTIZATIONS)}")
     require(not out.exists(), f"--out {out} is there already: give a new folder")
     state = fairseq_io.read_checkpoint(str(checkpoint), "student")  # refuses what is none
+    fairseq_io.require_finite(state, str(checkpoint), "student")
     spm = data / "spm.model"
     require(spm.is_file(), f"--data {data} has no spm.model: give the bin folder that data-prep/prepare.sh made")
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -60,6 +60,7 @@ def check_training(cfg: Any) -> None:
         )
         check_resume(cfg, None)
         return
+    options_of(cfg.criterion).require_symbols(len(student.target))
     check_embeddings(cfg, student, data)
     tokens, teacher_parameters = cfg.dataset.max_tokens, 0
     longest = None

@@ -23,6 +23,7 @@ from lskd_nmt.fairseq_io.data import (
     write_pairs,
 )
 from lskd_nmt.fairseq_io.dictionaries import Symbols, dictionaries, read_dictionary, read_symbols
+from lskd_nmt.fairseq_io.finite import require_finite
 from lskd_nmt.fairseq_io.models import (
     arch_settings,
     device,
@@ -75,6 +76,7 @@ __all__ = [
     "read_dictionary",
     "read_symbols",
     "require_data",
+    "require_finite",
     "section",
     "several_pairs",
     "split_files",

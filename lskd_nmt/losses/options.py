@@ -1,17 +1,31 @@
 """The settings of the `kd_ls` objective, each checked by itself and with the others."""
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import get_args
 
-from lskd_nmt.errors import LskdError
+from lskd_nmt.errors import LskdError, require
 from lskd_nmt.losses.divergences import Chosen, Temper, divergence_named
 from lskd_nmt.losses.evolution import Evolution, evolution_named
 from lskd_nmt.losses.selection import ChosenSelection, selection_named
 from lskd_nmt.losses.signals import Tail
 from lskd_nmt.losses.smoothing import SmoothingOver
 from lskd_nmt.losses.virtual import VirtualTeacher
+
+# A teacher's logits of 8 to 16 nats are 1e-6 apart in float32: over 1e-3, one such step changes a probability by a
+# thousandth, and below that the order of symbols that nearly tie would be made of rounding.
+COLDEST = 1e-3
+# log p of 3,000 symbols and more is below -8, and so 1e-6 apart as well: over 1e5, one nat between two logits is ten
+# such steps, and above that what the student learns would be made of rounding.
+HOTTEST = 1e5
+MOST_R_DROP = 1000.0  # R-Drop's authors have up to 5; gradients in half precision are scaled to this
+
+
+def temperature_fault(temperature: float) -> str:
+    """What is wrong with a temperature, and what would do; nothing if it is right."""
+    if COLDEST <= temperature <= HOTTEST:
+        return ""
+    return f"give a finite number above 0, from {COLDEST:g} to {HOTTEST:g}"
 
 
 @dataclass(frozen=True)
@@ -36,8 +50,8 @@ class KdOptions:
 
     def __post_init__(self) -> None:
         complaints = []
-        if not 0 < self.temperature < math.inf:
-            complaints.append(f"--temperature is {self.temperature}: give a finite number above 0")
+        if fault := temperature_fault(self.temperature):
+            complaints.append(f"--temperature is {self.temperature}: {fault}")
         if not 0 <= self.kd_weight <= 1:
             complaints.append(f"--kd-weight is {self.kd_weight}: give a number from 0 (no teacher) to 1 (soft-only)")
         if not 0 <= self.label_smoothing < 1:
@@ -73,9 +87,15 @@ class KdOptions:
             complaints.append(f"--virtual-teacher is {self.virtual_teacher}: give one of {get_args(VirtualTeacher)}")
         if self.virtual_share is not None and not 0 < self.virtual_share < 1:
             complaints.append(f"--virtual-share is {self.virtual_share}: give a number above 0 and below 1")
-        if not 0 <= self.r_drop < math.inf:
-            complaints.append(f"--r-drop is {self.r_drop}: give a number above 0, or 0 for one pass")
+        if not 0 <= self.r_drop <= MOST_R_DROP:
+            complaints.append(f"--r-drop is {self.r_drop}: give a number above 0 and at most {MOST_R_DROP:g}, or 0 for "
+                              "one pass")  # fmt: skip
         return complaints
+
+    def require_symbols(self, symbols: int) -> None:
+        """Refuse more symbols than the dictionary has, of which V is the number."""
+        for flag, wanted in (("top-k", self.top_k), ("rank", self.rank)):
+            require(wanted <= symbols, f"--{flag} is {wanted}, and the dictionary has {symbols} symbols: give no more")
 
     def contradictions(self) -> list[str]:
         """Settings that are right by themselves and make no sense together."""

@@ -28,6 +28,13 @@ def require_numbers(precision: str) -> None:
     require(precision in NUMBERS, f"--precision is {precision}: one of {', '.join(NUMBERS)}")
 
 
+def require_said(parts: Sequence[Tensor]) -> None:
+    """Refuse what a teacher says, features or logarithms, where it is not a number; log 0 is one."""
+    require(not any(bool((part.isnan() | part.isposinf()).any()) for part in parts),
+            "the teacher says NaN or infinity: its weights are damaged, or too large for the precision it runs in: "
+            "give another checkpoint, or run in float32")  # fmt: skip
+
+
 @dataclass(frozen=True)
 class TopKLayout:
     """The k most probable symbols, and a log-sum-exp for each temperature."""
@@ -80,6 +87,7 @@ class TopKLayout:
 
     def encode(self, record: Record) -> Columns:
         """To the types of the store."""
+        require_said([record.log_probs, record.log_sum_exps])
         return {
             "log_sum_exps": record.log_sum_exps.float().cpu().numpy(),
             "ids": record.ids.cpu().numpy().astype(id_type(self.symbols)),
@@ -137,6 +145,7 @@ class FeatureLayout:
 
     def encode(self, features: Sequence[Tensor]) -> Columns:
         """To the type of the store.   (N, D) each"""
+        require_said(features)
         wide = torch.cat(list(features), dim=-1).float().cpu()
         largest = float(wide.abs().max()) if wide.numel() else 0.0
         require(largest <= float(np.finfo(NUMBERS[self.precision]).max),

@@ -53,6 +53,7 @@ def check(path: str, student: Symbols, teacher_data: str | None) -> TeacherFacts
         not fairseq_io.several_pairs(arch),
         f"teacher {path} is of --arch {arch}, a model for each of several language pairs: give a teacher of one pair",
     )
+    fairseq_io.require_finite(state, path, "teacher")
     vocabulary.require_equal(vocabulary.teacher_symbols(state, path, student.langs, teacher_data), student, path)
     smoothing = fairseq_io.section(state, "criterion").get("label_smoothing")
     projection = state["model"].get("decoder.output_projection.weight")

@@ -12,6 +12,7 @@ from lskd_nmt import fairseq_io, folders
 from lskd_nmt.errors import require
 from lskd_nmt.fairseq_io import Symbols
 from lskd_nmt.forecast import require_space, store_bytes
+from lskd_nmt.losses.options import temperature_fault
 from lskd_nmt.losses.signals import record
 from lskd_nmt.progress import Progress
 from lskd_nmt.runs import read_json, sha256, write_json
@@ -40,6 +41,8 @@ class WriterSettings:
     def __post_init__(self) -> None:
         require(self.max_tokens > 0, f"--max-tokens is {self.max_tokens}: give a number above 0")
         require(self.shard_pairs > 0, f"--shard-pairs is {self.shard_pairs}: give a number above 0")
+        bad = [t for t in self.layout.temperatures if temperature_fault(t)]
+        require(not bad, f"--temperatures holds {bad}: {temperature_fault(bad[0]) if bad else ''}")
         require(bool(self.splits), "--splits is empty: give train,valid")
 
 

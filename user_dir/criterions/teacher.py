@@ -8,8 +8,9 @@ from torch import Tensor
 from lskd_nmt.fairseq_io import Symbols
 from lskd_nmt.losses.chunk import TeacherFeatures
 from lskd_nmt.losses.options import KdOptions
-from lskd_nmt.losses.signals import Signal, top_k
+from lskd_nmt.losses.signals import Signal, TopK, top_k
 from lskd_nmt.losses.virtual import virtual_signal
+from lskd_nmt.teacher.layout import require_said
 from lskd_nmt.teacher.live import LiveTeacher, split_paths
 from lskd_nmt.teacher.store import TeacherStore
 from lskd_nmt.teacher.stored import StoredTeacher
@@ -34,6 +35,8 @@ class Teacher:
         self.prefix = cfg.ignore_prefix_size
         self.pads = task.target_dictionary.pad(), task.target_dictionary.pad()  # fairseq has them equal
         self.symbols = len(task.target_dictionary)
+        self.options.require_symbols(self.symbols)
+        self.proved = False  # whether what it says was looked at, and is numbers
         self.stored = StoredTeacher(store, self.options) if store else None
         self.live: LiveTeacher | None = None
         if not store and reads_teacher(cfg):
@@ -46,6 +49,17 @@ class Teacher:
         self, student: Student, net_input: dict[str, Tensor], target: Tensor, real: Tensor, options: KdOptions
     ) -> TeacherFeatures | Signal:
         """Its opinion on the positions that are `real`, (B, T); for the dense path as a signal.   -> of N tokens"""
+        said = self.opinion(student, net_input, target, real, options)
+        if not self.proved:  # once: it costs a look at all that is said
+            parts = said.features if isinstance(said, TeacherFeatures) else [said]
+            require_said([part.log_probs if isinstance(part, TopK) else part for part in parts])
+            self.proved = bool(real.any())
+        return said
+
+    def opinion(
+        self, student: Student, net_input: dict[str, Tensor], target: Tensor, real: Tensor, options: KdOptions
+    ) -> TeacherFeatures | Signal:
+        """See `signal`."""
         like = next(student.model.parameters())
         if options.virtual_teacher:
             gold = target[:, self.prefix :][real]
