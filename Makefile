@@ -1,4 +1,5 @@
 # make quickstart | test | test-page | lint | bench | env | clean        everything sets up .venv first
+# make test-portable         the numeric tests under other processors' kernels, see tests/portable.py
 # make test-slurm            not part of test: on a real SLURM controller, which needs apt install slurm-wlm munge
 SHELL := /bin/bash
 PYTHON ?= python3.11
@@ -8,7 +9,7 @@ READY := .venv/.ready
 FAIRSEQ := .venv/.fairseq
 SCRIPTS := $(wildcard data-prep/*.sh data-prep/corpora/*.sh experiments/*.sh experiments/steps/*.sh benchmarks/*.sh) .ci/run
 
-.PHONY: quickstart test test-page test-slurm lint bench env fairseq clean
+.PHONY: quickstart test test-portable test-page test-slurm lint bench env fairseq clean
 
 env: $(READY)
 
@@ -33,6 +34,9 @@ quickstart: $(READY)
 
 test: $(READY)
 	@$(BIN)/python -m pytest --ignore=tests/page
+
+test-portable: $(READY)
+	@$(BIN)/python tests/portable.py
 
 # the page of lskd report in a real browser
 test-page: $(READY)

@@ -63,10 +63,10 @@ def test_divergence_equals_the_loop(name, temperature):
 
 def test_values_worked_out_by_hand():
     """(¾, ¼) and (½, ½); and two distributions that share no symbol."""
-    log_p, log_q = torch.tensor([[0.75, 0.25]]).log(), torch.tensor([[0.5, 0.5]]).log()
+    log_p, log_q = (torch.tensor([each], dtype=torch.float64).log() for each in ([0.75, 0.25], [0.5, 0.5]))
     assert of("tvd", log_p, log_q).item() == pytest.approx(0.25)
     assert of("skew:0.5", log_p, log_q).item() == pytest.approx(0.75 * math.log(6 / 5) + 0.25 * math.log(2 / 3))
-    apart = torch.tensor([[0.0, -200.0]]), torch.tensor([[-200.0, 0.0]])
+    apart = [torch.tensor([each], dtype=torch.float64) for each in ([0.0, -200.0], [-200.0, 0.0])]
     assert of("tvd", *apart).item() == 1
     assert of("jsd:0.5", *apart).item() == pytest.approx(math.log(2))
     assert of("jsd:0.1", *apart).item() == pytest.approx(-0.1 * math.log(0.1) - 0.9 * math.log(0.9))

@@ -14,11 +14,15 @@ DRAWN = 1 << 22  # sentences drawn at a time: memory
 
 
 def resampled(sums: Array) -> Array:
-    """Their sum over each resample's sentences.   (S, K) -> (R, K)"""
+    """Their sum over each resample's sentences, however many are drawn at a time.   (S, K) -> (R, K)
+
+    Resample by resample: in a product of matrices the order of a sum depends on the processor and on how many rows
+    there are.
+    """
     generator, size = np.random.default_rng(SEED), max(1, DRAWN // len(sums))
-    parts = [counts(len(sums), len(sums), min(size, RESAMPLES - start), generator).astype(np.float64) @ sums
-             for start in range(0, RESAMPLES, size)]  # fmt: skip
-    return np.concatenate(parts)
+    drawn = (counts(len(sums), len(sums), min(size, RESAMPLES - start), generator)
+             for start in range(0, RESAMPLES, size))  # fmt: skip
+    return np.stack([row.astype(np.float64) @ sums for rows in drawn for row in rows])
 
 
 def with_interval(value: float, draws: Array) -> dict[str, float]:

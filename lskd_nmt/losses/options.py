@@ -88,8 +88,8 @@ class KdOptions:
         if self.virtual_share is not None and not 0 < self.virtual_share < 1:
             complaints.append(f"--virtual-share is {self.virtual_share}: give a number above 0 and below 1")
         if not 0 <= self.r_drop <= MOST_R_DROP:
-            complaints.append(f"--r-drop is {self.r_drop}: give a number above 0 and at most {MOST_R_DROP:g}, or 0 for "
-                              "one pass")  # fmt: skip
+            complaints.append(f"--r-drop is {self.r_drop}: give a number above 0, or 0 for one pass, and at most "
+                              f"{MOST_R_DROP:g}")  # fmt: skip
         return complaints
 
     def require_symbols(self, symbols: int) -> None:
