@@ -40,8 +40,9 @@ class Kernels(NamedTuple):
     @property
     def variables(self) -> dict[str, str]:
         """The environment that asks for it, whatever the caller's says."""
-        return {"OPENBLAS_CORETYPE": self.openblas, "ATEN_CPU_CAPABILITY": self.aten, "MKL_CBWR": self.mkl,
-                **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(self.threads))}  # fmt: skip
+        names = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
+        kernels = {"OPENBLAS_CORETYPE": self.openblas, "ATEN_CPU_CAPABILITY": self.aten, "MKL_CBWR": self.mkl}
+        return kernels | dict.fromkeys(names, str(self.threads))
 
     def __str__(self) -> str:
         return (f"OPENBLAS_CORETYPE={self.openblas} ATEN_CPU_CAPABILITY={self.aten} MKL_CBWR={self.mkl} "
@@ -82,14 +83,15 @@ def chosen() -> tuple[list[tuple[Kernels, str]], list[str]]:
     """What will be run with the names of what is then computed with, and what is left out, and why."""
     runs: list[tuple[Kernels, str]] = []
     left_out = []
-    for kernels in (*RUNS, *MORE):
+    for wanted in (*RUNS, *MORE):
+        kernels = wanted
         found, reason = probed(kernels)
-        if reason and kernels in RUNS:
-            left_out.append(f"{kernels.openblas}: {reason}")
-            kernels = kernels._replace(openblas="Haswell")
+        if reason and wanted in RUNS:
+            left_out.append(f"{wanted.openblas}: {reason}")
+            kernels = wanted._replace(openblas="Haswell")
             found, reason = probed(kernels)
         same = [other.openblas for other, names in runs if names.split()[0] == found.split()[0]] if found else []
-        if kernels in MORE and same:
+        if wanted in MORE and same:
             reason = f"OpenBLAS has no others for it here than those of {same[0]}"
         if reason:
             left_out.append(f"{kernels.openblas}: {reason}")
