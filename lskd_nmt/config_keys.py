@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lskd_nmt.config_values import Check
+from lskd_nmt.config_values import Check, FlagError, shown
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Key:
 def resolve_section(content: Any, keys: Mapping[str, Any], prefix: str, complaints: list[str]) -> dict[str, Any]:
     """One level of the config; what is wrong is appended to `complaints`."""
     if not isinstance(content, dict):
-        complaints.append(f"{prefix.rstrip('.')} is {content!r}, it must hold 'key: value' lines")
+        complaints.append(f"{prefix.rstrip('.')} is {shown(content)}, it must hold 'key: value' lines")
         return {}
     for name in content:
         if name not in keys:
@@ -33,8 +33,10 @@ def resolve_section(content: Any, keys: Mapping[str, Any], prefix: str, complain
         elif name in content and content[name] is not None:
             try:
                 result[name] = key.check(content[name])
+            except FlagError as error:
+                complaints.append(f"{prefix}{name}{error}")
             except ValueError as error:
-                complaints.append(f"{prefix}{name} is {content[name]!r}, it must be {error}")
+                complaints.append(f"{prefix}{name} is {shown(content[name])}, it must be {error}")
         elif key.required:
             complaints.append(f"{prefix}{name} is missing")
         else:

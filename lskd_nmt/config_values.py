@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lskd_nmt import flag_values
+
 Check = Callable[[Any], Any]  # raises ValueError with the text behind "it must be"
 
 
@@ -17,7 +19,10 @@ def number(low: float, high: float, what: str, low_included: bool = True, high_i
     def check(value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise ValueError(what)
-        result = float(value)  # YAML 1.1 reads 1e-3 as text
+        try:
+            result = float(value)  # YAML 1.1 reads 1e-3 as text
+        except (ValueError, OverflowError):
+            raise ValueError(what) from None
         above = result >= low if low_included else result > low
         below = result <= high if high_included else result < high
         if not (math.isfinite(result) and above and below):
@@ -27,10 +32,13 @@ def number(low: float, high: float, what: str, low_included: bool = True, high_i
     return check
 
 
+MOST = 2**32 - 1  # the largest seed of numpy's generator; sizes are far below
+
+
 def integer(value: Any) -> int:
     """A whole number from 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError("a whole number from 1")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST:
+        raise ValueError(f"a whole number from 1{'' if not isinstance(value, int) or value < 1 else f' to {MOST}'}")
     return value
 
 
@@ -43,8 +51,9 @@ def truth(value: Any) -> bool:
 
 def word(value: Any) -> str:
     """A name for files and commands."""
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
-        raise ValueError("a name of letters, digits, '.', '_' and '-'")
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
+        quotes = " (in quotes: YAML reads it as a truth value)" if isinstance(value, bool) else ""
+        raise ValueError(f"a name of letters, digits, '.', '_' and '-'{quotes}")
     return value
 
 
@@ -73,10 +82,13 @@ def several(check: Check) -> Check:
 
 def path(value: Any) -> str:
     """A path with its ${VAR} expanded, absolute: commands run from the run folder."""
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or any(letter < " " for letter in value):
         raise ValueError("a path")
     expanded = re.sub(r"\$\{(\w+)\}", lambda match: environment(match[1]), value)
-    return str(Path(expanded).expanduser().absolute())
+    try:
+        return str(Path(expanded).expanduser().absolute())
+    except RuntimeError:
+        raise ValueError("a path, and no user's folder that is not there") from None
 
 
 def environment(name: str) -> str:
@@ -96,16 +108,47 @@ def average(value: Any) -> dict[str, int]:
 
 def tail(value: Any) -> str:
     """What becomes of the symbols outside of the teacher's top k, and k: `dense`, `bucket:8`, …"""
-    if value == "dense" or re.fullmatch(r"(bucket|uniform|renormalise):[1-9]\d*", str(value)):
+    if value == "dense" or re.fullmatch(r"(bucket|uniform|renormalise):[1-9]\d{0,8}", str(value)):
         return str(value)
     raise ValueError("dense, or bucket, uniform or renormalise with its number of symbols, such as bucket:8")
 
 
+class FlagError(ValueError):
+    """What is wrong with one flag of several."""
+
+    def __init__(self, flag: str, value: Any, what: str) -> None:
+        super().__init__(f".{flag} is {shown(value)}, it must be {what}")
+
+
+def shown(value: Any) -> str:
+    """A value as a complaint has it: on one line, and not long."""
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:100]} … ({len(text):,} characters)"
+
+
 def flags(value: Any) -> dict[str, Any]:
     """fairseq-train flags without their dashes; a mapping is passed as JSON, false or null takes a default out."""
+    what = "fairseq-train flags without dashes, 'max-tokens: 4096' (several values as one text)"
     if not isinstance(value, dict) or any(isinstance(item, list) for item in value.values()):
-        raise ValueError("fairseq-train flags without dashes, 'max-tokens: 4096' (several values as one text)")
-    return {str(name).replace("_", "-"): item for name, item in value.items()}
+        raise ValueError(what)
+    return named_flags(value, what)
+
+
+def named_flags(value: dict[Any, Any], what: str) -> dict[str, Any]:
+    """Flags by their names with dashes, each once, and with a value that fairseq can be given; `what` they must be."""
+    result: dict[str, Any] = {}
+    for name, item in value.items():
+        flag = str(name).replace("_", "-")
+        if not re.fullmatch(r"[a-z][a-z0-9-]*", flag):
+            raise ValueError(what)
+        if flag in result:
+            raise ValueError(f"{what}, each once: {flag} and {flag.replace('-', '_')} are one")
+        try:
+            flag_values.require_value(flag, item)
+        except ValueError as error:
+            raise FlagError(flag, item, str(error)) from None
+        result[flag] = item
+    return result
 
 
 def line(value: Any) -> str:
@@ -120,9 +163,4 @@ def options(value: Any) -> dict[str, Any]:
     what = "kd_ls flags without dashes and with one value each, 'kd-weight: 0.5'"
     if not isinstance(value, dict) or any(isinstance(item, list | dict) for item in value.values()):
         raise ValueError(what)
-    if not all(isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_-]*", name) for name in value):
-        raise ValueError(what)
-    names = {name: name.replace("_", "-") for name in value}
-    if len(set(names.values())) < len(names):
-        raise ValueError(f"{what}, each once")
-    return {names[name]: item for name, item in value.items()}
+    return named_flags(value, what)

@@ -1,12 +1,12 @@
 """A config becomes a grid of models: teachers, plain students, and a student for each lesson or method of a teacher."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lskd_nmt import __version__, methods
 from lskd_nmt.commands import as_arguments
-from lskd_nmt.errors import require
+from lskd_nmt.errors import LskdError, require
 from lskd_nmt.lessons import Lesson, kinds, lessons
 from lskd_nmt.recipe import model
 from lskd_nmt.runs import read_json
@@ -29,8 +29,22 @@ def expand(config: Mapping[str, Any]) -> dict[str, Any]:
         distilled = [student(config, data, source, lesson, seed)
                      for (_, seed), source in of.items() for lesson in lessons(section)]  # fmt: skip
     models = [*teachers.values(), *plain, *distilled]
+    require_names(models)
     return {"name": config["name"], "lskd_nmt": __version__, "config": config, "data": data,
             "decode": config["decode"], "models": models}  # fmt: skip
+
+
+def require_names(models: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse two models of one name, which would be one folder: names have six digits of a number."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for entry in models:
+        other = found.setdefault(entry["name"], entry)
+        if other is not entry:
+            keys = ("label_smoothing", "temperature", "kd_weight", "method")
+            apart = [f"{key} {other.get(key)!r} and {entry.get(key)!r}" for key in keys if other.get(key) != entry.get(key)]
+            why = f" ({', '.join(apart)})" if apart else ""
+            raise LskdError(f"two models are called {entry['name']}{why}: rename or remove one, or give values that "
+                            "differ in their first six digits")
 
 
 def resolve_data(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -67,6 +67,7 @@ HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
     "lskd_nmt.differences": (1, {"numpy", "sacrebleu"}, set()),
     "lskd_nmt.forecast": (1, set(), set()),
     "lskd_nmt.config_values": (0, set(), set()),
+    "lskd_nmt.flag_values": (0, set(), set()),
     "lskd_nmt.config_keys": (0, set(), set()),
     "lskd_nmt.yaml_file": (0, {"yaml"}, set()),
     "lskd_nmt.training_costs": (0, set(), set()),
