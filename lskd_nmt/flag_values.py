@@ -3,7 +3,7 @@
 import ast
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -17,10 +17,9 @@ EVALUATED = PAIRS | {
     "decoder-attention", "self-attention", "project-input", "gated-attention", "downsample", "pretrained",
     "encoder-kernel-size-list", "decoder-kernel-size-list", "encoder-layers-to-keep", "decoder-layers-to-keep",
     "encoder-glu", "decoder-glu", "weight-softmax", "conv-feature-layers", "conv-aggregator-layers",
-    "feature-encoder-spec", "input-layers", "conv-layers", "left-pad-source",
-    "left-pad-target", "decoder-zero-init", "conv-dec-config", "vggblock-enc-config", "transformer-enc-config",
-    "transformer-dec-config", "transformer-context", "transformer-sampling", "xformers-att-config", "latent-temp", "vq-temp",
-    "model-overrides", "optimizer-overrides", "pipeline-balance", "pipeline-devices",
+    "feature-encoder-spec", "input-layers", "conv-layers", "left-pad-source", "left-pad-target", "decoder-zero-init", "conv-dec-config", "vggblock-enc-config", "transformer-enc-config",
+    "transformer-dec-config", "transformer-context", "transformer-sampling", "xformers-att-config",
+    "latent-temp", "vq-temp",    "model-overrides", "optimizer-overrides", "pipeline-balance", "pipeline-devices",
     "pipeline-encoder-balance", "pipeline-encoder-devices", "pipeline-decoder-balance",
     "pipeline-decoder-devices",
 }
@@ -143,12 +142,12 @@ def require_words(command: Iterable[str]) -> None:
             require(good, f"--{name} is {text[:80]!r}: give a plain value, no Python expression")
 
 
-def logging_free(command: Iterable[str]) -> list[str]:
-    """A command without the flags that only say what is shown, and where."""
+def without(command: Iterable[str], flags: Collection[str]) -> list[str]:
+    """A command without some flags and their values."""
     kept, skipping = list[str](), False
     for word in command:
         if word.startswith("--"):
-            skipping = word[2:] in LOGGING
+            skipping = word[2:] in flags
         if not skipping:
             kept.append(word)
     return kept

@@ -41,7 +41,8 @@ def require_names(models: Sequence[Mapping[str, Any]]) -> None:
         other = found.setdefault(entry["name"], entry)
         if other is not entry:
             keys = ("label_smoothing", "temperature", "kd_weight", "method")
-            apart = [f"{key} {other.get(key)!r} and {entry.get(key)!r}" for key in keys if other.get(key) != entry.get(key)]
+            pairs = ((key, other.get(key), entry.get(key)) for key in keys)
+            apart = [f"{key} {first!r} and {second!r}" for key, first, second in pairs if first != second]
             why = f" ({', '.join(apart)})" if apart else ""
             raise LskdError(f"two models are called {entry['name']}{why}: rename or remove one, or give values that "
                             "differ in their first six digits")
@@ -50,7 +51,10 @@ def require_names(models: Sequence[Mapping[str, Any]]) -> None:
 def resolve_data(options: Mapping[str, Any]) -> dict[str, Any]:
     """Folder (from the run folder), languages and form of the data, and the options of data-prep/prepare.sh."""
     if options["dir"] is not None:
-        prepared = read_json(Path(options["dir"]) / "prep.json")
+        file = Path(options["dir"]) / "prep.json"
+        require(file.is_file(), f"data.dir is {options['dir']}, and {file} does not exist: name a folder that "
+                                "data-prep/prepare.sh made, or, if it was moved, its new place")
+        prepared = read_json(file)
         facts = {name: prepared[name] for name in ("corpus", "form", "source_lang", "target_lang")}
         return {"folder": options["dir"], **facts, "options": None}
     given = {name: value for name, value in options.items() if value is not None}

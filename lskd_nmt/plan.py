@@ -1,24 +1,33 @@
 """A run folder's plan: every model of the grid with its commands, which a person can read, copy and run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from lskd_nmt import methods
+from lskd_nmt import methods, same_data
 from lskd_nmt.commands import command_script, prepare_script, steps_script
 from lskd_nmt.config import resolve
-from lskd_nmt.errors import require
+from lskd_nmt.errors import LskdError, require
+from lskd_nmt.flag_values import LOGGING, without
 from lskd_nmt.grid import expand
 from lskd_nmt.runs import read_json, write_json, write_text
 
-COMMANDS, LESSONS = ("train_command", "decode_command"), ("seqkd_commands", "store_command")
+LESSONS = ("seqkd_commands", "store_command")
+# what this toolkit leaves in the folder of a model of which nothing was made: scripts, locks, a failed start's records
+LEFT = ("command.sh", "decode.sh", "hypotheses.sh", "store.sh", ".lock", ".lock.*", ".said", "train.log", "run.json",
+        "curve.json", "inputs.json")
 
 
 def plan(config: Mapping[str, Any], source: str, run: Path) -> dict[str, Any]:
     """Write RUN/plan.json and its commands for a resolved config; an existing plan stays, or grows by new models."""
+    before = read_json(run / "plan.json")["models"] if (run / "plan.json").is_file() else []
     resolved = planned(config, run)
     lent = lenders(resolved, run)
+    names = {model["name"] for model in resolved["models"]}
+    for model in before:
+        if model["name"] not in names:
+            forget(run / "models" / model["name"])
     for model in resolved["models"]:
         if model["name"] in lent:
             link(run / "models" / model["name"], lent[model["name"]])
@@ -31,6 +40,8 @@ def plan(config: Mapping[str, Any], source: str, run: Path) -> dict[str, Any]:
             write_scripts(run / "models" / model["name"], model)
     if resolved["data"]["options"] is not None:
         write_text(run / "prepare.sh", prepare_script(resolved["data"]["options"]))
+    else:
+        (run / "prepare.sh").unlink(missing_ok=True)  # of a plan that this one replaced
     write_json(run / "plan.json", resolved)
     return resolved
 
@@ -50,13 +61,49 @@ def preview(config: Mapping[str, Any], run: Path, view: Path) -> dict[str, Any]:
 
 
 def planned(config: Mapping[str, Any], run: Path) -> dict[str, Any]:
-    """RUN's plan with this config: the one that it has, that one with new models, or its first."""
+    """RUN's plan with this config: the one that it has, that one with new models, or its first.
+
+    Models of which nothing was made yet are planned anew, and data that were moved are read where they are now.
+    """
     file = run / "plan.json"
     if not file.is_file():
-        return expand(config)
+        return recording(expand(config))
     old = read_json(file)
-    changed = differences(resolve(old["config"]), config)  # with the defaults of keys that are new since
-    return grown(old, expand(config), changed, run) if changed else old
+    made = [model["name"] for model in old["models"] if begun(run / "models" / model["name"])]
+    place = config["data"]["dir"]
+    if made and old["data"]["options"] is None and place not in (None, old["data"]["folder"]):
+        old = same_data.relocated(old, run, made, Path(place))
+    try:
+        changed = differences(resolve(old["config"]), config)  # with the defaults of keys that are new since
+    except LskdError as error:
+        changed = [f"what is refused now ({error})"]
+    return recording(grown(old, expand(config), changed, made, run)) if changed else old
+
+
+def recording(resolved: dict[str, Any]) -> dict[str, Any]:
+    """The plan with the hashes of a prepared folder: they tell whether it is the same where it was moved."""
+    data = resolved["data"]
+    if data["options"] is None and same_data.PREPARED not in resolved:
+        hashes = read_json(Path(data["folder"]) / "prep.json").get("sha256")
+        return {**resolved, same_data.PREPARED: hashes} if isinstance(hashes, dict) else resolved
+    return resolved
+
+
+def begun(folder: Path) -> bool:
+    """Whether something was made of a model that its plan decides: a checkpoint, or what comes of one."""
+    if folder.is_symlink() or (folder / "model.pt").exists():
+        return True
+    return any(any((folder / part).glob("*")) for part in ("checkpoints", "store", "hypotheses"))
+
+
+def forget(folder: Path) -> None:
+    """Remove what was written for a model of which nothing was made; what is not ours stays."""
+    for pattern in LEFT:
+        for file in folder.glob(pattern):
+            file.unlink()
+    for place in (folder / "checkpoints", folder):
+        if place.is_dir() and not any(place.iterdir()):
+            place.rmdir()
 
 
 def write_scripts(folder: Path, model: Mapping[str, Any]) -> None:
@@ -92,16 +139,41 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield f"{prefix}{name}", value
 
 
-def grown(old: Mapping[str, Any], new: dict[str, Any], changed: list[str], run: Path) -> dict[str, Any]:
-    """The new plan, if it leaves every model of the old one as it is."""
+def grown(
+    old: Mapping[str, Any], new: dict[str, Any], changed: list[str], made: list[str], run: Path
+) -> dict[str, Any]:
+    """The new plan, if it leaves as it is what was made of the old one: the data, and the models `made`.
+
+    A finished model keeps the command that made it, where that differs in what is logged only.
+    """
     found = {model["name"]: model for model in new["models"]}
-    same = all(old[key] == new[key] for key in ("data", "decode"))
+    own_data = old["data"]["options"] is not None and (run / "data").is_dir() and any((run / "data").iterdir())
+    same = old["data"] == new["data"] or not (made or own_data)
+    same &= old["decode"] == new["decode"] or not made
     for model in old["models"]:
         now = found.get(model["name"], {})
-        same &= all(now.get(key) == model.get(key) for key in (*COMMANDS, "average"))
-        same &= all(now.get(key) == model[key] for key in LESSONS if model.get(key))  # what nobody read yet may come
-    require(same, f"{run} was made with {changed[0]}: change it back, or give another --out")
+        if model["name"] in made:
+            same &= now.get("average") == model.get("average")
+            same &= all(alike(now.get(key, []), model.get(key, [])) for key in ("train_command", "decode_command"))
+            # what nobody read yet may come
+            same &= all(now.get(key) == model[key] for key in LESSONS if model.get(key))
+            if same and (run / "models" / model["name"] / "model.pt").exists():
+                now["train_command"] = model["train_command"]
+    way = f"remove {run}/data" if own_data and not made else "change it back"
+    require(same, f"{run} was made with {telling(changed)}: {way}, or give another --out")
     return new
+
+
+def alike(first: Sequence[str], second: Sequence[str]) -> bool:
+    """Whether two commands make the same of the same data, whatever they log, and however long a row they decode."""
+    free = LOGGING | {"max-source-positions", "max-target-positions"} if "fairseq-generate" in first[:1] else LOGGING
+    return without(first, free) == without(second, free)
+
+
+def telling(changed: Sequence[str]) -> str:
+    """The first of several differences that decides more than what is logged."""
+    keys = [text.partition(" = ")[0].rpartition(".")[2] for text in changed]
+    return next((text for text, key in zip(changed, keys, strict=True) if key not in LOGGING), changed[0])
 
 
 def lenders(resolved: Mapping[str, Any], run: Path) -> dict[str, Path]:
@@ -139,7 +211,8 @@ def lender(other: str, model: Mapping[str, Any], resolved: Mapping[str, Any], ru
                               f"{', '.join(entry['name'] for entry in theirs['models'])}")  # fmt: skip
     folder: Path = Path(other) / "models" / name
     require((folder / "model.pt").is_file(), f"teacher.run {other} has not finished {name}: run it first")
-    theirs_now, ours = (entry["train_command"][2:] for entry in (candidates[0], model))  # without the data's folder
+    # without the data's folder
+    theirs_now, ours = (without(entry["train_command"][2:], LOGGING) for entry in (candidates[0], model))
     at = next((i for i, (old, new) in enumerate(zip_longest(theirs_now, ours)) if old != new), 0)
     at -= not any(words[at:] and words[at].startswith("--") for words in (theirs_now, ours))  # a value: with its flag
     then, now = (" ".join(words[at : at + 2]) or "no more" for words in (theirs_now, ours))
@@ -149,7 +222,8 @@ def lender(other: str, model: Mapping[str, Any], resolved: Mapping[str, Any], ru
     require(averages[0] == averages[1], f"teacher.run {other} has {name} with average {averages[0]}, the config now "
                                         f"says {averages[1]}: change it back, or train another")  # fmt: skip
     data = [(Path(base) / entry["data"]["folder"]).resolve() for base, entry in ((other, theirs), (run, resolved))]
-    require(data[0] == data[1], f"teacher.run {other} has its data in {data[0]}, and data.dir is {data[1]}: name that")
+    same = data[0] == data[1] or same_data.difference(theirs, Path(other), [name], data[1]) is None
+    require(same, f"teacher.run {other} has its data in {data[0]}, and data.dir is {data[1]}: name that")
     return folder
 
 

@@ -61,7 +61,8 @@ def read_yaml(file: str | Path) -> Any:
     require(size <= MOST_BYTES, f"{file} has {size:,} bytes: a YAML file of at most {MOST_BYTES:,} is read")
     try:
         text = Path(file).read_text(encoding="utf-8")
-        require(text.count("[") + text.count("{") <= MOST_BRACKETS, f"more than {MOST_BRACKETS:,} brackets: write fewer")
+        brackets = text.count("[") + text.count("{")
+        require(brackets <= MOST_BRACKETS, f"{brackets:,} brackets, at most {MOST_BRACKETS:,} are read: write fewer")
         loader = PlainLoader(text)
         try:
             node = loader.get_single_node()

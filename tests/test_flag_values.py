@@ -9,7 +9,7 @@ import pytest
 from test_plan import complaint, config
 
 from lskd_nmt.errors import LskdError
-from lskd_nmt.flag_values import EVALUATED, PATHS, harmless, logging_free, require_value, require_words
+from lskd_nmt.flag_values import EVALUATED, LOGGING, PATHS, harmless, require_value, require_words, without
 
 CODE = '__import__("pathlib").Path("ran").touch()'
 
@@ -89,4 +89,4 @@ def test_words_behind_a_command_are_held_to_the_same():
 
 def test_flags_of_logging_are_told_from_others():
     words = ["fairseq-train", "d", "--log-interval", "20", "--no-progress-bar", "--lr", "1", "--wandb-project", "x"]
-    assert logging_free(words) == ["fairseq-train", "d", "--lr", "1"]
+    assert without(words, LOGGING) == ["fairseq-train", "d", "--lr", "1"]

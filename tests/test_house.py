@@ -53,6 +53,7 @@ HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
     "lskd_nmt.report.page.render": (2, {"jinja2", "markupsafe"}, set()),
     "lskd_nmt.inputs": (2, set(), set()),
     "lskd_nmt.plan": (2, set(), set()),
+    "lskd_nmt.same_data": (2, set(), set()),
     "lskd_nmt.grid": (2, set(), set()),
     "lskd_nmt.lessons": (2, set(), set()),
     "lskd_nmt.recipe": (2, set(), set()),

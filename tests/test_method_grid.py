@@ -146,6 +146,7 @@ def test_a_run_keeps_its_methods_and_may_grow_by_new_ones(tmp_path, capsys):
                                                                "flags": MINE["flags"]}  # fmt: skip
     before = (run / "plan.json").read_bytes()
     assert plan(run / "config.yaml") == (0, "") and (run / "plan.json").read_bytes() == before
+    (run / "models" / "student-ls0.1-mine-s1" / "model.pt").touch()
     edited = {"mine": MINE | {"flags": {**MINE["flags"], "temperature": 3}}}
     code, err = plan(write(tmp_path, edited))
     assert code == 2 and err.count("\n") == 1

@@ -242,6 +242,7 @@ def test_an_existing_run_keeps_its_plan_and_refuses_another_config(tmp_path, cap
     assert main(["plan", str(file), "--out", str(run)]) == 0
     models = ["teacher-ls0.1-s1", "student-plain-s1", "student-ls0.1-t1-s1"]
     assert json.loads(capsys.readouterr().out) == {"run": str(run), "models": models}
+    (run / "models" / "student-plain-s1" / "model.pt").touch()
     before = (run / "plan.json").read_bytes()
     plan(read_config(file), MINIMAL, run)
     assert (run / "plan.json").read_bytes() == before
@@ -319,6 +320,7 @@ def test_translations_that_cannot_be_made_are_refused(sections, part):
 def test_a_run_planned_before_a_key_was_known_continues(tmp_path):
     content = resolve(config())
     plan(content, "", tmp_path)
+    (tmp_path / "models" / "student-ls0.1-t1-s1" / "model.pt").touch()
     old = json.loads((tmp_path / "plan.json").read_text())
     del old["config"]["seqkd"], old["config"]["student"]["kd_level"]
     (tmp_path / "plan.json").write_text(json.dumps(old))
@@ -331,6 +333,7 @@ def test_a_level_may_come_later_and_an_average_may_not_change(tmp_path):
     keep = {"max-epoch": 3, "keep-last-epochs": 9, "no-epoch-checkpoints": False}
     first = config(teacher={"train": keep, "average": {"last": 5}})
     plan(resolve(first), "", tmp_path)
+    (tmp_path / "models" / "teacher-ls0.1-s1" / "model.pt").touch()
     levels = {"student": {**first["student"], "kd_level": ["word", "sequence"]}}
     names = [model["name"] for model in plan(resolve(first | levels), "", tmp_path)["models"]]
     assert names[-2:] == ["student-ls0.1-t1-s1", "student-ls0.1-sequence-beam-s1"]
@@ -341,9 +344,9 @@ def test_a_level_may_come_later_and_an_average_may_not_change(tmp_path):
 
 
 @pytest.mark.parametrize("sections, part", [
-    ({"student": {"temperature": [1, 1.0000001]}}, "two models are called student-ls0.1-t1-s1 (temperature 1.0 and 1.0"),
-    ({"student": {"kd_weight": [0.5, 0.50000001]}}, "two models are called student-ls0.1-t1-w0.5-s1 (kd_weight"),
-    ({"teacher": {"label_smoothing": [0.1, 0.10000000001]}}, "two models are called teacher-ls0.1-s1 (label_smoothing"),
+    ({"student": {"temperature": [1, 1.0000001]}}, "two models are called student-ls0.1-t1-s1 (temp"),
+    ({"student": {"kd_weight": [0.5, 0.50000001]}}, "two models are called student-ls0.1-t1-w0.5-s1 (kd_w"),
+    ({"teacher": {"label_smoothing": [0.1, 0.10000000001]}}, "two models are called teacher-ls0.1-s1 (label"),
     ({"student": {"temperature": [1, 1.0]}}, "a list of different values"),
     ({"student": {"temperature": [2, "2"]}}, "a list of different values"),
     ({"seeds": [3, 3]}, "a list of different values"),

@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from lskd_nmt.flag_values import LOGGING
+
 # of fairseq-train: flags whose values do not change what an update costs
 FREE = {
     "seed", "save-dir", "label-smoothing", "smoothing-over", "temperature", "kd-weight", "temper",
     "no-temperature-squared", "teacher-path", "teacher-store", "hypotheses", "lr", "warmup-updates", "warmup-init-lr",
     "weight-decay", "dropout", "max-epoch", "max-update", "patience", "log-interval", "keep-last-epochs",
     "keep-best-checkpoints", "no-epoch-checkpoints",
-}  # fmt: skip
+} | LOGGING  # fmt: skip
 
 
 def flags(command: Sequence[str]) -> dict[str, str]:

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lskd_nmt.flag_values import LOGGING
 from lskd_nmt.runs import Run, read_json
 
 # of fairseq-train and lskd seqkd: where files are, what is shown, who computes, and what the cell says
 IRRELEVANT = {"seed", "save-dir", "user-dir", "restore-file", "teacher-path", "teacher-data", "hypotheses",
               "kd-level", "tail", "top-k", "cpu", "num-workers", "log-format", "log-interval", "log-file",
               "tensorboard-logdir", "data", "out", "decoded", "workers", "device", "part",
-              "shard-sentences"}  # fmt: skip
+              "shard-sentences"} | LOGGING  # fmt: skip
 VERSIONS = ("torch", "fairseq-fixed", "sacrebleu")
 
 
