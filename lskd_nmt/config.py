@@ -9,6 +9,7 @@ from lskd_nmt import methods
 from lskd_nmt.config_keys import Key, resolve_section
 from lskd_nmt.config_values import average, choice, flags, integer, number, path, several, tail, truth, word
 from lskd_nmt.errors import require
+from lskd_nmt.runs import ROOT
 from lskd_nmt.yaml_file import read_yaml
 
 label_smoothing = number(0, 1, "a number from 0 up to, not including, 1", high_included=False)
@@ -115,6 +116,13 @@ def data_complaints(data: Mapping[str, Any]) -> list[str]:
         return [f"data.dir names a prepared folder, so data.{name} has no say: remove one" for name in given[1:]]
     if data["corpus"] is None:
         return ["data.corpus is missing: name a corpus, 'files' for your own, or data.dir for a prepared folder"]
+    known = sorted(file.stem for file in (ROOT / "data-prep" / "corpora").glob("*.sh"))
+    if known and data["corpus"] not in known:
+        return [f"data.corpus is {data['corpus']!r}, it must be one of {', '.join(known)}"]
+    if data["source_lang"] is not None and data["source_lang"] == data["target_lang"]:
+        return [f"data.source_lang and data.target_lang are both {data['source_lang']}: give two languages"]
+    if data["form"] == "fairseq14" and data["corpus"] != "iwslt14_en_de":
+        return [f"data.form is fairseq14, the recipe of iwslt14_en_de, and data.corpus is {data['corpus']}: use raw"]
     needed = ("source_lang", "target_lang", "train", "valid", "test") if data["corpus"] == "files" else ()
     return [f"data.{name} is missing, data.corpus 'files' needs it" for name in needed if data[name] is None]
 

@@ -13,15 +13,16 @@ from lskd_nmt.errors import require
 PAIRS = frozenset(("adam-betas", "adamax-betas", "lamb-betas", "adafactor-eps"))
 EVALUATED = PAIRS | {
     "lr", "update-freq", "update-lr", "update-period", "wer-args", "character-filters",
-    "adaptive-softmax-cutoff", "adaptive-input-cutoff", "encoder-layers", "decoder-layers", "encoder-attention",
-    "decoder-attention", "self-attention", "project-input", "gated-attention", "downsample", "pretrained",
-    "encoder-kernel-size-list", "decoder-kernel-size-list", "encoder-layers-to-keep", "decoder-layers-to-keep",
-    "encoder-glu", "decoder-glu", "weight-softmax", "conv-feature-layers", "conv-aggregator-layers",
-    "feature-encoder-spec", "input-layers", "conv-layers", "left-pad-source", "left-pad-target", "decoder-zero-init", "conv-dec-config", "vggblock-enc-config", "transformer-enc-config",
-    "transformer-dec-config", "transformer-context", "transformer-sampling", "xformers-att-config",
-    "latent-temp", "vq-temp",    "model-overrides", "optimizer-overrides", "pipeline-balance", "pipeline-devices",
-    "pipeline-encoder-balance", "pipeline-encoder-devices", "pipeline-decoder-balance",
-    "pipeline-decoder-devices",
+    "adaptive-softmax-cutoff", "adaptive-input-cutoff", "encoder-layers", "decoder-layers",
+    "encoder-attention", "decoder-attention", "self-attention", "project-input", "gated-attention",
+    "downsample", "pretrained", "encoder-kernel-size-list", "decoder-kernel-size-list",
+    "encoder-layers-to-keep", "decoder-layers-to-keep", "encoder-glu", "decoder-glu", "weight-softmax",
+    "conv-feature-layers", "conv-aggregator-layers", "feature-encoder-spec", "input-layers", "conv-layers",
+    "left-pad-source", "left-pad-target", "decoder-zero-init", "conv-dec-config", "vggblock-enc-config",
+    "transformer-enc-config", "transformer-dec-config", "transformer-context", "transformer-sampling",
+    "xformers-att-config", "latent-temp", "vq-temp", "model-overrides", "optimizer-overrides",
+    "pipeline-balance", "pipeline-devices", "pipeline-encoder-balance", "pipeline-encoder-devices",
+    "pipeline-decoder-balance", "pipeline-decoder-devices",
 }
 JSON = frozenset(("eval-bleu-args", "eval-bleu-detok-args"))
 # they change no training

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from lskd_nmt import methods, same_data
+from lskd_nmt.accepted import require_accepted
 from lskd_nmt.commands import command_script, prepare_script, steps_script
 from lskd_nmt.config import resolve
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.flag_values import LOGGING, without
 from lskd_nmt.grid import expand
+from lskd_nmt.lengths import require_fitting
 from lskd_nmt.runs import read_json, write_json, write_text
 
 LESSONS = ("seqkd_commands", "store_command")
@@ -65,9 +67,16 @@ def planned(config: Mapping[str, Any], run: Path) -> dict[str, Any]:
 
     Models of which nothing was made yet are planned anew, and data that were moved are read where they are now.
     """
+    resolved = followed(config, run)
+    require_fitting(resolved, run / resolved["data"]["folder"])
+    return resolved
+
+
+def followed(config: Mapping[str, Any], run: Path) -> dict[str, Any]:
+    """`planned`, whatever the data."""
     file = run / "plan.json"
     if not file.is_file():
-        return recording(expand(config))
+        return first(config)
     old = read_json(file)
     made = [model["name"] for model in old["models"] if begun(run / "models" / model["name"])]
     place = config["data"]["dir"]
@@ -77,15 +86,17 @@ def planned(config: Mapping[str, Any], run: Path) -> dict[str, Any]:
         changed = differences(resolve(old["config"]), config)  # with the defaults of keys that are new since
     except LskdError as error:
         changed = [f"what is refused now ({error})"]
-    return recording(grown(old, expand(config), changed, made, run)) if changed else old
+    return grown(old, first(config), changed, made, run) if changed else old
 
 
-def recording(resolved: dict[str, Any]) -> dict[str, Any]:
-    """The plan with the hashes of a prepared folder: they tell whether it is the same where it was moved."""
+def first(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The plan of a new run; with the hashes of a prepared folder, which tell whether it is the same once moved."""
+    resolved = expand(config)
+    require_accepted(resolved)
     data = resolved["data"]
-    if data["options"] is None and same_data.PREPARED not in resolved:
+    if data["options"] is None:
         hashes = read_json(Path(data["folder"]) / "prep.json").get("sha256")
-        return {**resolved, same_data.PREPARED: hashes} if isinstance(hashes, dict) else resolved
+        resolved |= {same_data.PREPARED: hashes} if isinstance(hashes, dict) else {}
     return resolved
 
 

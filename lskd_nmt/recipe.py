@@ -38,6 +38,7 @@ RESERVED = {
     "teacher-data": "", "teacher-store": "student.store", "top-k": "student.tail", "tail": "student.tail",
     "kd-level": "student.kd_level", "hypotheses": "student.hypotheses",
     "cpu": "--device", "fp16": "--precision", "bf16": "--precision", "log-file": "",
+    "tpu": "", "no-save": "", "checkpoint-suffix": "", "checkpoint-shard-count": "", "help": "",  # no model.pt, no run
 }  # fmt: skip
 
 
@@ -60,7 +61,8 @@ def model(
     argv = ["fairseq-train", f"{data['folder']}/bin",
             *(word for flag in chosen.items() for word in as_arguments(*flag))]  # fmt: skip
     return {"name": name, **facts, "average": section["average"], "arch": section["arch"], "seed": seed,
-            "train_command": argv, "decode_command": decode_command(name, config["decode"], data)}  # fmt: skip
+            "train_command": argv,
+            "decode_command": decode_command(name, config["decode"], data, flags)}  # fmt: skip
 
 
 def keep_flags(average: Mapping[str, int] | None) -> dict[str, Any]:
@@ -83,12 +85,18 @@ def require_kept(flags: Mapping[str, Any], average: Mapping[str, int] | None, ro
         require(every_epoch, f"train.no-epoch-checkpoints leaves nothing to {role}.average's last {count}: remove it")
 
 
-def decode_command(name: str, decode: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
-    """fairseq-generate on the test set; subwords stay, `lskd hyp` joins them."""
+def decode_command(
+    name: str, decode: Mapping[str, Any], data: Mapping[str, Any], flags: Mapping[str, Any]
+) -> list[str]:
+    """fairseq-generate on the test set; subwords stay, `lskd hyp` joins them.
+
+    fairseq-generate has limits of its own to the length of a row, which are those of the training's `flags`.
+    """
     chosen = {"user-dir": USER_DIR, "path": f"models/{name}/model.pt", "gen-subset": "test",
               "source-lang": data["source_lang"], "target-lang": data["target_lang"], "beam": decode["beam"],
               "lenpen": decode["lenpen"], "max-len-a": decode["max_len_a"], "max-len-b": decode["max_len_b"],
               "max-tokens": decode["max_tokens"],
+              **{flag: flags.get(flag) for flag in ("max-source-positions", "max-target-positions")},
               "required-batch-size-multiple": 1, "log-format": "none"}  # fmt: skip
     words = (word for flag in chosen.items() for word in as_arguments(*flag))
     return ["fairseq-generate", f"{data['folder']}/bin", *words]

@@ -14,8 +14,9 @@ from lskd_nmt.probe.kinds import signal
 CONFIG = {
     "name": "small",
     "data": {"corpus": "toy"},
-    "teacher": {"arch": "big_one", "train": {"max-epoch": 3}},
-    "student": {"arch": "small_one", "train": {"max-epoch": 2, "dropout": 0.2}, "methods": ["mine", "word_kd"]},
+    "teacher": {"arch": "ls_transformer_base", "train": {"max-epoch": 3}},
+    "student": {"arch": "ls_transformer_tiny", "train": {"max-epoch": 2, "dropout": 0.2},
+                "methods": ["mine", "word_kd"]},
 }
 MINE = {"about": "of our own", "flags": {"temperature": 2, "divergence": "reverse"}}
 

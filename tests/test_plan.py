@@ -17,8 +17,8 @@ from lskd_nmt.recipe import RESERVED, TRAINING_DEFAULTS
 MINIMAL = """
 name: small
 data: {corpus: toy}
-teacher: {arch: big_one, train: {max-epoch: 3}}
-student: {arch: small_one, train: {max-epoch: 2}}
+teacher: {arch: ls_transformer_base, train: {max-epoch: 3}}
+student: {arch: ls_transformer_tiny, train: {max-epoch: 2}}
 """
 
 
@@ -26,8 +26,8 @@ def config(**sections):
     base = {
         "name": "small",
         "data": {"corpus": "toy"},
-        "teacher": {"arch": "big_one", "train": {"max-epoch": 3}},
-        "student": {"arch": "small_one", "train": {"max-epoch": 2}},
+        "teacher": {"arch": "ls_transformer_base", "train": {"max-epoch": 3}},
+        "student": {"arch": "ls_transformer_tiny", "train": {"max-epoch": 2}},
     }
     for name, value in sections.items():
         base[name] = {**base[name], **value} if isinstance(base.get(name), dict) else value

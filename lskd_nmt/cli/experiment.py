@@ -8,13 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lskd_nmt import fairseq_io, inputs, runs, scoring, training_log
+from lskd_nmt import fairseq_io, inputs, lengths, runs, scoring, training_log
 from lskd_nmt import plan as planning
 from lskd_nmt import watch as watching
 from lskd_nmt.cli.common import verb_of
 from lskd_nmt.commands import runnable
 from lskd_nmt.config import read_config
-from lskd_nmt.grid import expand
 from lskd_nmt.subwords import Subwords
 from lskd_nmt.training_costs import (
     decoded_words_per_second,
@@ -68,7 +67,7 @@ def run_plan(args: argparse.Namespace) -> None:
     config = read_config(args.config)
     run = args.out or Path("runs") / config["name"]
     if args.check:
-        expand(config)
+        planning.planned(config, run)
         answer(run=str(run))
         return
     if args.preview is not None:
@@ -92,6 +91,11 @@ def run_watch(args: argparse.Namespace) -> None:
     """`lskd watch --run RUN --model NAME [-- FLAGS]`; exits with the training's code."""
     run = runs.Run(args.folder)
     model, folder = run.model(args.model), run.model_folder(args.model)
+    lengths.require_fitting(run.plan, run.data)
+    langs = run.plan["data"]["source_lang"], run.plan["data"]["target_lang"]
+    long, pairs = lengths.left_out(model["train_command"], run.data, langs)
+    if long:
+        teller(args.model)(f"{long:,} of {pairs:,} pairs of train are longer than it takes: fairseq leaves them out")
     inputs.begin(run, model, teller(args.model))
     log, command = folder / "train.log", [*model["train_command"], *args.flags]
     progress = training_log.Progress(training_log.limits(model["train_command"]))

@@ -16,7 +16,6 @@ from lskd_nmt import plan as planning
 from lskd_nmt.cli.common import origin, show, verb_of
 from lskd_nmt.config import read_config
 from lskd_nmt.errors import LskdError, require
-from lskd_nmt.grid import expand
 
 if TYPE_CHECKING:
     from lskd_nmt.probe import Machine
@@ -51,7 +50,7 @@ def run_forecast(args: argparse.Namespace) -> None:
     machine = machine_of(args)
     folder = args.out or Path("runs") / config["name"]
     other_load = round(os.getloadavg()[0], 1)  # before anything of ours runs
-    expand(config)  # refuses before there is a folder
+    planning.planned(config, folder)  # refuses before there is a folder
     with held(folder):
         planning.plan(config, args.config.read_text(encoding="utf-8"), folder)
         prepare(folder)

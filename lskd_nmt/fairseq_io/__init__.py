@@ -45,6 +45,7 @@ from lskd_nmt.fairseq_io.plugin import (
     quiet,
 )
 from lskd_nmt.fairseq_io.settings import is_literal
+from lskd_nmt.fairseq_io.training_flags import flag_complaint
 
 __all__ = [
     "SYMBOLS_KEY",
@@ -53,6 +54,7 @@ __all__ = [
     "arch_settings",
     "device",
     "dictionaries",
+    "flag_complaint",
     "generate",
     "gpus",
     "is_literal",
