@@ -36,6 +36,8 @@ publish() {                          # publish OUT CMD...: what CMD prints becom
   if "$@" > "$out.part"; then mv -- "$out.part" "$out"; else local rc=$?; rm -f -- "$out.part"; return "$rc"; fi
 }
 
+is_whole() { [[ $1 =~ ^(0|[1-9][0-9]{0,5})$ ]]; }   # 08 is no number of bash's, and one of 20 digits is another
+
 need_tools() {                       # need_tools flock setsid: of util-linux
   local tool
   for tool in "$@"; do
@@ -46,16 +48,26 @@ need_tools() {                       # need_tools flock setsid: of util-linux
 hold() {                             # hold --exclusive|--shared FILE MESSAGE: until all that this starts has ended
   exec {held}<> "$2"                 # NFS shares a lock only where the file is open for reading
   flock --nonblock "$1" "$held" && return 0
-  log "$3"
+  local by
+  by=$(exec {held}>&-; holders "$2" | { grep -v "^$(group) " || true; })    # steps of this pipeline may wait, too
+  [[ -z $by ]] || by=": $(named <<< "$by"), which ends with: $(ending <<< "$by")"
+  log "$3$by"
   flock "$1" "$held"
 }
 
-holder() {                           # the oldest process that has FILE open, this one aside; nothing if none is seen
-  local pid
+group() { sed 's/.*) //' "/proc/$$/stat" | cut -d ' ' -f 3; }    # of processes, that this one is in
+
+holders() {                          # the processes that have FILE open, this one aside: group, number and name of each,
+  local pid                          # the oldest first (by the time they began: numbers of processes start over)
   for pid in $({ find /proc/[0-9]*/fd -lname "$(realpath -- "$1")" 2> /dev/null || true; } | cut -d / -f 3 | sort -u); do
-    [[ $pid == "$$" ]] || { sed 's/.*) //' "/proc/$pid/stat" 2> /dev/null || true; } | awk -v pid="$pid" '{ print $20, pid }'
-  done | sort -n | head -n 1 | cut -d ' ' -f 2      # by the time they began: numbers of processes start over
+    [[ $pid == "$$" ]] || { sed 's/^[0-9]* (\(.*\)) /\1\t/' "/proc/$pid/stat" 2> /dev/null || true; } \
+      | awk -F '\t' -v pid="$pid" '{ split($2, rest, " "); print rest[20], rest[3], pid, $1 }'
+  done | sort -n | cut -d ' ' -f 2-
 }
+
+named() { awk '{ printf "%s%s %s", comma, $3, $2; comma = ", " }'; }     # of what holders says: NAME NUMBER, …
+
+ending() { awk '!seen[$1]++ { groups = groups " -" $1 } END { print "kill --" groups }'; }    # the command that ends them
 
 outlive_signal() {                   # SLURM signals every process of a job, and kills what is left once the first has
                                      # ended: so this one waits for its child, which records what it did
@@ -99,7 +111,9 @@ python=${LSKD_PYTHON:-}              # the environment that everything runs in
 [[ -n $python ]] || python=$root/.venv/bin/python
 [[ -x $python ]] || python=$(command -v python3) || die "no python3 found: run make first, or set LSKD_PYTHON"
 PATH=$(dirname -- "$python"):$PATH
-export PATH PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
+# A random.py in the current folder is not Python's own, nor is one beside an empty entry of the path.
+PYTHONPATH=$(printf '%s' "$root:${PYTHONPATH:-}" | sed -E 's/::+/:/g; s/:$//')
+export PATH PYTHONPATH PYTHONSAFEPATH=1
 
 has_gpu() { "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; }
 
@@ -118,7 +132,7 @@ choose_device() {                    # $device, $precision and $threads -> devic
                device_flags+=("--$precision") ;;
     *) die "--precision is '$precision': fp32, fp16 or bf16" ;;
   esac
-  [[ $threads =~ ^(0|[1-9][0-9]*)$ ]] || die "--threads is '$threads': a whole number"
+  is_whole "$threads" || die "--threads is '$threads': a whole number"
   if (( threads )); then export OMP_NUM_THREADS=$threads; fi
 }
 
@@ -132,7 +146,10 @@ take_gpus() {                        # take_gpus N: N visible GPUs of this machi
   local all=() slot slots taken number locks=${TMPDIR:-/tmp}/lskd-gpus-$UID
   mapfile -t all < <(visible_gpus)
   (( ${#all[@]} >= $1 )) || die "a model needs $1 GPUs, and ${#all[@]} are visible: give a smaller --gpus"
-  mkdir -p -- "$locks"
+  mkdir -m 700 -- "$locks" 2> /dev/null || true
+  [[ -d $locks && ! -L $locks && -O $locks ]] \
+    || die "$locks is not a folder of yours, so that others could hold its locks: set TMPDIR to a folder of your own"
+  chmod 700 -- "$locks"
   while :; do
     slots=() taken=()
     for number in "${all[@]}"; do

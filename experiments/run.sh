@@ -26,10 +26,11 @@ arguments=("$@")
 parse_options "$@"
 [[ -n $config ]] || die "--config is needed: see --help"
 [[ -r $config ]] || die "--config $config cannot be read: experiments/configs has some to start from"
-[[ ${jobs:-1} =~ ^[1-9][0-9]*$ ]] || die "--jobs is '$jobs': a whole number from 1"
-[[ ${gpus:-1} =~ ^[1-9][0-9]*$ ]] || die "--gpus is '$gpus': a whole number from 1"
-[[ $threads =~ ^(0|[1-9][0-9]*)$ ]] || die "--threads is '$threads': a whole number"
-[[ ${retries:-1} =~ ^[0-9]+$ ]] || die "--retries is '$retries': a whole number"
+for name in jobs gpus; do
+  [[ -z ${!name} ]] || { is_whole "${!name}" && (( ${!name} )); } || die "--$name is '${!name}': a whole number from 1"
+done
+is_whole "$threads" || die "--threads is '$threads': a whole number"
+is_whole "${retries:-1}" || die "--retries is '$retries': a whole number"
 [[ $dry_run =~ ^(yes|no)$ ]] || die "--dry-run is '$dry_run': yes or no"
 [[ -z $profile || -r $profile/config.yaml ]] || die "--profile $profile has no config.yaml: see experiments/profiles"
 case $until in
@@ -89,11 +90,14 @@ fi
 mkdir -p -- "$out" 2> /dev/null || die "--out $out cannot be made: give a folder that you may write to"
 exec {run_lock}>> "$out/.lock"
 if ! flock --nonblock "$run_lock"; then
-  holder=$(exec {run_lock}>&-; holder "$out/.lock")
-  [[ -n $holder ]] || die "$out is at work already, on another machine or as another user: wait for it"
-  # run.sh ends all it started; an engine that outlived it ends with its session
-  if [[ $(cat -- "/proc/$holder/comm" 2> /dev/null) != bash ]]; then holder="-- -$holder"; fi
-  die "$out is at work already: wait for it, or end it with: kill $holder"
+  working=$(exec {run_lock}>&-; holders "$out/.lock")
+  [[ -n $working ]] || die "$out is at work already, on another machine or as another user: wait for it"
+  read -r _ holder _ <<< "$working"
+  # run.sh ends all it started; what outlived it ends with its groups of processes
+  if tr '\0' '\n' < "/proc/$holder/cmdline" 2> /dev/null | grep -q '/run\.sh$'; then
+    die "$out is at work already: wait for it, or end it with: kill $holder"
+  fi
+  die "$out is at work already, by $(named <<< "$working"): wait for these, or end them with: $(ending <<< "$working")"
 fi
 lskd plan "$config" --out "$out" --call "run.sh ${arguments[*]}" > /dev/null
 rm -rf -- "$out/.failed"
@@ -118,6 +122,13 @@ fi
 rc=0
 wait "$engine_pid" || rc=$?
 while kill -0 "$engine_pid" 2> /dev/null; do wait "$engine_pid" || rc=$?; done
+if [[ -z $profile ]] && kill -TERM -- "-$engine_pid" 2> /dev/null; then    # killed, it leaves its jobs behind
+  [[ $stopped ]] || log "the engine ended before its jobs did: they are ended too"
+  for (( tenths = 0; tenths < 300; tenths++ )); do
+    kill -0 -- "-$engine_pid" 2> /dev/null || break
+    sleep 0.1
+  done
+fi
 wait                                 # for what was said last
 if [[ $stopped && -n $profile ]]; then
   run_id=$(sed -n 's/^SLURM run ID: //p' "$out/engine.log")

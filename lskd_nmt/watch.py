@@ -26,7 +26,8 @@ def watch(command: Sequence[str], folder: Path, log: Path, progress: Reader, sho
     """
     tail: deque[str] = deque(maxlen=LAST_LINES)
     explained = False
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    # its folder's files, such as a random.py, are not taken for Python's own
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
     with (
         log.open("ab") as out,
         subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, cwd=folder, env=environment,

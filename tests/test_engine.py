@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from itertools import combinations
 from pathlib import Path
@@ -427,3 +428,86 @@ def test_a_borrowed_teacher_stays_that_of_the_run_that_is_named(finished, prepar
     moved = finished.run.rename(finished.folder / "runs" / "moved")
     assert other(moved).returncode == 0
     assert (finished.folder / link).resolve() == moved / "models" / TEACHER
+
+
+def shadows(folder):
+    """Files with the names of modules that the pipeline needs; to import one ends the process."""
+    for name in ("random", "yaml", "torch", "snakemake", "argparse", "fairseq"):
+        (folder / f"{name}.py").write_text(f"raise SystemExit('{name}.py of the current folder was run')\n")
+    for name in ("lskd_nmt", "user_dir"):
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text(f"raise SystemExit('{name} of the current folder was run')\n")
+
+
+def test_files_of_the_current_folder_are_not_taken_for_modules(bench):
+    shadows(bench.folder)
+    for until, path in (("teachers", ""), ("data", ":"), ("data", f"{ROOT / 'benchmarks'}::")):  # here an empty entry is
+        done = bench.experiment("--device", "cpu", "--until", until, PYTHONPATH=path)
+        assert done.returncode == 0, done.stderr
+        assert "of the current folder" not in done.stderr
+    assert (bench.model(TEACHER) / "model.pt").is_file()
+    (bench.folder / "lskd_nmt" / "__init__.py").unlink()  # `python -m` takes a package of that name wherever it runs
+    (bench.folder / "lskd_nmt").rmdir()
+    done = subprocess.run([sys.executable, "-m", "lskd_nmt.cli", "--version"], cwd=bench.folder, capture_output=True,
+                          text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.stdout.startswith("lskd_nmt "), done.stderr
+
+
+def engine_of(bench):
+    """The number of the process that is the engine."""
+    found = [pid for pid in workers(bench) if b"snakemake\0--snakefile" in Path(f"/proc/{pid}/cmdline").read_bytes()
+             or b"\0snakemake\0" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert found
+    return min(found)
+
+
+def test_an_engine_that_is_killed_alone_leaves_no_training_behind(cleaned):
+    bench = cleaned
+    with started(bench, "--until", "teachers", fake=f"hang {TEACHER}") as process:
+        wait_for(lambda: f"{TEACHER}: epoch 1 done" in (bench.folder / "out").read_text(), "the first epoch")
+        os.kill(engine_of(bench), signal.SIGKILL)
+        assert process.wait(timeout=30) == 137
+    wait_for(lambda: not workers(bench), "its processes to end")
+    assert "the engine ended before its jobs did: they are ended too" in (bench.folder / "out").read_text()
+    attempts = json.loads((bench.model(TEACHER) / "run.json").read_text())["attempts"]
+    assert [attempt["exit_code"] for attempt in attempts] == [143]
+    assert bench.experiment("--device", "cpu", "--until", "teachers").returncode == 0
+
+
+def test_what_outlived_a_pipeline_is_named_with_the_command_that_ends_it(cleaned):
+    bench = cleaned
+    with started(bench, "--until", "teachers", fake=f"hang {TEACHER}") as process:
+        wait_for(lambda: f"{TEACHER}: epoch 1 done" in (bench.folder / "out").read_text(), "the first epoch")
+        engine = engine_of(bench)
+        process.kill()
+        os.kill(engine, signal.SIGKILL)
+        process.wait()
+    with started(bench, "--until", "teachers", log="next") as process:
+        wait_for(lambda: "waiting for another process" in (bench.folder / "next").read_text(), "the next run to wait")
+        line = next(line for line in (bench.folder / "next").read_text().splitlines() if "waiting for another" in line)
+        assert f"works on {bench.model(TEACHER)}: " in line and "fairseq-train " in line
+        subprocess.run(line.split("which ends with: ")[1], shell=True, check=True)
+        assert process.wait(timeout=60) == 0
+    assert (bench.model(TEACHER) / "model.pt").is_file()
+
+
+def test_locks_of_gpus_are_kept_in_a_folder_of_ones_own(bench, tmp_path):
+    take = f'source {ROOT}/experiments/lib.sh; visible_gpus() {{ echo 0; }}; take_gpus 1; echo "$CUDA_VISIBLE_DEVICES"'
+    own = tmp_path / f"lskd-gpus-{os.getuid()}"
+
+    def taken():
+        return subprocess.run(["bash", "-c", take], env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True,
+                              text=True, check=False)
+
+    assert taken().stdout == "0\n" and own.stat().st_mode & 0o777 == 0o700
+    own.chmod(0o777)  # as an earlier version may have left it
+    assert taken().returncode == 0 and own.stat().st_mode & 0o777 == 0o700
+    shutil.rmtree(own)
+    (tmp_path / "elsewhere").mkdir()
+    own.symlink_to(tmp_path / "elsewhere")
+    done = taken()
+    assert done.returncode == 2 and f"{own} is not a folder of yours" in done.stderr
+    assert not list((tmp_path / "elsewhere").iterdir())
+    own.unlink()
+    own.touch()
+    assert taken().returncode == 2

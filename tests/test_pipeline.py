@@ -141,6 +141,7 @@ def test_every_script_needs_its_options(bench):
 
 def test_a_changed_or_unknown_key_stops_the_run(bench):
     assert bench.experiment("--until", "data").returncode == 0
+    (bench.model(MODELS[0]) / "model.pt").touch()
     text = bench.config.read_text()
     bench.config.write_text(text.replace("max-epoch: 2", "max-epoch: 3"))
     assert "runs/tiny was made with teacher.train.max-epoch = 2, the config now says 3" in error_line(
