@@ -60,9 +60,17 @@ group() { sed 's/.*) //' "/proc/$$/stat" | cut -d ' ' -f 3; }    # of processes,
 holders() {                          # the processes that have FILE open, this one aside: group, number and name of each,
   local pid                          # the oldest first (by the time they began: numbers of processes start over)
   for pid in $({ find /proc/[0-9]*/fd -lname "$(realpath -- "$1")" 2> /dev/null || true; } | cut -d / -f 3 | sort -u); do
-    [[ $pid == "$$" ]] || { sed 's/^[0-9]* (\(.*\)) /\1\t/' "/proc/$pid/stat" 2> /dev/null || true; } \
-      | awk -F '\t' -v pid="$pid" '{ split($2, rest, " "); print rest[20], rest[3], pid, $1 }'
+    [[ $pid == "$$" ]] || { sed 's/.*) //' "/proc/$pid/stat" 2> /dev/null || true; } \
+      | awk -v pid="$pid" -v name="$(program "$pid")" '{ print $20, $3, pid, name }'
   done | sort -n | cut -d ' ' -f 2-
+}
+
+program() {                          # of process PID: fairseq-train, train.sh, lskd_nmt.cli
+  { tr '\0' '\n' < "/proc/$1/cmdline" || true; } 2> /dev/null | awk '
+    { sub(".*/", "") }
+    NR == 1 || (name ~ /^(python|bash|sh)/ && !/^-/) { name = $1 }
+    name !~ /^(python|bash|sh)/ { exit }
+    END { print name }'
 }
 
 named() { awk '{ printf "%s%s %s", comma, $3, $2; comma = ", " }'; }     # of what holders says: NAME NUMBER, …

@@ -1,12 +1,15 @@
 """fairseq's logs, read: the learning curve, the model's size, and how far a training is."""
 
 import json
+import math
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 
 RECORD = re.compile(r"\| INFO \| (train_inner|train|valid) \| (\{.*\})\s*$")
 PARAMETERS = re.compile(r"num\. shared model params: ([\d,]+)")
+# of a record: without these, or where they are no finite numbers, a line is none
+NEEDED = {"train_inner": ("num_updates",), "train": ("epoch",), "valid": ("epoch",)}
 CURVE_KEYS = ("loss", "nll_loss", "kd_loss", "ppl", "bleu", "accuracy")  # of train and valid
 
 
@@ -17,16 +20,17 @@ def record(line: str) -> tuple[str, dict[str, float]] | None:
         return None
     try:
         content = json.loads(match[2])
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return match[1], {name: float(value) for name, value in content.items() if is_number(value)}
+    values = {name: float(value) for name, value in content.items() if is_number(value)}
+    return (match[1], values) if all(math.isfinite(values.get(name, math.nan)) for name in NEEDED[match[1]]) else None
 
 
 def is_number(value: object) -> bool:
     """Whether a logged value is one; `kd_tail` is a word."""
     try:
         float(value)  # type: ignore[arg-type]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return False
     return True
 
@@ -40,7 +44,7 @@ def curve(lines: Iterable[str]) -> list[dict[str, float]]:
         epoch = epochs.setdefault(int(values["epoch"]), {"epoch": int(values["epoch"])})
         names = [f"{tag}_{key}" for key in CURVE_KEYS if f"{tag}_{key}" in values]
         epoch.update({name: values[name] for name in names})
-        if f"{tag}_num_updates" in values:
+        if math.isfinite(values.get(f"{tag}_num_updates", math.nan)):
             epoch["updates"] = int(values[f"{tag}_num_updates"])
     return [epochs[number] for number in sorted(epochs)]
 
@@ -78,6 +82,8 @@ class Progress:
         if tag == "valid":
             names = ("valid_loss", "valid_nll_loss", "valid_ppl", "valid_bleu")
             return f"epoch {values['epoch']:.0f} done  " + numbers(values, names)
+        if not math.isfinite(values.get("update", math.nan)):
+            return None
         now, left = self.clock(), self.time_left(values)
         if now - self.shown < self.seconds:
             return None
