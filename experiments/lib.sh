@@ -36,7 +36,7 @@ publish() {                          # publish OUT CMD...: what CMD prints becom
   if "$@" > "$out.part"; then mv -- "$out.part" "$out"; else local rc=$?; rm -f -- "$out.part"; return "$rc"; fi
 }
 
-is_whole() { [[ $1 =~ ^(0|[1-9][0-9]{0,5})$ ]]; }   # 08 is no number of bash's, and one of 20 digits is another
+is_whole() { [[ $1 =~ ^(0|[1-9][0-9]{0,8})$ ]]; }   # 08 is no number of bash's, and one of 20 digits is another
 
 need_tools() {                       # need_tools flock setsid: of util-linux
   local tool
@@ -67,6 +67,7 @@ holders() {                          # the processes that have FILE open, this o
 
 program() {                          # of process PID: fairseq-train, train.sh, lskd_nmt.cli
   { tr '\0' '\n' < "/proc/$1/cmdline" || true; } 2> /dev/null | awk '
+    /^-c$/ { exit }
     { sub(".*/", "") }
     NR == 1 || (name ~ /^(python|bash|sh)/ && !/^-/) { name = $1 }
     name !~ /^(python|bash|sh)/ { exit }

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from test_plan import complaint, config
 
+from lskd_nmt.cli import main
+from lskd_nmt.config import resolve
 from lskd_nmt.errors import LskdError
 from lskd_nmt.flag_values import EVALUATED, LOGGING, PATHS, harmless, require_value, require_words, without
+from lskd_nmt.plan import plan
 
 CODE = '__import__("pathlib").Path("ran").touch()'
 
@@ -90,3 +93,18 @@ def test_words_behind_a_command_are_held_to_the_same():
 def test_flags_of_logging_are_told_from_others():
     words = ["fairseq-train", "d", "--log-interval", "20", "--no-progress-bar", "--lr", "1", "--wandb-project", "x"]
     assert without(words, LOGGING) == ["fairseq-train", "d", "--lr", "1"]
+
+
+@pytest.mark.parametrize("verb", ["watch", "generate"])
+def test_a_verb_runs_no_command_with_code_in_it(tmp_path, capsys, verb):
+    """Neither behind `--` nor in a plan that somebody else wrote."""
+    plan(resolve(config()), "", tmp_path)
+    words = [verb, "--run", str(tmp_path), "--model", "teacher-ls0.1-s1"]
+    assert main([*words, "--", "--adam-betas", CODE]) == 2
+    assert "--adam-betas is '__import__" in capsys.readouterr().err
+    text = (tmp_path / "plan.json").read_text()
+    text = text.replace('"--required-batch-size-multiple"', '"--update-freq", "f(1)", "--x"')
+    (tmp_path / "plan.json").write_text(text)
+    assert main(words) == 2
+    assert "--update-freq is 'f(1)': give a plain value" in capsys.readouterr().err
+    assert not list((tmp_path / "models" / "teacher-ls0.1-s1").glob("*.log")) and not Path("ran").exists()

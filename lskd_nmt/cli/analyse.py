@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lskd_nmt import cli, fairseq_io, runs
 from lskd_nmt.analysis.every import Analyses
-from lskd_nmt.cli.common import show, verb_of
+from lskd_nmt.cli.common import show, verb_of, whole
 from lskd_nmt.errors import LskdError
 
 
@@ -18,7 +18,7 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     about = "every analysis of every trained model of a run, with features first; what is there and not outdated stays"
     verb = verb_of(verbs, "analyse", about, run_analyse)
     verb.add_argument("folder", type=Path, metavar="RUN")
-    verb.add_argument("--tokens", type=int, default=120_000, help="of train, in a sample (default: %(default)s)")
+    verb.add_argument("--tokens", type=whole(1), default=120_000, help="of train, in a sample (default: %(default)s)")
     verb.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     verb.add_argument("--dry-run", action="store_true", help="only print the commands")
 

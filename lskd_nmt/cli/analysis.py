@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.cli.common import add_languages, numbers_of, publish, show, symbols_of, verb_of
+from lskd_nmt.cli.common import add_languages, numbers_of, publish, show, symbols_of, verb_of, whole
 from lskd_nmt.errors import require
 
 
@@ -18,14 +18,15 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     verb.add_argument("--data", required=True, metavar="DIR", help="binarised data")
     verb.add_argument("--out", type=Path, required=True, metavar="DIR")
     verb.add_argument("--split", default="valid", help="(default: %(default)s)")
-    verb.add_argument("--tokens", type=int, help="draw whole sentences until there are so many (default: all)")
-    verb.add_argument("--seed", type=int, default=1, help="of the draw (default: %(default)s)")
-    verb.add_argument("--own-output", type=int, default=0, metavar="BEAM",
+    verb.add_argument("--tokens", type=whole(1), help="draw whole sentences until there are so many (default: all)")
+    verb.add_argument("--seed", type=whole(0), default=1, help="of the draw (default: %(default)s)")
+    verb.add_argument("--own-output", type=whole(0), default=0, metavar="BEAM",
                       help="of the model's own translations, found by beam search, not of the references")  # fmt: skip
     add_languages(verb)
     verb.add_argument("--precision", choices=("fp16", "fp32"), default="fp16",
                       help="of the states (default: %(default)s)")  # fmt: skip
-    verb.add_argument("--max-tokens", type=int, default=4096, help="in a batch of the model (default: %(default)s)")
+    verb.add_argument("--max-tokens", type=whole(1), default=4096,
+                      help="in a batch of the model (default: %(default)s)")
     verb.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 
     about = "is a model right as often as it says? ECE, MCE, NLL, Brier and the temperature that calibrates it"
@@ -35,7 +36,7 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     verb.add_argument("--bins", default="15,20", help="of equal width, and of equal mass (default: %(default)s)")
     verb.add_argument("--temperature-tokens", type=int, default=20_000, metavar="N",
                       help="half to fit the temperature, half to see what it does (default: %(default)s)")  # fmt: skip
-    verb.add_argument("--seed", type=int, default=1, help="of their draw (default: %(default)s)")
+    verb.add_argument("--seed", type=whole(0), default=1, help="of their draw (default: %(default)s)")
 
     about = "how sure several models are of the same tokens, against one of them, by frequency and position"
     verb = verb_of(verbs, "confidence", about, run_confidence)
@@ -43,9 +44,9 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     verb.add_argument("--out", type=Path, required=True, metavar="FILE.json")
     verb.add_argument("--baseline", metavar="NAME", help="what the others are compared with (default: the first)")
     verb.add_argument("--teacher", metavar="NAME", help="one of them, whom the others may follow")
-    verb.add_argument("--divergence-tokens", type=int, default=20_000, metavar="N",
+    verb.add_argument("--divergence-tokens", type=whole(1), default=20_000, metavar="N",
                       help="of whole distributions compared with the teacher's (default: %(default)s)")  # fmt: skip
-    verb.add_argument("--seed", type=int, default=1, help="of their draw (default: %(default)s)")
+    verb.add_argument("--seed", type=whole(0), default=1, help="of their draw (default: %(default)s)")
 
 
 def run_features(args: argparse.Namespace) -> None:

@@ -35,7 +35,14 @@ def verb_of(
 ) -> argparse.ArgumentParser:  # fmt: skip
     """A verb, and what it runs."""
     verb = verbs.add_parser(name, help=about, description=about)
-    verb.set_defaults(run=run)
+
+    def bounded(args: argparse.Namespace) -> None:
+        for action in verb._actions:
+            if isinstance(action.type, Bound):
+                action.type.require(action.option_strings[0], getattr(args, action.dest))
+        run(args)
+
+    verb.set_defaults(run=bounded)
     return verb
 
 
@@ -60,13 +67,44 @@ def symbols_of(args: argparse.Namespace) -> Symbols:
     return symbols
 
 
-def numbers_of(text: str, flag: str, kind: type[Number]) -> tuple[Number, ...]:
-    """`1,2,64` as numbers of a kind."""
+def numbers_of(text: str, flag: str, kind: type[Number], distinct: bool = True) -> tuple[Number, ...]:
+    """`1,2,64` as numbers of a kind; with `distinct` none stands twice."""
     try:
         numbers = tuple(kind(part) for part in text.split(",") if part)
         if not all(map(math.isfinite, numbers)):
             raise ValueError
+        twice = [number for number in numbers if numbers.count(number) > 1] if distinct else []
+        if twice:
+            raise LskdError(f"{flag} is '{text}', where {twice[0]} stands twice: give each once")
         return numbers
     except ValueError:
         what, example = ("whole numbers", "15,20") if kind is int else ("numbers", "1,2,3,64")
         raise LskdError(f"{flag} is '{text}': give {what} with commas between, such as {example}") from None
+
+
+class Bound:
+    """What argparse calls for a number's text; `verb_of` refuses numbers beyond the bounds when the verb runs."""
+
+    def __init__(self, kind: type[int] | type[float], low: float, high: float) -> None:
+        self.kind, self.low, self.high = kind, low, high
+        self.__name__ = "whole number" if kind is int else "number"  # in argparse's own line
+
+    def __call__(self, text: str) -> float:
+        """The number; argparse refuses what is none."""
+        return self.kind(text)
+
+    def require(self, flag: str, value: float | None) -> None:
+        """Refuse a value of `flag` that is not between the bounds; None is one that was not given."""
+        if value is not None and not self.low <= value <= self.high:
+            most = f" to {self.high:g}" if value > self.high else ""
+            raise LskdError(f"{flag} is {value}: give a {self.__name__} from {self.low:g}{most}")
+
+
+def whole(low: int) -> Bound:
+    """The type of a flag that takes a whole number from `low`."""
+    return Bound(int, low, 2**63 - 1)
+
+
+def real(low: float, high: float = 1e30) -> Bound:
+    """The type of a flag that takes a finite number from `low` to `high`."""
+    return Bound(float, low, high)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from lskd_nmt import text
-from lskd_nmt.cli.common import verb_of
+from lskd_nmt.cli.common import real, verb_of, whole
 from lskd_nmt.errors import LskdError, require
 
 SPLITS = ("train", "valid", "test")
@@ -26,8 +26,8 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
     toy = add("toy", run_toy, "write a generated corpus: train, valid and test of a seeded grammar")
     for split, size in zip(SPLITS, (20000, 500, 500), strict=True):
-        toy.add_argument(f"--{split}", type=int, default=size, help="pairs (default: %(default)s)")
-    toy.add_argument("--seed", type=int, default=1)
+        toy.add_argument(f"--{split}", type=whole(1), default=size, help="pairs (default: %(default)s)")
+    toy.add_argument("--seed", type=whole(0), default=1)
 
     iwslt = add("iwslt", run_iwslt, "read train, valid and test out of an archive of TED talks")
     iwslt.add_argument("archive", type=Path)
@@ -38,7 +38,7 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     clean = add("clean", run_clean, "normalise a bitext and drop from train what should not be trained on")
     clean.add_argument("--raw", type=Path, required=True, metavar="DIR", help="holds {train,valid,test}.LANG")
     clean.add_argument("--max-words", type=int, default=175)
-    clean.add_argument("--max-ratio", type=float, default=0, help="of the two lengths in words; 0 is any")
+    clean.add_argument("--max-ratio", type=real(0), default=0, help="of the two lengths in words; 0 is any")
     clean.add_argument("--drop-empty", action="store_true", help="drop pairs with an empty side instead of refusing")
     clean.add_argument("--keep-repeated", action="store_true", help="keep repeated and held-out pairs in train")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lskd_nmt import runs
-from lskd_nmt.cli.common import numbers_of, show, verb_of
+from lskd_nmt.cli.common import numbers_of, real, show, verb_of, whole
 from lskd_nmt.cli.why import write
 from lskd_nmt.errors import require
 from lskd_nmt.progress import Progress
@@ -21,20 +21,21 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     diagnose.add_argument("--teacher", metavar="FEATURES", help="for the tail")
     diagnose.add_argument("--temperatures", default="1,2,3,64", help="(default: %(default)s)")
     diagnose.add_argument("--top", default="1,2,4,8,16,64", help="(default: %(default)s)")
-    diagnose.add_argument("--sample", type=int, default=20_000, help="tokens (default: %(default)s)")
-    diagnose.add_argument("--seed", type=int, default=1, help="of the sample (default: %(default)s)")
+    diagnose.add_argument("--sample", type=whole(1), default=20_000, help="tokens (default: %(default)s)")
+    diagnose.add_argument("--seed", type=whole(0), default=1, help="of the sample (default: %(default)s)")
     diagnose.add_argument("--hypotheses", nargs=2, type=Path, metavar=("TEACHER", "STUDENT"), help="translations")
     diagnose.add_argument("--reference", type=Path, metavar="FILE")
     diagnose.add_argument("--source", type=Path, metavar="FILE", help="for names, and shown with examples")
     diagnose.add_argument("--train-target", type=Path, metavar="FILE", help="text of the training targets: rare words")
-    diagnose.add_argument("--right", type=float, default=60.0, help="sentence chrF at least (default: %(default)s)")
-    diagnose.add_argument("--margin", type=float, default=20.0,
+    diagnose.add_argument("--right", type=real(0, 100), default=60.0,
+                          help="sentence chrF at least (default: %(default)s)")
+    diagnose.add_argument("--margin", type=real(0, 100), default=20.0,
                           help="wrong is below --right, and so far below the other (default: %(default)s)")  # fmt: skip
-    diagnose.add_argument("--rare", type=int, default=5, help="occurrences at most (default: %(default)s)")
+    diagnose.add_argument("--rare", type=whole(0), default=5, help="occurrences at most (default: %(default)s)")
     diagnose.add_argument("--names", choices=("copied", "reference"), default="copied",
                           help="words with a capital inside a sentence: written alike in source and reference, or in "
                           "the reference (for another script; not for German, default: %(default)s)")  # fmt: skip
-    diagnose.add_argument("--examples", type=int, default=20, help="sentences shown (default: %(default)s)")
+    diagnose.add_argument("--examples", type=whole(0), default=20, help="sentences shown (default: %(default)s)")
 
 
 def run_diagnose(args: argparse.Namespace) -> None:

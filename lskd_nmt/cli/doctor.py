@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.cli.common import add_languages, verb_of
+from lskd_nmt.cli.common import add_languages, verb_of, whole
 
 
 def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -18,8 +18,8 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     verb.add_argument("--teacher-path", default="", metavar="A.pt[:B.pt]")
     verb.add_argument("--teacher-data", metavar="DIR", help="where the teacher's dict.*.txt are, if it does not say")
     verb.add_argument("--arch", default="ls_transformer_iwslt_small", help="of the student (default: %(default)s)")
-    verb.add_argument("--max-tokens", type=int, default=4096, help="of the training (default: %(default)s)")
-    verb.add_argument("--top-k", type=int, default=8, help="of a teacher store (default: %(default)s)")
+    verb.add_argument("--max-tokens", type=whole(1), default=4096, help="of the training (default: %(default)s)")
+    verb.add_argument("--top-k", type=whole(1), default=8, help="of a teacher store (default: %(default)s)")
     verb.add_argument("--temperatures", default="1,2,3,64", help="of a teacher store (default: %(default)s)")
     verb.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where the store would be")
 

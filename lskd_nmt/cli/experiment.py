@@ -14,6 +14,7 @@ from lskd_nmt import watch as watching
 from lskd_nmt.cli.common import verb_of
 from lskd_nmt.commands import runnable
 from lskd_nmt.config import read_config
+from lskd_nmt.flag_values import require_words
 from lskd_nmt.subwords import Subwords
 from lskd_nmt.training_costs import (
     decoded_words_per_second,
@@ -91,13 +92,14 @@ def run_watch(args: argparse.Namespace) -> None:
     """`lskd watch --run RUN --model NAME [-- FLAGS]`; exits with the training's code."""
     run = runs.Run(args.folder)
     model, folder = run.model(args.model), run.model_folder(args.model)
+    log, command = folder / "train.log", [*model["train_command"], *args.flags]
+    require_words(command)
     lengths.require_fitting(run.plan, run.data)
     langs = run.plan["data"]["source_lang"], run.plan["data"]["target_lang"]
     long, pairs = lengths.left_out(model["train_command"], run.data, langs)
     if long:
         teller(args.model)(f"{long:,} of {pairs:,} pairs of train are longer than it takes: fairseq leaves them out")
     inputs.begin(run, model, teller(args.model))
-    log, command = folder / "train.log", [*model["train_command"], *args.flags]
     progress = training_log.Progress(training_log.limits(model["train_command"]))
     before = runs.read_lines(log) if log.is_file() else []
     cost = watching.Cost()
@@ -117,11 +119,11 @@ def run_generate(args: argparse.Namespace) -> None:
     """`lskd generate --run RUN --model NAME [-- FLAGS]`; exits with the decoding's code."""
     run = runs.Run(args.folder)
     model, folder = run.model(args.model), run.model_folder(args.model)
-    log = folder / "generate.log"
+    log, command = folder / "generate.log", [*model["decode_command"], *args.flags]
+    require_words(command)
     log.unlink(missing_ok=True)
     progress = training_log.Decoded(len(runs.read_lines(run.text("test", "source"))))
     cost = watching.Cost()
-    command = [*model["decode_command"], *args.flags]
     code = watching.watch(runnable(command), args.folder, log, progress.line, teller(args.model))
     measured = cost.measured()
     if code == 0:

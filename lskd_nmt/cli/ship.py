@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from lskd_nmt import fairseq_io, runs
-from lskd_nmt.cli.common import origin, show, verb_of
+from lskd_nmt.cli.common import origin, show, verb_of, whole
 from lskd_nmt.errors import require
 
 
@@ -36,7 +36,7 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     translate.add_argument("model", type=Path, metavar="MODEL")
     translate.add_argument("--beam", type=int, default=5)
     translate.add_argument("--nbest", type=int, default=1, help="'line ||| translation ||| score' if above 1")
-    translate.add_argument("--threads", type=int, default=0)
+    translate.add_argument("--threads", type=whole(0), default=0)
 
     register_compare(verbs)
 
@@ -52,10 +52,11 @@ def register_compare(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]
     verb.add_argument("--out", type=Path, required=True, metavar="DIR")
     verb.add_argument("--split", default="test", help="(default: %(default)s)")
     verb.add_argument("--beam", type=int, default=5, help="(default: %(default)s)")
-    verb.add_argument("--repeats", type=int, default=3, help="of each measurement of speed (default: %(default)s)")
-    verb.add_argument("--sentences", type=int, default=0, metavar="N", help="measure the speed of the first N only")
-    verb.add_argument("--threads", type=int, default=0, metavar="N", help="all threads (default: cores it may use)")
-    verb.add_argument("--batch-tokens", type=int, default=2048,
+    verb.add_argument("--repeats", type=whole(1), default=3, help="of each measurement (default: %(default)s)")
+    verb.add_argument("--sentences", type=whole(0), default=0, metavar="N", help="measure the first N only")
+    verb.add_argument("--threads", type=whole(0), default=0, metavar="N",
+                      help="all threads (default: cores it may use)")
+    verb.add_argument("--batch-tokens", type=whole(1), default=2048,
                       help="padded source subwords of a batch (default: %(default)s)")  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lskd_nmt.cli.common import numbers_of, publish, show, verb_of
+from lskd_nmt.cli.common import numbers_of, publish, show, verb_of, whole
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.progress import Progress
 
@@ -34,7 +34,7 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
                          help="at T = 1 and others; several are seeds, in the same order at each T")  # fmt: skip
     diffuse.add_argument("--control", nargs="+", default=[], metavar="T=FEATURES[:FEATURES…]",
                          help="students of a teacher without label smoothing, at the same temperatures")  # fmt: skip
-    diffuse.add_argument("--similar", type=int, default=3, help="similar words of a word (default: %(default)s)")
+    diffuse.add_argument("--similar", type=whole(0), default=3, help="similar words of a word (default: %(default)s)")
     diffuse.add_argument("--occurrences", type=int, default=2000, help="of a word, at most (default: %(default)s)")
     diffuse.add_argument("--resamples", type=int, default=1000, help="of the sentences (default: %(default)s)")
     choice_of(diffuse)
@@ -44,7 +44,7 @@ def choice_of(verb: argparse.ArgumentParser) -> None:
     """Options for which words are classes."""
     verb.add_argument("--classes", type=int, default=50, help="most frequent words considered (default: %(default)s)")
     verb.add_argument("--minimum", type=int, default=50, help="occurrences of a word (default: %(default)s)")
-    verb.add_argument("--seed", type=int, default=1, help="of all draws (default: %(default)s)")
+    verb.add_argument("--seed", type=whole(0), default=1, help="of all draws (default: %(default)s)")
 
 
 def run_project(args: argparse.Namespace) -> None:
@@ -54,7 +54,7 @@ def run_project(args: argparse.Namespace) -> None:
     from lskd_nmt.report import planes
 
     require(bool(args.tokens or args.teacher), "give --tokens, or --teacher to propose them")
-    counts = numbers_of(args.points, "--points", int)
+    counts = numbers_of(args.points, "--points", int, distinct=False)
     require(len(counts) == 2 and min(counts) > 1, f"--points is '{args.points}': give two numbers above 1, as 150,50")
     models = {}
     for name, folders in pairs_of(args.models, "--models", "NAME=TRAIN:VALID").items():

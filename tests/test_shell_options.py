@@ -1,0 +1,28 @@
+"""Options of the scripts that no run can have: one line, exit code 2, and nothing made."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from bench import ROOT
+
+CASES = [
+    ("experiments/run.sh", ["--config", "c.yaml", "--jobs", "0"], "--jobs is '0': a whole number from 1"),
+    ("experiments/run.sh", ["--config", "c.yaml", "--jobs", "99999999999999999999"], "a whole number from 1"),
+    ("experiments/run.sh", ["--config", "c.yaml", "--gpus", "-1"], "--gpus is '-1': a whole number from 1"),
+    ("experiments/run.sh", ["--config", "c.yaml", "--threads", "08"], "--threads is '08': a whole number"),
+    ("experiments/run.sh", ["--config", "c.yaml", "--retries", "1e3"], "--retries is '1e3': a whole number"),
+    ("experiments/quickstart.sh", ["--out", "made", "--jobs", "x"], "--jobs is 'x': a whole number from 1"),
+]
+
+
+@pytest.mark.parametrize("script, words, line", CASES, ids=lambda part: " ".join(part) if isinstance(part, list) else None)
+def test_an_option_is_refused_in_one_line(tmp_path, script, words, line):
+    (tmp_path / "c.yaml").write_text("name: x\n")
+    environment = {**os.environ, "LSKD_PYTHON": sys.executable}
+    done = subprocess.run(["bash", ROOT / script, *words], cwd=tmp_path, env=environment, capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 2 and line in done.stderr, done.stderr
+    assert done.stderr.count("error: ") == 1 and "line " not in done.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["c.yaml"]
