@@ -113,18 +113,28 @@ def data_complaints(data: Mapping[str, Any]) -> list[str]:
     """What is wrong between the keys of `data`."""
     given = [name for name, value in data.items() if value is not None]
     if data["dir"] is not None:
-        return [f"data.dir names a prepared folder, so data.{name} has no say: remove one" for name in given[1:]]
+        colon = f"data.dir is '{data['dir']}', and to fairseq a colon ends a path: give one without, such as a link"
+        others = [f"data.dir names a prepared folder, so data.{name} has no say: remove one" for name in given[1:]]
+        return [colon] * (":" in data["dir"]) + others
     if data["corpus"] is None:
         return ["data.corpus is missing: name a corpus, 'files' for your own, or data.dir for a prepared folder"]
+    return corpus_complaints(data)
+
+
+def corpus_complaints(data: Mapping[str, Any]) -> list[str]:
+    """What data-prep/prepare.sh would refuse of a corpus and its languages."""
+    corpus, langs = data["corpus"], (data["source_lang"], data["target_lang"])
     known = sorted(file.stem for file in (ROOT / "data-prep" / "corpora").glob("*.sh"))
-    if known and data["corpus"] not in known:
-        return [f"data.corpus is {data['corpus']!r}, it must be one of {', '.join(known)}"]
-    if data["source_lang"] is not None and data["source_lang"] == data["target_lang"]:
-        return [f"data.source_lang and data.target_lang are both {data['source_lang']}: give two languages"]
-    if data["form"] == "fairseq14" and data["corpus"] != "iwslt14_en_de":
-        return [f"data.form is fairseq14, the recipe of iwslt14_en_de, and data.corpus is {data['corpus']}: use raw"]
-    needed = ("source_lang", "target_lang", "train", "valid", "test") if data["corpus"] == "files" else ()
-    return [f"data.{name} is missing, data.corpus 'files' needs it" for name in needed if data[name] is None]
+    if known and corpus not in known:
+        return [f"data.corpus is {corpus!r}, it must be one of {', '.join(known)}"]
+    complaints = []
+    if langs[0] is not None and langs[0] == langs[1]:
+        complaints.append(f"data.source_lang and data.target_lang are both {langs[0]}: give two languages")
+    if data["form"] == "fairseq14" and corpus != "iwslt14_en_de":
+        complaints.append(f"data.form is fairseq14, the recipe of iwslt14_en_de, and data.corpus is {corpus}: use raw")
+    needed = ("source_lang", "target_lang", "train", "valid", "test") if corpus == "files" else ()
+    lacking = [name for name in needed if data[name] is None]
+    return complaints + [f"data.{name} is missing, data.corpus 'files' needs it" for name in lacking]
 
 
 def store_complaints(config: Mapping[str, Any]) -> list[str]:

@@ -1,5 +1,6 @@
 """A run folder's plan: every model of the grid with its commands, which a person can read, copy and run."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -11,7 +12,7 @@ from lskd_nmt.commands import command_script, prepare_script, steps_script
 from lskd_nmt.config import resolve
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.flag_values import LOGGING, without
-from lskd_nmt.grid import expand
+from lskd_nmt.grid import expand, resolve_data
 from lskd_nmt.lengths import require_fitting
 from lskd_nmt.runs import read_json, write_json, write_text
 
@@ -24,6 +25,8 @@ LEFT = ("command.sh", "decode.sh", "hypotheses.sh", "store.sh", ".lock", ".lock.
 def plan(config: Mapping[str, Any], source: str, run: Path) -> dict[str, Any]:
     """Write RUN/plan.json and its commands for a resolved config; an existing plan stays, or grows by new models."""
     before = read_json(run / "plan.json")["models"] if (run / "plan.json").is_file() else []
+    require(all(re.fullmatch(r"\w[\w.-]*", model["name"]) for model in before),
+            f"{run}/plan.json has a model whose name is no folder's: remove it and run again")
     resolved = planned(config, run)
     lent = lenders(resolved, run)
     names = {model["name"] for model in resolved["models"]}
@@ -67,6 +70,8 @@ def planned(config: Mapping[str, Any], run: Path) -> dict[str, Any]:
 
     Models of which nothing was made yet are planned anew, and data that were moved are read where they are now.
     """
+    if config["data"]["dir"] is not None:
+        resolve_data(config["data"])  # refuses a folder that is not there, whatever the plan
     resolved = followed(config, run)
     require_fitting(resolved, run / resolved["data"]["folder"])
     return resolved

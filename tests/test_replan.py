@@ -7,6 +7,7 @@ import shutil
 import pytest
 from test_plan import config, flag
 
+from lskd_nmt.cli import main
 from lskd_nmt.config import resolve
 from lskd_nmt.errors import LskdError
 from lskd_nmt.plan import plan
@@ -116,6 +117,8 @@ def test_a_data_folder_may_move(tmp_path):
     shutil.move(old, new)
     with pytest.raises(LskdError, match=r"old/prep.json does not exist: name a folder .* its new place"):
         planned(run, data={"corpus": None, "dir": str(old)}, train={"dropout": 0.2})
+    with pytest.raises(LskdError, match=r"old/prep.json does not exist: name a folder .* its new place"):
+        planned(run, data={"corpus": None, "dir": str(old)}, student={"store": "features"})  # the plan's own config
     models = planned(run, data={"corpus": None, "dir": str(new)}, student={"store": "features"})
     content = json.loads((run / "plan.json").read_text())
     assert content["data"]["folder"] == content["config"]["data"]["dir"] == str(new)
@@ -162,3 +165,26 @@ def test_a_lent_teachers_data_may_move(tmp_path):
     (new / "bin" / "dict.en.txt").write_text("b 1")
     with pytest.raises(LskdError, match=r"has its data in .*/old, and data.dir is .*/new: name that"):
         planned(tmp_path / "third", **lend)
+
+
+def test_a_training_whose_data_are_gone_begins_nothing_and_keeps_its_checkpoints(tmp_path, capsys):
+    run = tmp_path / "run"
+    planned(run)
+    folder(run / "data")
+    train(run, TEACHER)
+    write_json(run / "models" / TEACHER / "inputs.json", folder(run / "data"))
+    shutil.rmtree(run / "data" / "bin")
+    assert main(["watch", "--run", str(run), "--model", TEACHER]) == 2
+    assert "data/bin holds no binarised data: prepare them first" in capsys.readouterr().err
+    assert (run / "models" / TEACHER / "checkpoints" / "checkpoint_last.pt").is_file()
+
+
+def test_a_plan_of_others_with_a_path_for_a_name_removes_nothing(tmp_path):
+    planned(tmp_path)
+    file, mine = tmp_path / "plan.json", tmp_path / "notes" / "run.json"
+    file.write_text(file.read_text().replace(f'"name": "{PLAIN}"', '"name": "../notes"'))
+    mine.parent.mkdir()
+    mine.write_text("{}")
+    with pytest.raises(LskdError, match="has a model whose name is no folder's: remove it and run again"):
+        planned(tmp_path, train={"dropout": 0.1})
+    assert mine.is_file()
