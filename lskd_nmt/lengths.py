@@ -3,7 +3,7 @@
 fairseq leaves such rows out of training in silence, and raises at the first one of validation and of decoding.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,12 +61,22 @@ def rows_of(data: Path, langs: Sequence[str], split: str) -> Rows | None:
     return Rows(split, both[0], both[1])
 
 
-def require_fitting(resolved: Mapping[str, Any], data: Path) -> None:
-    """Refuse prepared data with a row that a model of the plan must take and cannot; what is not there is passed."""
+def limits_of(training: Sequence[str], decoding: Sequence[str]) -> list[str]:
+    """The flags with a training's positions that its decoding lacks: fairseq-generate has limits of its own."""
+    flags, there = dict(given(training)), dict(given(decoding))
+    lacking = [flag for flag in MAX_POSITIONS.values() if flag in flags and flag not in there]
+    return [word for flag in lacking for word in (f"--{flag}", flags[flag])]
+
+
+def require_fitting(resolved: Mapping[str, Any], data: Path, finished: Collection[str] = ()) -> None:
+    """Refuse prepared data with a row that a model of the plan must take and cannot; what is not there is passed.
+
+    Models that are `finished`, by name, have taken all.
+    """
     langs = resolved["data"]["source_lang"], resolved["data"]["target_lang"]
     splits = {split: rows_of(data, langs, split) for split in ("train", "valid", "test")}
     models = {model["name"]: model for model in resolved["models"]}
-    for model in models.values():
+    for model in (model for name, model in models.items() if name not in finished):
         training = model["train_command"]
         own = dict(given(training))
         if splits["valid"] is not None and not {"disable-validation", "skip-invalid-size-inputs-valid-test"} & set(own):

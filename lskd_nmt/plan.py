@@ -13,7 +13,7 @@ from lskd_nmt.config import resolve
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.flag_values import LOGGING, without
 from lskd_nmt.grid import expand, resolve_data
-from lskd_nmt.lengths import require_fitting
+from lskd_nmt.lengths import limits_of, require_fitting
 from lskd_nmt.runs import read_json, write_json, write_text
 
 LESSONS = ("seqkd_commands", "store_command")
@@ -73,7 +73,10 @@ def planned(config: Mapping[str, Any], run: Path) -> dict[str, Any]:
     if config["data"]["dir"] is not None:
         resolve_data(config["data"])  # refuses a folder that is not there, whatever the plan
     resolved = followed(config, run)
-    require_fitting(resolved, run / resolved["data"]["folder"])
+    for model in resolved["models"]:  # of plans of before, too
+        model["decode_command"] += limits_of(model["train_command"], model["decode_command"])
+    finished = [model["name"] for model in resolved["models"] if (run / "models" / model["name"] / "test.hyp").exists()]
+    require_fitting(resolved, run / resolved["data"]["folder"], finished)
     return resolved
 
 

@@ -62,7 +62,7 @@ def model(
             *(word for flag in chosen.items() for word in as_arguments(*flag))]  # fmt: skip
     return {"name": name, **facts, "average": section["average"], "arch": section["arch"], "seed": seed,
             "train_command": argv,
-            "decode_command": decode_command(name, config["decode"], data, flags)}  # fmt: skip
+            "decode_command": decode_command(name, config["decode"], data)}  # fmt: skip
 
 
 def keep_flags(average: Mapping[str, int] | None) -> dict[str, Any]:
@@ -85,18 +85,12 @@ def require_kept(flags: Mapping[str, Any], average: Mapping[str, int] | None, ro
         require(every_epoch, f"train.no-epoch-checkpoints leaves nothing to {role}.average's last {count}: remove it")
 
 
-def decode_command(
-    name: str, decode: Mapping[str, Any], data: Mapping[str, Any], flags: Mapping[str, Any]
-) -> list[str]:
-    """fairseq-generate on the test set; subwords stay, `lskd hyp` joins them.
-
-    fairseq-generate has limits of its own to the length of a row, which are those of the training's `flags`.
-    """
+def decode_command(name: str, decode: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
+    """fairseq-generate on the test set; subwords stay, `lskd hyp` joins them."""
     chosen = {"user-dir": USER_DIR, "path": f"models/{name}/model.pt", "gen-subset": "test",
               "source-lang": data["source_lang"], "target-lang": data["target_lang"], "beam": decode["beam"],
               "lenpen": decode["lenpen"], "max-len-a": decode["max_len_a"], "max-len-b": decode["max_len_b"],
               "max-tokens": decode["max_tokens"],
-              **{flag: flags.get(flag) for flag in ("max-source-positions", "max-target-positions")},
               "required-batch-size-multiple": 1, "log-format": "none"}  # fmt: skip
     words = (word for flag in chosen.items() for word in as_arguments(*flag))
     return ["fairseq-generate", f"{data['folder']}/bin", *words]

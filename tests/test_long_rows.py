@@ -12,7 +12,7 @@ from lskd_nmt.cli import main
 from lskd_nmt.config import resolve
 from lskd_nmt.errors import LskdError
 from lskd_nmt.lengths import Takes, left_out, rows_of, takes
-from lskd_nmt.plan import planned
+from lskd_nmt.plan import plan, planned
 from lskd_nmt.prep import INDEX_HEAD
 
 LANGS = ("en", "de")
@@ -160,3 +160,31 @@ def test_the_step_that_trains_looks_again(tmp_path, capsys):
     assert "clean/test.en line 1 (row 0 of the binarised set) has 1,751 subwords" in capsys.readouterr().err
     assert not (run / "models" / "teacher-ls0.1-s1" / "inputs.json").exists()
     assert main(["plan", str(file), "--out", str(run), "--check"]) == 2
+
+
+def test_a_plan_of_before_decodes_with_the_positions_of_its_training(tmp_path):
+    data, run = write(tmp_path / "data", test=([5], [5])), tmp_path / "run"
+    far = {"max-source-positions": 2000}
+    content = resolve(config(data={"corpus": None, "dir": str(data)}, train=far))
+    plan(content, "", run)
+    old = json.loads((run / "plan.json").read_text())
+    for model in old["models"]:
+        del model["decode_command"][-2:]
+        (run / "models" / model["name"] / "model.pt").touch()
+    (run / "plan.json").write_text(json.dumps(old))
+    write(data, test=([1751], [5]))
+    for model in plan(content, "", run)["models"]:
+        assert model["decode_command"][-2:] == ["--max-source-positions", "2000"]
+        assert "--max-source-positions 2000" in (run / "models" / model["name"] / "decode.sh").read_text()
+
+
+def test_a_finished_model_has_taken_all_rows(tmp_path):
+    data, run = write(tmp_path / "data", test=([5], [5])), tmp_path / "run"
+    for model in plan(resolve(config(data={"corpus": None, "dir": str(data)})), "", run)["models"]:
+        for name in ("model.pt", "test.hyp"):
+            (run / "models" / model["name"] / name).touch()
+    write(data, test=([1751], [5]))
+    plan_of(data, run)
+    (run / "models" / "student-plain-s1" / "test.hyp").unlink()
+    with pytest.raises(LskdError, match="student-plain-s1 takes 1,024"):
+        plan_of(data, run)

@@ -94,7 +94,7 @@ def run_watch(args: argparse.Namespace) -> None:
     model, folder = run.model(args.model), run.model_folder(args.model)
     log, command = folder / "train.log", [*model["train_command"], *args.flags]
     require_words(command)
-    lengths.require_fitting(run.plan, run.data)
+    lengths.require_fitting(run.plan, run.data, [other["name"] for other in run.models if other is not model])
     langs = run.plan["data"]["source_lang"], run.plan["data"]["target_lang"]
     long, pairs = lengths.left_out(model["train_command"], run.data, langs)
     if long:
