@@ -94,7 +94,7 @@ if ! flock --nonblock "$run_lock"; then
   [[ -n $working ]] || die "$out is at work already, on another machine or as another user: wait for it"
   read -r _ holder _ <<< "$working"
   # run.sh ends all it started; what outlived it ends with its groups of processes
-  if tr '\0' '\n' < "/proc/$holder/cmdline" 2> /dev/null | grep -q '/run\.sh$'; then
+  if tr '\0' '\n' < "/proc/$holder/cmdline" 2> /dev/null | grep -qE '(^|/)run\.sh$'; then
     die "$out is at work already: wait for it, or end it with: kill $holder"
   fi
   die "$out is at work already, by $(named <<< "$working"): wait for these, or end them with: $(ending <<< "$working")"
