@@ -11,6 +11,7 @@ import pytest
 from bench import MODELS, ROOT, STEPS, TEXT, error_line
 
 from lskd_nmt import methods
+from lskd_nmt.cli import main
 
 
 def test_a_run_ends_in_the_table_and_a_second_run_does_nothing(bench):
@@ -179,15 +180,16 @@ def test_help_is_the_scripts_head(bench):
         assert script.read_text().startswith("#!/usr/bin/env bash\n# " + done.stdout.splitlines()[0])
 
 
-def test_the_shipped_configs_and_methods_are_valid(bench):
+def test_the_shipped_configs_and_methods_are_valid(bench, monkeypatch, capsys):
     runs = bench.folder / "shipped"
-    environment = {**os.environ, "LSKD_DATA": "/data", "LSKD_RUNS": str(runs)}
+    monkeypatch.setenv("LSKD_DATA", "/data")
+    monkeypatch.setenv("LSKD_RUNS", str(runs))
+    monkeypatch.chdir(ROOT)
     lending = ["multi30k_grid", "multi30k_self_kd"]  # others take their data, or a teacher
     found = {config.stem: config for config in (ROOT / "experiments" / "configs").glob("*.yaml")}
     configs = [found.pop(name) for name in lending] + list(found.values())
     for config in configs:
-        words = ["-m", "lskd_nmt.cli", "plan", str(config), "--out", str(runs / config.stem)]
-        subprocess.run([sys.executable, *words], check=True, cwd=ROOT, env=environment)
+        assert main(["plan", str(config), "--out", str(runs / config.stem)]) == 0, capsys.readouterr().err
         plan = json.loads((runs / config.stem / "plan.json").read_text())
         assert plan["name"] == config.stem
         if config.stem in lending:  # as if it had run
