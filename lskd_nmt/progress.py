@@ -1,7 +1,9 @@
 """How far a long piece of work is, how fast, and how long it will take."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
 
 EVERY = 10  # seconds between two lines
 
@@ -31,3 +33,21 @@ class Progress:
         speed = self.done / max(now - self.start, 1e-9)
         self.show(f"{self.total - left:,} of {self.total:,} {self.unit}, {speed:,.0f} a second, "
                   f"{left / speed / 60:.1f} minutes left")  # fmt: skip
+
+
+@contextmanager
+def waiting(what: str, show: Callable[[str], None], seconds: float = EVERY) -> Iterator[None]:
+    """Says every ten seconds for how long a piece of work has taken that cannot tell how far it is."""
+    start, over = time.monotonic(), Event()
+
+    def speak() -> None:
+        while not over.wait(seconds):
+            show(f"{what}: {time.monotonic() - start:.0f} seconds so far")
+
+    speaker = Thread(target=speak, daemon=True)
+    speaker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        speaker.join()

@@ -1,52 +1,109 @@
-"""Bitext: read it strictly, normalise it, and drop what should not be trained on, with the reason counted."""
+"""Bitext: read it strictly, normalise it, measure it and write it, line by line."""
 
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
+from typing import IO
 
-from lskd_nmt.errors import LskdError, require, require_file, writing
+from lskd_nmt.errors import LskdError, require
+from lskd_nmt.languages import base_language, is_unspaced
 
 Pair = tuple[str, str]
 SHOWN = 3  # line numbers in an error
+# Characters of a word where none are separated by spaces, about: so many stand for a word of an English translation.
+CHARACTERS_A_WORD = {"zh": 2.0, "yue": 2.0, "ja": 2.5}
+OTHERS_A_WORD = 5.0  # Thai, Lao, Khmer, Burmese, Tibetan
+
+
+def lines_of(file: Path) -> Iterator[str]:
+    """The lines of a UTF-8 file without their ends; only line feeds (and a carriage return before one) end a line.
+
+    One line is held at a time. What is wrong with the file is an `LskdError` when that line is reached.
+    """
+    require(not file.is_dir(), f"{file} is a folder: give a file with one sentence a line")
+    require(file.is_file() or not file.exists(), f"{file} is a pipe or a device: write its text into a file")
+    require(file.is_file(), f"{file} does not exist: give the path without the language ending, PREFIX of PREFIX.en")
+    blank = True
+    with file.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            blank = blank and not line.strip()
+            try:
+                yield line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
+            except UnicodeDecodeError as error:
+                its = "utf-16" if number == 1 and line.startswith((b"\xff\xfe", b"\xfe\xff")) else "latin1"
+                raise LskdError(f"{file} line {number} is not UTF-8 (byte {error.start + 1}): convert it, "
+                                f"for example iconv -f {its} -t utf-8") from None  # fmt: skip
+    require(not blank, f"{file} is empty: give a file with one sentence a line")
 
 
 def read_lines(file: Path) -> list[str]:
-    """The lines of a UTF-8 file without their ends; only line feeds (and a carriage return before one) end a line."""
-    require_file(file, "give the path without the language ending, PREFIX of PREFIX.en")
-    content = file.read_bytes()
-    require(bool(content.strip()), f"{file} is empty: give a file with one sentence a line")
-    lines = content.removesuffix(b"\n").split(b"\n")
-    result = []
-    for number, line in enumerate(lines, 1):
-        try:
-            result.append(line.removesuffix(b"\r").decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise LskdError(f"{file} line {number} is not UTF-8 (byte {error.start + 1}): convert it, "
-                            "for example iconv -f latin1 -t utf-8") from None  # fmt: skip
-    return result
+    """All lines of a file; see `lines_of`."""
+    return list(lines_of(file))
+
+
+def count_lines(file: Path) -> int:
+    """How many lines a file has, as far as it can be read; quick, and 0 for what `lines_of` refuses."""
+    if not file.is_file():
+        return 0
+    lines, end = 0, b"\n"
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            lines += block.count(b"\n")
+            end = block[-1:]
+    return lines + (end != b"\n")
+
+
+def rows(prefix: str, langs: Sequence[str]) -> Iterator[Pair]:
+    """The lines of `prefix.SRC` and `prefix.TGT` as they are, while both files are read; they must be equally many."""
+    files = [Path(f"{prefix}.{lang}") for lang in langs]
+    lengths = [0, 0]
+    for row in zip_longest(*map(lines_of, files)):
+        for side, line in enumerate(row):
+            lengths[side] += line is not None
+        if None not in row:  # else one has ended, and the other is counted
+            yield row[0], row[1]
+    require(lengths[0] == lengths[1], f"{files[0]} has {lengths[0]} lines and {files[1]} has {lengths[1]}: "
+                                      "line i of one must translate line i of the other")  # fmt: skip
+
+
+def bitext(prefix: str, langs: Sequence[str], drop_empty: bool = False) -> Iterator[Pair]:
+    """The pairs of `prefix.SRC` and `prefix.TGT`, normalised, while both files are read.
+
+    After the last pair, files of different length are an error, and empty lines are unless `drop_empty`.
+    """
+    empty, shown = [0, 0], ["", ""]
+    for number, row in enumerate(rows(prefix, langs), 1):
+        pair = normalised(row[0]), normalised(row[1])
+        for side, line in enumerate(pair):
+            if not line:
+                empty[side] += 1
+                if empty[side] <= SHOWN:
+                    shown[side] += f", {number}"
+        yield pair
+    for lang, count, numbers in zip(langs, empty, shown, strict=True):
+        places = numbers.removeprefix(", ") + (", …" if count > SHOWN else "")
+        require(drop_empty or not count, f"{prefix}.{lang} has {count} empty lines (line {places}): "
+                                         "fill them, or remove them on both sides")  # fmt: skip
 
 
 def read_bitext(prefix: str, langs: Sequence[str], drop_empty: bool = False) -> list[Pair]:
-    """The pairs of `prefix.SRC` and `prefix.TGT`, normalised; an empty line is an error unless `drop_empty`."""
-    files = [Path(f"{prefix}.{lang}") for lang in langs]
-    sides = [[normalised(line) for line in read_lines(file)] for file in files]
-    require(len(sides[0]) == len(sides[1]), f"{files[0]} has {len(sides[0])} lines and {files[1]} has {len(sides[1])}: "
-                                            "line i of one must translate line i of the other")  # fmt: skip
-    for file, side in zip(files, sides, strict=True):
-        empty = [number for number, line in enumerate(side, 1) if not line]
-        shown = ", ".join(map(str, empty[:SHOWN])) + (", …" if len(empty) > SHOWN else "")
-        require(drop_empty or not empty, f"{file} has {len(empty)} empty lines (line {shown}): "
-                                         "fill them, or remove them on both sides")  # fmt: skip
-    return list(zip(*sides, strict=True))
+    """All pairs of a bitext; see `bitext`."""
+    return list(bitext(prefix, langs, drop_empty))
 
 
 def normalised(line: str) -> str:
-    """NFC, control and zero-width characters out (but for the joiners of scripts that need them), spaces folded."""
-    line = unicodedata.normalize("NFC", line)
-    kept = (" " if c.isspace() else c for c in line if c.isspace() or c in "\u200c\u200d" or not is_control(c))
-    return re.sub(" +", " ", "".join(kept)).strip()
+    """NFC, control and zero-width characters out (but for the joiners of scripts that need them), spaces folded.
+
+    `▁`, sentencepiece's sign for a space, is one: nobody could tell them apart in a translation.
+    """
+    line = unicodedata.normalize("NFC", line).replace("▁", " ")
+    if not line.isprintable():  # then it has neither controls nor other spaces
+        kept = (" " if c.isspace() else c for c in line if c.isspace() or c in "\u200c\u200d" or not is_control(c))
+        line = "".join(kept)
+    return re.sub(" +", " ", line).strip()
 
 
 def is_control(character: str) -> bool:
@@ -54,42 +111,38 @@ def is_control(character: str) -> bool:
     return unicodedata.category(character) in ("Cc", "Cf", "Cs")
 
 
-def clean(
-    pairs: Iterable[Pair], max_words: int, max_ratio: float, held_out: Iterable[Pair] = (), distinct: bool = True
-) -> tuple[list[Pair], dict[str, int]]:
-    """The pairs worth training on, in order, and how many were dropped for which reason (the first that applies).
-
-    A side has 1 to `max_words` words, neither has more than `max_ratio` times the other's (0: any); a pair that
-    also stands in `held_out`, or (if `distinct`) a second time in `pairs`, is out.
-    """
-    seen, tested = set[Pair](), set(held_out)
-    kept: list[Pair] = []
-    dropped: Counter[str] = Counter()
-    for pair in pairs:
-        lengths = [len(side.split()) for side in pair]
-        if not all(lengths):
-            dropped["empty"] += 1
-        elif max(lengths) > max_words:
-            dropped["long"] += 1
-        elif max_ratio and max(lengths) > max_ratio * min(lengths):
-            dropped["ratio"] += 1
-        elif pair in tested:
-            dropped["in valid or test"] += 1
-        elif distinct and pair in seen:
-            dropped["repeated"] += 1
-        else:
-            seen.add(pair)
-            kept.append(pair)
-    return kept, dict(dropped)
+def words(line: str, lang: str) -> float:
+    """How long a line is in words; where words are not separated by spaces, an estimate from its characters."""
+    parts = line.split()
+    if not is_unspaced(lang):
+        return len(parts)
+    characters = CHARACTERS_A_WORD.get(base_language(lang), OTHERS_A_WORD)
+    return sum(1 if part.isascii() else max(1.0, len(part) / characters) for part in parts)
 
 
-def write_bitext(prefix: Path, langs: Sequence[str], pairs: Sequence[Pair]) -> None:
-    """Write `prefix.SRC` and `prefix.TGT`, each whole or not at all."""
-    for side, lang in enumerate(langs):
-        part = Path(f"{prefix}.{lang}.part")
-        with writing(f"{prefix}.{lang}"):
-            try:
-                part.write_text("".join(pair[side] + "\n" for pair in pairs), encoding="utf-8", newline="\n")
-                part.replace(f"{prefix}.{lang}")
-            finally:
-                part.unlink(missing_ok=True)
+@contextmanager
+def written(file: Path) -> Iterator[IO[bytes]]:
+    """A stream into `file`, which appears whole or not at all; an error of writing names it."""
+    part = file.with_name(f"{file.name}.part")
+    try:
+        with part.open("wb") as stream:
+            yield stream
+        part.replace(file)
+    except OSError as error:
+        error.filename = error.filename or str(file)
+        raise
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_bitext(prefix: Path, langs: Sequence[str], pairs: Iterable[Pair]) -> int:
+    """Write `prefix.SRC` and `prefix.TGT`, each whole or not at all, as the pairs come; answers how many came."""
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    count = 0
+    first, second = (Path(f"{prefix}.{lang}") for lang in langs)
+    with written(first) as source, written(second) as target:
+        for pair in pairs:
+            count += 1
+            source.write(f"{pair[0]}\n".encode())
+            target.write(f"{pair[1]}\n".encode())
+    return count

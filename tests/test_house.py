@@ -88,6 +88,7 @@ HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
     "lskd_nmt.languages": (0, set(), set()),
     "lskd_nmt.progress": (0, set(), set()),
     "lskd_nmt.text": (0, set(), set()),
+    "lskd_nmt.cleaning": (0, {"numpy"}, set()),
     "lskd_nmt.subwords": (0, {"sentencepiece"}, set()),
     "lskd_nmt.moses": (0, {"sacremoses"}, set()),
     "lskd_nmt.iwslt": (0, set(), set()),

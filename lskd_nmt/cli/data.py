@@ -2,14 +2,15 @@
 
 import argparse
 import json
-import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from lskd_nmt import text
-from lskd_nmt.cli.common import real, verb_of, whole
+from lskd_nmt import folders, runs, text
+from lskd_nmt.cli.common import real, show, verb_of, whole
 from lskd_nmt.errors import LskdError, require
+from lskd_nmt.progress import Progress
 
 SPLITS = ("train", "valid", "test")
 
@@ -39,6 +40,8 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     clean.add_argument("--raw", type=Path, required=True, metavar="DIR", help="holds {train,valid,test}.LANG")
     clean.add_argument("--max-words", type=int, default=175)
     clean.add_argument("--max-ratio", type=real(0), default=0, help="of the two lengths in words; 0 is any")
+    clean.epilog = ("Words of a language without spaces are estimated from its characters: a word has 2 in Chinese, "
+                    "2.5 in Japanese, 5 in Thai, Lao, Khmer, Burmese and Tibetan.")  # fmt: skip
     clean.add_argument("--drop-empty", action="store_true", help="drop pairs with an empty side instead of refusing")
     clean.add_argument("--keep-repeated", action="store_true", help="keep repeated and held-out pairs in train")
 
@@ -46,6 +49,9 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     subwords.add_argument("--clean", type=Path, required=True, metavar="DIR")
     subwords.add_argument("--vocab-size", type=int, required=True)
     subwords.add_argument("--kind", choices=("unigram", "bpe"), default="unigram")
+    subwords.add_argument("--spm-sentences", type=int, metavar="N",
+                          help="learn from N lines, drawn from both languages (default: as many as fit into 4 GB: at "
+                          "most 5,000,000, and 150,000,000 characters for unigram)")  # fmt: skip
 
     check = add("check-data", run_check, "prove a prepared folder's invariants and write its prep.json")
     check.add_argument(
@@ -59,8 +65,44 @@ def answer(**facts: object) -> None:
 
 
 def languages(args: argparse.Namespace) -> tuple[str, str]:
-    """Source and target."""
+    """Source and target, which are two."""
+    require(args.source_lang != args.target_lang,
+            f"--source-lang and --target-lang are both {args.source_lang}: give two languages")  # fmt: skip
+    for lang in (args.source_lang, args.target_lang):
+        require(bool(lang) and "/" not in lang, f"'{lang}' is no language: give a code such as en")
     return args.source_lang, args.target_lang
+
+
+@contextmanager
+def whole(out: Path, what: str, names: Iterable[str], known: Sequence[str] = ()) -> Iterator[Path]:
+    """A folder to write into, that becomes `out` at the end; see `folders`.
+
+    A folder that is there already is replaced if `what` made it (its mark or a file of `known` says so) and nobody put
+    another file into it: it may hold `names`.
+    """
+    place = out.resolve()
+    with folders.hold(place, what) as held:
+        require_replaceable(place, what, names, known)
+        with folders.part_of(place, what, held) as part:
+            new = part / (place.name or "new")
+            folders.mark(new, what)
+            yield new
+            require_replaceable(place, what, names, known)
+            folders.remove_own(place, what, known)
+            new.rename(place)
+
+
+def require_replaceable(place: Path, what: str, names: Iterable[str], known: Sequence[str]) -> None:
+    """Refuse a folder that `what` did not make, or that holds other files than `names`."""
+    folders.require_own(place, what, known)
+    others = sorted({file.name for file in place.glob("*")} - {*names, folders.MARK}) if place.is_dir() else []
+    require(not others, f"--out {place} holds {others[0] if others else ''}, which {what} did not make: "
+                        "move it to another place, or give another --out")  # fmt: skip
+
+
+def text_names(langs: Sequence[str]) -> list[str]:
+    """The names of a corpus's files."""
+    return [f"{split}.{lang}" for split in SPLITS for lang in langs]
 
 
 def run_toy(args: argparse.Namespace) -> None:
@@ -81,51 +123,64 @@ def watched(lines: Sequence[str], what: str) -> Iterable[str]:
 
 
 def run_iwslt(args: argparse.Namespace) -> None:
-    """`lskd iwslt ARCHIVE`."""
+    """`lskd iwslt ARCHIVE`: DIR appears whole or not at all."""
     from lskd_nmt import iwslt  # noqa: PLC0415
 
-    splits = iwslt.extract(args.archive, args.layout, languages(args), args.form, watched)
+    langs = languages(args)
+    splits = iwslt.extract(args.archive, args.layout, langs, args.form, watched)
     counts = {split: len(pairs) for split, pairs in splits.items()}
     found = ",".join(str(counts[split]) for split in SPLITS)
     is_expected = args.expected in ("any", found)
     require(is_expected, f"{args.archive} gives {found} pairs of train,valid,test, not the published {args.expected}: "
                          "it is another edition; give --expected-counts any to use it all the same")  # fmt: skip
-    for split, pairs in splits.items():
-        text.write_bitext(args.out / split, languages(args), pairs)
+    with whole(args.out, "lskd iwslt", text_names(langs)) as new:
+        for split, pairs in splits.items():
+            text.write_bitext(new / split, langs, pairs)
     answer(out=str(args.out), pairs=counts)
 
 
 def run_clean(args: argparse.Namespace) -> None:
     """`lskd clean`: DIR appears whole or not at all."""
+    from lskd_nmt import cleaning  # noqa: PLC0415
+
     langs = languages(args)
     require(args.max_words > 0, f"--max-words is {args.max_words}: give at least 1")
     require(
         args.max_ratio == 0 or args.max_ratio >= 1, f"--max-ratio is {args.max_ratio}: give at least 1, or 0 for any"
     )
-    complaints, splits = [], {}
-    for split in SPLITS:
-        try:
-            drop_empty = args.drop_empty and split == "train"
-            splits[split] = text.read_bitext(str(args.raw / split), langs, drop_empty)
-        except LskdError as error:
-            complaints.append(str(error))
-    require(not complaints, "; ".join(complaints))
-    held_out = [] if args.keep_repeated else [*splits["valid"], *splits["test"]]
-    raw = len(splits["train"])
-    splits["train"], dropped = text.clean(
-        splits["train"], args.max_words, args.max_ratio, held_out, distinct=not args.keep_repeated
-    )
-    require(
-        bool(splits["train"]), f"all {raw} training pairs were dropped ({dropped}): loosen --max-words or --max-ratio"
-    )
-    part = args.out.with_name(args.out.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    for split, pairs in splits.items():
-        text.write_bitext(part / split, langs, pairs)
-    (part / "dropped.json").write_text(json.dumps(dropped) + "\n", encoding="utf-8")
-    shutil.rmtree(args.out, ignore_errors=True)
-    part.rename(args.out)
-    answer(out=str(args.out), pairs={split: len(pairs) for split, pairs in splits.items()}, dropped=dropped)
+    require_apart(args.raw, "--raw", args.out)
+    with whole(args.out, "lskd clean", [*text_names(langs), "dropped.json"], ["dropped.json"]) as new:
+        held_out: list[text.Pair] = []
+        counts: dict[str, int] = {}
+        dropped: dict[str, int] = {}
+        complaints: dict[str, str] = {}
+        for split in ("valid", "test", "train"):
+            raw = str(args.raw / split)
+            try:
+                if split == "train":
+                    total = text.count_lines(args.raw / f"{split}.{langs[0]}")
+                    counts["train"], dropped = cleaning.clean(
+                        raw, new / split, langs, cleaning.Limits(args.max_words, args.max_ratio),
+                        [] if args.keep_repeated else held_out, not args.keep_repeated, args.drop_empty,
+                        Progress(total, "pairs cleaned", show).add,
+                    )  # fmt: skip
+                else:
+                    pairs = text.read_bitext(raw, langs)
+                    counts[split] = text.write_bitext(new / split, langs, pairs)
+                    held_out += pairs
+            except LskdError as error:
+                complaints[split] = str(error)
+        require(not complaints, "; ".join(complaints[split] for split in SPLITS if split in complaints))
+        require(counts["train"] > 0, f"all {sum(dropped.values())} training pairs were dropped ({dropped}): "
+                                     f"{cleaning.advice(dropped) if dropped else ''}")  # fmt: skip
+        runs.write_json(new / "dropped.json", dropped)
+    answer(out=str(args.out), pairs={split: counts[split] for split in SPLITS}, dropped=dropped)
+
+
+def require_apart(given: Path, flag: str, out: Path) -> None:
+    """Refuse an input folder that is, or is in, the output folder."""
+    inside = out.resolve() in (given.resolve(), *given.resolve().parents)
+    require(not inside, f"{flag} {given} is in --out {out}, which is replaced: give another --out")
 
 
 def run_subwords(args: argparse.Namespace) -> None:
@@ -133,22 +188,57 @@ def run_subwords(args: argparse.Namespace) -> None:
     from lskd_nmt import subwords  # noqa: PLC0415
 
     langs = languages(args)
-    require(args.vocab_size > 0, f"--vocab-size is {args.vocab_size}: give at least 1")
-    subwords.learn(
-        [args.clean / f"train.{lang}" for lang in langs], args.out / "spm" / "spm", args.vocab_size, args.kind
-    )
-    model = subwords.Subwords(args.out / "spm" / "spm.model")
-    for split in SPLITS:
-        sides = [model.encode(text.read_lines(args.clean / f"{split}.{lang}")) for lang in langs]
-        text.write_bitext(args.out / "pieces" / split, langs, list(zip(*sides, strict=True)))
-    answer(model=str(args.out / "spm" / "spm.model"), pieces=str(args.out / "pieces"))
+    require(args.vocab_size > 3, f"--vocab-size is {args.vocab_size}: give more, <unk>, <s> and </s> take three")
+    require(args.spm_sentences is None or args.spm_sentences > 0,
+            f"--spm-sentences is {args.spm_sentences}: give at least 1")  # fmt: skip
+    for name in ("spm", "pieces"):
+        require_apart(args.clean, "--clean", args.out / name)
+    files = [args.clean / f"train.{lang}" for lang in langs]
+    is_ours = any((args.out / name).is_file() for name in ("settings", "prep.json"))  # made before there were marks
+    spm = ["spm.model", "spm.vocab"]
+    with folders.hold(args.out, "lskd subwords"):
+        with whole(args.out / "spm", "lskd subwords", spm, spm if is_ours else []) as new:
+            try:
+                counts = subwords.learn(files, new / "spm", args.vocab_size, args.kind, args.spm_sentences, show)
+            except LskdError as error:
+                raise LskdError(f"{error}{reservation(args.clean)}") from None
+        model = subwords.Subwords(args.out / "spm" / "spm.model")
+        names = text_names(langs)
+        total = sum(text.count_lines(args.clean / name) for name in names) // 2
+        progress = Progress(total, "pairs encoded", show)
+
+        def encoded(pairs: Iterable[text.Pair]) -> Iterator[text.Pair]:
+            for source, target in pairs:
+                yield " ".join(model.pieces(source)), " ".join(model.pieces(target))
+                progress.add(1)
+
+        with whole(args.out / "pieces", "lskd subwords", text_names(langs), names[:1] if is_ours else []) as new:
+            for split in SPLITS:
+                text.write_bitext(new / split, langs, encoded(text.rows(str(args.clean / split), langs)))
+    answer(model=str(args.out / "spm" / "spm.model"), pieces=str(args.out / "pieces"), **counts)
+
+
+def reservation(clean: Path) -> str:
+    """What to know of a complaint about the size of a text: that cleaning dropped the larger part of it."""
+    from lskd_nmt import cleaning  # noqa: PLC0415
+
+    if not (clean / "dropped.json").is_file():
+        return ""
+    dropped, kept = runs.read_json(clean / "dropped.json"), text.count_lines(next(clean.glob("train.*")))
+    lost = sum(dropped.values())
+    if lost <= kept:
+        return ""
+    return f" (cleaning dropped {lost:,} of {lost + kept:,} pairs, {dropped}: {cleaning.advice(dropped)})"
 
 
 def run_check(args: argparse.Namespace) -> None:
     """`lskd check-data`."""
     from lskd_nmt import prep  # noqa: PLC0415
 
-    settings = dict(line.split("=", 1) for line in text.read_lines(args.settings))
+    settings = dict(line.split("=", 1) for line in text.lines_of(args.settings) if "=" in line)
+    missing = [name for name in ("corpus", "form") if name not in settings]
+    require(not missing, f"{args.settings} says no {' and no '.join(missing)}: give that of data-prep/prepare.sh")
     facts = {name: settings[name] for name in ("corpus", "form")} | {"settings": settings}
-    content = prep.check(args.out, languages(args), facts)
+    with folders.hold(args.out, "lskd check-data"):
+        content = prep.check(args.out, languages(args), facts, show)
     answer(data=str(args.out), pairs=content["pairs"], dictionary_symbols=content["dictionary_symbols"])
