@@ -9,13 +9,11 @@
 """
 
 import html
-import io
 import re
-import tarfile
-import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from lskd_nmt.archive import members
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.moses import detokenised, tokenised
 from lskd_nmt.text import Pair, normalised
@@ -25,6 +23,7 @@ Watch = Callable[[Sequence[str], str], Iterable[str]]
 SPLITS = ("train", "valid", "test")
 EVERY = 23  # of the training pairs one is validation
 TEST_SETS = ("TED.dev2010", "TEDX.dev2012", "TED.tst2010", "TED.tst2011", "TED.tst2012")
+TED58_SPLITS = ("train", "dev", "test")
 HELD_OUT = 2000  # pairs of valid and of test where an archive has no split
 SKIPPED = re.compile(r"<(url|talkid|keywords|speaker|reviewer|translator|doc|/doc|refset|srcset|tstset|mteval)\b")
 KEPT_TAGS = re.compile(r"</?(title|description)>")
@@ -41,42 +40,24 @@ def extract(archive: Path, layout: str, langs: Sequence[str], form: str = "raw",
 
     `watch(lines, what)` passes lines on while they are tokenised, so that a caller can show progress.
     """
-    files = members(archive, langs)
+    require(layout == "wit3" or form == "raw",
+            f"--form {form} needs the IWSLT14 archive itself, not {archive.name}: use --form raw")  # fmt: skip
+    pairs = [f"{a}-{b}" for a, b in (langs, reversed(langs))]
+    files = members(archive, names(layout, langs), [f"{pair}.tgz" for pair in pairs])
     if layout == "wit3":
         return wit3(files, archive, langs, form, watch)
-    require(form == "raw", f"--form {form} needs the IWSLT14 archive itself, not {archive.name}: use --form raw")
     return ted58(files, archive, langs, watch) if layout == "ted58" else ted2020(files, archive, langs)
 
 
-def members(archive: Path, langs: Sequence[str]) -> dict[str, bytes]:
-    """Every file of a .zip or .tgz, and of this pair's own archive inside it, by its name without folders."""
-    require(archive.is_file(), f"{archive} does not exist: see data-prep/corpora for where to fetch it")
-    try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as package:
-                return {Path(name).name: package.read(name) for name in package.namelist() if not name.endswith("/")}
-        return unpacked(archive.read_bytes(), langs)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
-        raise LskdError(f"{archive} is no readable archive ({error}): download it again") from None
-
-
-def unpacked(content: bytes, langs: Sequence[str]) -> dict[str, bytes]:
-    """The files of a .tgz that may concern these languages; TED58 keeps its pair folder, `ru_to_en/ru.train`."""
-    pairs = [f"{a}-{b}.tgz" for a, b in (langs, reversed(langs))]
-    found: dict[str, bytes] = {}
-    with tarfile.open(fileobj=io.BytesIO(content)) as package:
-        for member in package:
-            path = Path(member.name)
-            is_other_pair = path.suffix == ".tgz" and path.name not in pairs
-            stream = None if is_other_pair else package.extractfile(member)
-            if stream is None:
-                continue
-            if path.suffix == ".tgz":
-                found |= unpacked(stream.read(), langs)
-            else:
-                key = f"{path.parent.name}/{path.name}" if "_to_" in path.parent.name else path.name
-                found[key] = stream.read()
-    return found
+def names(layout: str, langs: Sequence[str]) -> list[str]:
+    """The files that a layout may have of these languages."""
+    if layout == "ted58":
+        return [f"{ted58_folder(langs)}/{lang}.{split}" for lang in langs for split in TED58_SPLITS]
+    if layout == "ted2020":
+        return [f"TED2020.{'-'.join(sorted(langs))}.{lang}" for lang in langs]
+    sides = [(f"{a}-{b}", lang) for a, b in (langs, reversed(langs)) for lang in langs]
+    tests = [f"IWSLT14.{name}.{pair}.{lang}.xml" for name in TEST_SETS for pair, lang in sides]
+    return [f"train.tags.{pair}.{lang}" for pair, lang in sides] + tests
 
 
 def text_of(files: dict[str, bytes], name: str, archive: Path) -> list[str]:
@@ -85,12 +66,13 @@ def text_of(files: dict[str, bytes], name: str, archive: Path) -> list[str]:
     try:
         return files[name].decode("utf-8").removesuffix("\n").split("\n")
     except UnicodeDecodeError:
-        raise LskdError(f"{archive}: {name} is not UTF-8: download it again") from None
+        raise LskdError(f"{archive}: {name} is not UTF-8: remove it and fetch it again") from None
 
 
 def paired(sides: Sequence[list[str]], what: str) -> list[Pair]:
     """Two equally long sides as pairs."""
-    require(len(sides[0]) == len(sides[1]), f"{what} has {len(sides[0])} and {len(sides[1])} lines: download it again")
+    lengths = [len(side) for side in sides]
+    require(lengths[0] == lengths[1], f"{what} has {lengths[0]} and {lengths[1]} lines: remove it and fetch it again")
     return list(zip(*sides, strict=True))
 
 
@@ -152,13 +134,18 @@ def both_normalised(pair: Pair) -> Pair:
     return normalised(pair[0]), normalised(pair[1])
 
 
+def ted58_folder(langs: Sequence[str]) -> str:
+    """The folder of a pair, `ru_to_en`."""
+    return "_to_".join(sorted(langs, reverse=True))
+
+
 def ted58(files: dict[str, bytes], archive: Path, langs: Sequence[str], watch: Watch) -> Splits:
     """Qi et al. 2018: Moses tokens, their own split."""
     result: Splits = {}
-    for split, theirs in zip(SPLITS, ("train", "dev", "test"), strict=True):
+    for split, theirs in zip(SPLITS, TED58_SPLITS, strict=True):
         sides = []
         for lang in langs:
-            lines = text_of(files, f"{'_to_'.join(sorted(langs, reverse=True))}/{lang}.{theirs}", archive)
+            lines = text_of(files, f"{ted58_folder(langs)}/{lang}.{theirs}", archive)
             sides.append(detokenised(watch(lines, f"detokenising {lang} {split}"), lang))
         result[split] = [pair for pair in map(both_normalised, paired(sides, f"{archive}: {theirs}")) if all(pair)]
     return result

@@ -92,6 +92,7 @@ HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
     "lskd_nmt.subwords": (0, {"sentencepiece"}, set()),
     "lskd_nmt.moses": (0, {"sacremoses"}, set()),
     "lskd_nmt.iwslt": (0, set(), set()),
+    "lskd_nmt.archive": (0, set(), set()),
     "lskd_nmt.significance": (0, {"numpy", "sacrebleu", "scipy"}, set()),
     "lskd_nmt.scoring": (0, {"sacrebleu"}, set()),
     "lskd_nmt.records": (0, set(), set()),
