@@ -59,7 +59,7 @@ def flags_of(files: Path, out: Path, *more: object) -> list[object]:
 
 @pytest.fixture(scope="module")
 def prepared(files, tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("data") / "mine"
+    out = tmp_path_factory.mktemp("data") / "mine, a: b"  # fairseq takes a comma's sides for two files
     prepare(*flags_of(files, out))
     return out
 
