@@ -33,6 +33,7 @@ CONFIG: dict[str, Any] = {
         "seed": Key(integer),
         "expected_counts": Key(str),
         "subwords": Key(choice("unigram", "bpe")),
+        "spm_sentences": Key(integer),
         "max_words": Key(integer),
         "max_ratio": Key(number(0, math.inf, "a number from 1, or 0 for any")),
         "drop_empty": Key(truth),

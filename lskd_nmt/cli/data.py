@@ -196,14 +196,15 @@ def run_subwords(args: argparse.Namespace) -> None:
     files = [args.clean / f"train.{lang}" for lang in langs]
     is_ours = any((args.out / name).is_file() for name in ("settings", "prep.json"))  # made before there were marks
     spm = ["spm.model", "spm.vocab"]
+    names = text_names(langs)
     with folders.hold(args.out, "lskd subwords"):
+        require_replaceable(args.out / "pieces", "lskd subwords", names, names[:1] if is_ours else [])
         with whole(args.out / "spm", "lskd subwords", spm, spm if is_ours else []) as new:
             try:
                 counts = subwords.learn(files, new / "spm", args.vocab_size, args.kind, args.spm_sentences, show)
             except LskdError as error:
                 raise LskdError(f"{error}{reservation(args.clean)}") from None
         model = subwords.Subwords(args.out / "spm" / "spm.model")
-        names = text_names(langs)
         total = sum(text.count_lines(args.clean / name) for name in names) // 2
         progress = Progress(total, "pairs encoded", show)
 

@@ -1,11 +1,12 @@
 """A seeded bilingual grammar: English sentences with German or Russian translations, made up on the spot."""
 
+import errno
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
 
+from lskd_nmt import folders
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.toy import compose, english, german, russian
 from lskd_nmt.toy.meaning import Sentence
@@ -56,16 +57,15 @@ def write_corpus(out: Path, source_lang: str, target_lang: str, sizes: Mapping[s
 
 
 def _publish(out: Path, files: Mapping[str, str]) -> None:
-    part = out.with_name(out.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        part.mkdir(parents=True)
+    place = out.resolve()
+    if place.parent.exists() and not place.parent.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    with folders.hold(place, "lskd toy") as held, folders.part_of(place, "lskd toy", held) as part:
+        new = part / "corpus"
+        new.mkdir()
         for name, text in files.items():
-            (part / name).write_text(text, encoding="utf-8", newline="\n")
-        os.replace(part, out)
-    except OSError:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
+            (new / name).write_text(text, encoding="utf-8", newline="\n")
+        new.replace(place)
 
 
 def _check(source_lang: str, target_lang: str, pairs: int) -> None:

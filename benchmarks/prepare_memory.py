@@ -1,0 +1,147 @@
+"""How much memory does data preparation take, and does it grow with the corpus?
+
+    python benchmarks/prepare_memory.py --pairs 1000000 4000000 --out benchmarks/results/prepare_memory
+
+Draws words of a Zipf vocabulary as sentences, with another language's words for them as translations, one pair in
+twenty a second time, and runs prepare.sh stage by stage. The peak is that of the largest process of a stage (its
+resident set). Sizes that are there already in OUT/table.json are kept.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from lskd_nmt import runs  # noqa: E402
+
+STAGES = ("fetch", "clean", "subwords", "binarise", "check")
+LANGS = ("aa", "bb")
+WORDS, MEAN_WORDS, BLOCK = 200_000, 12, 50_000
+TARGET, LIMIT = 20_000_000, 4 << 10  # pairs, and megabytes that they may take
+
+
+def vocabulary(draw: np.random.Generator) -> list[str]:
+    """Words of 2 letters and more, about 7."""
+    letters = list("etaoinshrdlucmfwypvbgkjqxz")
+    chances = np.arange(1, len(letters) + 1) ** -0.7
+    sizes = draw.poisson(5, WORDS) + 2
+    return ["".join(draw.choice(letters, size, p=chances / chances.sum())) for size in sizes]
+
+
+def write_corpus(folder: Path, pairs: int) -> None:
+    """{train,valid,test}.{aa,bb}, with about 80 characters a line."""
+    draw = np.random.default_rng(1)
+    languages = [vocabulary(draw) for _ in LANGS]
+    chances = np.cumsum(1 / np.arange(1, WORDS + 1))
+    for split, count in (("train", pairs), ("valid", 1000), ("test", 1000)):
+        with (folder / f"{split}.aa").open("w") as source, (folder / f"{split}.bb").open("w") as target:
+            for start in range(0, count, BLOCK):
+                size = min(BLOCK, count - start)
+                ends = np.cumsum(draw.poisson(MEAN_WORDS - 1, size) + 1)
+                ids = np.searchsorted(chances, draw.random(ends[-1]) * chances[-1])
+                rows = [row.tolist() for row in np.split(ids, ends[:-1])]
+                rows[1::20] = rows[0::20][: len(rows[1::20])]
+                for file, words in zip((source, target), languages, strict=True):
+                    file.writelines(" ".join([words[i] for i in row]) + "\n" for row in rows)
+
+
+def measure(command: Sequence[str]) -> tuple[float, float]:
+    """Seconds, and the megabytes of the largest process that the command was or started."""
+    start = time.monotonic()
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    if status:
+        sys.exit(f"{shlex.join(command)} failed")
+    return time.monotonic() - start, usage.ru_maxrss / 1024
+
+
+def prepared(pairs: int, scratch: Path) -> dict[str, Any]:
+    """What each stage takes at so many pairs."""
+    write_corpus(scratch, pairs)
+    size = sum((scratch / f"train.{lang}").stat().st_size for lang in LANGS)
+    found: dict[str, Any] = {"pairs": pairs, "text_mb": round(size / 2**20), "stages": {}}
+    prefixes = [word for split in ("train", "valid", "test") for word in (f"--{split}", str(scratch / split))]
+    for number, stage in enumerate(STAGES, 1):
+        command = ["bash", str(ROOT / "data-prep" / "prepare.sh"), "--corpus", "files", "--source-lang", LANGS[0],
+                   "--target-lang", LANGS[1], *prefixes, "--out", str(scratch / "data"), "--workers", "1",
+                   "--stage", str(number), "--stop-stage", str(number)]  # fmt: skip
+        seconds, megabytes = measure(command)
+        found["stages"][stage] = {"seconds": round(seconds), "mb": round(megabytes)}
+        print(pairs, stage, found["stages"][stage], file=sys.stderr, flush=True)
+    return found
+
+
+def extrapolated(rows: Sequence[dict[str, Any]], stage: str) -> float:
+    """Megabytes at 20 million pairs, on the line through the smallest and the largest corpus; not less than these."""
+    (x0, y0), (x1, y1) = ((row["pairs"], row["stages"][stage]["mb"]) for row in (rows[0], rows[-1]))
+    return max(y0, y1, y1 + (TARGET - x1) * (y1 - y0) / (x1 - x0) if x1 > x0 else 0)
+
+
+def table(rows: Sequence[dict[str, Any]], command: str) -> str:
+    """As Markdown."""
+    lines = [f"# Memory of data preparation\n\n`{command}`\n", "Peak of the largest process in MB (seconds).\n",
+             "| pairs | text MB | " + " | ".join(STAGES) + " |", "|---:" * (2 + len(STAGES)) + "|"]  # fmt: skip
+    for row in rows:
+        cells = [f"{row['stages'][stage]['mb']:,} ({row['stages'][stage]['seconds']:,} s)" for stage in STAGES]
+        lines.append(f"| {row['pairs']:,} | {row['text_mb']:,} | " + " | ".join(cells) + " |")
+    if len(rows) > 1:
+        cells = [f"{extrapolated(rows, stage):,.0f}" for stage in STAGES]
+        lines.append(f"| {TARGET:,}, on a line through these | | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def draw_curve(rows: Sequence[dict[str, Any]], file: Path) -> None:
+    """Megabytes over pairs, for each stage."""
+    figure, axes = pyplot.subplots(figsize=(6, 4))
+    for stage in STAGES:
+        line = axes.plot([row["pairs"] / 1e6 for row in rows], [row["stages"][stage]["mb"] for row in rows], "o-",
+                         label=stage)[0]  # fmt: skip
+        if len(rows) > 1:
+            axes.plot([rows[-1]["pairs"] / 1e6, TARGET / 1e6], [rows[-1]["stages"][stage]["mb"],
+                      extrapolated(rows, stage)], ":", color=line.get_color())  # fmt: skip
+    axes.axhline(LIMIT, color="0.5", linewidth=1, linestyle="--")
+    axes.set(xlabel="million pairs (dotted: on a line through the measured)", ylabel="MB of the largest process",
+             ylim=(0, None))  # fmt: skip
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(file, dpi=150)
+
+
+def main() -> None:
+    """Measure what is missing, and write OUT/{table.json,table.md,curve.png}."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, nargs="+", default=[1_000_000, 4_000_000])
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    args = parser.parse_args()
+    file = args.out / "table.json"
+    rows = {row["pairs"]: row for row in (json.loads(file.read_text())["rows"] if file.is_file() else [])}
+    for pairs in args.pairs:
+        if pairs not in rows:
+            with tempfile.TemporaryDirectory() as scratch:
+                rows[pairs] = prepared(pairs, Path(scratch))
+        ordered = [rows[size] for size in sorted(rows)]
+        command = f"python benchmarks/prepare_memory.py --pairs {' '.join(map(str, sorted(rows)))} --out {args.out}"
+        facts = {"command": command, "commit": runs.commit(), "versions": runs.versions(), "host": runs.host()}
+        runs.write_json(file, {**facts, "rows": ordered})
+        runs.write_text(args.out / "table.md", table(ordered, command))
+        draw_curve(ordered, args.out / "curve.png")
+
+
+if __name__ == "__main__":
+    main()
