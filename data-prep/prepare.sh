@@ -35,6 +35,7 @@ expected_counts='' vocab_size=8000 subwords=unigram spm_sentences='' max_words=1
 source "$(dirname -- "${BASH_SOURCE[0]}")/../experiments/lib.sh"
 parse_options "$@"
 here=$root/data-prep
+[[ $python == /* ]] || python=$PWD/$python
 
 [[ -n $out ]] || die "--out is needed: see --help"
 [[ $out != -* ]] || out=./$out
@@ -200,13 +201,23 @@ subwords_stage() {
     ${spm_sentences:+--spm-sentences "$spm_sentences"}
 }
 
+with_news() { "$python" -c '
+import subprocess, sys
+from lskd_nmt.progress import waiting
+with open(sys.argv[1], "wb") as log, waiting("binarising", lambda line: print(line, file=sys.stderr, flush=True)):
+    try:
+        code = subprocess.call(sys.argv[2:], stdout=log, stderr=subprocess.STDOUT)
+    except KeyboardInterrupt:
+        code = 130
+sys.exit(code)' "$@"; }                # with_news LOG CMD…: says every ten seconds for how long CMD has run
+
 binarise_stage() {                   # within the folder: fairseq takes commas of a path for several files
   local preprocess
   preprocess=$(realpath -s -- "$(command -v fairseq-preprocess)")
   remove_made bin.part
   remove_made bin
-  (cd -- "$out" && "$preprocess" "${langs[@]}" --trainpref pieces/train --validpref pieces/valid --testpref pieces/test \
-    --joined-dictionary --destdir bin.part --workers "$workers") > "$out/binarise.log" 2>&1 \
+  (cd -- "$out" && with_news binarise.log "$preprocess" "${langs[@]}" --trainpref pieces/train --validpref pieces/valid \
+    --testpref pieces/test --joined-dictionary --destdir bin.part --workers "$workers") \
     || { tail -n 5 -- "$out/binarise.log" >&2; die "fairseq-preprocess failed: $out/binarise.log has it all"; }
   cp -- "$out/spm/spm.model" "$out/bin.part/spm.model" || die "$out/bin.part cannot be written: free some space and run again"
   mv -- "$out/bin.part" "$out/bin"
@@ -251,10 +262,11 @@ trap forget_refused EXIT
 need_space "$out" 200
 printf 'prepare.sh\n' > "$out/$mark"
 publish "$out/settings" printf '%s\n' "$now"
-redo=no                              # a stage whose result was removed is run again, and those after it
+redo=no                              # a stage whose result or mark was removed is run again, and those after it
 [[ -e $out/raw || -e $out/clean ]] || rm -f -- "$done_dir/fetch_stage"
+[[ -e $done_dir/fetch_stage ]] || redo=yes
 for result in clean_stage:clean subwords_stage:spm binarise_stage:bin check_stage:prep.json; do
-  [[ -e $out/${result#*:} ]] || redo=yes
+  [[ -e $out/${result#*:} && -e $done_dir/${result%:*} ]] || redo=yes
   [[ $redo == no ]] || rm -f -- "$done_dir/${result%:*}"
 done
 needed=(. . raw clean pieces bin)    # by each stage

@@ -150,6 +150,7 @@ def test_a_vocabulary_is_not_blamed_for_what_cleaning_dropped(lskd, tmp_path):
     (["subwords", "--clean", "raw", "--out", "new", "--vocab-size", "9", "--spm-sentences", "0"], "give at least 1"),
     (["subwords", "--clean", "empty", "--out", "new", "--vocab-size", "9"], "empty/train.en is empty: give a file"),
     (["subwords", "--clean", "uneven", "--out", "new", "--vocab-size", "30"], "has 4 lines and"),
+    (["subwords", "--clean", "short", "--out", "new", "--vocab-size", "30"], "has 1 lines and short/test.de has 2"),
     (["check-data", "--out", "new", "--settings", "raw/train.en"], "says no corpus and no form: give that of"),
     (["toy", "--train", "0", "--out", "new"], "train size 0 is not positive"),
 ])  # fmt: skip
@@ -157,9 +158,10 @@ def test_what_makes_no_sense_is_refused_in_a_line(lskd, tmp_path, monkeypatch, f
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "raw")
     write(tmp_path / "empty", train_en="")
+    write(tmp_path / "short", test_de="eins\nzwei\n")
     write(tmp_path / "uneven", train_de="".join(f"{line}\n" for line in LINES["de"][:3]))
     assert message in lskd(*flags)
-    assert not (tmp_path / "new" / "pieces").exists() and not list(tmp_path.rglob("*.part*"))
+    assert not (tmp_path / "new").exists() and not list(tmp_path.rglob("*.part*"))
 
 
 @pytest.fixture

@@ -193,19 +193,21 @@ def run_subwords(args: argparse.Namespace) -> None:
             f"--spm-sentences is {args.spm_sentences}: give at least 1")  # fmt: skip
     for name in ("spm", "pieces"):
         require_apart(args.clean, "--clean", args.out / name)
-    files = [args.clean / f"train.{lang}" for lang in langs]
     is_ours = any((args.out / name).is_file() for name in ("settings", "prep.json"))  # made before there were marks
-    spm = ["spm.model", "spm.vocab"]
-    names = text_names(langs)
-    with folders.hold(args.out, "lskd subwords"):
-        require_replaceable(args.out / "pieces", "lskd subwords", names, names[:1] if is_ours else [])
-        with whole(args.out / "spm", "lskd subwords", spm, spm if is_ours else []) as new:
-            try:
-                counts = subwords.learn(files, new / "spm", args.vocab_size, args.kind, args.spm_sentences, show)
-            except LskdError as error:
-                raise LskdError(f"{error}{reservation(args.clean)}") from None
-        model = subwords.Subwords(args.out / "spm" / "spm.model")
-        total = sum(text.count_lines(args.clean / name) for name in names) // 2
+    files, spm = text_names(langs), ["spm.model", "spm.vocab"]
+    what = "lskd subwords"
+    with (
+        folders.hold(args.out, what),
+        whole(args.out / "spm", what, spm, spm if is_ours else []) as new,
+        whole(args.out / "pieces", what, files, files if is_ours else []) as pieces,
+    ):
+        total = sum(sum(1 for _ in text.rows(str(args.clean / split), langs)) for split in SPLITS)
+        texts = [args.clean / f"train.{lang}" for lang in langs]
+        try:
+            counts = subwords.learn(texts, new / "spm", args.vocab_size, args.kind, args.spm_sentences, show)
+        except LskdError as error:
+            raise LskdError(f"{error}{reservation(args.clean)}") from None
+        model = subwords.Subwords(new / "spm.model")
         progress = Progress(total, "pairs encoded", show)
 
         def encoded(pairs: Iterable[text.Pair]) -> Iterator[text.Pair]:
@@ -213,9 +215,8 @@ def run_subwords(args: argparse.Namespace) -> None:
                 yield " ".join(model.pieces(source)), " ".join(model.pieces(target))
                 progress.add(1)
 
-        with whole(args.out / "pieces", "lskd subwords", text_names(langs), names[:1] if is_ours else []) as new:
-            for split in SPLITS:
-                text.write_bitext(new / split, langs, encoded(text.rows(str(args.clean / split), langs)))
+        for split in SPLITS:
+            text.write_bitext(pieces / split, langs, encoded(text.rows(str(args.clean / split), langs)))
     answer(model=str(args.out / "spm" / "spm.model"), pieces=str(args.out / "pieces"), **counts)
 
 
