@@ -218,8 +218,8 @@ binarise_stage() {                   # within the folder: fairseq takes commas o
   remove_made bin
   (cd -- "$out" && with_news binarise.log "$preprocess" "${langs[@]}" --trainpref pieces/train --validpref pieces/valid \
     --testpref pieces/test --joined-dictionary --destdir bin.part --workers "$workers") \
-    || { tail -n 5 -- "$out/binarise.log" >&2; die "fairseq-preprocess failed: $out/binarise.log has it all"; }
-  cp -- "$out/spm/spm.model" "$out/bin.part/spm.model" || die "$out/bin.part cannot be written: free some space and run again"
+    || { remove_made bin.part; tail -n 5 -- "$out/binarise.log" >&2; die "fairseq-preprocess failed: $out/binarise.log has it all"; }
+  cp -- "$out/spm/spm.model" "$out/bin.part/spm.model" || die "$out/bin.part/spm.model $unwritten"
   mv -- "$out/bin.part" "$out/bin"
 }
 
@@ -247,6 +247,7 @@ need_tools flock
 for name in train valid test; do
   [[ -z ${!name} ]] || for lang in "$source_lang" "$target_lang"; do refuse_inside "--$name" "${!name}.$lang"; done
 done
+unwritten='cannot be written: free some space and run again'
 fresh=no made=() done_dir=$out/.done
 [[ -d $out ]] || fresh=yes
 refuse_foreign_out
@@ -260,8 +261,8 @@ if [[ -e $out/settings ]]; then
 fi
 trap forget_refused EXIT
 need_space "$out" 200
-printf 'prepare.sh\n' > "$out/$mark"
-publish "$out/settings" printf '%s\n' "$now"
+printf 'prepare.sh\n' > "$out/$mark" || die "$out/$mark $unwritten"
+publish "$out/settings" printf '%s\n' "$now" || die "$out/settings $unwritten"
 redo=no                              # a stage whose result or mark was removed is run again, and those after it
 [[ -e $out/raw || -e $out/clean ]] || rm -f -- "$done_dir/fetch_stage"
 [[ -e $done_dir/fetch_stage ]] || redo=yes

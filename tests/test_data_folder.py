@@ -3,9 +3,12 @@
 import fcntl
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from test_data_prep import files, flags_of, prepare  # noqa: F401
 
 STAGE_1 = ("--stop-stage", 1)
@@ -161,6 +164,17 @@ def test_the_hash_of_an_older_version_is_compared_too(mine, out):
     assert f"text_sha256={digest}" in (out / "settings").read_text()
     (mine / "test.de").write_text("edited\n")
     assert "now and then: text_sha256=" in prepare(*flags_of(mine, out), expect=2).stderr
+
+
+def test_a_full_disk_is_said_of_the_file_that_was_being_written(mine, tmp_path):
+    """A limit of 4 kB a file stands for the disk; train.en has more."""
+    flags = ["bash", ROOT / "data-prep" / "prepare.sh", *flags_of(mine, tmp_path / "out")]
+    limited = ["bash", "-c", 'ulimit -f 4; exec "$@"', "-", *map(str, flags)]
+    environment = {**os.environ, "LSKD_PYTHON": sys.executable}
+    result = subprocess.run(limited, capture_output=True, text=True, check=False, env=environment)
+    assert result.returncode == 2
+    assert f"{tmp_path}/out/raw.part/train.en cannot be written: free some space and run again" in result.stderr
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("flags, message", [

@@ -46,7 +46,7 @@ fetch() {
       file=$prefix.$lang
       [[ ! -e $file || -f $file ]] || die "$file is a folder, a pipe or a device: --$split needs files"
       [[ -r $file ]] || die "$file cannot be read: --$split takes the path without .$lang"
-      cp -- "$file" "$out/raw.part/$split.$lang" || die "$out/raw.part/$split.$lang cannot be written: free some space and run again"
+      cp -- "$file" "$out/raw.part/$split.$lang" || die "$out/raw.part/$split.$lang $unwritten"
     done
   done
 }
