@@ -191,17 +191,17 @@ clean_stage() {
   [[ $keep_repeated == no ]] || flags+=(--keep-repeated)
   [[ $form == raw ]] || flags=(--max-words 1000000 --keep-repeated)   # the recipe has cleaned already, and keeps repeats
   remove_made clean.part             # of older versions
+  lskd clean "${langs[@]}" --raw "$out/raw" --out "$out/clean" "${flags[@]}"    # whole or not at all
   made+=(clean)
-  lskd clean "${langs[@]}" --raw "$out/raw" --out "$out/clean" "${flags[@]}"
 }
 
 subwords_stage() {
-  made+=(spm pieces)
   lskd subwords "${langs[@]}" --clean "$out/clean" --out "$out" --vocab-size "$vocab_size" --kind "$subwords" \
     ${spm_sentences:+--spm-sentences "$spm_sentences"}
 }
 
-with_news() { "$python" -c '
+with_news() {                        # with_news LOG CMD…: says every ten seconds for how long CMD has run
+  "$python" -c '
 import subprocess, sys
 from lskd_nmt.progress import waiting
 with open(sys.argv[1], "wb") as log, waiting("binarising", lambda line: print(line, file=sys.stderr, flush=True)):
@@ -209,7 +209,8 @@ with open(sys.argv[1], "wb") as log, waiting("binarising", lambda line: print(li
         code = subprocess.call(sys.argv[2:], stdout=log, stderr=subprocess.STDOUT)
     except KeyboardInterrupt:
         code = 130
-sys.exit(code)' "$@"; }                # with_news LOG CMD…: says every ten seconds for how long CMD has run
+sys.exit(code)' "$@"
+}
 
 binarise_stage() {                   # within the folder: fairseq takes commas of a path for several files
   local preprocess
@@ -231,7 +232,7 @@ forget_refused() {                   # what was refused is read again next time;
   local rc=$? name others
   if (( rc == 2 )) && [[ ! -e $done_dir/subwords_stage ]]; then
     for name in "${made[@]}"; do remove_made "$name"; done
-    rm -f -- "$out/settings" "$done_dir"/{fetch,clean}_stage
+    if [[ ! -e $done_dir/fetch_stage || $begun == yes ]]; then rm -f -- "$out/settings" "$done_dir"/{fetch,clean}_stage; fi
     for name in .done download; do
       [[ ! -d $out/$name ]] || rmdir --ignore-fail-on-non-empty -- "$out/$name"
     done
@@ -248,7 +249,7 @@ for name in train valid test; do
   [[ -z ${!name} ]] || for lang in "$source_lang" "$target_lang"; do refuse_inside "--$name" "${!name}.$lang"; done
 done
 unwritten='cannot be written: free some space and run again'
-fresh=no made=() done_dir=$out/.done
+fresh=no begun=no made=() done_dir=$out/.done
 [[ -d $out ]] || fresh=yes
 refuse_foreign_out
 mkdir -p -- "$out" 2> /dev/null || die "--out $out cannot be made: give a folder that you may write to"
@@ -280,5 +281,6 @@ for number in 1 2 3 4; do
     refuse_others ${written[number]}
   fi
 done
+begun=yes
 for number in 1 2 3 4 5; do run_stage "$number" "${names[number]}_stage"; done
 log "data in $out"

@@ -88,6 +88,8 @@ def test_a_later_stage_is_refused_before_the_first_is_run(mine, out):
     result = prepare(*flags_of(mine, out), expect=2)
     assert "bin holds tool" in result.stderr and "clean_stage" not in result.stderr
     assert (out / "bin" / "tool").read_text() == "mine"
+    shutil.rmtree(out / "bin")
+    assert "(fetch_stage): done, skipped" in prepare(*flags_of(mine, out, *STAGE_1)).stderr
 
 
 def test_a_refusal_removes_what_its_own_call_made(mine, tmp_path):
