@@ -87,6 +87,10 @@ def test_a_file_that_was_put_beside_ones_own_is_kept(lskd, tmp_path):
     (tmp_path / "clean" / "notes").write_text("mine")
     assert "holds notes, which lskd clean did not make: move it to another place" in lskd("clean", *flags)
     (tmp_path / "clean" / "notes").rename(tmp_path / "notes")
+    (tmp_path / "clean" / "train.en").unlink()
+    (tmp_path / "clean" / "train.en").mkdir()
+    assert "holds train.en, which lskd clean did not make" in lskd("clean", *flags)
+    (tmp_path / "clean" / "train.en").rmdir()
     (tmp_path / "clean" / ".made-by-lskd").unlink()  # of a version without marks
     lskd("clean", *flags)
 

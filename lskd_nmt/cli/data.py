@@ -65,7 +65,7 @@ def answer(**facts: object) -> None:
 
 
 def languages(args: argparse.Namespace) -> tuple[str, str]:
-    """Source and target, which are two."""
+    """Source and target, which must be two."""
     require(args.source_lang != args.target_lang,
             f"--source-lang and --target-lang are both {args.source_lang}: give two languages")  # fmt: skip
     for lang in (args.source_lang, args.target_lang):
@@ -93,9 +93,10 @@ def whole(out: Path, what: str, names: Iterable[str], known: Sequence[str] = ())
 
 
 def require_replaceable(place: Path, what: str, names: Iterable[str], known: Sequence[str]) -> None:
-    """Refuse a folder that `what` did not make, or that holds other files than `names`."""
+    """Refuse a folder that `what` did not make, or that holds other things than files of `names`."""
     folders.require_own(place, what, known)
-    others = sorted({file.name for file in place.glob("*")} - {*names, folders.MARK}) if place.is_dir() else []
+    own = {*names, folders.MARK}
+    others = sorted(path.name for path in place.glob("*") if path.name not in own or path.is_dir())
     require(not others, f"--out {place} holds {others[0] if others else ''}, which {what} did not make: "
                         "move it to another place, or give another --out")  # fmt: skip
 
