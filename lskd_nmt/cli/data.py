@@ -74,7 +74,7 @@ def languages(args: argparse.Namespace) -> tuple[str, str]:
 
 
 @contextmanager
-def whole(out: Path, what: str, names: Iterable[str], known: Sequence[str] = ()) -> Iterator[Path]:
+def new_folder(out: Path, what: str, names: Iterable[str], known: Sequence[str] = ()) -> Iterator[Path]:
     """A folder to write into, that becomes `out` at the end; see `folders`.
 
     A folder that is there already is replaced if `what` made it (its mark or a file of `known` says so) and nobody put
@@ -134,7 +134,7 @@ def run_iwslt(args: argparse.Namespace) -> None:
     is_expected = args.expected in ("any", found)
     require(is_expected, f"{args.archive} gives {found} pairs of train,valid,test, not the published {args.expected}: "
                          "it is another edition; give --expected-counts any to use it all the same")  # fmt: skip
-    with whole(args.out, "lskd iwslt", text_names(langs)) as new:
+    with new_folder(args.out, "lskd iwslt", text_names(langs)) as new:
         for split, pairs in splits.items():
             text.write_bitext(new / split, langs, pairs)
     answer(out=str(args.out), pairs=counts)
@@ -150,7 +150,7 @@ def run_clean(args: argparse.Namespace) -> None:
         args.max_ratio == 0 or args.max_ratio >= 1, f"--max-ratio is {args.max_ratio}: give at least 1, or 0 for any"
     )
     require_apart(args.raw, "--raw", args.out)
-    with whole(args.out, "lskd clean", [*text_names(langs), "dropped.json"], ["dropped.json"]) as new:
+    with new_folder(args.out, "lskd clean", [*text_names(langs), "dropped.json"], ["dropped.json"]) as new:
         held_out: list[text.Pair] = []
         counts: dict[str, int] = {}
         dropped: dict[str, int] = {}
@@ -199,8 +199,8 @@ def run_subwords(args: argparse.Namespace) -> None:
     what = "lskd subwords"
     with (
         folders.hold(args.out, what),
-        whole(args.out / "spm", what, spm, spm if is_ours else []) as new,
-        whole(args.out / "pieces", what, files, files if is_ours else []) as pieces,
+        new_folder(args.out / "spm", what, spm, spm if is_ours else []) as new,
+        new_folder(args.out / "pieces", what, files, files if is_ours else []) as pieces,
     ):
         total = sum(sum(1 for _ in text.rows(str(args.clean / split), langs)) for split in SPLITS)
         texts = [args.clean / f"train.{lang}" for lang in langs]
