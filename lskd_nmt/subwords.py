@@ -8,7 +8,7 @@ from random import Random
 
 import sentencepiece
 
-from lskd_nmt.errors import LskdError, require
+from lskd_nmt.errors import LskdError, reading, require_file
 from lskd_nmt.progress import waiting
 from lskd_nmt.text import lines_of, written
 
@@ -114,11 +114,9 @@ class Subwords:
     """A learned model."""
 
     def __init__(self, model: Path) -> None:
-        require(model.is_file(), f"{model} does not exist: run the subwords stage of data-prep/prepare.sh")
-        try:
+        require_file(model, "run the subwords stage of data-prep/prepare.sh")
+        with reading(model, "sentencepiece model", "give the spm.model that the data were prepared with"):
             self.processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
-        except (OSError, RuntimeError):
-            raise LskdError(f"{model} is no sentencepiece model: give the one of the prepared data") from None
 
     def pieces(self, line: str) -> list[str]:
         """A line's subwords; what looks like a symbol of fairseq's, such as `<s>`, is text: its characters."""

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import IO
 
-from lskd_nmt.errors import LskdError, require
+from lskd_nmt.errors import LskdError, require, require_file, writing
 from lskd_nmt.languages import base_language, is_unspaced
 
 Pair = tuple[str, str]
@@ -23,9 +23,7 @@ def lines_of(file: Path) -> Iterator[str]:
 
     One line is held at a time. What is wrong with the file is an `LskdError` when that line is reached.
     """
-    require(not file.is_dir(), f"{file} is a folder: give a file with one sentence a line")
-    require(file.is_file() or not file.exists(), f"{file} is a pipe or a device: write its text into a file")
-    require(file.is_file(), f"{file} does not exist: give the path without the language ending, PREFIX of PREFIX.en")
+    require_file(file, "give the path without the language ending, PREFIX of PREFIX.en")
     blank = True
     with file.open("rb") as stream:
         for number, line in enumerate(stream, 1):
@@ -124,15 +122,13 @@ def words(line: str, lang: str) -> float:
 def written(file: Path) -> Iterator[IO[bytes]]:
     """A stream into `file`, which appears whole or not at all; an error of writing names it."""
     part = file.with_name(f"{file.name}.part")
-    try:
-        with part.open("wb") as stream:
-            yield stream
-        part.replace(file)
-    except OSError as error:
-        error.filename = error.filename or str(file)
-        raise
-    finally:
-        part.unlink(missing_ok=True)
+    with writing(file):
+        try:
+            with part.open("wb") as stream:
+                yield stream
+            part.replace(file)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def write_bitext(prefix: Path, langs: Sequence[str], pairs: Iterable[Pair]) -> int:
