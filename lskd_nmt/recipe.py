@@ -61,8 +61,7 @@ def model(
     argv = ["fairseq-train", f"{data['folder']}/bin",
             *(word for flag in chosen.items() for word in as_arguments(*flag))]  # fmt: skip
     return {"name": name, **facts, "average": section["average"], "arch": section["arch"], "seed": seed,
-            "train_command": argv,
-            "decode_command": decode_command(name, config["decode"], data)}  # fmt: skip
+            "train_command": argv, "decode_command": decode_command(name, config["decode"], data)}  # fmt: skip
 
 
 def keep_flags(average: Mapping[str, int] | None) -> dict[str, Any]:

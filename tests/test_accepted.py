@@ -69,7 +69,7 @@ def test_the_defaults_and_the_quickstart_need_no_question(monkeypatch):
     ("best-checkpoint-metric", "blue", "train.best-checkpoint-metric is blue, it must be one of bleu, loss"),
     ("best-checkpoint-metric", "loss", "of which less is better: set maximize-best-checkpoint-metric to false"),
     ("best-checkpoint-metric", "accuracy", "is accuracy, and report-accuracy is off: set it to true"),
-    ("eval-bleu", False, "--best-checkpoint-metric is bleu, and eval-bleu is off"),
+    ("eval-bleu", False, "is bleu, and eval-bleu is off: set best-checkpoint-metric to nll_loss"),
 ])
 def test_a_value_of_another_type_is_refused_without_asking(monkeypatch, flag, value, line):
     monkeypatch.setattr("lskd_nmt.fairseq_io.flag_complaint", lambda command: pytest.fail("fairseq was asked"))
