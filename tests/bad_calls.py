@@ -359,7 +359,8 @@ def judged(entry: Entry, code: int, out: str, err: str, new: Sequence[Path], cas
     left = [str(file.relative_to(case)) for file in new if ".part" in file.name]
     full = next((line for line in errors if "File too large" in line or "could not be written" in line), None)
     there = [case / entry.out, *(case / entry.out).glob("*")] if entry.out and (case / entry.out).exists() else []
-    if code == 2 and there and (not full or there == [case / entry.out]):  # on a full disk what is complete may stay
+    is_empty = there == [case / entry.out] and entry.program == "lskd"
+    if code == 2 and there and (is_empty or not full):  # on a full disk what is complete may stay
         left.append(entry.out)
     if "Traceback" in err or code not in (0, 2):
         return Outcome(f"crashes with {code}" if code < 0 else "traceback", last)
