@@ -4,29 +4,36 @@ Neither needs the plugin, the teacher or the training's state. Each is proved on
 published: the stock checkpoint by identical translations, the CTranslate2 model by its BLEU.
 """
 
+import os
 import shutil
 import subprocess
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from lskd_nmt import fairseq_io
+from lskd_nmt import fairseq_io, folders
 from lskd_nmt.errors import LskdError, require
-from lskd_nmt.runs import write_json
+from lskd_nmt.runs import read_json, sha256, write_json
 from lskd_nmt.scoring import corpus_bleu, hypotheses
+from lskd_nmt.sealed import PROOF, SUBWORDS, seal
 from lskd_nmt.seqkd.engines import QUANTIZATIONS, CTranslate2Engine, DecodeSettings, best, convert, translate_all
-from lskd_nmt.subwords import joined
+from lskd_nmt.subwords import Subwords, joined
 
+WHAT = "lskd export"
 BLEU_APART = 0.5  # between fairseq and CTranslate2, at most
-PROOF = "export.json"
+SAME_SUBWORDS = 0.5  # of the lines of a split, at least, that spm.model cuts as they are
 
-STOCK = """
-import sys
+# standard input is at its end when the caller is, however it ended: nobody waits for these translations then
+WITH_CALLER = """
+import os, sys, threading
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
 from fairseq_cli.generate import cli_main
 cli_main()
+"""
+WITHOUT_PLUGIN = """
 assert not any(name.startswith(("lskd_nmt", "user_dir")) for name in sys.modules), "the plugin was imported"
 """
 
@@ -38,14 +45,20 @@ def with_attributes(values: Mapping[str, Any]) -> "OrderedDict[str, Any]":
     return result
 
 
-def stock_state(state: Mapping[str, Any]) -> dict[str, Any]:
-    """A checkpoint's contents without plugin, teacher and training: a plain `transformer`, weights as they are."""
+def stock_state(state: Mapping[str, Any], langs: tuple[str, str]) -> dict[str, Any]:
+    """A checkpoint's contents without plugin, teacher and training: a plain `transformer`, weights as they are.
+
+    The model's settings name the task and the languages, too, as fairseq's own do: CTranslate2's converter reads
+    nothing else.
+    """
     settings = fairseq_io.section(state, "model")
     known = fairseq_io.transformer_settings()
     model = {name: settings[name] for name in known if name in settings}
     require("encoder_layers" in model, "the checkpoint holds no transformer: give one of an ls_transformer_* arch")
-    model.update(_name="transformer", arch="transformer")
+    names = {"source_lang": langs[0], "target_lang": langs[1]}
+    model.update(_name="transformer", arch="transformer", task="translation", **names)
     task = {**fairseq_io.section(state, "task"), "_name": "translation", "data": "", "eval_bleu": False}
+    task |= {name: task.get(name) or lang for name, lang in names.items()}
     epoch = state["extra_state"]["train_iterator"]["epoch"]
     history = {"criterion_name": "none", "optimizer_name": "none", "lr_scheduler_state": {}, "num_updates": 0}
     return {
@@ -63,7 +76,7 @@ def translate_with_fairseq(
     checkpoint: Path, data: Path, langs: tuple[str, str], split: str, sentences: int, plugin: bool
 ) -> list[str]:
     """The pieces that fairseq-generate translates a split into, in order, with or without the plugin in the process."""
-    program = [sys.executable, "-c", STOCK if not plugin else "from fairseq_cli.generate import cli_main; cli_main()"]
+    program = [sys.executable, "-c", WITH_CALLER + ("" if plugin else WITHOUT_PLUGIN)]
     flags = [str(data), "--path", str(checkpoint), "--gen-subset", split, "--beam", "5", "--max-len-a", "1.5"]
     flags += [
         "--source-lang",
@@ -79,11 +92,23 @@ def translate_with_fairseq(
     flags += ["--required-batch-size-multiple", "1"]
     if plugin:
         flags += ["--user-dir", str(fairseq_io.plugin_folder())]
-    result = subprocess.run([*program, *flags], capture_output=True, text=True, check=False)
+    with lifeline() as stdin:
+        result = subprocess.run([*program, *flags], stdin=stdin, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         reason = (result.stderr.strip() or "no message").splitlines()[-1]
         raise LskdError(f"{checkpoint} could not be decoded by fairseq ({reason})")
     return hypotheses(result.stdout.splitlines(), sentences)
+
+
+@contextmanager
+def lifeline() -> Iterator[int]:
+    """A standard input for a child: nothing is ever written to it, and it ends with this process."""
+    reading, writing = os.pipe()
+    try:
+        yield reading
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 def export_fairseq(
@@ -94,21 +119,20 @@ def export_fairseq(
 
     state = fairseq_io.read_checkpoint(str(checkpoint), "student")
     fairseq_io.require_finite(state, str(checkpoint), "student")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(out.name + ".part")
-    try:
-        torch.save(stock_state(state), part)
+    require(not out.is_dir(), f"--out {out} is a folder: give a file, such as stock.pt")
+    with folders.hold(out, WHAT) as held, folders.part_of(out, WHAT, held) as folder:
+        part = folder / "model.pt"
+        torch.save(stock_state(state, langs), part)
         show("translating with both checkpoints")
         count = len(fairseq_io.piece_lines(str(data), langs, split)[0])
         before, after = (translate_with_fairseq(path, data, langs, split, count, plugin)
                          for path, plugin in ((checkpoint, True), (part, False)))  # fmt: skip
         different = sum(a != b for a, b in zip(before, after, strict=True))
         require(different == 0, f"{different} of {len(before)} translations of {split} differ: not exported")
+        facts = {"to": "fairseq", "parameters": fairseq_io.parameter_count(state), "sentences": len(before),
+                 "identical": len(before), "bytes": part.stat().st_size, "sha256": sha256(part)}  # fmt: skip
         part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
-    return {"to": "fairseq", "parameters": fairseq_io.parameter_count(state), "sentences": len(before),
-            "identical": len(before), "bytes": out.stat().st_size}  # fmt: skip
+    return facts
 
 
 def export_ctranslate2(
@@ -120,38 +144,75 @@ def export_ctranslate2(
     quantization: str = "float32",
     split: str = "valid",
 ) -> dict[str, Any]:
-    """Make a CTranslate2 folder with the sentencepiece model beside it, proved by BLEU on the split.
+    """Make a CTranslate2 folder with the sentencepiece model beside it, proved by BLEU on the split, and seal it.
 
     BLEU is that of the pieces' words against the binarised reference, at most half a point from fairseq's.
     """
     require(quantization in QUANTIZATIONS, f"--quantization is {quantization}: one of {', '.join(QUANTIZATIONS)}")
-    require(not out.exists(), f"--out {out} is there already: give a new folder")
     state = fairseq_io.read_checkpoint(str(checkpoint), "student")  # refuses what is none
     fairseq_io.require_finite(state, str(checkpoint), "student")
-    spm = data / "spm.model"
-    require(spm.is_file(), f"--data {data} has no spm.model: give the bin folder that data-prep/prepare.sh made")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out.parent, prefix=out.name + ".part.") as folder:
-        new = Path(folder) / "model"
-        convert(new, str(checkpoint), str(data), langs, quantization)
-        shutil.copyfile(spm, new / "spm.model")
-        show("translating with both models")
+    spm = data / SUBWORDS
+    require(spm.is_file(), f"--data {data} has no {SUBWORDS}: give the bin folder that data-prep/prepare.sh made")
+    with folders.hold(out, WHAT) as held:
+        require(not out.exists(), f"--out {out} is there already: give a new folder")
         source, target = fairseq_io.piece_lines(str(data), langs, split)
-        theirs = translate_with_fairseq(checkpoint, data, langs, split, len(source), plugin=True)
-        ours = translate_pieces(new, [line.split() for line in source])
-        same = sum(a == b for a, b in zip(theirs, ours, strict=True))
-        reference = [joined(line) for line in target]
-        scores = [corpus_bleu([joined(line) for line in lines], reference) for lines in (theirs, ours)]
-        facts = {"to": "ctranslate2", "quantization": quantization, "parameters": fairseq_io.parameter_count(state),
-                 "sentences": len(ours), "identical": same,
-                 "bleu_fairseq": scores[0], "bleu_ctranslate2": scores[1],
-                 "bytes": (new / "model.bin").stat().st_size}  # fmt: skip
-        apart = abs(scores[0] - scores[1])
-        require(apart <= BLEU_APART, f"fairseq scores {scores[0]:.2f} BLEU on {split} and CTranslate2 {scores[1]:.2f}: "
-                                     "not exported")  # fmt: skip
-        write_json(new / PROOF, facts)
-        new.replace(out)
+        require_own_subwords(spm, [*source, *target], split)
+        with folders.part_of(out, WHAT, held) as folder:
+            new = folder / "model"
+            convert(new, str(checkpoint), str(data), langs, quantization)
+            shutil.copyfile(spm, new / SUBWORDS)
+            show("translating with both models")
+            theirs = translate_with_fairseq(checkpoint, data, langs, split, len(source), plugin=True)
+            ours = translate_pieces(new, [line.split() for line in source])
+            same = sum(a == b for a, b in zip(theirs, ours, strict=True))
+            reference = [joined(line) for line in target]
+            scores = [corpus_bleu([joined(line) for line in lines], reference) for lines in (theirs, ours)]
+            apart = abs(scores[0] - scores[1])
+            found = f"fairseq scores {scores[0]:.2f} BLEU on {split} and CTranslate2 {scores[1]:.2f}"
+            require(apart <= BLEU_APART, f"{found}: not exported")
+            facts = {
+                "to": "ctranslate2",
+                "quantization": quantization,
+                "parameters": fairseq_io.parameter_count(state),
+                "sentences": len(ours),
+                "identical": same,
+                "bleu_fairseq": scores[0],
+                "bleu_ctranslate2": scores[1],
+                "bytes": (new / "model.bin").stat().st_size,
+                **how_to_translate(state, data, langs),
+            }
+            facts = seal(new, facts)
+            write_json(new / PROOF, facts)
+            new.replace(out)
     return facts
+
+
+def how_to_translate(state: Mapping[str, Any], data: Path, langs: tuple[str, str]) -> dict[str, Any]:
+    """What `lskd translate` has to know: languages, the form of the training text, the longest sentences.
+
+    The form is that of the `prep.json` beside the data folder; None where the data were prepared by others.
+    """
+    prep = data.resolve().parent / "prep.json"
+    model, task = fairseq_io.section(state, "model"), fairseq_io.section(state, "task")
+    limits = {name: model.get(name) or task.get(name) for name in ("max_source_positions", "max_target_positions")}
+    return {
+        "source_lang": langs[0],
+        "target_lang": langs[1],
+        "form": read_json(prep).get("form", "raw") if prep.is_file() else None,
+        **{name: int(limit) for name, limit in limits.items() if limit},
+    }
+
+
+def require_own_subwords(spm: Path, lines: Sequence[str], split: str) -> None:
+    """Refuse a sentencepiece model that does not cut text as the data are cut: another model's."""
+    try:
+        again = Subwords(spm).encode(map(joined, lines))
+    except Exception as error:  # sentencepiece has no error of its own
+        reason = " ".join(str(error).split())[:200]
+        raise LskdError(f"{spm} is no sentencepiece model ({reason}): copy it from the data's spm folder") from None
+    same = sum(map(str.__eq__, lines, again))
+    found = f"{spm} cuts {same} of the {len(lines)} lines of {split} as they are in the data"
+    require(same >= SAME_SUBWORDS * len(lines), f"{found}: it is of other data; copy that of these")
 
 
 def translate_pieces(model: Path, source: Sequence[Sequence[str]]) -> list[str]:

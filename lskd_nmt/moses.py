@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from sacremoses import MosesDetokenizer, MosesTokenizer
+from sacremoses.corpus import NonbreakingPrefixes
 
 
 def tokenised(lines: Iterable[str], lang: str, escape: bool = False) -> list[str]:
@@ -15,3 +16,11 @@ def detokenised(lines: Iterable[str], lang: str) -> list[str]:
     """Text from Moses tokens, XML escapes undone."""
     detokenise = MosesDetokenizer(lang).detokenize
     return [detokenise(line.split()) for line in lines]
+
+
+def abbreviations(lang: str) -> list[str]:
+    """What Moses does not end a sentence after, without the dot; of a language that it does not know, English ones.
+
+    Those of a form `No #NUMERIC_ONLY#` count before numbers alone.
+    """
+    return list(NonbreakingPrefixes().words(lang))

@@ -1,33 +1,58 @@
-"""Text in, text out, with an exported CTranslate2 model: in order, line by line, empty and very long lines included."""
+"""Text in, text out, with an exported CTranslate2 model: in order, line by line, empty and very long lines included.
 
+A line goes the way that the training text went: cleaned by `text.normalised`, Moses-tokenised and lower-cased where the
+data were. Each of its sentences is translated by itself, a very long one in pieces.
+"""
+
+import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lskd_nmt.errors import require
+from lskd_nmt import sealed
+from lskd_nmt.errors import LskdError, require
+from lskd_nmt.moses import detokenised, tokenised
+from lskd_nmt.sentences import sentences, united
 from lskd_nmt.subwords import Subwords
+from lskd_nmt.text import normalised
 
 LONGEST = (
-    200  # subwords that are translated in one piece; longer lines are cut, at the end of a sentence if there is one
+    200  # subwords that are translated in one piece; longer sentences are cut, after a part of one if there is one
 )
+MOST = 400  # subwords of a piece's translation
+POSITIONS = 1024  # of a model whose export does not say
 BATCH = 64  # lines
-ENDS = (".", "!", "?", "…", "。")
+ENDS = (".", "!", "?", "…")
+WIDE_ENDS = ("。", "！", "？", "｡")  # after which there is no space
+FORMS = ("raw", "fairseq14")  # of data-prep/prepare.sh --form
 
 
 class Translation(NamedTuple):
-    """A line's translation and its score, the mean log-probability of its subwords."""
+    """A line's translation and its score.
+
+    The score of a piece, which most often is a sentence, is the mean log-probability of its subwords with its end; that
+    of a line is the mean over its pieces.
+    """
 
     text: str
     score: float
 
 
+class Piece(NamedTuple):
+    """What is translated at once: subwords, and whether they end a sentence of the line."""
+
+    subwords: list[str]
+    ends: bool
+
+
 def segments(pieces: Sequence[str], longest: int = LONGEST) -> list[list[str]]:
-    """A line in parts of at most `longest` subwords: cut after a sentence, else before a word, else anywhere."""
+    """A sentence in parts of at most `longest` subwords: cut after an end, else before a word, else anywhere."""
     rest, parts = list(pieces), []
     while len(rest) > longest:
-        ends = [at for at in range(1, longest + 1) if rest[at - 1].endswith(ENDS)]
         words = [at for at in range(1, longest + 1) if rest[at].startswith("▁")]
+        wide = [at for at in range(1, longest + 1) if rest[at - 1].endswith(WIDE_ENDS)]
+        ends = sorted({*wide, *(at for at in words if rest[at - 1].endswith(ENDS))})
         cut = (ends or words or [longest])[-1]
         parts.append(rest[:cut])
         rest = rest[cut:]
@@ -37,33 +62,115 @@ def segments(pieces: Sequence[str], longest: int = LONGEST) -> list[list[str]]:
 class Translator:
     """A folder that `lskd export --to ctranslate2` made."""
 
-    def __init__(self, model: Path, threads: int = 0) -> None:
-        """`threads` is of one batch; 0 leaves it to CTranslate2."""
-        import ctranslate2
-
-        for name in ("model.bin", "spm.model"):
-            require((model / name).is_file(), f"{model} has no {name}: give a folder of lskd export --to ctranslate2")
-        self.subwords = Subwords(model / "spm.model")
-        self.model: Any = ctranslate2.Translator(str(model), device="cpu", intra_threads=threads)
+    def __init__(self, model: Path, threads: int = 0, one_sentence_a_line: bool = False) -> None:
+        """`threads` is of one batch; 0 leaves it to CTranslate2. `one_sentence_a_line`: lines are not split."""
+        facts = sealed.open_folder(model)
+        self.is_sealed = sealed.is_sealed(facts)
+        self.source_lang, self.target_lang = (_text(facts, f"{side}_lang", model) for side in ("source", "target"))
+        self.form = _text(facts, "form", model) or "raw"  # data of others are translated as they come
+        known = " and ".join(FORMS)
+        require(self.form in FORMS, f"{model} is of data in the form {self.form}, this version knows {known}")
+        limits = [facts.get(f"max_{side}_positions", POSITIONS) for side in ("source", "target")]
+        are_numbers = all(isinstance(limit, int) and limit > 1 for limit in limits)
+        require(are_numbers, f"{model / sealed.PROOF}: {limits} are no numbers of positions: {sealed.AGAIN}")
+        self.longest, self.most = min(LONGEST, limits[0] - 1), min(MOST, limits[1])  # a source has an end besides
+        self.one_sentence_a_line = one_sentence_a_line
+        self.subwords = _open_subwords(model)
+        self.model = _open_model(model, threads)
 
     def translate(self, lines: Iterable[str], beam: int = 5, nbest: int = 1) -> Iterator[list[Translation]]:
-        """The `nbest` best translations of each line, in order, as soon as its batch is done."""
+        """The `nbest` best translations of each line, in order, as soon as its batch is done.
+
+        Those of a line of several pieces are the best of all combinations of its pieces' `nbest` best.
+        """
         require(1 <= nbest <= beam, f"--nbest is {nbest} and --beam is {beam}: give 1 to {beam}")
         source = iter(lines)
         while batch := list(islice(source, BATCH)):
-            parts = [segments(line.split()) for line in self.subwords.encode(batch)]
-            flat = [part for line in parts for part in line]
-            results = iter(self.model.translate_batch(flat, beam_size=beam, num_hypotheses=nbest, return_scores=True,
-                                                      max_batch_size=1024, batch_type="tokens"))  # fmt: skip
+            parts = [self.pieces(line) for line in batch]
+            results = iter(self.searched([piece.subwords for line in parts for piece in line], beam, nbest))
             for line in parts:
-                yield self.joined(list(islice(results, len(line))), nbest)
+                yield self.joined(line, list(islice(results, len(line))), nbest)
 
-    def joined(self, results: Sequence[Any], nbest: int) -> list[Translation]:
-        """The parts of a line put together again; of an empty line, nothing."""
-        if not results:
-            return [Translation("", 0.0)] * nbest
-        best = []
-        for rank in range(nbest):
-            texts = self.subwords.decode(" ".join(result.hypotheses[rank]) for result in results)
-            best.append(Translation(" ".join(texts), sum(result.scores[rank] for result in results) / len(results)))
-        return best
+    def searched(self, pieces: list[list[str]], beam: int, nbest: int) -> list[Any]:
+        """CTranslate2's results of each piece."""
+        try:
+            found = self.model.translate_batch(
+                pieces,
+                beam_size=beam,
+                num_hypotheses=nbest,
+                return_scores=True,
+                max_batch_size=1024,
+                batch_type="tokens",
+                max_decoding_length=self.most,
+            )
+        except (RuntimeError, ValueError) as error:  # an old export of a model with few positions
+            raise LskdError(
+                f"CTranslate2 cannot translate with this model ({_reason(error)}): {sealed.AGAIN}"
+            ) from None
+        return list(found)
+
+    def pieces(self, line: str) -> list[Piece]:
+        """What of a line is translated at once."""
+        clean = normalised(line)
+        parts = [clean] if self.one_sentence_a_line else sentences(clean, self.source_lang)
+        if self.form == "fairseq14":
+            parts = [part.lower() for part in tokenised(parts, self.source_lang or "en", escape=True)]
+        cut = [segments(subwords.split(), self.longest) for subwords in self.subwords.encode(parts)]
+        return [Piece(part, at == len(of_one)) for of_one in cut for at, part in enumerate(of_one, 1)]
+
+    def joined(self, pieces: Sequence[Piece], results: Sequence[Any], nbest: int) -> list[Translation]:
+        """The pieces of a line put together again; of an empty line, nothing."""
+        best: list[tuple[float, tuple[str, ...]]] = [(0.0, ())]
+        for result in results:
+            texts = self.subwords.decode(" ".join(hypothesis) for hypothesis in result.hypotheses)
+            choices = list(zip(result.scores, texts, strict=True))
+            combined = [(total + score, (*before, text)) for total, before in best for score, text in choices]
+            best = heapq.nlargest(nbest, combined, key=lambda each: each[0])
+        found = [Translation(self.text(pieces, texts), total / max(len(results), 1)) for total, texts in best]
+        return found + [found[-1]] * (nbest - len(found))
+
+    def text(self, pieces: Sequence[Piece], texts: Sequence[str]) -> str:
+        """Translated pieces as a line."""
+        whole: list[str] = []
+        begun: list[str] = []  # of the sentence that has not ended
+        for piece, text in zip(pieces, texts, strict=True):
+            begun.append(text)
+            if piece.ends:
+                whole.append(united(begun, self.target_lang, whole=False))
+                begun = []
+        if self.form == "fairseq14":
+            whole = detokenised(whole, self.target_lang or "en")
+        return united(whole, self.target_lang)
+
+
+def _text(facts: dict[str, Any], name: str, model: Path) -> str | None:
+    """One of the facts, a text if it is there."""
+    value = facts.get(name)
+    require(value is None or isinstance(value, str), f"{model / sealed.PROOF}: {name} is no text: {sealed.AGAIN}")
+    return value
+
+
+def _open_subwords(model: Path) -> Subwords:
+    """The folder's sentencepiece model."""
+    file = model / sealed.SUBWORDS
+    require(file.is_file(), f"{model} has no {sealed.SUBWORDS}: give a folder of lskd export --to ctranslate2")
+    try:
+        return Subwords(file)
+    except Exception as error:  # sentencepiece has no error of its own
+        raise LskdError(f"{file} is no sentencepiece model ({_reason(error)}): {sealed.AGAIN}") from None
+
+
+def _open_model(model: Path, threads: int) -> Any:
+    """The folder as CTranslate2's translator."""
+    import ctranslate2
+
+    try:
+        return ctranslate2.Translator(str(model), device="cpu", intra_threads=threads)
+    except Exception as error:  # of many kinds, whatever is damaged
+        raise LskdError(f"CTranslate2 cannot load {model} ({_reason(error)}): {sealed.AGAIN}") from None
+
+
+def _reason(error: Exception) -> str:
+    """What another library says, on one line."""
+    words = " ".join(str(error).split())
+    return "".join(c if c.isprintable() else "?" for c in words)[:200] or type(error).__name__

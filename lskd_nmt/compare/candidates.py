@@ -7,10 +7,9 @@ from pathlib import Path
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.errors import LskdError, require
-from lskd_nmt.export import PROOF
 from lskd_nmt.fairseq_io import Symbols
 from lskd_nmt.records import load
-from lskd_nmt.runs import read_json
+from lskd_nmt.sealed import open_folder
 from lskd_nmt.teacher.vocabulary import differences, folder_symbols, stored_symbols
 
 
@@ -66,9 +65,11 @@ def examine_checkpoint(name: str, path: Path, symbols: Symbols) -> Candidate:
 def examine_folder(name: str, path: Path, symbols: Symbols) -> Candidate:
     """Of a CTranslate2 folder."""
     file = path / "model.bin"
-    require(file.is_file(), f"model '{name}': {path} has no model.bin: give a folder of lskd export --to ctranslate2")
+    try:
+        facts = open_folder(path)
+    except LskdError as error:
+        raise LskdError(f"model '{name}': {error}") from None
     require_vocabulary(name, folder_vocabulary(name, path, symbols.langs), symbols)
-    facts = read_json(path / PROOF) if (path / PROOF).is_file() else {}
     size = megabytes(file.stat().st_size)
     return Candidate(name, str(path), "ctranslate2", facts.get("quantization"), facts.get("parameters"), size, size)
 
