@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from ctranslate2.converters import FairseqConverter
@@ -39,6 +39,13 @@ CANDIDATES, COMMON = 20, 100  # of a vocabulary map: for each source subword, an
 def show(line: str) -> None:
     """One line on stderr."""
     print(line, file=sys.stderr, flush=True)
+
+
+class Part(NamedTuple):
+    """Sentences of a corpus."""
+
+    sources: list[list[str]]
+    references: list[str]
 
 
 def vocabulary_map(pairs: corpus.Corpus, file: Path) -> None:
@@ -61,7 +68,8 @@ def vocabulary_map(pairs: corpus.Corpus, file: Path) -> None:
 def tune(args: argparse.Namespace, langs: tuple[str, str]) -> list[dict[str, Any]]:
     """Sentences a second of every arrangement; the median, smallest and largest of the rounds."""
     whole = corpus.read_corpus(args.data, langs, "train")
-    part = corpus.Corpus(*(side[:: len(side) // args.sentences][: args.sentences] for side in whole))
+    rows = range(len(whole))[:: len(whole) // args.sentences][: args.sentences]
+    part = Part([whole.sources[row] for row in rows], [whole.references[row] for row in rows])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         vocabulary_map(whole, folder / "vmap")
@@ -105,7 +113,7 @@ class Translating:
 
 
 def timed(
-    arrangement: tuple[Any, ...], part: corpus.Corpus, args: argparse.Namespace, langs: tuple[str, str], folder: Path
+    arrangement: tuple[Any, ...], part: Part, args: argparse.Namespace, langs: tuple[str, str], folder: Path
 ) -> tuple[float, list[str]]:
     """Sentences a second without the start of processes, and the translations."""
     kind, workers, threads, batch, vmap = arrangement

@@ -387,7 +387,7 @@ def test_a_full_disk_is_one_line(step, decoded, teacher, data, tmp_path, capsys,
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(workers, "write_shard", full)
-    monkeypatch.setattr(store, "write", full)
+    monkeypatch.setattr(store.StoreWriter, "finish", full)
     flags = {"decode": ["--teacher-path", teacher, "--workers", 1], "select": ["--decoded", decoded]}[step]
     words = ["seqkd", step, *flags, "--data", data, "--out", tmp_path / "d"]
     assert cli.main(list(map(str, words))) == 2

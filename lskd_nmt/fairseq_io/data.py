@@ -1,6 +1,9 @@
 """Binarised folders: their languages, symbols and sentence pairs, read and written."""
 
-from collections.abc import Sequence
+import struct
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -92,18 +95,40 @@ def piece_lines(data: str, langs: tuple[str, str], split: str) -> tuple[list[str
 
 
 def write_pairs(
-    folder: str, langs: tuple[str, str], split: str, pairs: Sequence[tuple[Any, Any]], symbols: tuple[int, int]
+    folder: str, langs: tuple[str, str], split: str, pairs: Iterable[tuple[Any, Any]], symbols: tuple[int, int]
 ) -> None:
-    """Sentence pairs (source ids, target ids, with their ends) as a split of a binarised folder, in their order."""
-    import torch
-    from fairseq.data import indexed_dataset
+    """Sentence pairs (source ids, target ids, with their ends) as a split of a binarised folder, in their order.
 
-    for side, (lang, size) in enumerate(zip(langs, symbols, strict=True)):
-        stem = f"{folder}/{split}.{langs[0]}-{langs[1]}.{lang}"
-        builder = indexed_dataset.make_builder(f"{stem}.bin", "mmap", size)
+    The bytes are those of fairseq's builder, which keeps two Python numbers of every sentence in memory.
+    """
+    import numpy as np
+    from fairseq.data.indexed_dataset import best_fitting_int_dtype
+
+    stems = [f"{folder}/{split}.{langs[0]}-{langs[1]}.{lang}" for lang in langs]
+    kinds = [np.dtype(best_fitting_int_dtype(size)) for size in symbols]
+    sizes = array("i"), array("i")
+    with open(f"{stems[0]}.bin", "wb") as source, open(f"{stems[1]}.bin", "wb") as target:
         for pair in pairs:
-            builder.add_item(torch.as_tensor(pair[side]))
-        builder.finalize(f"{stem}.idx")
+            for ids, out, kind, lengths in zip(pair, (source, target), kinds, sizes, strict=True):
+                line = np.asarray(ids, kind)
+                out.write(line.tobytes())
+                lengths.append(line.size)
+    for stem, kind, lengths in zip(stems, kinds, sizes, strict=True):
+        write_index(Path(f"{stem}.idx"), kind, lengths)
+
+
+def write_index(file: Path, kind: Any, sizes: "array[int]") -> None:
+    """fairseq's index of a memory-mapped file: how many symbols each sentence has, and where it begins."""
+    import numpy as np
+    from fairseq.data.indexed_dataset import MMapIndexedDataset, _dtype_header_code
+
+    counts = np.frombuffer(sizes, np.int32) if sizes else np.zeros(0, np.int32)
+    ends = np.cumsum(counts, dtype=np.int64) * kind.itemsize
+    with file.open("wb") as out:
+        out.write(MMapIndexedDataset.Index._HDR_MAGIC)
+        out.write(struct.pack("<QBQ", 1, _dtype_header_code(kind.type), len(sizes)))
+        out.write(counts.tobytes())
+        out.write((ends - counts * np.int64(kind.itemsize)).tobytes())
 
 
 def net_input(pairs: Sequence[tuple[Any, Any]], pad: int, eos: int) -> tuple[dict[str, Any], Any]:

@@ -4,6 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lskd_nmt.errors import require
 from lskd_nmt.runs import write_json
 from lskd_nmt.scoring import corpus_bleu
@@ -21,7 +24,7 @@ def compare(
     ctranslate2: Callable[..., Engine],
     fairseq: Callable[[], Engine],
     corpus: Corpus,
-    rows: Sequence[int],
+    rows: Sequence[int] | NDArray[np.intp],
     settings: DecodeSettings,
     show: Callable[[str], None],
     accept: bool,
@@ -29,7 +32,7 @@ def compare(
     """Translate a few of the rows with both engines, write how far they are apart to `file`, stop if it is too far."""
     if file.is_file():
         return
-    rows = [rows[at] for at in sorted({number * len(rows) // CHECKED for number in range(CHECKED)})]
+    rows = [int(rows[at]) for at in sorted({number * len(rows) // CHECKED for number in range(CHECKED)})]
     show(f"comparing CTranslate2 with fairseq on {len(rows)} sentences")
     sentences, truth = [corpus.sources[row] for row in rows], [joined(corpus.references[row]) for row in rows]
     search = replace(settings, sampling=False, temperature=1.0, sampling_topk=0, nbest=1)

@@ -1,8 +1,9 @@
-"""The sentence pairs of a split, in their order, as ids and as subwords."""
+"""The sentence pairs of a split, in their order, as ids and as subwords; read from disk when they are asked for."""
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar, overload
 
+import numpy as np
 from numpy.typing import NDArray
 
 from lskd_nmt import fairseq_io
@@ -18,13 +19,13 @@ class SentencePair(NamedTuple):
     reference: str
 
 
+T = TypeVar("T")
+
+
 def corpus_pairs(data: str, langs: tuple[str, str], split: str) -> Iterator[SentencePair]:
     """A split's pairs in their order, over all data folders."""
-    for dataset in fairseq_io.translation_data(data, langs, split):
-        for item in map(dataset.__getitem__, range(len(dataset))):
-            ids = item["source"].numpy(), item["target"].numpy()
-            source = [dataset.src_dict[i] for i in ids[0][:-1]]
-            yield SentencePair(*ids, source, " ".join(dataset.tgt_dict[i] for i in ids[1][:-1]))
+    corpus = read_corpus(data, langs, split)
+    return map(corpus.pair, range(len(corpus)))
 
 
 def source_key(ids: NDArray[Any]) -> str:
@@ -32,19 +33,59 @@ def source_key(ids: NDArray[Any]) -> str:
     return f"{ids_key(ids):016x}"
 
 
-class Corpus(NamedTuple):
-    """The source sentences of a split, and their references."""
+class Column(Sequence[T]):
+    """One thing of every sentence of a corpus."""
 
-    sources: list[list[str]]
-    references: list[str]  # subwords
-    keys: list[str]  # a hash of each source sentence's symbols
+    def __init__(self, length: int, of: Callable[[int], T]) -> None:
+        """`of` gives that of a row."""
+        self.length, self.of = length, of
+
+    def __len__(self) -> int:
+        """How many sentences."""
+        return self.length
+
+    @overload
+    def __getitem__(self, row: int) -> T: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[T]: ...
+    def __getitem__(self, row: int | slice) -> T | list[T]:
+        """That of one row, or of several."""
+        if isinstance(row, slice):
+            return [self.of(each) for each in range(self.length)[row]]
+        return self.of(range(self.length)[row])
+
+
+class Corpus:
+    """The sentence pairs of a split, over all data folders."""
+
+    def __init__(self, datasets: Sequence[Any]) -> None:
+        """Of fairseq's datasets, whose text stays on disk."""
+        self.datasets = datasets
+        self.ends = np.cumsum([len(dataset) for dataset in datasets])
+        lengths = [np.asarray(dataset.src_sizes, np.int32) - 1 for dataset in datasets]
+        self.lengths: NDArray[np.int32] = np.concatenate(lengths)  # subwords of each source sentence, without its end
+        self.sources = Column(len(self), lambda row: self.pair(row).source)
+        self.references = Column(len(self), lambda row: self.pair(row).reference)  # subwords
+        self.keys = Column(len(self), lambda row: source_key(self.item(row)[1]["source"].numpy()))
+
+    def __len__(self) -> int:
+        """How many pairs."""
+        return int(self.ends[-1])
+
+    def item(self, row: int) -> tuple[Any, dict[str, Any]]:
+        """The dataset of a pair, and its ids there."""
+        number = int(np.searchsorted(self.ends, row, side="right"))
+        dataset = self.datasets[number]
+        return dataset, dataset[row - (int(self.ends[number - 1]) if number else 0)]
+
+    def pair(self, row: int) -> SentencePair:
+        """One pair."""
+        dataset, item = self.item(row)
+        ids = item["source"].numpy(), item["target"].numpy()
+        source = [dataset.src_dict[i] for i in ids[0][:-1]]
+        return SentencePair(*ids, source, " ".join(dataset.tgt_dict[i] for i in ids[1][:-1]))
 
 
 def read_corpus(data: str, langs: tuple[str, str], split: str) -> Corpus:
     """What is decoded."""
-    corpus = Corpus([], [], [])
-    for pair in corpus_pairs(data, langs, split):
-        corpus.sources.append(pair.source)
-        corpus.references.append(pair.reference)
-        corpus.keys.append(source_key(pair.source_ids))
-    return corpus
+    return Corpus(fairseq_io.translation_data(data, langs, split))

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lskd_nmt import fairseq_io
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.fairseq_io import Symbols
@@ -26,7 +28,7 @@ from lskd_nmt.seqkd.engines import (
     engine_devices,
 )
 from lskd_nmt.seqkd.ledger import settings_hash, shard_file
-from lskd_nmt.seqkd.workers import Work, open_jobs, run_shards
+from lskd_nmt.seqkd.workers import Work, open_shards, run_shards
 from lskd_nmt.teacher import live
 from lskd_nmt.teacher.header import require_same_plan
 from lskd_nmt.teacher.pairs import data_hashes
@@ -84,10 +86,10 @@ def decode(
         return cleaned(out)
     corpus = read_corpus(data, langs, split)
     longest = min(fairseq_io.max_source_positions(path) for path in teacher_path)
-    short = [row for row, source in enumerate(corpus.sources) if 0 < len(source) < longest]
-    require(bool(short), f"--data {data} has no source sentence of 1 to {longest - 1} subwords in {split}")
-    if len(short) < len(corpus.sources):
-        show(f"{len(corpus.sources) - len(short)} sentences are empty or have more than the {longest} subwords "
+    short = np.flatnonzero((corpus.lengths > 0) & (corpus.lengths < longest))
+    require(bool(len(short)), f"--data {data} has no source sentence of 1 to {longest - 1} subwords in {split}")
+    if len(short) < len(corpus):
+        show(f"{len(corpus) - len(short)} sentences are empty or have more than the {longest} subwords "
              "that the teacher takes: they get no hypothesis")  # fmt: skip
     fairseq = partial(FairseqEngine, list(teacher_path), first, langs)
     devices = engine_devices(place.device, settings.engine)
@@ -110,14 +112,15 @@ def decode(
     workers = place.workers or (on_cpu if devices[0][0] == "cpu" else len(devices))
     work = Work(out, settings, settings_hash(plan), place.threads, longest)
     progress = Progress(0, "sentences", show)
-    shards = [range(start, min(start + settings.shard_sentences, len(corpus.sources)))
-              for start in range(0, len(corpus.sources), settings.shard_sentences)]  # fmt: skip
-    run_shards(work, makers, open_jobs(work, corpus, shards, place.part, progress), workers, progress)
+    shards = [range(start, min(start + settings.shard_sentences, len(corpus)))
+              for start in range(0, len(corpus), settings.shard_sentences)]  # fmt: skip
+    run_shards(work, makers, corpus, open_shards(work, shards, place.part, progress), workers, progress)
     if not all(shard_file(out, number).is_file() for number in range(len(shards))):
         show(f"part {place.part[0]} of {place.part[1]} is done, others are not")
         return None
     try:
-        ledger.merge(out, plan, corpus.keys, len(shards))
+        show("proving that every sentence has its translations")
+        ledger.merge(out, plan, corpus.keys, len(shards), Progress(len(corpus), "sentences", show))
     except (LskdError, FileNotFoundError):
         if not (out / ledger.FILE).is_file():  # else another machine was faster, and removed the shards
             raise
@@ -128,4 +131,6 @@ def cleaned(out: Path) -> dict[str, Any]:
     """The ledger of a complete decoding, whose shards and model are removed."""
     for folder in (out / ledger.SHARDS, *out.glob(f"{MODEL}-*")):
         shutil.rmtree(folder, ignore_errors=True)
+    for left in out.glob("*.json*.part"):  # by a process that was killed in a merge
+        left.unlink(missing_ok=True)
     return read_json(out / ledger.FILE)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lskd_nmt.errors import LskdError, reason, require, writing
+from lskd_nmt.progress import Progress
 from lskd_nmt.runs import read_json, sha256, write_json, write_text
 from lskd_nmt.scoring import SHOWN, listed
 
@@ -84,25 +85,30 @@ def prove(rows: Iterable[Row], sources: Sequence[str], settings: str, nbest: int
 
     A row has `nbest` hypotheses, or none where the sentence is empty or too long; a shard has `size` rows.
     """
-    seen: set[int] = set()
+    seen = bytearray(len(sources))  # 1 for the numbers that were there
+    beyond: set[int] = set()
     twice, foreign, other, cut = [], [], [], []
     last, disordered = -1, []
     for row in rows:
         number = row.number
-        if number in seen:
+        is_one = 0 <= number < len(sources)
+        if seen[number] if is_one else number in beyond:
             twice.append(number)
         elif number < last:
             disordered.append(number)
-        elif not 0 <= number < len(sources) or row.source != sources[number]:
+        elif not is_one or row.source != sources[number]:
             foreign.append(number)
         elif row.settings != settings:
             other.append(number)
         elif len(row.hypotheses) not in (0, nbest):
             cut.append(number)
-        seen.add(number)
+        if is_one:
+            seen[number] = 1
+        else:
+            beyond.add(number)
         last = max(last, number)
         yield row
-    missing = [number for number in range(len(sources)) if number not in seen]
+    missing = [number for number in range(len(sources)) if not seen[number]]
     problems = {"missing": missing, "there twice": twice, "out of order": disordered,
                 "of another source sentence": foreign, "of other settings": other,
                 f"without their {nbest} hypotheses": cut}  # fmt: skip
@@ -113,7 +119,9 @@ def prove(rows: Iterable[Row], sources: Sequence[str], settings: str, nbest: int
                       f"remove {SHARDS}/ {files} and run the decoding again")  # fmt: skip
 
 
-def merge(folder: Path, plan: Mapping[str, Any], sources: Sequence[str], shards: int) -> dict[str, Any]:
+def merge(
+    folder: Path, plan: Mapping[str, Any], sources: Sequence[str], shards: int, progress: Progress
+) -> dict[str, Any]:
     """All shards become `rows.jsonl` and `ledger.json`, once they are proved; the ledger."""
     files = [shard_file(folder, number) for number in range(shards)]
     rows = (row for file in files if file.is_file() for row in read_rows(file))
@@ -125,6 +133,7 @@ def merge(folder: Path, plan: Mapping[str, Any], sources: Sequence[str], shards:
                 rows, sources, settings_hash(plan), plan["settings"]["nbest"], plan["settings"]["shard_sentences"]
             ):
                 out.write(row.line())
+                progress.add(1)
                 counts["rows"] += 1
                 counts["hypotheses"] += len(row.hypotheses)
                 counts["empty_rows"] += not row.hypotheses

@@ -2,28 +2,30 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
-from lskd_nmt import fairseq_io
+from lskd_nmt import fairseq_io, folders
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.fairseq_io import Symbols
 from lskd_nmt.progress import Progress
 from lskd_nmt.runs import read_json, sha256
 from lskd_nmt.seqkd import ledger, store
-from lskd_nmt.seqkd.corpus import corpus_pairs, source_key
+from lskd_nmt.seqkd.corpus import SentencePair, corpus_pairs, source_key
 from lskd_nmt.seqkd.ledger import Hypothesis, Row
 from lskd_nmt.subwords import joined
 from lskd_nmt.teacher.pairs import data_hashes, pair_key
 
+WHAT = "lskd seqkd select"
+RUN = 500_000  # hashes of different things that are sorted at a time
 METHODS = ("beam", "interpolate", "multi")
 SIMILARITIES: dict[str, Callable[[], Any]] = {"bleu": lambda: BLEU(effective_order=True), "chrf": CHRF}
 
@@ -118,34 +120,62 @@ def select(
     }  # fmt: skip
     if (out / store.KIND.file).is_file():
         return same_store(out, facts, show)
-    require(not out.exists(), f"--out {out} is there already and holds no hypotheses: give a new folder")
-    sampled = [content["settings"]["sampling"] for content in ledgers]
-    rows = [ledger.read_rows(folder / ledger.ROWS) for folder in decoded]
-    chooser, pairs = Chooser(settings), list[tuple[Any, Any]]()
-    chosen: dict[int, list[tuple[Any, float]]] = {}
-    report = Diversity(), Diversity()
-    progress = Progress(ledgers[0]["rows"], "sentences", show)
-    target = fairseq_io.dictionaries(first, langs)[1]
-    for number, (pair, entries) in enumerate(
-        zip(corpus_pairs(data, langs, split), zip(*rows, strict=True), strict=True)
-    ):
-        check_row(number, entries, pair.source_ids, decoded)
-        hypotheses = [hypothesis for entry in entries for hypothesis in entry.hypotheses]
-        origin = [is_sampled for entry, is_sampled in zip(entries, sampled, strict=True) for _ in entry.hypotheses]
-        positions = chooser.choose(number, hypotheses, pair.source, pair.reference)
-        truth, texts = joined(pair.reference), [joined(hypotheses[at].pieces) for at in positions]
-        report[0].add(texts, truth, sum(origin[at] for at in positions))
-        report[1].add([truth], truth, 0)
-        ids = [to_ids(hypotheses[at].pieces, target) for at in positions]
-        pairs += [(pair.source_ids, each) for each in ids]
-        chosen.setdefault(pair_key(pair.source_ids, pair.target_ids),
-                          list(zip(ids, (hypotheses[at].score for at in positions), strict=True)))  # fmt: skip
-        progress.add(1)
-    require(bool(pairs), f"no hypothesis is left ({dict(chooser.dropped)} dropped): loosen --max-ratio")
-    facts |= {"sentences": len(chosen), **report[0].facts(), "of_references": report[1].facts(),
-              "dropped": dict(chooser.dropped), "sentences_without": len(chooser.without)}  # fmt: skip
-    publish(out, first, split, symbols, pairs, chosen, facts)
+    with folders.hold(out, WHAT) as held:
+        require(not out.exists(), f"--out {out} is there already and holds no hypotheses: give a new folder")
+        with folders.part_of(out, WHAT, held) as part:
+            new = part / "store"
+            (new / store.BIN).mkdir(parents=True)
+            for file in Path(first).iterdir():
+                if file.is_file() and not file.name.startswith(f"{split}."):
+                    shutil.copyfile(file, new / store.BIN / file.name)
+            sampled = [content["settings"]["sampling"] for content in ledgers]
+            choice = Choice(decoded, sampled, symbols, settings, store.StoreWriter(new, len(symbols.target)))
+            progress = Progress(ledgers[0]["rows"], "sentences", show)
+            pairs = choice.pairs(corpus_pairs(data, langs, split), fairseq_io.dictionaries(first, langs), progress)
+            sizes = len(symbols.source), len(symbols.target)
+            fairseq_io.write_pairs(str(new / store.BIN), langs, split, pairs, sizes)
+            dropped = dict(choice.chooser.dropped)
+            require(choice.report[0].count > 0, f"no hypothesis is left ({dropped} dropped): loosen --max-ratio")
+            counts = {"sentences": 0, **choice.report[0].facts(), "of_references": choice.report[1].facts(),
+                      "dropped": dropped, "sentences_without": len(choice.chooser.without)}  # fmt: skip
+            choice.writer.finish(facts | counts)
+            new.rename(out)
     return read_json(out / store.KIND.file)
+
+
+class Choice:
+    """What is chosen of each sentence, passed on as a corpus and kept as a store."""
+
+    def __init__(
+        self, decoded: Sequence[Path], sampled: Sequence[bool], symbols: Symbols, settings: SelectSettings,
+        writer: store.StoreWriter,
+    ) -> None:  # fmt: skip
+        """`sampled` says of each of the decodings whether its hypotheses were drawn."""
+        self.decoded, self.sampled, self.symbols, self.writer = decoded, sampled, symbols, writer
+        self.chooser = Chooser(settings)
+        self.report = Diversity(), Diversity()  # of the hypotheses; of the references
+
+    def pairs(
+        self, corpus: Iterable[SentencePair], dictionaries: Sequence[Any], progress: Progress
+    ) -> Iterator[tuple[Any, Any]]:
+        """Source and hypothesis as ids, of all that is chosen, in the corpus' order."""
+        rows, pad = [ledger.read_rows(folder / ledger.ROWS) for folder in self.decoded], dictionaries[0].pad()
+        for number, (pair, entries) in enumerate(zip(corpus, zip(*rows, strict=True), strict=True)):
+            check_row(number, entries, pair.source_ids, self.decoded)
+            if pair.source_ids[0] == pad:  # in a batch it would be taken for padding
+                what = f"begins with {pair.source[0]}, the symbol of padding"
+                raise LskdError(f"sentence {number} (from 0) of the source {what}: take the word out of the text")
+            hypotheses = [hypothesis for entry in entries for hypothesis in entry.hypotheses]
+            origin = [drawn for entry, drawn in zip(entries, self.sampled, strict=True) for _ in entry.hypotheses]
+            positions = self.chooser.choose(number, hypotheses, pair.source, pair.reference)
+            truth, texts = joined(pair.reference), [joined(hypotheses[at].pieces) for at in positions]
+            self.report[0].add(texts, truth, sum(origin[at] for at in positions))
+            self.report[1].add([truth], truth, 0)
+            ids = [to_ids(hypotheses[at].pieces, dictionaries[1]) for at in positions]
+            scores = (hypotheses[at].score for at in positions)
+            self.writer.add(pair_key(pair.source_ids, pair.target_ids), list(zip(ids, scores, strict=True)))
+            yield from ((pair.source_ids, each) for each in ids)
+            progress.add(1)
 
 
 def open_ledgers(
@@ -161,24 +191,6 @@ def open_ledgers(
                 f"--hypotheses is {settings.hypotheses} of {search['nbest']} samples in {folder}, and the first are "
                 "not a random choice: take all, or decode with a smaller --nbest")  # fmt: skip
     return ledgers
-
-
-def publish(
-    out: Path, data: str, split: str, symbols: Symbols, pairs: Sequence[tuple[Any, Any]],
-    chosen: Mapping[int, Sequence[tuple[Any, float]]], facts: Mapping[str, Any],
-) -> None:  # fmt: skip
-    """Write the corpus and the store to `out`, whole or not at all."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out.parent, prefix=out.name + ".part.") as temporary:
-        new = Path(temporary) / "store"
-        (new / store.BIN).mkdir(parents=True)
-        for file in Path(data).iterdir():
-            if file.is_file() and not file.name.startswith(f"{split}."):
-                shutil.copyfile(file, new / store.BIN / file.name)
-        sizes = len(symbols.source), len(symbols.target)
-        fairseq_io.write_pairs(str(new / store.BIN), symbols.langs, split, pairs, sizes)
-        store.write(new, chosen, facts)
-        new.rename(out)
 
 
 def same_store(out: Path, facts: Mapping[str, Any], show: Callable[[str], None]) -> dict[str, Any]:
@@ -207,13 +219,41 @@ def to_ids(pieces: str, symbols: Any) -> Any:
     return np.asarray([*ids, symbols.eos()], np.int64)
 
 
+class Distinct:
+    """How many different things were seen, by their hashes of 64 bits; sorted runs of them are in memory."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self.new: set[int] = set()
+        self.runs: list[NDArray[np.int64]] = []
+
+    def add(self, things: Iterable[Hashable]) -> None:
+        """Some, which may have been seen."""
+        self.new.update(map(hash, things))
+        if len(self.new) >= RUN:
+            self.settle()
+
+    def settle(self) -> None:
+        """Put the new ones to the others; runs grow by factors, so that each is merged into a few only."""
+        self.runs.append(np.unique(np.fromiter(self.new, np.int64, len(self.new))))
+        self.new.clear()
+        while len(self.runs) > 1 and len(self.runs[-2]) <= 2 * len(self.runs[-1]):
+            self.runs[-2:] = [np.union1d(*self.runs[-2:])]
+
+    def __len__(self) -> int:
+        """How many."""
+        self.settle()
+        while len(self.runs) > 1:
+            self.runs[-2:] = [np.union1d(*self.runs[-2:])]
+        return len(self.runs[0])
+
+
 class Diversity:
     """How many hypotheses, how different, in how many words."""
 
     def __init__(self) -> None:
-        self.count = self.distinct = self.references = self.sampled = self.tokens = 0
-        self.words: Counter[str] = Counter()
-        self.pairs: Counter[tuple[str, str]] = Counter()
+        self.count = self.distinct = self.references = self.sampled = self.words = self.pairs = 0
+        self.different_words, self.different_pairs = Distinct(), Distinct()
 
     def add(self, texts: Sequence[str], reference: str, sampled: int) -> None:
         """The chosen hypotheses of a sentence."""
@@ -223,21 +263,23 @@ class Diversity:
         self.sampled += sampled
         for text in texts:
             words = text.split()
-            self.words.update(words)
-            self.pairs.update(pairwise(words))
+            self.words += len(words)
+            self.pairs += max(len(words) - 1, 0)
+            self.different_words.add(words)
+            self.different_pairs.add(pairwise(words))
 
     def facts(self) -> dict[str, Any]:
         """Shares from 0 to 1; words are what spaces separate."""
-        total, pairs = self.words.total(), self.pairs.total()
+        words, pairs = len(self.different_words), len(self.different_pairs)
         return {
             "hypotheses": self.count,
             "sampled_share": share(self.sampled, self.count),
             "distinct_share": share(self.distinct, self.count),  # differ from the others of their sentence
             "reference_share": share(self.references, self.count),
-            "words": total,
-            "distinct_words": len(self.words),
-            "type_token_ratio": share(len(self.words), total),
-            "distinct_bigram_ratio": share(len(self.pairs), pairs),
+            "words": self.words,
+            "distinct_words": words,
+            "type_token_ratio": share(words, self.words),
+            "distinct_bigram_ratio": share(pairs, self.pairs),
         }
 
 

@@ -9,7 +9,9 @@ arrays, for S distinct sentence pairs with together H hypotheses of N target sym
 A pair may have no hypothesis: the filters left none.
 """
 
+from array import array
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,12 @@ from numpy.typing import NDArray
 
 from lskd_nmt.errors import require
 from lskd_nmt.fairseq_io import Symbols
+from lskd_nmt.runs import sha256
 from lskd_nmt.teacher import vocabulary
-from lskd_nmt.teacher.arrays import map_array, write_array
+from lskd_nmt.teacher.arrays import map_array, new_array, write_array
 from lskd_nmt.teacher.header import Kind, read_header, write_header
 from lskd_nmt.teacher.layout import id_type
-from lskd_nmt.teacher.pairs import Pair, positions
+from lskd_nmt.teacher.pairs import Pair, ids_key, positions
 
 BIN = "bin"
 ARRAYS = ("keys", "first", "start", "ids", "scores")
@@ -30,6 +33,13 @@ KIND = Kind(
     "hypothesis store", "hypotheses.json", (1,), finish="give a folder that lskd seqkd select wrote",
     again="select again", make="decode and select translations",
 )  # fmt: skip
+# what of each sentence waits on disk, in the order of the corpus, until all are there to be sorted
+WAITING: dict[str, np.dtype[Any]] = {
+    "ids": np.dtype(np.int64),
+    "scores": np.dtype(np.float32),
+    "lengths": np.dtype(np.int32),
+}
+CHUNK = 50_000  # sentences that are sorted into their place at a time
 Ids = NDArray[Any]
 
 
@@ -62,27 +72,111 @@ class HypothesisStore:
                 for at in positions(self, pairs)]  # fmt: skip
 
 
+class StoreWriter:
+    """Fills a folder with a store, one sentence of the corpus after the other; their text waits on disk.
+
+    In memory are five numbers of each sentence. A pair that stands in the corpus more than once has the hypotheses of
+    all its places, as the corpus of the hypotheses has, unless they are the same at each: then once.
+    """
+
+    def __init__(self, folder: Path, symbols: int) -> None:
+        """`symbols` is the size of the target dictionary."""
+        self.folder, self.kind = folder, id_type(symbols)
+        self.keys, self.same = array("Q"), array("Q")  # of the pair; of its hypotheses, equal where these are
+        self.counts, self.symbols = array("I"), array("I")  # hypotheses of each sentence, their subwords and ends
+        self.waiting = {name: (folder / f"{name}.part").open("wb") for name in WAITING}
+
+    def add(self, key: int, hypotheses: Sequence[tuple[Ids, float]]) -> None:
+        """Those of the next sentence, as ids and scores."""
+        lengths = np.asarray([len(ids) for ids, _ in hypotheses], np.int32)
+        ids = np.concatenate([np.zeros(0, np.int64), *(ids for ids, _ in hypotheses)]).astype(self.kind)
+        scores = np.asarray([score for _, score in hypotheses], np.float32)
+        content = {"ids": ids.tobytes(), "scores": scores.tobytes(), "lengths": lengths.tobytes()}
+        for name, file in self.waiting.items():
+            file.write(content[name])
+        self.keys.append(key)
+        self.same.append(ids_key(np.frombuffer(content["lengths"] + ids.astype("<u4").tobytes(), "<u4")))
+        self.counts.append(len(hypotheses))
+        self.symbols.append(len(ids))
+
+    def finish(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Sort all by the keys of their pairs, and complete the store; its header."""
+        for file in self.waiting.values():
+            file.close()
+        keys, same = (np.frombuffer(each, np.uint64) if each else np.zeros(0, np.uint64)
+                      for each in (self.keys, self.same))  # fmt: skip
+        counts, symbols = (np.frombuffer(each, np.uint32) if each else np.zeros(0, np.uint32)
+                           for each in (self.counts, self.symbols))  # fmt: skip
+        order = np.argsort(keys, kind="stable")
+        begins = np.flatnonzero(np.r_[True, keys[order][1:] != keys[order][:-1]][: len(keys)])  # of each distinct pair
+        group = np.repeat(np.arange(len(begins)), np.diff(np.r_[begins, len(keys)]))
+        differs = same[order] != same[order][begins][group]
+        kept = np.isin(group, group[differs])  # all places of a pair whose hypotheses are not the same at each
+        kept[begins] = True
+        rows, group = order[kept], group[kept]
+        of_pair = np.zeros(len(begins), np.int64)
+        np.add.at(of_pair, group, counts[rows])
+        hashes = {"keys": write_array(self.folder / "keys.npy", keys[order][begins]),
+                  "first": write_array(self.folder / "first.npy", offsets(of_pair))}  # fmt: skip
+        total = int(counts[rows].sum(dtype=np.int64)), int(symbols[rows].sum(dtype=np.int64))
+        longest = self.gather(rows, counts, symbols, total)
+        hashes |= {name: sha256(self.folder / f"{name}.npy") for name in ("start", "ids", "scores")}
+        for name in WAITING:
+            (self.folder / f"{name}.part").unlink()
+        ordered = {name: hashes[name] for name in ARRAYS}
+        return write_header(self.folder, KIND, {"format": 1, **facts, "sentences": len(begins), "longest": longest,
+                                                "arrays": ordered})  # fmt: skip
+
+    def gather(
+        self, rows: NDArray[np.int64], counts: NDArray[np.uint32], symbols: NDArray[np.uint32], total: tuple[int, int]
+    ) -> int:
+        """Write the arrays of hypotheses in the order of `rows`; how many symbols the longest has.
+
+        `total` are the hypotheses and symbols of these rows.
+        """
+        at_hypothesis, at_symbol = (offsets(each)[:-1] for each in (counts, symbols))
+        kinds = {"start": np.dtype(np.int64), "ids": self.kind, "scores": np.dtype(np.float32)}
+        shapes = {"start": total[0] + 1, "ids": total[1], "scores": total[0]}
+        written = longest = 0
+        with ExitStack() as stack:
+            put = {name: stack.enter_context(new_array(self.folder / f"{name}.npy", kinds[name], (shapes[name],)))
+                   for name in kinds}  # fmt: skip
+            put["start"](np.zeros(1, np.int64))
+            for chunk in np.array_split(rows, max(1, -(-len(rows) // CHUNK))):
+                maps = {name: map_raw(self.folder / f"{name}.part", kind)
+                        for name, kind in {**WAITING, "ids": self.kind}.items()}  # fmt: skip
+                hypotheses = ranges(at_hypothesis[chunk], counts[chunk])
+                lengths = maps["lengths"][hypotheses]
+                put["scores"](maps["scores"][hypotheses])
+                put["ids"](maps["ids"][ranges(at_symbol[chunk], symbols[chunk])])
+                put["start"](written + np.cumsum(lengths, dtype=np.int64))
+                written += int(lengths.sum(dtype=np.int64))
+                longest = max(longest, int(lengths.max(initial=0)))
+        return longest
+
+
+def map_raw(file: Path, kind: np.dtype[Any]) -> NDArray[Any]:
+    """A file of numbers and nothing else."""
+    return np.memmap(file, kind, "r") if file.stat().st_size else np.zeros(0, kind)
+
+
+def ranges(starts: NDArray[Any], counts: NDArray[Any]) -> NDArray[np.int64]:
+    """start, start + 1, … start + count - 1, of one after the other."""
+    before = offsets(counts)
+    return np.repeat(np.asarray(starts, np.int64) - before[:-1], counts) + np.arange(before[-1])
+
+
 def write(folder: Path, hypotheses: Mapping[int, Sequence[tuple[Ids, float]]], facts: Mapping[str, Any]) -> None:
     """Fill `folder` with a store; `hypotheses` are ids and scores by the key of their pair."""
-    keys = sorted(hypotheses)
-    found = [entry for key in keys for entry in hypotheses[key]]
-    symbols = len(facts["symbols"]["target"])
-    arrays = {
-        "keys": np.asarray(keys, np.uint64),
-        "first": offsets([len(hypotheses[key]) for key in keys]),
-        "start": offsets([len(ids) for ids, _ in found]),
-        "ids": np.concatenate([np.zeros(0, np.int64), *(ids for ids, _ in found)])
-        .astype(id_type(symbols)),
-        "scores": np.asarray([score for _, score in found], np.float32),
-    }  # fmt: skip
-    hashes = {name: write_array(folder / f"{name}.npy", array) for name, array in arrays.items()}
-    longest = max((len(ids) for ids, _ in found), default=0)
-    write_header(folder, KIND, {"format": 1, **facts, "longest": longest, "arrays": hashes})
+    writer = StoreWriter(folder, len(facts["symbols"]["target"]))
+    for key, found in hypotheses.items():
+        writer.add(key, found)
+    writer.finish(facts)
 
 
-def offsets(lengths: Sequence[int]) -> NDArray[np.int64]:
+def offsets(lengths: NDArray[Any]) -> NDArray[np.int64]:
     """Where each of consecutive pieces starts, and where the last ends."""
-    return np.concatenate([[0], np.cumsum(np.asarray(lengths, np.int64))]).astype(np.int64)
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
 
 
 def is_offsets(array: NDArray[Any], pieces: int, total: int) -> bool:

@@ -5,10 +5,11 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing.connection import wait as wait_for_end
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +33,13 @@ class Work:
     longest: int  # subwords of a source sentence, with its end
 
 
+class Shard(NamedTuple):
+    """A shard's number and its row numbers."""
+
+    number: int
+    rows: Sequence[int]
+
+
 class Job(NamedTuple):
     """A shard's number, its row numbers, and their sources and keys."""
 
@@ -41,11 +49,9 @@ class Job(NamedTuple):
     keys: list[str]
 
 
-def open_jobs(
-    work: Work, corpus: Corpus, shards: Sequence[range], part: tuple[int, int], progress: Progress
-) -> list[Job]:
+def open_shards(work: Work, shards: Sequence[range], part: tuple[int, int], progress: Progress) -> list[Shard]:
     """What this part of the machines has to do; what is there already counts as done."""
-    jobs = []
+    found = []
     for number, rows in enumerate(shards):
         there = shard_file(work.out, number).is_file()
         mine = number % part[1] == part[0] - 1
@@ -53,20 +59,25 @@ def open_jobs(
         if there:
             progress.skip(len(rows))
         elif mine:
-            jobs.append(Job(number, rows, *slices(corpus, rows)))
-    return jobs
+            found.append(Shard(number, rows))
+    return found
 
 
-def slices(corpus: Corpus, rows: Sequence[int]) -> tuple[list[list[str]], list[str]]:
-    """Sources and keys of these rows."""
-    return [corpus.sources[row] for row in rows], [corpus.keys[row] for row in rows]
+def job_of(corpus: Corpus, shard: Shard) -> Job:
+    """A shard with its text."""
+    return Job(*shard, [corpus.sources[row] for row in shard.rows], [corpus.keys[row] for row in shard.rows])
 
 
 def run_shards(
-    work: Work, makers: Sequence[Callable[[], Engine]], jobs: Sequence[Job], workers: int, progress: Progress
-) -> None:
-    """Decode the shards in processes of their own, each with its engine; one alone works in this process."""
-    workers = min(workers, len(jobs))
+    work: Work, makers: Sequence[Callable[[], Engine]], corpus: Corpus, shards: Sequence[Shard], workers: int,
+    progress: Progress,
+) -> None:  # fmt: skip
+    """Decode the shards in processes of their own, each with its engine; one alone works in this process.
+
+    Only the text of what the processes are at, and of as many shards that wait for them, is in memory.
+    """
+    workers = min(workers, len(shards))
+    jobs = (job_of(corpus, shard) for shard in shards)
     if workers <= 1:
         try:
             for job in jobs:
@@ -81,10 +92,16 @@ def run_shards(
     with environment(OMP_NUM_THREADS=str(work.threads)):
         pool = ProcessPoolExecutor(workers, context, initializer=start, initargs=(makers, work, counter))
         try:
-            with deaf_children():
-                futures = [pool.submit(decode_shard, job) for job in jobs]
-            for future in as_completed(futures):
-                progress.add(future.result())
+            waiting: set[Future[int]] = set()
+            done: set[Future[int]] = set()
+            while True:
+                with deaf_children():
+                    waiting |= {pool.submit(decode_shard, job) for job in islice(jobs, 2 * workers - len(waiting))}
+                if not waiting:
+                    break
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in done:
+                    progress.add(future.result())
         except BrokenProcessPool:
             raise LskdError(f"one of {workers} worker processes ended, perhaps for want of memory: run again with "
                             "fewer --workers; finished shards are kept") from None  # fmt: skip

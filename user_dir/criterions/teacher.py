@@ -78,6 +78,16 @@ class Teacher:
 
 
 def pairs_of(net_input: dict[str, Tensor], target: Tensor, pads: tuple[int, int]) -> list[tuple[Any, Any]]:
-    """The sentence pairs of a batch as ids without padding; `pads` are those of source and target."""
-    source, gold = (ids.cpu().numpy() for ids in (net_input["src_tokens"], target))
-    return [(s[s != pads[0]], t[t != pads[1]]) for s, t in zip(source, gold, strict=True)]
+    """The sentence pairs of a batch as ids without padding; `pads` are those of source and target.
+
+    A symbol of padding inside a sentence, which the data may have, stays: the keys of the stores have it, too.
+    """
+    sides = (ids.cpu().numpy() for ids in (net_input["src_tokens"], target))
+    source, gold = ([unpadded(ids, pad) for ids in side] for side, pad in zip(sides, pads, strict=True))
+    return list(zip(source, gold, strict=True))
+
+
+def unpadded(ids: Any, pad: int) -> Any:
+    """A sentence without what is before its first and after its last real symbol, which is its end."""
+    real = (ids != pad).nonzero()[0]
+    return ids[real[0] : real[-1] + 1] if len(real) else ids[:0]

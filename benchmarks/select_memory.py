@@ -1,0 +1,149 @@
+"""What choosing among a teacher's translations takes in memory, by the number of sentences.
+
+    python benchmarks/select_memory.py --rows 50000 200000 --hypotheses 5 --out benchmarks/results/select_memory/table
+
+Makes corpora of random subwords (Zipf's law over 8,000 of them) and decodings of them, runs lskd seqkd select on each,
+and notes the largest resident memory of the process, its seconds, and a hash of all that it wrote. --checkout names
+another version of this repository to measure beside this one.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+
+from lskd_nmt import fairseq_io, runs  # noqa: E402
+from lskd_nmt.seqkd import corpus, ledger  # noqa: E402
+from lskd_nmt.seqkd.ledger import Hypothesis, Row  # noqa: E402
+from lskd_nmt.teacher.pairs import data_hashes  # noqa: E402
+
+LANGS = ("aa", "bb")
+SYMBOLS, LENGTHS = 8000, (5, 40)  # subwords; shortest and longest sentence
+SPECIAL, EOS = 4, 2
+PROGRAM = """
+import resource, sys
+sys.path.insert(0, sys.argv[1])
+from lskd_nmt.cli import main
+code = main(sys.argv[2:])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def sentences(draw: np.random.Generator, count: int) -> Iterator[np.ndarray]:
+    """Random sentences, as ids without their end."""
+    for start in range(0, count, 10_000):
+        lengths = draw.integers(*LENGTHS, size=min(10_000, count - start), endpoint=True)
+        ids = SPECIAL + (draw.zipf(1.3, size=int(lengths.sum())) - 1) % SYMBOLS
+        yield from np.split(ids, np.cumsum(lengths)[:-1])
+
+
+def make(folder: Path, rows: int, hypotheses: int) -> None:
+    """A corpus in `folder`/bin and a finished decoding of it in `folder`/decoded."""
+    draw, (data, decoded) = np.random.default_rng(1), (folder / "bin", folder / "decoded")
+    data.mkdir(parents=True)
+    decoded.mkdir()
+    words = [f"▁w{number}" if number % 3 else f"w{number}" for number in range(SYMBOLS)]
+    for lang in LANGS:
+        (data / f"dict.{lang}.txt").write_text("".join(f"{word} 1\n" for word in words), encoding="utf-8")
+    ends = (np.append(ids, EOS) for ids in sentences(draw, 2 * rows))
+    fairseq_io.write_pairs(str(data), LANGS, "train", list(zip(ends, ends, strict=False)), (SYMBOLS + 4,) * 2)
+    settings = {"nbest": hypotheses, "sampling": True, "shard_sentences": 1000}
+    plan = {"teacher": [{"file": "t.pt", "sha256": "0", "arch": "x", "label_smoothing": 0.0}], "langs": list(LANGS),
+            "data": data_hashes(str(data), LANGS, ("train",)), "settings": settings}  # fmt: skip
+    found = sentences(draw, rows * hypotheses)
+    with (decoded / ledger.ROWS).open("w", encoding="utf-8") as out:
+        for number, pair in enumerate(corpus.corpus_pairs(str(data), LANGS, "train")):
+            texts = (" ".join(words[i - SPECIAL] for i in next(found)) for _ in range(hypotheses))
+            own = tuple(Hypothesis(text, -1.0 - at / 8) for at, text in enumerate(texts))
+            out.write(Row(number, corpus.source_key(pair.source_ids), ledger.settings_hash(plan), own).line())
+    counts = {"rows": rows, "hypotheses": rows * hypotheses, "empty_rows": 0}
+    content = {"format": ledger.FORMAT, **plan, **counts, "sha256": runs.sha256(decoded / ledger.ROWS)}
+    runs.write_json(decoded / ledger.FILE, content)
+
+
+def measure(checkout: Path, folder: Path, rows: int, method: str) -> dict[str, Any]:
+    """One call of lskd seqkd select in a process of its own."""
+    out = folder / f"chosen-{method}-{time.monotonic_ns()}"
+    words = ["seqkd", "select", "--decoded", folder / "decoded", "--data", folder / "bin", "--out", out]
+    start = time.monotonic()
+    result = subprocess.run([sys.executable, "-c", PROGRAM, checkout, *map(str, words), "--method", method],
+                            capture_output=True, text=True, check=True, cwd=folder,
+                            env={**os.environ, "PYTHONPATH": str(checkout)})  # fmt: skip
+    seconds = time.monotonic() - start
+    whole = hashlib.sha256()
+    for file in sorted(file for file in out.rglob("*") if file.is_file()):
+        whole.update(f"{file.relative_to(out)} {runs.sha256(file)}\n".encode())
+    size = sum(file.stat().st_size for file in out.rglob("*"))
+    return {"rows": rows, "method": method, "hypotheses": json.loads(result.stdout)["hypotheses"],
+            "peak_megabytes": round(int(result.stderr.split()[-1]) / 1e6, 1), "seconds": round(seconds, 1),
+            "written_megabytes": round(size / 1e6, 1), "sha256": whole.hexdigest()}  # fmt: skip
+
+
+def markdown(found: list[dict[str, Any]]) -> str:
+    """The table."""
+    names = ("version", "method", "rows", "hypotheses", "peak MB", "seconds", "MB written", "sha256 of all")
+    lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
+    lines += [f"| {row['version']} | {row['method']} | {row['rows']:,} | {row['hypotheses']:,} | "
+              f"{row['peak_megabytes']:,.0f} | {row['seconds']:.0f} | {row['written_megabytes']:,.0f} | "
+              f"{row['sha256'][:12]} |" for row in found]  # fmt: skip
+    return "\n".join([*lines, ""])
+
+
+def draw_curve(found: list[dict[str, Any]], file: Path) -> None:
+    """Peak memory by rows, one line for each version and method."""
+    figure = Figure(figsize=(6, 4))
+    axes = figure.subplots()
+    for version, method in dict.fromkeys((row["version"], row["method"]) for row in found):
+        points = [(row["rows"], row["peak_megabytes"]) for row in found
+                  if (row["version"], row["method"]) == (version, method)]  # fmt: skip
+        axes.plot(*zip(*points, strict=True), marker="o", label=f"{version}, {method}")
+    axes.set(xlabel="sentences", ylabel="largest resident memory, MB", ylim=(0, None), xlim=(0, None))
+    axes.legend(frameon=False)
+    figure.tight_layout()
+    figure.savefig(file, dpi=120)
+
+
+def main() -> None:
+    """Write OUT.json, OUT.md and OUT.png."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="+", default=[50_000, 200_000])
+    parser.add_argument("--hypotheses", type=int, default=5, metavar="M")
+    parser.add_argument("--methods", nargs="+", default=["multi"])
+    parser.add_argument("--checkout", action="append", default=[], metavar="NAME=DIR", help="another version")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    versions = {**dict(word.split("=", 1) for word in args.checkout), "this": str(ROOT)}
+    found = []
+    with TemporaryDirectory() as scratch, fairseq_io.quiet():
+        for rows in args.rows:
+            make(Path(scratch) / str(rows), rows, args.hypotheses)
+            for method in args.methods:
+                for name, checkout in versions.items():
+                    row = {"version": name, **measure(Path(checkout), Path(scratch) / str(rows), rows, method)}
+                    found.append(row)
+                    print(json.dumps(row), file=sys.stderr, flush=True)
+    command = f"python benchmarks/select_memory.py {' '.join(sys.argv[1:])}"
+    facts = {"command": command, "measured": found, "commit": runs.commit(), "host": runs.host()}
+    runs.write_json(args.out.with_suffix(".json"), facts)
+    runs.write_text(args.out.with_suffix(".md"), markdown(found))
+    with fairseq_io.quiet():
+        draw_curve(found, args.out.with_suffix(".png"))
+    print(markdown(found))
+
+
+if __name__ == "__main__":
+    main()
