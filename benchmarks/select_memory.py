@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--checkout", action="append", default=[], metavar="NAME=DIR", help="another version")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    versions = {**dict(word.split("=", 1) for word in args.checkout), "this": str(ROOT)}
+    versions = {**dict(word.split("=", 1) for word in args.checkout), "now": str(ROOT)}
     found = []
     with TemporaryDirectory() as scratch, fairseq_io.quiet():
         for rows in args.rows:
