@@ -20,14 +20,14 @@ import sacrebleu
 import torch
 from conftest import ROOT, call, train
 
-from lskd_nmt import cli, fairseq_io
+from lskd_nmt import cli, fairseq_io, folders
 from lskd_nmt.errors import LskdError
 from lskd_nmt.seqkd import corpus, engines, ledger, select, workers
 from lskd_nmt.seqkd import decode as decoding
 from lskd_nmt.seqkd.engines import DecodeSettings, FairseqEngine, batches
 from lskd_nmt.seqkd.ledger import Hypothesis, Row
 from lskd_nmt.seqkd.select import Chooser, Diversity, SelectSettings
-from lskd_nmt.seqkd.store import HypothesisStore
+from lskd_nmt.seqkd.store import HypothesisStore, StoreWriter
 
 LANGS = ("aa", "bb")
 SETTINGS = DecodeSettings(beam=4, nbest=3, batch_tokens=40, shard_sentences=7)
@@ -564,8 +564,91 @@ def test_the_verbs_work_together_and_say_what_they_made(teacher, data, tmp_path,
     assert "--method is best: one of beam, interpolate, multi" in capsys.readouterr().err
 
 
-def test_an_interrupt_is_one_line(teacher, data, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(workers, "write_shard", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_is_one_line(way, teacher, data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(workers, "write_shard", lambda *_: os.kill(os.getpid(), way))
     words = ["seqkd", "decode", "--teacher-path", teacher, "--data", data, "--out", tmp_path / "d", "--workers", 1]
-    assert cli.main([*map(str, words), "--engine", "fairseq"]) == 130
+    assert cli.main([*map(str, words), "--engine", "fairseq"]) == 128 + way
     assert capsys.readouterr().err.splitlines()[-1] == "lskd seqkd: interrupted: the same command continues"
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM])
+def test_a_selection_that_is_stopped_leaves_nothing(way, decoded, data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(StoreWriter, "finish", lambda *_: os.kill(os.getpid(), way))
+    words = ["seqkd", "select", "--decoded", decoded, "--data", data, "--out", tmp_path / "h"]
+    assert cli.main(list(map(str, words))) == 128 + way
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_selection_left_is_removed_by_the_next(decoded, data, tmp_path):
+    for name in ("h.part.killed", "h.part.theirs", "h.parts"):
+        (tmp_path / name).mkdir()
+    folders.mark(tmp_path / "h.part.killed", select.WHAT)
+    with folders.hold(tmp_path / "h", select.WHAT), pytest.raises(LskdError, match="is being written by process"):
+        chosen(decoded, data, tmp_path / "h")
+    assert (tmp_path / "h.part.killed").exists()  # somebody may be at work in it
+    chosen(decoded, data, tmp_path / "h")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["h", "h.part.theirs", "h.parts"]
+
+
+def test_a_terminated_decoding_takes_its_workers_along():
+    """Both are at the making of their engines, which take long."""
+    program = """
+import time
+from functools import partial
+from pathlib import Path
+from lskd_nmt.cli.common import terminable
+from lskd_nmt.progress import Progress
+from lskd_nmt.seqkd.engines import DecodeSettings
+from lskd_nmt.seqkd.workers import Job, Shard, Work, run_shards
+
+class Corpus:
+    sources = keys = [[]] * 9
+
+if __name__ == "__main__":
+    work = Work(Path("nowhere"), DecodeSettings(), "x", 1, 9)
+    with terminable():
+        shards = [Shard(number, range(number, number + 1)) for number in range(9)]
+        run_shards(work, [partial(time.sleep, 600)], Corpus, shards, 2, Progress(9, "rows", print))
+"""
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.DEVNULL,
+                          start_new_session=True) as child:  # fmt: skip
+        while child.poll() is None and len(processes_of_group(child.pid)) < 4:  # with Python's own tracker
+            time.sleep(0.02)
+        child.terminate()
+        assert child.wait(timeout=60) != 0
+    for _ in range(100):
+        if not processes_of_group(child.pid):
+            break
+        time.sleep(0.1)
+    assert not processes_of_group(child.pid)
+
+
+def test_samples_of_a_repeated_pair_are_all_in_the_store_and_in_the_corpus(teacher, data, tmp_path):
+    twice = shutil.copytree(data, tmp_path / "bin")
+    (dataset,) = fairseq_io.translation_data(str(data), LANGS, "train")
+    pairs = [(dataset[i]["source"].numpy(), dataset[i]["target"].numpy()) for i in range(20)] * 2
+    fairseq_io.write_pairs(str(twice), LANGS, "train", pairs, (16, 16))
+    decode(tmp_path / "d", teacher, twice, replace(SETTINGS, sampling=True, temperature=3.0), accept=True)
+    header = chosen(tmp_path / "d", twice, tmp_path / "h", method="multi")
+    found = HypothesisStore.open(tmp_path / "h").lookup(pairs[:20])
+    source, target = fairseq_io.piece_lines(str(tmp_path / "h" / "bin"), LANGS, "train")
+    by_source: dict[str, Counter] = {}
+    for left, right in zip(source, target, strict=True):
+        by_source.setdefault(left, Counter())[right] += 1
+    lines = fairseq_io.piece_lines(str(twice), LANGS, "train")[0][:20]
+    for line, each in zip(lines, found, strict=True):
+        texts = [" ".join(dataset.tgt_dict[i] for i in ids[:-1]) for ids in each]
+        assert not Counter(texts) - by_source[line]
+    assert header["hypotheses"] == 120 and sum(map(len, found)) > 60
+
+
+@pytest.mark.parametrize("pair", [([1, 4, 2], [5, 2]), ([4, 2], [1, 5, 2])])
+def test_a_sentence_that_begins_with_padding_is_refused_and_nothing_written(pair, teacher, data, tmp_path):
+    bad = shutil.copytree(data, tmp_path / "bin")
+    fairseq_io.write_pairs(str(bad), LANGS, "train", [([4, 1, 2], [5, 1, 2]), pair], (16, 16))
+    decode(tmp_path / "d", teacher, bad, accept=True)
+    with pytest.raises(LskdError, match=r"a side of pair 1 \(from 0\) begins with <pad>"):
+        chosen(tmp_path / "d", bad, tmp_path / "h")
+    assert not list(tmp_path.glob("h*"))

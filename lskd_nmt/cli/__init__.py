@@ -29,6 +29,7 @@ from lskd_nmt.cli import (
     table,
     why,
 )
+from lskd_nmt.cli.common import Terminated, terminable
 from lskd_nmt.errors import explain
 
 STDOUT = "standard output"
@@ -70,12 +71,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(write_through=False)  # else PYTHONUNBUFFERED fails in `print`, which names no file
     try:
         try:
-            args.run(args)
+            with terminable():
+                args.run(args)
         finally:
             flush()  # here its errors can be told; later they are remarks of the interpreter's
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         print(f"lskd {args.verb}: interrupted: the same command continues", file=sys.stderr)
-        return 130
+        return 128 + (signal.SIGTERM if isinstance(stopped, Terminated) else signal.SIGINT)
     except BrokenPipeError:
         silence()
         return 128 + signal.SIGPIPE

@@ -2,9 +2,13 @@
 
 import argparse
 import math
+import signal
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from signal import SIGTERM
 from typing import Any, TypeVar
 
 from lskd_nmt import fairseq_io, runs
@@ -12,6 +16,27 @@ from lskd_nmt.errors import LskdError
 from lskd_nmt.fairseq_io import Symbols
 
 Number = TypeVar("Number", int, float)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: as with Ctrl-C, what was half-made is removed and what was started is ended."""
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM meanwhile raises `Terminated`, unless the caller's process has its own way with it."""
+
+    def end(*_: object) -> None:
+        raise Terminated
+
+    is_ours = threading.current_thread() is threading.main_thread() and signal.getsignal(SIGTERM) is signal.SIG_DFL
+    if is_ours:
+        signal.signal(SIGTERM, end)
+    try:
+        yield
+    finally:
+        if is_ours:
+            signal.signal(SIGTERM, signal.SIG_DFL)
 
 
 def show(line: str) -> None:

@@ -159,12 +159,13 @@ class Choice:
         self, corpus: Iterable[SentencePair], dictionaries: Sequence[Any], progress: Progress
     ) -> Iterator[tuple[Any, Any]]:
         """Source and hypothesis as ids, of all that is chosen, in the corpus' order."""
-        rows, pad = [ledger.read_rows(folder / ledger.ROWS) for folder in self.decoded], dictionaries[0].pad()
+        rows = [ledger.read_rows(folder / ledger.ROWS) for folder in self.decoded]
+        pads = [symbols.pad() for symbols in dictionaries]
         for number, (pair, entries) in enumerate(zip(corpus, zip(*rows, strict=True), strict=True)):
             check_row(number, entries, pair.source_ids, self.decoded)
-            if pair.source_ids[0] == pad:  # in a batch it would be taken for padding
-                what = f"begins with {pair.source[0]}, the symbol of padding"
-                raise LskdError(f"sentence {number} (from 0) of the source {what}: take the word out of the text")
+            if pair.source_ids[0] == pads[0] or pair.target_ids[0] == pads[1]:  # in a batch, it would be padding
+                what = f"a side of pair {number} (from 0) begins with {dictionaries[0].pad_word}, the symbol of padding"
+                raise LskdError(f"{what}: take the word out of the text")
             hypotheses = [hypothesis for entry in entries for hypothesis in entry.hypotheses]
             origin = [drawn for entry, drawn in zip(entries, self.sampled, strict=True) for _ in entry.hypotheses]
             positions = self.chooser.choose(number, hypotheses, pair.source, pair.reference)
