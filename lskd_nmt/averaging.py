@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lskd_nmt import fairseq_io
+from lskd_nmt import fairseq_io, folders
 from lskd_nmt.errors import LskdError, require
 
+WHAT = "lskd average"
 Model = tuple[Path, dict[str, Tensor]]  # a checkpoint's file and weights
 EPOCH = re.compile(r"checkpoint(\d+)\.pt")
 BEST = re.compile(r"checkpoint\.best_(.+)_(-?\d+(?:\.\d+)?)\.pt")  # the last digits are fairseq's, to tell ties apart
@@ -23,16 +24,15 @@ def average(files: Sequence[Path], out: Path) -> list[Path]:
     read.sort(key=lambda pair: (updates(pair[1]), str(pair[0])))  # sums, too, are the same in every order of `files`
     newest = read[-1][1]
     weights = mean_weights([(file, state["model"]) for file, state in read])
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(out.name + ".part")
-    try:
-        torch.save({**newest, "model": weights, "last_optimizer_state": None}, part)
+    require(not out.is_dir(), f"--out {out} is a folder: give a file, such as mean.pt")
+    with folders.hold(out, WHAT) as held, folders.part_of(out, WHAT, held) as folder:
+        part = folder / "model.pt"
+        try:
+            torch.save({**newest, "model": weights, "last_optimizer_state": None}, part)
+        except RuntimeError as error:  # torch's word for a full disk
+            reason = str(error).strip().split("\n")[0]
+            raise LskdError(f"{out} cannot be written ({reason}): is the disk full?") from error
         part.replace(out)
-    except RuntimeError as error:  # torch's word for a full disk
-        reason = str(error).strip().split("\n")[0]
-        raise LskdError(f"{out} cannot be written ({reason}): is the disk full?") from error
-    finally:
-        part.unlink(missing_ok=True)
     return [file for file, _ in read]
 
 

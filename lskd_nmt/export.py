@@ -122,7 +122,11 @@ def export_fairseq(
     require(not out.is_dir(), f"--out {out} is a folder: give a file, such as stock.pt")
     with folders.hold(out, WHAT) as held, folders.part_of(out, WHAT, held) as folder:
         part = folder / "model.pt"
-        torch.save(stock_state(state, langs), part)
+        try:
+            torch.save(stock_state(state, langs), part)
+        except RuntimeError as error:  # torch's word for a full disk
+            reason = str(error).strip().split("\n")[0]
+            raise LskdError(f"{out} cannot be written ({reason}): is the disk full?") from error
         show("translating with both checkpoints")
         count = len(fairseq_io.piece_lines(str(data), langs, split)[0])
         before, after = (translate_with_fairseq(path, data, langs, split, count, plugin)

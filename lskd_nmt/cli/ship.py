@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from lskd_nmt import fairseq_io, runs
+from lskd_nmt import fairseq_io, folders, runs
 from lskd_nmt.cli.common import origin, show, verb_of, whole
 from lskd_nmt.errors import LskdError, require
 
@@ -169,10 +169,9 @@ def run_compare(args: argparse.Namespace) -> None:
     models = parse_models(args.models)
     fairseq_io.require_data(str(args.data), several=False)
     require_writable(args.out)
-    with fairseq_io.quiet():
+    with folders.hold(args.out, "lskd compare"), fairseq_io.quiet():
         content = compare(models, args.data, settings, show)
-    runs.write_json(args.out / "compare.json", {**origin(args), "host": runs.host(), **content})
-    with fairseq_io.quiet():
+        runs.write_json(args.out / "compare.json", {**origin(args), "host": runs.host(), **content})
         report_comparison(args.out)
     print(json.dumps({"compare": str(args.out / "compare.json"), "models": list(models),
                       "bleu": [model["bleu"] for model in content["models"]]}))  # fmt: skip
