@@ -22,6 +22,7 @@ NUMERIC = "#NUMERIC_ONLY#"  # Moses' word for an abbreviation only before a numb
 END = re.compile(
     rf"(?P<marks>[.!?…{WIDE}{OTHER}]+)(?P<close>(?:[{re.escape(CLOSING)}]|[{EITHER}](?![^\W_]))*(?: »(?= ))?)"
 )
+ESCAPE = re.compile("&[a-z]+;")  # a quotation mark in Moses-tokenised text
 # whose ordinal numbers have a dot: 3. Mai
 ORDINALS = re.compile("bs|cs|da|de|et|eu|fi|hr|hu|is|lb|lt|lv|nb|nn|no|pl|sk|sl|sr|sv|tr")
 QUOTED_ON = ("と", "って", "の", "は", "が", "を", "も")  # a Japanese sentence goes on after its quotation
@@ -49,7 +50,7 @@ def _is_end(line: str, begin: int, match: re.Match[str], lang: str | None, lower
     `lowered`: the line has no capitals that could tell.
     """
     marks, rest = match["marks"], line[match.end() : match.end() + NEAR]
-    if not any(map(str.isalpha, rest)) or not any(line[at].isalpha() for at in range(begin, match.start())):
+    if not any(map(str.isalpha, ESCAPE.sub("", rest))) or not any(line[at].isalpha() for at in range(begin, match.start())):
         return False
     start = rest.lstrip(OPENING + " ")[:1]
     if marks[-1] in WIDE + OTHER:

@@ -63,6 +63,7 @@ SPLIT = [
     ("en", '"Come here!" he said.| See Fig. 3 at www.foo.com/bar.'),
     ("en", "all is lower-cased.| there is e.g. this.| and that"),
     ("en", "1. One thing. ...| 2. Another"),
+    ("en", "tokenised text .| they said : &quot; we are here . &quot;"),
     ("de", "Am 3. Mai kam er, z. B. mit Prof. Dr. Müller.| „Ja!“| Er blieb."),
     (None, "Am 3. Mai kam er.| Dann ging er."),
     ("fr", "« Oui ! »| M. Dupont dort.| Pourquoi ?"),
