@@ -45,20 +45,21 @@ def with_attributes(values: Mapping[str, Any]) -> "OrderedDict[str, Any]":
     return result
 
 
-def stock_state(state: Mapping[str, Any], langs: tuple[str, str]) -> dict[str, Any]:
+def stock_state(state: Mapping[str, Any], langs: tuple[str, str] | None = None) -> dict[str, Any]:
     """A checkpoint's contents without plugin, teacher and training: a plain `transformer`, weights as they are.
 
     The model's settings name the task and the languages, too, as fairseq's own do: CTranslate2's converter reads
-    nothing else.
+    nothing else. Without `langs` they are those that the checkpoint names.
     """
     settings = fairseq_io.section(state, "model")
     known = fairseq_io.transformer_settings()
     model = {name: settings[name] for name in known if name in settings}
     require("encoder_layers" in model, "the checkpoint holds no transformer: give one of an ls_transformer_* arch")
-    names = {"source_lang": langs[0], "target_lang": langs[1]}
-    model.update(_name="transformer", arch="transformer", task="translation", **names)
     task = {**fairseq_io.section(state, "task"), "_name": "translation", "data": "", "eval_bleu": False}
-    task |= {name: task.get(name) or lang for name, lang in names.items()}
+    if langs is not None:
+        task |= {"source_lang": langs[0], "target_lang": langs[1]}
+    names = {name: task.get(name) for name in ("source_lang", "target_lang")}
+    model.update(_name="transformer", arch="transformer", task="translation", **names)
     epoch = state["extra_state"]["train_iterator"]["epoch"]
     history = {"criterion_name": "none", "optimizer_name": "none", "lr_scheduler_state": {}, "num_updates": 0}
     return {

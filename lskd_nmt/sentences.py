@@ -50,7 +50,8 @@ def _is_end(line: str, begin: int, match: re.Match[str], lang: str | None, lower
     `lowered`: the line has no capitals that could tell.
     """
     marks, rest = match["marks"], line[match.end() : match.end() + NEAR]
-    if not any(map(str.isalpha, ESCAPE.sub("", rest))) or not any(line[at].isalpha() for at in range(begin, match.start())):
+    has_letters = any(line[at].isalpha() for at in range(begin, match.start()))
+    if not has_letters or not any(map(str.isalpha, ESCAPE.sub("", rest))):
         return False
     start = rest.lstrip(OPENING + " ")[:1]
     if marks[-1] in WIDE + OTHER:
