@@ -91,7 +91,7 @@ def tune(args: argparse.Namespace, langs: tuple[str, str]) -> list[dict[str, Any
     reference = [joined(line) for line in part.references]
     return [{"engine": kind, "workers": workers, "threads": threads, "batch_tokens": batch, "vocabulary_map": vmap,
              "sentences_per_second": statistics.median(speeds), "from": min(speeds), "to": max(speeds),
-             "bleu_of_part": scoring.corpus_bleu([joined(line) for line in outputs[arrangement]], reference)}
+             "bleu_of_part": scoring.corpus_bleu([joined(line) for line in outputs[arrangement]], reference, langs[1])}
             for arrangement, speeds in found.items()
             for kind, workers, threads, batch, vmap in [arrangement]]  # fmt: skip
 
@@ -202,7 +202,11 @@ def scored(kind: str, out: Path, args: argparse.Namespace, langs: tuple[str, str
     else:
         lines = [row.hypotheses[0].pieces for row in ledger.read_rows(out / ledger.ROWS)]
     text = [[joined(line) for line in side] for side in (lines, references)]
-    return {"test_sentences": len(lines), "test_bleu": scoring.measured(scoring.BLEU(), *text)}
+    tokenizer = scoring.bleu_tokenizer(langs[1])
+    return {
+        "test_sentences": len(lines),
+        "test_bleu": scoring.measured(scoring.metric("bleu", langs[1], tokenizer), *text),
+    }
 
 
 def race_table(results: Sequence[Mapping[str, Any]]) -> str:

@@ -51,7 +51,8 @@ def measure(checkpoint: Path, data: str, langs: tuple[str, str]) -> dict[str, An
     facts: dict[str, Any] = {}
     for name, beam in (("greedy", 1), ("beam", 5)):
         best = [found[0] for found in translate_all(engine, sources, replace(SEARCH, beam=beam))]
-        facts[name] = scoring.measured(scoring.BLEU(), [joined(hypothesis.pieces) for hypothesis in best], references)
+        metric = scoring.metric("bleu", langs[1], scoring.bleu_tokenizer(langs[1]))
+        facts[name] = scoring.measured(metric, [joined(hypothesis.pieces) for hypothesis in best], references)
     whole = [math.exp(hypothesis.score * (len(hypothesis.pieces.split()) + 1)) for hypothesis in best]
     symbols = engine.target
     return {**facts, "probability_of_best": sum(whole) / len(whole),

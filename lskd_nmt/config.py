@@ -39,6 +39,7 @@ CONFIG: dict[str, Any] = {
         "drop_empty": Key(truth),
         "keep_repeated": Key(truth),
         "workers": Key(integer),
+        "tokenize": Key(word),  # of BLEU, instead of the target language's own
     },
     "teacher": {
         "arch": Key(word, required=True),
@@ -112,7 +113,7 @@ def resolve(content: Any, file: str = "config") -> dict[str, Any]:
 
 def data_complaints(data: Mapping[str, Any]) -> list[str]:
     """What is wrong between the keys of `data`."""
-    given = [name for name, value in data.items() if value is not None]
+    given = [name for name, value in data.items() if value is not None and name != "tokenize"]  # that is of scores
     if data["dir"] is not None:
         colon = f"data.dir is '{data['dir']}', and to fairseq a colon ends a path: give one without, such as a link"
         others = [f"data.dir names a prepared folder, so data.{name} has no say: remove one" for name in given[1:]]

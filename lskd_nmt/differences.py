@@ -28,6 +28,7 @@ class Output:
     seed: int
     scored: str | None  # the hash of the text that has its scores
     scored_against: str | None = None  # that of the reference then
+    tokenizer: str = scoring.USUAL  # of its BLEU
 
 
 # name -> a weighted sum of groups' mean BLEU; a group is the models of one cell, by their names among the outputs
@@ -85,7 +86,7 @@ def described(output: Output) -> dict[str, Any]:
     require(output.scored_against in (None, reference), f"{output.reference} has changed since {output.file} was "
             "scored: put it back, or remove metrics.json beside that and run experiments/steps/score.sh")  # fmt: skip
     return {"hypotheses": found, "reference": reference, "lang": output.lang,
-            "form": output.form, "seed": output.seed}  # fmt: skip
+            "form": output.form, "seed": output.seed, "tokenizer": output.tokenizer}  # fmt: skip
 
 
 def results(
@@ -136,7 +137,7 @@ def collect(metric: str, outputs: Mapping[str, Output], show: Callable[[str], No
     for name, output in outputs.items():
         if output.reference not in scorers:
             references = scoring.text_for(metric, read_lines(output.reference), output.lang, output.form)
-            scorers[output.reference] = scoring.metric(metric, references)
+            scorers[output.reference] = scoring.metric(metric, output.lang, output.tokenizer, references)
         hyps = scoring.text_for(metric, read_lines(output.file), output.lang, output.form)
         lines = len(read_lines(output.reference))
         require(len(hyps) == lines, f"{output.file} has {len(hyps)} lines and the test set {lines}: decode it again")

@@ -16,8 +16,9 @@ from typing import Any
 
 from lskd_nmt import fairseq_io, folders
 from lskd_nmt.errors import LskdError, require
+from lskd_nmt.references import references
 from lskd_nmt.runs import read_json, sha256, write_json
-from lskd_nmt.scoring import corpus_bleu, hypotheses
+from lskd_nmt.scoring import available_tokenizer, corpus_bleu, hypotheses
 from lskd_nmt.sealed import PROOF, SUBWORDS, seal
 from lskd_nmt.seqkd.engines import QUANTIZATIONS, CTranslate2Engine, DecodeSettings, best, convert, translate_all
 from lskd_nmt.subwords import Subwords, joined
@@ -170,8 +171,12 @@ def export_ctranslate2(
             theirs = translate_with_fairseq(checkpoint, data, langs, split, len(source), plugin=True)
             ours = translate_pieces(new, [line.split() for line in source])
             same = sum(a == b for a, b in zip(theirs, ours, strict=True))
-            reference = [joined(line) for line in target]
-            scores = [corpus_bleu([joined(line) for line in lines], reference) for lines in (theirs, ours)]
+            reference = references(data, langs, split).lines
+            tokenizer = available_tokenizer(langs[1])
+            scores = [
+                corpus_bleu([joined(line) for line in lines], reference, langs[1], tokenizer)
+                for lines in (theirs, ours)
+            ]
             apart = abs(scores[0] - scores[1])
             found = f"fairseq scores {scores[0]:.2f} BLEU on {split} and CTranslate2 {scores[1]:.2f}"
             require(apart <= BLEU_APART, f"{found}: not exported")
@@ -183,6 +188,7 @@ def export_ctranslate2(
                 "identical": same,
                 "bleu_fairseq": scores[0],
                 "bleu_ctranslate2": scores[1],
+                "tokenizer": tokenizer,
                 "bytes": (new / "model.bin").stat().st_size,
                 **how_to_translate(state, data, langs),
             }

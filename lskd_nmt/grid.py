@@ -10,6 +10,7 @@ from lskd_nmt.errors import LskdError, require
 from lskd_nmt.lessons import Lesson, kinds, lessons
 from lskd_nmt.recipe import model
 from lskd_nmt.runs import read_json
+from lskd_nmt.scoring import bleu_tokenizer
 from lskd_nmt.seqkd.engines import DecodeSettings
 
 
@@ -50,20 +51,23 @@ def require_names(models: Sequence[Mapping[str, Any]]) -> None:
 
 def resolve_data(options: Mapping[str, Any]) -> dict[str, Any]:
     """Folder (from the run folder), languages and form of the data, and the options of data-prep/prepare.sh."""
+    wish = {"tokenize": options["tokenize"]} if options["tokenize"] is not None else {}
     if options["dir"] is not None:
         file = Path(options["dir"]) / "prep.json"
         require(file.is_file(), f"data.dir is {options['dir']}, and {file} does not exist: name a folder that "
                                 "data-prep/prepare.sh made, or, if it was moved, its new place")
         prepared = read_json(file)
         facts = {name: prepared[name] for name in ("corpus", "form", "source_lang", "target_lang")}
-        return {"folder": options["dir"], **facts, "options": None}
-    given = {name: value for name, value in options.items() if value is not None}
+        bleu_tokenizer(facts["target_lang"], options["tokenize"])  # refused before hours of training
+        return {"folder": options["dir"], **facts, **wish, "options": None}
+    given = {name: value for name, value in options.items() if value is not None and name not in wish}
     words = str(options["corpus"]).split("_")
     default = ("en", words[-1]) if len(words) > 2 else ("en", "de")  # iwslt_en_ru; toy
     langs = options["source_lang"] or default[0], options["target_lang"] or default[1]
     given.update(source_lang=langs[0], target_lang=langs[1], form=options["form"] or "raw")
     facts = {name: given[name] for name in ("corpus", "form", "source_lang", "target_lang")}
-    return {"folder": "data", **facts, "options": given}
+    bleu_tokenizer(facts["target_lang"], options["tokenize"])
+    return {"folder": "data", **facts, **wish, "options": given}
 
 
 def teacher(config: Mapping[str, Any], data: Mapping[str, Any], alpha: float, seed: int) -> dict[str, Any]:
@@ -107,6 +111,7 @@ def seqkd_commands(name: str, config: Mapping[str, Any], data: Mapping[str, Any]
                 "max-len-a": config["decode"]["max_len_a"], "max-len-b": config["decode"]["max_len_b"],
                 "lenpen": config["decode"]["lenpen"]}  # fmt: skip
     filters = {option.replace("_", "-"): options[option] for option in ("similarity", "max_ratio", "drop_copies")}
+    filters["tokenize"] = data.get("tokenize")
     choosing = [{"decoded": f"{folder}/decoded", **langs, "out": f"{folder}/{method}", "method": method, **filters}
                 for method in chosen]  # fmt: skip
     steps = [("decode", decoding), *(("select", each) for each in choosing)] if chosen else []

@@ -1,11 +1,11 @@
 """What differs between languages in their text itself: whether words are separated by spaces."""
 
-# of ISO 639: Chinese, Cantonese, Japanese, Thai, Lao, Khmer, Burmese, Tibetan, Dzongkha
-UNSPACED = frozenset({"zh", "yue", "ja", "th", "lo", "km", "my", "bo", "dz"})
+# of ISO 639: Chinese, Cantonese, Wu, classical Chinese, Japanese, Thai, Lao, Khmer, Burmese, Tibetan, Dzongkha
+UNSPACED = frozenset({"zh", "yue", "wuu", "lzh", "ja", "th", "lo", "km", "my", "bo", "dz"})
 
 # three-letter codes, and names of one language that others use
 ALIASES = {
-    **dict.fromkeys(("zho", "chi", "cmn", "zht", "zhs"), "zh"),
+    **dict.fromkeys(("zho", "chi", "cmn", "cn", "zht", "zhs"), "zh"),
     **dict.fromkeys(("jpn", "jp"), "ja"),
     **dict.fromkeys(("kor", "kr"), "ko"),
     **dict.fromkeys(("mya", "bur"), "my"),

@@ -49,6 +49,8 @@ def model(
     """One entry of the plan. Paths in its command are relative to the run folder; `objective` has the last word."""
     defaults = {flag: value for flag, value, _ in TRAINING_DEFAULTS} | validation_text(data)
     flags = defaults | keep_flags(section["average"]) | config["train"] | section["train"]
+    if "tokenize" in data and isinstance(flags.get("eval-bleu-args"), Mapping):  # the plugin reads it there
+        flags["eval-bleu-args"] = {"tokenize": data["tokenize"], **flags["eval-bleu-args"]}
     for flag in (*config["train"], *section["train"]):
         way = f"use {RESERVED[flag]}" if RESERVED.get(flag) else "remove it"
         require(flag not in RESERVED, f"train.{flag} is set by the pipeline: {way}")

@@ -14,6 +14,7 @@ THIRD_PARTY = {"ctranslate2", "fairseq", "fairseq_cli", "jinja2", "markupsafe", 
 # prefix of a module -> (level, third party at the top of the file, third party also inside functions)
 HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
     "user_dir": (4, {"fairseq", "numpy", "torch", "omegaconf"}, set()),
+    "user_dir.validation": (4, {"fairseq", "sacrebleu"}, set()),
     "lskd_nmt.cli": (3, set(), set()),
     "lskd_nmt.doctor": (3, {"torch"}, set()),
     "lskd_nmt.teacher": (2, {"torch", "numpy"}, set()),
@@ -68,6 +69,7 @@ HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
     "lskd_nmt.fairseq_io": (1, set(), {"fairseq", "omegaconf", "torch", "numpy"}),
     "lskd_nmt.fairseq_io.unpickling": (1, {"numpy", "torch"}, set()),
     "lskd_nmt.runs": (1, set(), {"torch"}),
+    "lskd_nmt.references": (1, set(), set()),
     "lskd_nmt.differences": (1, {"numpy", "sacrebleu"}, set()),
     "lskd_nmt.forecast": (1, set(), set()),
     "lskd_nmt.config_values": (0, set(), set()),

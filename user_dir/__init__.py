@@ -12,7 +12,7 @@ from .launch import join_launcher
 from .preflight import guard_training, refuse
 from .resume import explain_resume
 from .saving import copy_whole, save_or_leave_nothing
-from .validation import score_silence
+from .validation import score_silence, tokenise_by_language
 
 # Hydra's advice to fairseq's authors: twenty lines before every command, and none of it is the user's to act on.
 warnings.filterwarnings("ignore", category=UserWarning, module="hydra")
@@ -32,3 +32,4 @@ refuse_no_batch()
 explain_flags()
 explain_resume()
 score_silence()
+tokenise_by_language()

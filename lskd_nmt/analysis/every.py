@@ -139,6 +139,7 @@ class Analyses:
             if len(pair) == 2 and all(file.is_file() for file in (*pair, *texts)):
                 words += ["--hypotheses", *map(str, pair)]
                 words += [word for flag, file in zip(TEXTS, texts, strict=True) for word in (flag, str(file))]
+                words += ["--tokenize", wish] if (wish := self.run.plan["data"].get("tokenize")) else []
                 used += pair
             yield self.step(words, out, out / "diagnosis.json", used)
 

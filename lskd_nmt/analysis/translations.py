@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from lskd_nmt.analysis.bootstrap import resampled, with_interval
 from lskd_nmt.errors import require
+from lskd_nmt.scoring import sentence_bleu
 
 Matrix = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -44,6 +44,8 @@ class Rules:
     rare: int = 5  # occurrences in the training targets, at most
     copied_names: bool = True  # a name is written alike in the source
     examples: int = 20
+    lang: str = "en"  # of the translations, for BLEU
+    tokenize: str | None = None  # of BLEU, instead of the language's own
 
 
 def words(line: str) -> list[str]:
@@ -92,9 +94,11 @@ def length_buckets(reference: Sequence[str]) -> dict[str, Mask]:
     return {**found, f"{LENGTHS[-1]} words or more": sizes >= LENGTHS[-1]}
 
 
-def sentence_scores(lines: Sequence[str], reference: Sequence[str]) -> dict[str, Matrix]:
+def sentence_scores(
+    lines: Sequence[str], reference: Sequence[str], lang: str = "en", tokenize: str | None = None
+) -> dict[str, Matrix]:
     """sacreBLEU's sentence chrF and sentence BLEU (effective order).   -> (S,) each"""
-    metrics = {"chrf": CHRF(), "bleu": BLEU(effective_order=True)}
+    metrics = {"chrf": CHRF(), "bleu": sentence_bleu(lang, tokenize)}
     return {name: np.array([metric.sentence_score(line, [ref]).score
                             for line, ref in zip(lines, reference, strict=True)])
             for name, metric in metrics.items()}  # fmt: skip
@@ -107,7 +111,10 @@ def comparison(texts: Texts, rules: Rules) -> dict[str, Any]:
     other = [f"{name} {size}" for name, size in sizes.items() if size != len(texts.reference)]
     require(not other, f"reference has {len(texts.reference)} lines, {', '.join(other)}: give lines of one test set")
     require(bool(texts.reference), "the reference is empty: give a test set")
-    scores = {name: sentence_scores(getattr(texts, name), texts.reference) for name in ("teacher", "student")}
+    scores = {
+        name: sentence_scores(getattr(texts, name), texts.reference, rules.lang, rules.tokenize)
+        for name in ("teacher", "student")
+    }
     special = special_words(texts, rules)
     buckets = {"all": np.ones(len(texts.reference), dtype=bool), **length_buckets(texts.reference)}
     for kind, found in special.items():

@@ -77,6 +77,12 @@ def add_languages(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--target-lang", "-t", help="taken from the data if not given")
 
 
+def add_tokenize(verb: argparse.ArgumentParser, of: str = "of BLEU") -> None:
+    """The flag of verbs that compute BLEU."""
+    about = f"tokeniser {of}, of sacreBLEU: 13a, intl, char, zh … (default: the target language's own)"
+    verb.add_argument("--tokenize", metavar="NAME", help=about)
+
+
 def symbols_of(args: argparse.Namespace) -> Symbols:
     """The dictionaries of `--data`, the first of its folders; loads the plugin."""
     first = args.data.split(":")[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lskd_nmt import runs
-from lskd_nmt.cli.common import numbers_of, real, show, verb_of, whole
+from lskd_nmt.cli.common import add_tokenize, numbers_of, real, show, verb_of, whole
 from lskd_nmt.cli.why import write
 from lskd_nmt.errors import require
 from lskd_nmt.progress import Progress
@@ -25,6 +25,10 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     diagnose.add_argument("--seed", type=whole(0), default=1, help="of the sample (default: %(default)s)")
     diagnose.add_argument("--hypotheses", nargs=2, type=Path, metavar=("TEACHER", "STUDENT"), help="translations")
     diagnose.add_argument("--reference", type=Path, metavar="FILE")
+    diagnose.add_argument(
+        "--target-lang", metavar="LANG", help="of BLEU's tokeniser (default: the ending of --reference)"
+    )
+    add_tokenize(diagnose, "of sentence BLEU")
     diagnose.add_argument("--source", type=Path, metavar="FILE", help="for names, and shown with examples")
     diagnose.add_argument("--train-target", type=Path, metavar="FILE", help="text of the training targets: rare words")
     diagnose.add_argument("--right", type=real(0, 100), default=60.0,
@@ -72,6 +76,9 @@ def compared(args: argparse.Namespace) -> dict[str, Any]:
     source = runs.read_lines(args.source) if args.source else None
     frequency = translations.word_counts(runs.read_lines(args.train_target)) if args.train_target else None
     texts = translations.Texts(reference, teacher, student, source, frequency)
-    rules = translations.Rules(args.right, args.margin, args.rare, args.names == "copied", args.examples)
+    lang = args.target_lang or args.reference.suffix.removeprefix(".")
+    rules = translations.Rules(
+        args.right, args.margin, args.rare, args.names == "copied", args.examples, lang, args.tokenize
+    )
     return {"settings": asdict(rules), "sha256": {name: runs.sha256(file) for name, file in files.items() if file},
             **translations.comparison(texts, rules)}  # fmt: skip

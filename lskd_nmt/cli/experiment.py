@@ -11,7 +11,7 @@ from typing import Any
 from lskd_nmt import fairseq_io, inputs, lengths, runs, scoring, training_log
 from lskd_nmt import plan as planning
 from lskd_nmt import watch as watching
-from lskd_nmt.cli.common import verb_of
+from lskd_nmt.cli.common import add_tokenize, verb_of
 from lskd_nmt.commands import runnable
 from lskd_nmt.config import read_config
 from lskd_nmt.flag_values import require_words
@@ -49,6 +49,7 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     for parser in (watch, generate, hyp, score):
         parser.add_argument("--run", dest="folder", type=Path, required=True, metavar="RUN")
         parser.add_argument("--model", required=True)
+    add_tokenize(score)
     for parser in (watch, generate):
         parser.add_argument("flags", nargs="*", help="after --, more flags for the command")
 
@@ -158,8 +159,21 @@ def run_score(args: argparse.Namespace) -> None:
     run = runs.Run(args.folder)
     hyp, ref = run.model_folder(args.model) / "test.hyp", run.text("test", "target")
     data = run.plan["data"]
-    scores = scoring.scores(runs.read_lines(hyp), runs.read_lines(ref), data["target_lang"], data["form"])
+    references = runs.read_lines(ref)
+    scores = scoring.scores(
+        runs.read_lines(hyp), references, data["target_lang"], data["form"], args.tokenize or data.get("tokenize")
+    )
+    scores["references_changed_by_subwords"] = changed_by_subwords(run.data, references)
     hashes = {"hyp_sha256": runs.sha256(hyp), "ref_sha256": runs.sha256(ref)}
     facts = {"name": args.model, **scores, **hashes, "decode": run.plan["decode"], "commit": runs.commit()}
     runs.write_json(hyp.with_name("metrics.json"), facts)
     answer(model=args.model, bleu=scores["bleu"]["score"], chrf=scores["chrf"]["score"])
+
+
+def changed_by_subwords(data: Path, references: Sequence[str]) -> int | None:
+    """How many references the folder's sentencepiece model rewrites, which no translation can equal; None without it.
+
+    sentencepiece normalises unless it is told not to: `m²` becomes `m2`, and a full-width comma a comma.
+    """
+    model = data / "spm" / "spm.model"
+    return Subwords(model).normalises(references) if model.is_file() else None

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.cli.common import show, symbols_of
+from lskd_nmt.cli.common import add_tokenize, show, symbols_of
 from lskd_nmt.errors import LskdError
 
 
@@ -84,6 +84,7 @@ def register_select(steps: "argparse._SubParsersAction[argparse.ArgumentParser]"
     select.add_argument("--similarity", default="bleu", help="of interpolate: smoothed sentence bleu, or chrf")
     select.add_argument("--max-ratio", type=float, default=0,
                         help="of the lengths of source and hypothesis in subwords; 0: any")  # fmt: skip
+    add_tokenize(select, "of the smoothed sentence bleu")
     select.add_argument("--drop-copies", action="store_true", help="drop hypotheses that repeat the source")
 
 

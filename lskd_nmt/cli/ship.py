@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lskd_nmt import fairseq_io, folders, runs
-from lskd_nmt.cli.common import origin, show, verb_of, whole
+from lskd_nmt.cli.common import add_tokenize, origin, show, verb_of, whole
 from lskd_nmt.errors import LskdError, require
 
 SHOWN = 5  # bad lines that are named
@@ -62,10 +62,14 @@ def register_compare(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]
     verb.add_argument("--out", type=Path, required=True, metavar="DIR")
     verb.add_argument("--split", default="test", help="(default: %(default)s)")
     verb.add_argument("--beam", type=int, default=5, help="(default: %(default)s)")
-    verb.add_argument("--repeats", type=whole(1), default=3, help="of each measurement (default: %(default)s)")
-    verb.add_argument("--sentences", type=whole(0), default=0, metavar="N", help="measure the first N only")
-    verb.add_argument("--threads", type=whole(0), default=0, metavar="N",
-                      help="all threads (default: cores it may use)")
+    verb.add_argument("--repeats", type=whole(1), default=3, help="of each measurement of speed (default: %(default)s)")
+    verb.add_argument(
+        "--sentences", type=whole(0), default=0, metavar="N", help="measure the speed of the first N only"
+    )
+    verb.add_argument(
+        "--threads", type=whole(0), default=0, metavar="N", help="all threads (default: cores it may use)"
+    )
+    add_tokenize(verb)
     verb.add_argument("--batch-tokens", type=whole(1), default=2048,
                       help="padded source subwords of a batch (default: %(default)s)")  # fmt: skip
 
@@ -164,8 +168,9 @@ def run_compare(args: argparse.Namespace) -> None:
     from lskd_nmt.compare.candidates import parse_models
     from lskd_nmt.compare.settings import CompareSettings, cores
 
-    settings = CompareSettings(args.split, args.beam, args.repeats, args.sentences, args.threads or cores(),
-                               args.batch_tokens)  # fmt: skip
+    settings = CompareSettings(
+        args.split, args.beam, args.repeats, args.sentences, args.threads or cores(), args.batch_tokens, args.tokenize
+    )
     models = parse_models(args.models)
     fairseq_io.require_data(str(args.data), several=False)
     require_writable(args.out)

@@ -105,6 +105,7 @@ def assessed(args: argparse.Namespace, folders: Sequence[Path], names: Sequence[
 def outputs_of(folders: Sequence[Path], names: Sequence[str]) -> "dict[str, Output]":
     """The translations of every scored model, by RUN/MODEL."""
     from lskd_nmt.differences import Output
+    from lskd_nmt.report import results
 
     found = {}
     for name, run in zip(names, map(runs.Run, folders), strict=True):
@@ -115,7 +116,7 @@ def outputs_of(folders: Sequence[Path], names: Sequence[str]) -> "dict[str, Outp
                 metrics = runs.read_json(folder / "metrics.json")
                 found[f"{name}/{model['name']}"] = Output(
                     folder / "test.hyp", reference, data["target_lang"], data["form"], model["seed"],
-                    metrics.get("hyp_sha256"), metrics.get("ref_sha256"),
+                    metrics.get("hyp_sha256"), metrics.get("ref_sha256"), results.tokenizer(metrics),
                 )  # fmt: skip
     return found
 

@@ -11,8 +11,8 @@ from lskd_nmt.compare.candidates import examine
 from lskd_nmt.compare.settings import CompareSettings
 from lskd_nmt.compare.speed import Clocks, Show, load_model, measure
 from lskd_nmt.errors import LskdError, require
-from lskd_nmt.runs import read_json
-from lskd_nmt.scoring import scores
+from lskd_nmt.references import references
+from lskd_nmt.scoring import bleu_tokenizer, scores
 from lskd_nmt.seqkd.engines import batches
 from lskd_nmt.subwords import joined
 
@@ -33,13 +33,14 @@ def compare(
         raise LskdError(f"--data {data} lacks dict.{langs[0]}.txt or dict.{langs[1]}.txt: "
                         "give the output folder of fairseq-preprocess")  # fmt: skip
     candidates = [examine(name, path, symbols) for name, path in models.items()]
-    source, target = fairseq_io.piece_lines(str(data), langs, settings.split)
+    bleu_tokenizer(langs[1], settings.tokenize)  # refused before anything is translated
+    source, _ = fairseq_io.piece_lines(str(data), langs, settings.split)
+    require(bool(source), f"--data {data} has no sentence in {settings.split}: give another --split")
     sentences = [line.split() for line in source]
     timed_sentences = sentences[: settings.sentences or None]
     load_before = os.getloadavg()[0]
     loaded = {candidate.name: load_model(candidate, data, langs, settings) for candidate in candidates}
-    prep = data.parent / "prep.json"
-    form = read_json(prep).get("form", "raw") if prep.is_file() else "raw"
+    truth = references(data, langs, settings.split)
     quality = {}
     for name, translate in loaded.items():
         show(f"{name}: translating {len(sentences)} sentences for its scores")
@@ -48,7 +49,9 @@ def compare(
             any(translated[: len(timed_sentences)]),
             f"model '{name}' translates every sentence into nothing: train it longer",
         )
-        quality[name] = scores([joined(line) for line in translated], [joined(line) for line in target], langs[1], form)
+        quality[name] = scores(
+            [joined(line) for line in translated], truth.lines, langs[1], truth.form, settings.tokenize
+        )
     speed = measure(loaded, timed_sentences, settings, show, clocks or Clocks())
     rows: list[dict[str, Any]] = [
         {**asdict(candidate), "bleu": quality[candidate.name]["bleu"]["score"],
@@ -56,7 +59,9 @@ def compare(
     ]  # fmt: skip
     return {
         "settings": asdict(settings),
-        "data": {"folder": str(data), "langs": list(langs), "form": form, "sentences": len(sentences)},
+        "data": {"folder": str(data), "langs": list(langs), "form": truth.form, "sentences": len(sentences),
+                 "references": truth.source, "references_changed_by_subwords": truth.changed_by_subwords,
+                 "tokenizer": quality[candidates[0].name]["bleu"]["tokenizer"]},
         "timed": {"sentences": len(timed_sentences), "load_before": round(load_before, 2),
                   "batches": len(list(batches(timed_sentences, settings.batch_tokens)))},
         "signatures": {metric: {key: quality[candidates[0].name][metric][key] for key in ("signature", "text")}

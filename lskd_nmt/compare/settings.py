@@ -22,6 +22,7 @@ class CompareSettings:
     sentences: int = 0  # of which speed is measured, the first ones; 0: all
     threads: int = 1  # that count as all
     batch_tokens: int = DecodeSettings.batch_tokens
+    tokenize: str | None = None  # of BLEU, instead of the target language's own
 
     def __post_init__(self) -> None:
         self.decoding()  # refuses what it cannot do

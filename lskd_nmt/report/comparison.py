@@ -5,7 +5,9 @@ from typing import Any
 
 import pandas as pd
 
+from lskd_nmt.report.results import rewritten
 from lskd_nmt.report.tables import LABELS, as_latex, as_markdown
+from lskd_nmt.scoring import remark
 
 
 def title(content: Mapping[str, Any]) -> str:
@@ -56,6 +58,7 @@ def notes(content: Mapping[str, Any]) -> list[str]:
     lines = [f"{LABELS[metric]}: {found['signature']} (text {found['text']})"
              for metric, found in content["signatures"].items()]  # fmt: skip
     lines += [
+        *about_scores(content["data"]),
         f"scores: all {content['data']['sentences']:,} sentences of {settings['split']}, beam {settings['beam']}",
         f"speed: output subwords a second on the first {timed['sentences']:,} sentences, in {timed['batches']} batches "
         f"of at most {settings['batch_tokens']:,} padded source subwords; loading is not timed",
@@ -69,6 +72,21 @@ def notes(content: Mapping[str, Any]) -> list[str]:
         f"command: {content['command']}",
     ]
     return lines
+
+
+def about_scores(data: Mapping[str, Any]) -> list[str]:
+    """What the references are and what they suffered, and what to know of BLEU; older comparisons do not say it."""
+    said = [remark(data["langs"][1], data["tokenizer"])] if "tokenizer" in data else []
+    if "references" in data:
+        said.append(f"references: {data['references']}")
+    if data.get("form") == "tokenised":
+        said.append(
+            "the references look tokenised and have no clean text beside them: both sides were detokenised "
+            "before BLEU and chrF"
+        )
+    if data.get("references_changed_by_subwords"):
+        said.append(rewritten(data["references_changed_by_subwords"], data["sentences"]))
+    return [line for line in said if line]
 
 
 def busy(models: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -1,12 +1,13 @@
 """The whole document of a results table: the main table, the smaller ones, and notes that say what stands in them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lskd_nmt.report import methods, tables, verdicts
 from lskd_nmt.report.cells import label
 from lskd_nmt.report.published import ASSUMED, SOURCE
 
+PROCESSOR = "the same seed gives other BLEU on another kind of processor"
 NAMED = 12  # models without scores; of more only the number is said
 
 
@@ -88,10 +89,26 @@ def states(content: Mapping[str, Any]) -> list[str]:
     lines += [f"{cell['name']} differs from the row above it in {'; '.join(cell['differs_in'])}"
               for cell in content["cells"] if cell["differs_in"]]  # fmt: skip
     lines.append("signature: of all that could change a row but seed, host and commit; spelled out in table.json")
-    if missing := content["not_scored"]:
-        more = f" and {len(missing) - NAMED} more (table.json has all)" if len(missing) > NAMED else ""
-        lines.append(f"not scored yet: {', '.join(missing[:NAMED])}{more}")
-    return lines
+    return [*lines, *cautions(content)]
+
+
+def cautions(content: Mapping[str, Any]) -> list[str]:
+    """What nobody may overlook: models that are not in it, and what the scores cannot say."""
+    lines = [
+        f"{what}: {first(names)}"
+        for what, names in (
+            ("not scored yet", content["not_scored"]),
+            ("of these without a folder in the run, deleted or moved away", content.get("without_folder")),
+        )
+        if names
+    ]
+    return [*lines, *content.get("remarks", []), PROCESSOR]
+
+
+def first(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - NAMED} more (table.json has all)" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"
 
 
 def markdown(content: Mapping[str, Any]) -> str:

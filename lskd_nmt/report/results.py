@@ -11,6 +11,7 @@ from lskd_nmt.errors import require
 from lskd_nmt.report import methods, signature
 from lskd_nmt.report.cells import CELL, facts, key, method, rank
 from lskd_nmt.runs import Run, read_json, read_list
+from lskd_nmt.scoring import USUAL, remark
 
 METRICS = ("bleu", "chrf", "bleu_tokenised_lowercased")
 HOURS, MEMORY = ("cpu_hours", "gpu_hours"), ("peak_memory_mb", "peak_gpu_memory_mb")
@@ -22,11 +23,12 @@ def results(folders: Sequence[Path], names: Sequence[str] | None = None) -> dict
     runs = dict(zip(names or labels(folders), map(Run, folders), strict=True))
     where = ", ".join(map(str, folders))
     signatures: dict[str, Any] = {}
-    rows, missing = [], []
+    rows, missing, gone = [], [], []
     for label, run in runs.items():
         for model in run.models:
             if not (run.model_folder(model["name"]) / "metrics.json").is_file():
                 missing.append(model["name"] if len(runs) == 1 else f"{label}/{model['name']}")
+                gone += [] if run.model_folder(model["name"]).is_dir() else missing[-1:]
                 continue
             expansion = signature.expansion(run, model)
             rows.append(row(label, run, model) | {"signature": signature.short(expansion)})
@@ -37,9 +39,32 @@ def results(folders: Sequence[Path], names: Sequence[str] | None = None) -> dict
     if any(map(method, found)):
         for cell in found:
             cell["step_cost"] = methods.step_cost(cell, found, rows)
-    return {"name": " + ".join(runs), "runs": [described(label, run) for label, run in runs.items()],
-            "signatures": metrics, "rows": rows, "cells": found, "not_scored": missing,
-            "expansions": signatures}  # fmt: skip
+    return {
+        "name": " + ".join(runs),
+        "runs": [described(label, run) for label, run in runs.items()],
+        "signatures": metrics,
+        "rows": rows,
+        "cells": found,
+        "not_scored": missing,
+        "without_folder": gone,
+        "remarks": remarks(runs, rows),
+        "expansions": signatures,
+    }
+
+
+def remarks(runs: Mapping[str, Run], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What to know of these scores: a tokeniser that does not suit the language, references that subwords rewrite."""
+    known = {remark(runs[row["run"]].plan["data"]["target_lang"], row["tokenizer"]) for row in rows}
+    changed = {(row["references_changed_by_subwords"] or 0, row["sentences"]) for row in rows}
+    return [*sorted(filter(None, known)), *(rewritten(*each) for each in sorted(changed) if each[0])]
+
+
+def rewritten(changed: int, of: int) -> str:
+    """References that no translation can equal."""
+    return (
+        f"references that the data's sentencepiece model rewrites (it normalises signs such as ² or ™), so that no "
+        f"translation can equal them: {changed:,} of {of:,}"
+    )
 
 
 def labels(folders: Sequence[Path]) -> list[str]:
@@ -71,6 +96,8 @@ def row(label: str, run: Run, model: Mapping[str, Any]) -> dict[str, Any]:
         **facts(model),
         **{metric: metrics[metric]["score"] for metric in METRICS},
         "sentences": metrics["sentences"],
+        "tokenizer": tokenizer(metrics),
+        "references_changed_by_subwords": metrics.get("references_changed_by_subwords"),  # older ones did not count
         "parameters": training["parameters"],
         "epochs": len(curve),
         "best_valid_bleu": max(bleus, default=None),
@@ -81,6 +108,11 @@ def row(label: str, run: Run, model: Mapping[str, Any]) -> dict[str, Any]:
         "commit": metrics.get("commit"),
         "translations": metrics.get("hyp_sha256"),
     }  # fmt: skip
+
+
+def tokenizer(metrics: Mapping[str, Any]) -> str:
+    """The tokeniser of a model's BLEU; older scores, which do not name it, all have sacreBLEU's 13a."""
+    return str(metrics["bleu"].get("tokenizer", USUAL))
 
 
 def still_falling(curve: Sequence[Mapping[str, float]]) -> bool:

@@ -150,7 +150,8 @@ def as_latex(table: pd.DataFrame, lines: Sequence[str]) -> str:
 def csv(content: Mapping[str, Any]) -> str:
     """One line per model, numbers only."""
     cells = {member: cell for cell in content["cells"] for member in cell["members"]}
-    left_out = {"translations", "commit", "not_converged"} | (set() if any(map(method, cells.values())) else {"method"})
+    left_out = {"translations", "commit", "not_converged", "tokenizer", "references_changed_by_subwords"}
+    left_out |= set() if any(map(method, cells.values())) else {"method"}
     lines = []
     for row in content["rows"]:
         cell, seed = cells[f"{row['run']}/{row['name']}"], str(row["seed"])

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lskd_nmt.errors import require
 from lskd_nmt.runs import write_json
-from lskd_nmt.scoring import corpus_bleu
+from lskd_nmt.scoring import available_tokenizer, corpus_bleu
 from lskd_nmt.seqkd.corpus import Corpus
 from lskd_nmt.seqkd.engines import DecodeSettings, Engine, best, translate_all
 from lskd_nmt.subwords import joined
@@ -28,8 +28,12 @@ def compare(
     settings: DecodeSettings,
     show: Callable[[str], None],
     accept: bool,
+    lang: str,
 ) -> None:
-    """Translate a few of the rows with both engines, write how far they are apart to `file`, stop if it is too far."""
+    """Translate a few of the rows with both engines, write how far they are apart to `file`, stop if it is too far.
+
+    BLEU is counted with the tokeniser of `lang`, the target language.
+    """
     if file.is_file():
         return
     rows = [int(rows[at]) for at in sorted({number * len(rows) // CHECKED for number in range(CHECKED)})]
@@ -39,7 +43,10 @@ def compare(
     kinds = dict.fromkeys(("float32", settings.quantization))
     found = {"fairseq": best(translate_all(fairseq(), sentences, search))}
     found |= {kind: best(translate_all(ctranslate2(compute_type=kind), sentences, search)) for kind in kinds}
-    scores = {name: corpus_bleu([joined(line) for line in lines], truth) for name, lines in found.items()}
+    tokenizer = available_tokenizer(lang)
+    scores = {
+        name: corpus_bleu([joined(line) for line in lines], truth, lang, tokenizer) for name, lines in found.items()
+    }
     alike = {
         kind: sum(a == b for a, b in zip(found["fairseq"], found[kind], strict=True)) / len(rows) for kind in kinds
     }

@@ -99,7 +99,7 @@ def decode(
         try:
             convert_once(model, teacher_path[0], first, langs)
             engine = partial(CTranslate2Engine, model, *devices[0])
-            compare(out / CHECK, engine, fairseq, corpus, short, settings, show, accept_difference)
+            compare(out / CHECK, engine, fairseq, corpus, short, settings, show, accept_difference, langs[1])
         except LskdError:
             shutil.rmtree(model, ignore_errors=True)
             with suppress(OSError):  # unless there is something else

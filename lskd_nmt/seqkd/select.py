@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from lskd_nmt import fairseq_io, folders
@@ -18,6 +17,7 @@ from lskd_nmt.errors import LskdError, require
 from lskd_nmt.fairseq_io import Symbols
 from lskd_nmt.progress import Progress
 from lskd_nmt.runs import read_json, sha256
+from lskd_nmt.scoring import USUAL, bleu_tokenizer, sentence_bleu
 from lskd_nmt.seqkd import ledger, store
 from lskd_nmt.seqkd.corpus import SentencePair, corpus_pairs, source_key
 from lskd_nmt.seqkd.ledger import Hypothesis, Row
@@ -27,7 +27,7 @@ from lskd_nmt.teacher.pairs import data_hashes, pair_key
 WHAT = "lskd seqkd select"
 RUN = 500_000  # hashes of different things that are sorted at a time
 METHODS = ("beam", "interpolate", "multi")
-SIMILARITIES: dict[str, Callable[[], Any]] = {"bleu": lambda: BLEU(effective_order=True), "chrf": CHRF}
+SIMILARITIES = ("bleu", "chrf")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class SelectSettings:
     similarity: str = "bleu"  # of `interpolate`: smoothed sentence BLEU, or chrF
     max_ratio: float = 0.0  # of the lengths of source and hypothesis in subwords; 0: any
     drop_copies: bool = False
+    tokenize: str | None = None  # of the smoothed sentence BLEU, instead of the target language's own
 
     def __post_init__(self) -> None:
         require(self.method in METHODS, f"--method is {self.method}: one of {', '.join(METHODS)}")
@@ -49,6 +50,14 @@ class SelectSettings:
                 f"--hypotheses is {self.hypotheses} and --method is {self.method}: it is of multi")  # fmt: skip
         require(self.max_ratio == 0 or self.max_ratio >= 1,
                 f"--max-ratio is {self.max_ratio:g}: give at least 1, or 0 for any")  # fmt: skip
+
+    def content(self, lang: str) -> dict[str, Any]:
+        """What decides the choice, with the tokeniser of BLEU where it is not the one that was always taken."""
+        found = {name: value for name, value in asdict(self).items() if name != "tokenize"}
+        if self.method == "interpolate" and self.similarity == "bleu":
+            tokenizer = bleu_tokenizer(lang, self.tokenize)
+            found |= {"tokenizer": tokenizer} if tokenizer != USUAL else {}
+        return found
 
 
 def fault(hypothesis: Hypothesis, source: Sequence[str], settings: SelectSettings) -> str | None:
@@ -64,11 +73,12 @@ def fault(hypothesis: Hypothesis, source: Sequence[str], settings: SelectSetting
 
 
 class Chooser:
-    """Filters and chooses, and counts what it dropped."""
+    """Filters and chooses, and counts what it dropped; `lang` is the target language."""
 
-    def __init__(self, settings: SelectSettings) -> None:
+    def __init__(self, settings: SelectSettings, lang: str = "en") -> None:
         self.settings = settings
-        self.similarity = SIMILARITIES[settings.similarity]()
+        interpolates = settings.method == "interpolate" and settings.similarity == "bleu"
+        self.similarity: Any = sentence_bleu(lang, settings.tokenize) if interpolates else CHRF()
         self.dropped: Counter[str] = Counter()
         self.without: list[int] = []  # rows that have no hypothesis left
 
@@ -111,7 +121,7 @@ def select(
             count = sum(map(len, fairseq_io.translation_data(data, langs, split)))
             require(content["rows"] == count, f"{folder} has other rows than the {count} sentences: decode again")
     facts: dict[str, Any] = {
-        "selection": asdict(settings),
+        "selection": settings.content(langs[1]),
         "decoded": [{"ledger": sha256(folder / ledger.FILE), "teacher": content["teacher"],
                      "settings": content["settings"]} for folder, content in zip(decoded, ledgers, strict=True)],
         "split": split,
@@ -152,7 +162,7 @@ class Choice:
     ) -> None:  # fmt: skip
         """`sampled` says of each of the decodings whether its hypotheses were drawn."""
         self.decoded, self.sampled, self.symbols, self.writer = decoded, sampled, symbols, writer
-        self.chooser = Chooser(settings)
+        self.chooser = Chooser(settings, symbols.langs[1])
         self.report = Diversity(), Diversity()  # of the hypotheses; of the references
 
     def pairs(

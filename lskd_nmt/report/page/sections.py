@@ -29,7 +29,15 @@ def results(content: Content) -> Section:
         parts.append(Drawing("methods", "BLEU by method", text, ranked))
     text = "; ".join(f"{row_title(cell)}: {tables.score(cell['bleu'])}" for cell in content["cells"])
     parts.append(Drawing("bleu", "BLEU of every model; a dot for each seed", text, plots.bleu(content)))
-    about = "A model's name leads to the command that trained it and to its signature."
+    about = (
+        ". ".join(
+            [
+                "A model's name leads to the command that trained it and to its signature",
+                *(f"{line[:1].upper()}{line[1:]}" for line in document.cautions(content)),
+            ]
+        )
+        + "."
+    )
     return Section("results", "Results", about, parts)
 
 
