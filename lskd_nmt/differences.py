@@ -40,14 +40,26 @@ def wanted(terms: Sequence[tuple[float, Sequence[str]]], family: str = "score", 
     return {"family": family, "metric": metric, "terms": [[weight, list(group)] for weight, group in terms]}
 
 
+@dataclass(frozen=True)
+class Pool:
+    """Rows whose seeds say together how seeds scatter, in contrasts of these rows alone.
+
+    It makes the p-value of contrasts with a row of fewer than four seeds; `always`: p-value and interval of all. Rows
+    that scatter more than the others are left out, unless it is `always` used: the user says that all scatter alike.
+    """
+
+    name: str  # in the plural
+    groups: Sequence[Sequence[str]]
+    always: bool = False
+
+
 def measure(
     outputs: Mapping[str, Output], contrasts: Wanted, file: Path, show: Callable[[str], None],
-    pool: Sequence[Sequence[str]] = (),
+    pools: Sequence[Pool] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """What `file` holds if nothing changed since; else every contrast is measured anew and written there.
 
-    Contrasts of models whose text is not there are left out. The seeds of the groups in `pool` say together how seeds
-    scatter, in contrasts of these groups alone; elsewhere those of each group say it of their own.
+    Contrasts of models whose text is not there are left out. Where no `pools` are given, all groups are in one.
     """
     texts = {name: output for name, output in outputs.items() if output.file.is_file() and output.reference.is_file()}
     possible = {name: contrast for name, contrast in contrasts.items()
@@ -56,16 +68,22 @@ def measure(
     facts = {"settings": settings(), "contrasts": dict(possible),
              "models": {name: described(texts[name]) for name in used},
              "without_text": sorted(set(outputs) - set(texts))}  # fmt: skip
-    rows = [list(group) for group in pool if set(group) <= set(used)]
-    if rows:
-        facts |= {"settings": settings() | {"method": significance.POOLED}, "pool": rows}
+    if pools is None:
+        pools = [Pool("rows", [group for contrast in possible.values() for _, group in contrast["terms"]])]
+    there = [
+        Pool(pool.name, [list(group) for group in pool.groups if set(group) <= set(used)], pool.always)
+        for pool in pools
+    ]
+    if any(pool.always for pool in there):
+        facts |= {"settings": settings() | {"method": significance.POOLED}}
+    facts |= {"pools": [asdict(pool) for pool in there]}
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     if file.is_file():
         kept = read_json(file)
         if kept.get("key") == key:
             return kept
-    found, spread = results(texts, possible, show, rows)
-    content = {"key": key, **facts, **({"spread": spread} if rows else {}), "results": found}
+    found, spreads = results(texts, possible, show, there)
+    content = {"key": key, **facts, "spreads": spreads, "results": found}
     write_json(file, content)
     return content
 
@@ -85,22 +103,28 @@ def described(output: Output) -> dict[str, Any]:
     reference = sha256(output.reference)
     require(output.scored_against in (None, reference), f"{output.reference} has changed since {output.file} was "
             "scored: put it back, or remove metrics.json beside that and run experiments/steps/score.sh")  # fmt: skip
-    return {"hypotheses": found, "reference": reference, "lang": output.lang,
-            "form": output.form, "seed": output.seed, "tokenizer": output.tokenizer}  # fmt: skip
+    return {
+        "hypotheses": found,
+        "reference": reference,
+        "lang": output.lang,
+        "form": output.form,
+        "seed": output.seed,
+        "tokenizer": output.tokenizer,
+    }
 
 
 def results(
-    outputs: Mapping[str, Output], contrasts: Wanted, show: Callable[[str], None], pool: Sequence[Sequence[str]]
+    outputs: Mapping[str, Output], contrasts: Wanted, show: Callable[[str], None], pools: Sequence[Pool]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Value, interval and p-value of each contrast, and sacreBLEU's p-value of each pair of one seed.
 
-    Beside them, how seeds scatter in the groups of `pool`, by metric.
+    Beside them, how seeds scatter in the pools that were used, by metric and name.
     """
     found, spreads = dict[str, Any](), dict[str, Any]()
     for metric in dict.fromkeys(contrast["metric"] for contrast in contrasts.values()):
         mine = {name: contrast for name, contrast in contrasts.items() if contrast["metric"] == metric}
-        used = dict.fromkeys(model for each in mine.values() for _, group in each["terms"] for model in group)
-        statistics = collect(metric, {name: outputs[name] for name in used}, show)
+        models = dict.fromkeys(model for each in mine.values() for _, group in each["terms"] for model in group)
+        statistics = collect(metric, {name: outputs[name] for name in models}, show)
         show(f"{significance.RESAMPLES:,} resamples of {len(statistics)} models")
         drawn = significance.resampled(list(statistics.values()))
         scores = {name: (significance.bleu(each.sum(0)), samples)
@@ -112,23 +136,62 @@ def results(
             values, resampled = zip(*(known[name] for name in ordered), strict=True)
             return significance.Term(weight, seeds, np.array(values), np.array(resampled))
 
-        alike = [group for group in pool if set(group) <= set(scores)]
-        rows = [np.array([scores[name][0] for name in group]) for group in alike if len(group) > 1]
-        spread = significance.pooled(rows) if rows else None
-        if spread:
-            alone = [float(row.std(ddof=1)) for row in rows]
-            spreads[metric] = {**asdict(spread), "rows": len(rows), "smallest": min(alone), "largest": max(alone)}
+        shared = [Shared(pool, {name: values for name, (values, _) in scores.items()}) for pool in pools]
         for name, contrast in mine.items():
-            terms = [term(weight, group) for weight, group in contrast["terms"]]
-            is_alike = all(group in alike for _, group in contrast["terms"])
-            found[name] = significance.contrast(terms, spread if is_alike else None)
-            found[name]["seeds"] = min(len(group) for _, group in contrast["terms"])
+            groups = [group for _, group in contrast["terms"]]
+            terms = [term(*each) for each in contrast["terms"]]
+            one = next((one for one in shared if one.is_of(groups)), None)
+            found[name] = one.contrast(terms, groups) if one else significance.contrast(terms)
+            found[name] |= {"seeds": min(map(len, groups)), "pool": one.pool.name if one and one.spread else None}
+        of_rows = {name: contrast for name, contrast in mine.items() if contrast["family"] != "score"}
+        used = {found[name]["pool"] for name in of_rows} | {one.pool.name for one in shared if one.leaves_out(of_rows)}
+        spreads[metric] = {one.pool.name: one.facts() for one in shared if one.pool.name in used}
         by_seed(found, mine, outputs, statistics)
     for family in dict.fromkeys(contrast["family"] for contrast in contrasts.values()):
         names = [name for name, contrast in contrasts.items() if contrast["family"] == family]
         for name, p in zip(names, significance.holm([found[name]["p"] for name in names]), strict=True):
             found[name]["p_holm"] = p
     return found, spreads
+
+
+class Shared:
+    """How the seeds of a pool's rows scatter, and which rows scatter so; `scores` are those of each model."""
+
+    def __init__(self, pool: Pool, scores: Mapping[str, Any]) -> None:
+        self.pool = pool
+        groups = list(dict.fromkeys(tuple(group) for group in pool.groups if set(group) <= set(scores)))
+        several = {group: np.array([scores[name] for name in group]) for group in groups if len(group) > 1}
+        outside = [] if pool.always else significance.unlike(list(several.values()))
+        self.unlike = [list(several)[at] for at in outside]
+        self.alike = [group for group in groups if group not in self.unlike]
+        self.rows = [several[group] for group in self.alike if group in several]
+        self.spread = significance.pooled(self.rows) if self.rows else None
+
+    def is_of(self, groups: Sequence[Sequence[str]]) -> bool:
+        """Whether a contrast of these groups takes its scatter from here."""
+        is_needed = self.pool.always or min(map(len, groups)) < significance.ENOUGH_SEEDS
+        return is_needed and all(tuple(group) in self.alike for group in groups)
+
+    def contrast(self, terms: Sequence[significance.Term], groups: Sequence[Sequence[str]]) -> dict[str, Any]:
+        """A contrast of these groups, with this scatter where it is needed and known."""
+        if not self.is_of(groups):
+            return significance.contrast(terms)
+        return significance.contrast(terms, *((self.spread, None) if self.pool.always else (None, self.spread)))
+
+    def leaves_out(self, contrasts: Wanted) -> bool:
+        """Whether one of these lacks a p-value, as a row of it scatters more than the others."""
+        groups = [[tuple(group) for _, group in contrast["terms"]] for contrast in contrasts.values()]
+        return any(set(each) & set(self.unlike) and min(map(len, each)) < significance.ENOUGH_SEEDS for each in groups)
+
+    def facts(self) -> dict[str, Any]:
+        """The pooled scatter, and that of single rows."""
+        alone = [float(row.std(ddof=1)) for row in self.rows]
+        known = (
+            {}
+            if self.spread is None
+            else {**asdict(self.spread), "rows": len(self.rows), "smallest": min(alone), "largest": max(alone)}
+        )
+        return known | {"always": self.pool.always, "unlike": [list(group) for group in self.unlike]}
 
 
 def collect(metric: str, outputs: Mapping[str, Output], show: Callable[[str], None]) -> dict[str, significance.Array]:

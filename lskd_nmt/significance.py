@@ -6,15 +6,16 @@ R resamples, S sentences, K seeds. Statistics of a sentence: output and referenc
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from sacrebleu.metrics.bleu import BLEU
-from scipy.special import ndtri, stdtrit
+from scipy.special import fdtrc, ndtri, stdtrit
 
 Array = npt.NDArray[np.float64]
 
-METHOD = "bootstrap of sentences and of K - 1 of K seeds, widened as Student's t; percentiles"
+METHOD = "bootstrap of sentences, and Student's t of the scatter of seeds, pooled below four seeds; percentiles"
 POOLED = "bootstrap of sentences, and Student's t of the scatter of seeds pooled over the rows; percentiles"
 SEED = 12345  # sacreBLEU's own
 RESAMPLES = 10_000  # of the bootstrap; a p-value is at least 1 / (R + 1)
@@ -22,6 +23,8 @@ TRIALS = 10_000  # of approximate randomisation
 ORDERS = 4
 CHUNK = 500  # resamples or trials at a time: memory
 LEVEL = 0.95
+ENOUGH_SEEDS = 4  # of a row, for a p-value from its own scatter: two or three hardly say how seeds scatter
+UNLIKE = 0.01  # a row scatters more than the others if an F-test of all rows says so at this level
 
 
 def statistics(metric: BLEU, hyps: Sequence[str]) -> Array:
@@ -93,7 +96,7 @@ class Spread:
     """How the BLEU of a row's seeds scatters, if it does so alike in all rows."""
 
     deviation: float  # BLEU
-    degrees: int  # of freedom: seeds less rows
+    degrees: float  # of freedom; pooled: seeds less rows
 
 
 def pooled(rows: Sequence[Array]) -> Spread:
@@ -102,22 +105,76 @@ def pooled(rows: Sequence[Array]) -> Spread:
     return Spread(float(np.sqrt(sum(((row - row.mean()) ** 2).sum() for row in rows) / degrees)), degrees)
 
 
-def contrast(terms: Sequence[Term], spread: Spread | None = None) -> dict[str, float]:
+def unlike(rows: Sequence[Array]) -> list[int]:
+    """The positions of rows that scatter more than those without them: to pool these with others would hide it.
+
+    One after the other, from the largest scatter down, is held against all that scatter less: an F-test at `UNLIKE`,
+    corrected for the number of rows (Bonferroni), as Cochran's test for the largest variance does.   rows of (K,)
+    """
+    order = sorted(range(len(rows)), key=lambda at: -rows[at].var(ddof=1))
+    for place, at in enumerate(order[:-1]):
+        rest = pooled([rows[other] for other in order[place + 1 :]])
+        largest = pooled([rows[at]])
+        if largest.deviation == 0:
+            return order[:place]
+        ratio = (largest.deviation / rest.deviation) ** 2 if rest.deviation else math.inf
+        if len(order[place:]) * fdtrc(largest.degrees, rest.degrees, ratio) >= UNLIKE:
+            return order[:place]
+    return order[:-1]
+
+
+def own(terms: Sequence[Term]) -> Spread | None:
+    """How the weighted sum of the terms' means scatters by the seeds of each alone; None where all have one seed.
+
+    Where all have the same seeds, the sums of each seed do: seeds are paired, whatever they have in common. Else terms
+    are independent, and degrees are Welch's and Satterthwaite's.
+    """
+    seeds = terms[0].seeds
+    if all(term.seeds == seeds for term in terms):
+        if len(seeds) < 2:
+            return None
+        sums = np.sum([term.weight * term.scores for term in terms], axis=0)
+        return Spread(float(sums.std(ddof=1) / math.sqrt(len(seeds))), len(seeds) - 1)
+    parts = [
+        (term.weight**2 * float(term.scores.var(ddof=1)) / len(term.seeds), len(term.seeds) - 1)
+        for term in terms
+        if len(term.seeds) > 1
+    ]
+    if not parts:
+        return None
+    variance = sum(part for part, _ in parts)
+    below = sum(part**2 / degrees for part, degrees in parts)
+    return Spread(math.sqrt(variance), variance**2 / below if below else min(degrees for _, degrees in parts))
+
+
+def contrast(terms: Sequence[Term], spread: Spread | None = None, tested: Spread | None = None) -> dict[str, Any]:
     """The weighted sum of means, its 95 % interval over seeds and sentences, and a two-sided p-value of its being 0.
 
-    With a `spread` each seed scatters so, and by itself; without one as those of its own row do.
+    Sentences are resampled, and Student's t is added for what seeds scatter: with a `spread` each seed scatters so, and
+    by itself; without one as those of its own row do. Two or three seeds of a row say too little of that for a p-value,
+    so that below four one is taken from the scatter `tested`, pooled over many rows; without it p is None. Where every
+    term has one seed and nothing is pooled, sentences alone are resampled, and p says nothing of another seed.
     """
     value = float(sum(term.weight * term.scores.mean() for term in terms))
-    resampled = np.zeros(RESAMPLES)
-    for term in terms:
-        weights = 1 / len(term.seeds) if spread else seed_weights(term.seeds)
-        resampled += term.weight * (weights * term.resampled.T).sum(1)
-    if spread:
-        shares = math.sqrt(sum(term.weight**2 / len(term.seeds) for term in terms))
-        resampled += spread.deviation * shares * np.random.default_rng(SEED).standard_t(spread.degrees, RESAMPLES)
-    low, high = np.quantile(resampled, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    as_far = np.abs(resampled - resampled.mean()) >= abs(value)
-    return {"value": value, "low": float(low), "high": float(high), "p": float((as_far.sum() + 1) / (RESAMPLES + 1))}
+    sentences = np.sum([term.weight * term.resampled.mean(0) for term in terms], axis=0)  # (R,)
+    shares = math.sqrt(sum(term.weight**2 / len(term.seeds) for term in terms))
+
+    def drawn(scatter: Spread | None, by: float = 1.0) -> Array:
+        if scatter is None:
+            return np.asarray(sentences)
+        draws = np.random.default_rng(SEED).standard_t(scatter.degrees, len(sentences))
+        return np.asarray(sentences + math.copysign(by, value) * scatter.deviation * draws)  # A over B mirrors B over A
+
+    mine = drawn(spread, shares) if spread else drawn(own(terms))
+    low, high = np.quantile(mine, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    few = min(len(term.seeds) for term in terms) < ENOUGH_SEEDS
+    is_known = spread or tested or not few or all(len(term.seeds) == 1 for term in terms)
+    if few and tested and not spread:
+        mine = drawn(tested, shares)
+    as_far = np.abs(mine - sentences.mean()) >= abs(value)
+    p = float((as_far.sum() + 1) / (len(mine) + 1))
+    is_same = value == 0 and not mine.any()  # whatever seeds do
+    return {"value": value, "low": float(low), "high": float(high), "p": p if is_known or is_same else None}
 
 
 def randomisation(pairs: Sequence[tuple[Array, Array]]) -> list[float]:
@@ -142,10 +199,11 @@ def randomisation(pairs: Sequence[tuple[Array, Array]]) -> list[float]:
             for count, (base, system) in zip(larger, pairs, strict=True)]  # fmt: skip
 
 
-def holm(values: Sequence[float]) -> list[float]:
-    """p-values corrected for their number (Holm 1979), in the order given."""
-    adjusted, largest = [0.0] * len(values), 0.0
-    for rank, index in enumerate(sorted(range(len(values)), key=values.__getitem__)):
-        largest = max(largest, min(1.0, (len(values) - rank) * values[index]))
+def holm(values: Sequence[float | None]) -> list[float | None]:
+    """p-values corrected for their number (Holm 1979), in the order given; None is no test and does not count."""
+    adjusted: list[float | None] = [None] * len(values)
+    known, largest = {index: value for index, value in enumerate(values) if value is not None}, 0.0
+    for rank, index in enumerate(sorted(known, key=known.__getitem__)):
+        largest = max(largest, min(1.0, (len(known) - rank) * known[index]))
         adjusted[index] = largest
     return adjusted

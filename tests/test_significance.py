@@ -5,9 +5,10 @@ import statistics
 
 import numpy as np
 import pytest
+from families import Table, corrected, family_error
 from sacrebleu.metrics import BLEU
 from sacrebleu.significance import PairedTest
-from scipy.stats import ttest_ind
+from scipy.stats import ttest_1samp, ttest_ind
 
 from lskd_nmt import significance
 
@@ -161,6 +162,73 @@ def test_sentences_count_beside_pooled_seeds(systems, refs):
     assert (found[0]["low"], found[0]["high"]) == (without["low"], without["high"])
     widths = [each["high"] - each["low"] for each in found]
     assert widths[1] == pytest.approx((widths[0] ** 2 + (2 * 2.042 * 2.0) ** 2) ** 0.5, rel=0.05)  # t, 30 degrees
+
+
+def test_a_rows_own_scatter_is_that_of_paired_and_of_welchs_t():
+    rows = {"a": [31.0, 33.0, 32.5, 30.0], "b": [30.0, 30.5, 29.0, 30.2], "c": [30.0, 30.5, 31.0, 29.0, 33.0]}
+    one, other = (still(sign, rows[name]) for sign, name in ((1, "a"), (-1, "b")))
+    paired = ttest_1samp(np.subtract(rows["a"], rows["b"]), 0)
+    found, spread = significance.contrast([one, other]), significance.own([one, other])
+    assert (spread.deviation, spread.degrees) == (pytest.approx(found["value"] / paired.statistic), 3)
+    assert found["p"] == pytest.approx(paired.pvalue, abs=0.01)
+    assert found["high"] - found["value"] == pytest.approx(3.182 * spread.deviation, rel=0.08)  # t, 3 degrees
+    welch = ttest_ind(rows["a"], rows["c"], equal_var=False)
+    spread = significance.own([one, still(-1, rows["c"])])
+    assert (spread.deviation, spread.degrees) == pytest.approx(
+        ((np.mean(rows["a"]) - np.mean(rows["c"])) / welch.statistic, welch.df)
+    )
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_two_or_three_seeds_have_no_p_value_of_their_own(size):
+    terms = [still(1, [30.0, 31.0, 30.5][:size]), still(-1, [28.0, 28.1, 28.3][:size])]
+    assert significance.contrast(terms)["p"] is None
+    spread = significance.Spread(0.5, 20)
+    found, both = significance.contrast(terms, tested=spread), significance.contrast(terms, spread)
+    assert found["p"] == both["p"] < 0.001
+    own = significance.contrast(terms)
+    assert [found[name] for name in ("low", "high")] == [own[name] for name in ("low", "high")]
+    assert both["high"] - both["low"] < own["high"] - own["low"]
+
+
+def test_four_seeds_and_one_need_no_pool():
+    tested = significance.Spread(50.0, 20)
+    for size in (4, 1):
+        terms = [still(1, [30.0, 31.0, 30.5, 30.2][:size]), still(-1, [28.0, 28.1, 28.3, 28.2][:size])]
+        assert significance.contrast(terms)["p"] < 0.05
+        assert (significance.contrast(terms, tested=tested)["p"] > 0.5) == (size == 1)  # one seed is fewer than four
+
+
+@pytest.mark.parametrize("seeds, by_sentences", [(2, 0.0), (3, 0.0), (3, 0.5), (5, 0.0), (5, 0.5)])
+def test_a_family_of_rows_without_a_difference_shows_one_in_five_of_a_hundred_tables(seeds, by_sentences):
+    # own seeds resampled gave 0.57 (2 seeds), 0.35 (3) and 0.16 (5) where sentences do not vary
+    found = family_error(Table(seeds=seeds, by_sentences=by_sentences), 60)
+    assert found["error"] <= 0.1 and found["shown"] > 0.9
+
+
+def test_a_true_difference_is_found_with_two_seeds():
+    found = 0
+    for number in range(20):
+        terms = Table(seeds=2).draw(np.random.default_rng(number))
+        shift = terms["row7"]
+        terms["row7"] = significance.Term(1, shift.seeds, shift.scores + 8, shift.resampled + 8)
+        values = corrected(terms)
+        found += values[6] is not None and values[6] < 0.05
+    assert found >= 16
+
+
+def test_rows_that_scatter_more_than_the_others_are_told_from_them():
+    draw = np.random.default_rng(5)
+    rows = [draw.normal(size=3) for _ in range(10)]
+    assert significance.unlike(rows) == []
+    assert significance.unlike([*rows, 40 * rows[0], *rows, 60 * rows[1]]) == [21, 10]
+    assert significance.unlike([]) == [] and significance.unlike(rows[:1]) == []
+    same = np.array([30.0, 30.0])
+    assert significance.unlike([same, same]) == [] and significance.unlike([same, same, rows[0]]) == [2]
+
+
+def test_no_p_value_counts_for_nothing_in_holms_correction():
+    assert significance.holm([0.01, None, 0.03]) == [0.02, None, 0.03] and significance.holm([None]) == [None]
 
 
 def test_holms_correction_by_hand():

@@ -3,10 +3,12 @@
 import csv
 import json
 import random
+import shutil
 import statistics
 from functools import cache
 
 import pytest
+from lxml import html
 
 from lskd_nmt import runs, scoring
 from lskd_nmt.cli import main
@@ -338,3 +340,58 @@ def test_a_named_baseline_of_its_own_run_is_preferred():
     cells = [{"name": name, "role": "student", "label_smoothing": smoothing, "runs": [run]}
              for name, smoothing, run in facts]  # fmt: skip
     assert {name: base["name"] for name, base in baselines.baseline(cells, "plain").items()} == {"x": "b:plain"}
+
+
+def test_p_values_below_four_seeds_are_of_the_scatter_of_all_rows_and_the_table_says_so(tmp_path):
+    content = table(tmp_path, sweep(tmp_path / "run"))
+    rows = [[row["bleu"] for row in content["rows"] if f"{row['run']}/{row['name']}" in cell["members"]]
+            for cell in content["cells"] if cell["role"] == "student"]  # fmt: skip
+    pooled = content["significance"]["pooled"]["students"]
+    assert (pooled["rows"], pooled["degrees"]) == (5, 10) and content["significance"]["spread"] is None
+    assert pooled["deviation"] == pytest.approx(statistics.fmean(map(statistics.variance, rows)) ** 0.5, abs=0.01)
+    text = document.markdown(content)
+    assert f"p of students of fewer than 4 seeds: seeds scatter by {pooled['deviation']:.2f} BLEU in every row" in text
+    four = table(tmp_path, sweep(tmp_path / "four", seeds=(1, 2, 3, 4)))
+    assert four["significance"]["pooled"] == {} and "fewer than 4 seeds" not in document.markdown(four)
+
+
+def test_a_row_that_scatters_more_than_the_others_has_no_p_value_and_is_named(tmp_path):
+    def lost(model):
+        is_wide = model["label_smoothing"] == 0 and model["temperature"] == 2
+        return share(model) + 0.4 * (model["seed"] == 2) * is_wide
+
+    content = table(tmp_path, sweep(tmp_path / "run", lost=lost))
+    wide, other = (cell_of(content, f"student-ls{alpha}-dense-t2")["difference"] for alpha in ("0", "0.1"))
+    assert wide["p"] is wide["p_holm"] is None and other["p_holm"] is not None and wide["low"] < wide["high"]
+    text = document.markdown(content)
+    assert "no p for student-ls0-dense-t2, nor over them: fewer than 4 seeds, and these scatter more" in text
+    row = next(
+        line for line in text.splitlines() if line.startswith("| student ") and "| 0  " in line and "| 2  " in line
+    )
+    assert [field.strip() for field in row.split("|")][-3] == "–"
+    both = table(tmp_path, "--compare", tmp_path / "run", sweep(tmp_path / "other"), name="compare")
+    assert "no p for student-ls0-dense-t2 of run, nor over them" in (tmp_path / "out/compare.md").read_text("utf-8")
+    assert sum(pair["difference"]["p"] is None for pair in both["cells"]) == 1
+
+
+def test_students_of_one_seed_are_compared_by_their_sentences(tmp_path):
+    content = table(tmp_path, sweep(tmp_path / "run", seeds=(1,)))
+    found = cell_of(content, "student-ls0.1-dense-t1")["difference"]
+    assert found["p"] is not None and found["pool"] is None and content["significance"]["pooled"] == {}
+
+
+def test_a_model_that_was_deleted_is_named_in_table_and_page(tmp_path, capsys):
+    run = sweep(tmp_path / "run", seeds=(1,))
+    shutil.rmtree(run / "models" / "student-ls0-dense-t2-s1")
+    (run / "models" / "student-ls0-dense-t1-s1" / "metrics.json").unlink()
+    text = table(tmp_path, run, kind="md")
+    assert "- not scored yet: student-ls0-dense-t1-s1, student-ls0-dense-t2-s1\n" in text
+    assert "without a folder in the run, deleted or moved away: student-ls0-dense-t2-s1\n" in text
+    assert main(["report", str(run), "--out", str(tmp_path / "page")]) == 0
+    page = html.parse(tmp_path / "page" / "index.html").getroot()
+    seen = [
+        each.text_content() for each in page.iter("p") if not any(up.tag == "details" for up in each.iterancestors())
+    ]
+    assert any("deleted or moved away: student-ls0-dense-t2-s1." in text for text in seen)
+    assert any("The same seed gives other BLEU on another kind of processor." in text for text in seen)
+    capsys.readouterr()

@@ -35,9 +35,12 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 def add_baseline(verb: argparse.ArgumentParser) -> None:
     """The flags of both verbs that compare rows."""
-    verb.add_argument("--pool-seeds", action="store_true",
-                      help="how seeds scatter is one number for all students, pooled over their rows: for many rows of "
-                      "two or three seeds that scatter alike")  # fmt: skip
+    verb.add_argument(
+        "--pool-seeds",
+        action="store_true",
+        help="how seeds scatter is one number for all students, pooled over their rows, in intervals and "
+        "p-values alike: for many rows of two or three seeds that scatter alike",
+    )
     verb.add_argument("--baseline", action="append", metavar="CELL",
                       help="what students are compared with, again for several: plain (the student without KD; "
                       "the default), a method, or a model's name without its seed, such as student-ls0-t1")  # fmt: skip
@@ -67,15 +70,18 @@ def run_table(args: argparse.Namespace) -> None:
 def run_compare(args: argparse.Namespace) -> None:
     """`lskd table --compare A B --out DIR`."""
     from lskd_nmt import differences
-    from lskd_nmt.report import results, sweeps
+    from lskd_nmt.report import effects, results, sweeps
 
     names = results.labels(args.compare)
     sweeps.require_comparable(*(results.results([run], [name]) for run, name in zip(args.compare, names, strict=True)))
     single = [assessed(args, [folder], [name], args.out / f"significance-{number}.json")
               for number, (folder, name) in enumerate(zip(args.compare, names, strict=True), start=1)]  # fmt: skip
     content = sweeps.side_by_side(*single)
-    outputs = outputs_of(args.compare, names)
-    sweeps.judge(content, differences.measure(outputs, sweeps.contrasts(content), args.out / "significance.json", show))
+    pools = effects.pools([pair[side] for side in ("first", "second") for pair in content["cells"]])
+    measured = differences.measure(
+        outputs_of(args.compare, names), sweeps.contrasts(content), args.out / "significance.json", show, pools
+    )
+    sweeps.judge(content, measured)
     write(args.out, "compare", content, sweeps.markdown(content), sweeps.latex(content), sweeps.csv(content))
     print(json.dumps({"table": str(args.out / "compare.json"), "pairs": len(content["cells"])}))
 
@@ -92,12 +98,10 @@ def assessed(args: argparse.Namespace, folders: Sequence[Path], names: Sequence[
     bases = baselines.baselines(content["cells"], args.baseline or ["plain"])
     found = effects.effects(content["cells"], pair)
     contrasts = effects.contrasts(content, bases, found)
-    pool = []
-    if args.pool_seeds:
-        pool = [list(cell["members"]) for cell in content["cells"] if cell["role"] == "student"]
-        require(any(len(group) > 1 for group in pool),
-                "--pool-seeds needs students of two seeds: no row has them, leave it out")  # fmt: skip
-    measured = differences.measure(outputs_of(folders, names), contrasts, file, show, pool)
+    pools = effects.pools(content["cells"], args.pool_seeds)
+    several = any(len(group) > 1 for pool in pools if pool.always for group in pool.groups)
+    require(several or not args.pool_seeds, "--pool-seeds needs students of two seeds: no row has them, leave it out")
+    measured = differences.measure(outputs_of(folders, names), contrasts, file, show, pools)
     effects.judge(content, bases, found, measured)
     return content
 

@@ -6,6 +6,7 @@ from typing import Any
 from lskd_nmt.report import methods, tables, verdicts
 from lskd_nmt.report.cells import label
 from lskd_nmt.report.published import ASSUMED, SOURCE
+from lskd_nmt.significance import ENOUGH_SEEDS
 
 PROCESSOR = "the same seed gives other BLEU on another kind of processor"
 NAMED = 12  # models without scores; of more only the number is said
@@ -45,8 +46,7 @@ def tests(content: Mapping[str, Any]) -> list[str]:
     if settings["without_text"]:
         lines.append(f"not compared, as their translations are not here: {', '.join(settings['without_text'])}")
     if any(each["difference"] for each in compared) or content["effects"]:
-        lines += [f"[95 %] and p: paired bootstrap of {settings['resamples']:,} resamples (seed {settings['seed']}) "
-                  f"over {scatter(settings.get('spread'))}",
+        lines += [*resampling(settings),
                   f"p: corrected for the number of rows{', of each baseline apart' * several}, or of effects, by "
                   "Holm's method"]  # fmt: skip
     if names and several:
@@ -57,11 +57,31 @@ def tests(content: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def scatter(spread: Mapping[str, Any] | None) -> str:
-    """What is resampled beside sentences."""
-    if spread is None:
-        return "seeds and sentences; with one seed over sentences alone"
-    return (f"sentences; seeds scatter by {spread['deviation']:.2f} BLEU in every row, pooled over {spread['rows']} "
+def resampling(settings: Mapping[str, Any]) -> list[str]:
+    """What is resampled, how the scatter of seeds is known, and which rows have no p-value for want of it."""
+    drawn = f"paired bootstrap of {settings['resamples']:,} resamples (seed {settings['seed']})"
+    asked, found = settings.get("spread"), settings.get("pooled", {})
+    if asked is not None:
+        lines = [f"[95 %] and p: {drawn} over sentences; {scatter(asked)}"]
+    else:
+        lines = [
+            f"[95 %] and p: {drawn} over sentences, and Student's t of how a row's own seeds scatter; with one "
+            "seed over sentences alone"
+        ]
+    for name, facts in found.items():
+        if "deviation" in facts:
+            lines.append(f"p of {name} of fewer than {ENOUGH_SEEDS} seeds: {scatter(facts)}; [95 %] is not pooled")
+        if facts["unlike"]:
+            lines.append(
+                f"no p for {', '.join(facts['unlike'])}, nor over them: fewer than {ENOUGH_SEEDS} seeds, "
+                f"and these scatter more than those of the other {name}"
+            )
+    return lines
+
+
+def scatter(spread: Mapping[str, Any]) -> str:
+    """A pooled scatter of seeds in words."""
+    return (f"seeds scatter by {spread['deviation']:.2f} BLEU in every row, pooled over {spread['rows']} "
             f"rows ({spread['degrees']} degrees of freedom; least {spread['smallest']:.2f}, most "
             f"{spread['largest']:.2f})")  # fmt: skip
 

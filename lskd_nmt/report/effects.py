@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lskd_nmt.differences import wanted
+from lskd_nmt.differences import Pool, wanted
 from lskd_nmt.report import published, verdicts
 from lskd_nmt.report.baselines import Bases, closest, family
 from lskd_nmt.report.cells import CELL, group, key, label
@@ -91,6 +91,14 @@ def contrasts(content: Mapping[str, Any], bases: Bases, found: Sequence[Mapping[
     return result
 
 
+def pools(cells: Sequence[Cell], always: bool = False) -> list[Pool]:
+    """Rows whose seeds may scatter alike: students, and teachers; `always` is said of students alone."""
+    groups = {
+        role: [list(cell["members"]) for cell in cells if cell["role"] == role] for role in ("student", "teacher")
+    }
+    return [Pool(f"{role}s", mine, always and role == "student") for role, mine in groups.items() if mine]
+
+
 def is_comparable(facts: Mapping[str, Any]) -> bool:
     """Whether published numbers may be held against ours."""
     return facts["pair"] is not None and not facts["obstacles"]
@@ -115,8 +123,27 @@ def judge(content: dict[str, Any], bases: Bases, found: Sequence[dict[str, Any]]
         each["difference"] = results.get(title("effect", each["terms"]))
         each["verdict"] = verdict(each)
     content["effects"] = list(found)
-    content["significance"] = measured["settings"] | {"without_text": measured["without_text"],
-                                                      "spread": measured.get("spread", {}).get("bleu")}  # fmt: skip
+    content["significance"] = measured["settings"] | {
+        "without_text": measured["without_text"],
+        **spreads(content["cells"], measured),
+    }
+
+
+def spreads(cells: Sequence[Cell], measured: Mapping[str, Any]) -> dict[str, Any]:
+    """How seeds scatter in the pools that were used: `spread` where the user asked for it, else `pooled` by name.
+
+    Groups of models that scatter more than the others stand there by their rows' names.
+    """
+    names = {tuple(cell["members"]): cell["name"] for cell in cells}
+    found = {
+        pool: facts | {"unlike": [names.get(tuple(group), group[0]) for group in facts["unlike"]]}
+        for pool, facts in measured["spreads"].get("bleu", {}).items()
+    }
+    asked = [facts for facts in found.values() if facts["always"]]
+    return {
+        "spread": asked[0] if asked else None,
+        "pooled": {name: facts for name, facts in found.items() if not facts["always"]},
+    }
 
 
 def ends(result: Mapping[str, Any] | None) -> list[float] | None:

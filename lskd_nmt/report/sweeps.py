@@ -7,8 +7,9 @@ import pandas as pd
 
 from lskd_nmt.differences import wanted
 from lskd_nmt.errors import require
-from lskd_nmt.report import tables
+from lskd_nmt.report import document, tables
 from lskd_nmt.report.cells import CELL, key, row_title
+from lskd_nmt.report.effects import spreads
 
 LOOSE = ("role", "label_smoothing", "kd_level", "hypotheses", "temperature", "method")  # what a sweep varies
 Content = Mapping[str, Any]
@@ -67,10 +68,16 @@ def contrasts(content: Content) -> dict[str, Any]:
             for pair in content["cells"]}  # fmt: skip
 
 
-def judge(content: Content, measured: Mapping[str, Any]) -> None:
+def judge(content: dict[str, Any], measured: Mapping[str, Any]) -> None:
     """Put the measured differences beside their pairs."""
     for pair in content["cells"]:
         pair["difference"] = measured["results"].get(title(pair))
+    cells = [
+        pair[side] | {"name": f"{pair[side]['name']} of {content['names'][place]}"}
+        for pair in content["cells"]
+        for place, side in enumerate(("first", "second"))
+    ]
+    content["significance"] = content["significance"] | spreads(cells, measured)
 
 
 def frame(content: Content) -> pd.DataFrame:
@@ -108,8 +115,8 @@ def notes(content: Content) -> list[str]:
     """The lines under the tables."""
     settings, (first, second) = content["significance"], content["names"]
     return [f"BLEU: {content['signatures']['bleu']}",
-            f"difference: {second} less {first}; [95 %] and p by a paired bootstrap of {settings['resamples']:,} "
-            f"resamples (seed {settings['seed']}) over seeds and sentences; with one seed over sentences alone",
+            f"difference: {second} less {first}",
+            *document.resampling(settings),
             "p: corrected for the number of rows by Holm's method; p each seed: sacreBLEU's paired approximate "
             f"randomisation, {settings['trials']:,} trials, uncorrected",
             *(f"only in {name}: {', '.join(cells)}" for name, cells in content["alone"].items() if cells)]  # fmt: skip
