@@ -21,7 +21,8 @@ SEED = 12345  # sacreBLEU's own
 RESAMPLES = 10_000  # of the bootstrap; a p-value is at least 1 / (R + 1)
 TRIALS = 10_000  # of approximate randomisation
 ORDERS = 4
-CHUNK = 500  # resamples or trials at a time: memory
+CHUNK = 500  # resamples at a time: memory
+FLIPPED = 512  # trials at a time; of 32, as numpy draws so many truths at once: the same as all together
 LEVEL = 0.95
 ENOUGH_SEEDS = 4  # of a row, for a p-value from its own scatter: two or three hardly say how seeds scatter
 UNLIKE = 0.01  # a row scatters more than the others if an F-test of all rows says so at this level
@@ -189,9 +190,9 @@ def randomisation(pairs: Sequence[tuple[Array, Array]]) -> list[float]:
     differences = np.abs(bleu(sums[:, 0]) - bleu(sums[:, 1]))
     larger = np.zeros(len(pairs))
     generator = np.random.default_rng(SEED)
-    flips = generator.integers(2, size=(TRIALS, len(moved)), dtype=bool)
-    for start in range(0, TRIALS, CHUNK):
-        shift = (flips[start : start + CHUNK].astype(np.float32) @ moved).astype(np.float64)
+    for start in range(0, TRIALS, FLIPPED):
+        flips = generator.integers(2, size=(min(FLIPPED, TRIALS - start), len(moved)), dtype=bool)
+        shift = (flips.astype(np.float32) @ moved).astype(np.float64)
         shift = shift.reshape(len(shift), len(pairs), -1)
         found = np.abs(bleu(sums[:, 1] + shift) - bleu(sums[:, 0] - shift))
         larger += (found > differences + 1e-9).sum(0)

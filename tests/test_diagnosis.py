@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lskd_nmt.analysis import diagnosis, translations
+from lskd_nmt.cli.common import numbers_of
 from lskd_nmt.errors import LskdError
 
 
@@ -176,3 +177,19 @@ def test_files_of_other_lengths_are_refused_together():
         translations.comparison(texts(teacher=TEACHER[1:], source=SOURCE[:2]), translations.Rules())
     with pytest.raises(LskdError, match="the reference is empty"):
         translations.comparison(translations.Texts([], [], []), translations.Rules())
+
+
+@pytest.mark.parametrize(
+    "text, kind, part",
+    [
+        ("1,1", float, "has 1.0 twice"),
+        ("1,2,1.0", float, "has 1.0 twice"),
+        ("8,4,8", int, "has 8 twice"),
+        ("1,nan", float, "give numbers"),
+    ],
+)
+def test_a_list_of_numbers_has_each_once(text, kind, part):
+    with pytest.raises(LskdError, match=part) as refused:
+        numbers_of(text, "--temperatures", kind)
+    assert str(refused.value).startswith(f"--temperatures is '{text}'") and "\n" not in str(refused.value)
+    assert numbers_of("1,2,64", "--temperatures", float) == (1.0, 2.0, 64.0)

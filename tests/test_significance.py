@@ -60,6 +60,14 @@ def test_one_seeds_p_value_is_that_of_sacrebleus_approximate_randomisation(syste
     assert min(wanted) < 0.001 and max(wanted) > 0.1
 
 
+def test_trials_are_the_same_however_many_are_drawn_at_a_time(systems, refs, monkeypatch):
+    pair = [tuple(statistics_of(systems[name], refs)[:147] for name in ("base", "alike"))]  # an odd number of sentences
+    found = significance.randomisation(pair)
+    for size in (significance.TRIALS, 32):
+        monkeypatch.setattr(significance, "FLIPPED", size)
+        assert significance.randomisation(pair) == found
+
+
 def test_one_seeds_interval_is_as_wide_as_sacrebleus(systems, refs):
     _, found = PairedTest(list(systems.items())[:2], {"BLEU": BLEU()}, [refs], test_type="bs", n_samples=4000)()
     for hyps, theirs in zip(systems.values(), found["BLEU"], strict=False):

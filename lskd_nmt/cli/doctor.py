@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.cli.common import add_languages, verb_of, whole
+from lskd_nmt.cli.common import add_languages, numbers_of, verb_of, whole
 
 
 def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -30,8 +30,9 @@ def run_doctor(args: argparse.Namespace) -> None:
     from lskd_nmt.teacher.live import split_paths
 
     langs = (args.source_lang, args.target_lang)
+    temperatures = numbers_of(args.temperatures, "--temperatures", float)
     patient = Patient(args.data, langs if all(langs) else None, split_paths(args.teacher_path), args.teacher_data,
-                      args.arch, args.max_tokens, args.top_k, len(args.temperatures.split(",")), args.out)  # fmt: skip
+                      args.arch, args.max_tokens, args.top_k, len(temperatures), args.out)  # fmt: skip
     with fairseq_io.quiet():
         findings = examine(patient)
     for finding in findings:
