@@ -136,9 +136,10 @@ choose_device() {                    # $device, $precision and $threads -> devic
   esac
   case $precision in
     fp32) ;;
-    fp16|bf16) [[ $device != cpu ]] || die "--precision $precision needs a GPU: use fp32 with --device cpu"
-               has_gpu || die "--precision $precision needs a GPU, and torch sees none: use fp32"
-               device_flags+=("--$precision") ;;
+    fp16) [[ $device != cpu ]] || die "--precision fp16 needs a GPU: use bf16 or fp32 with --device cpu"
+          has_gpu || die "--precision fp16 needs a GPU, and torch sees none: use bf16 or fp32"
+          device_flags+=(--fp16) ;;
+    bf16) device_flags+=(--bf16) ;;
     *) die "--precision is '$precision': fp32, fp16 or bf16" ;;
   esac
   is_whole "$threads" || die "--threads is '$threads': a whole number"

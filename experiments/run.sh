@@ -7,7 +7,7 @@
 #   --config YAML    what to train (experiments/configs has commented examples)
 #   --out RUN        run folder; runs/NAME of the config if not given
 #   --device         auto (a GPU where there is one), gpu or cpu
-#   --precision      fp32, fp16 or bf16 (the last two on a GPU only)
+#   --precision      fp32, bf16, or, on a GPU only, fp16
 #   --jobs N         models at a time; as many as there are GPUs, or 1, if not given; with --profile what it says
 #   --gpus N         GPUs of each model (1); every job gets its own
 #   --threads N      CPU threads of each job; an equal share of the cores if not given; with --profile 4

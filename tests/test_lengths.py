@@ -85,6 +85,24 @@ def test_a_teacher_with_fewer_target_positions(stopped, long_data, short_teacher
     assert f"leave such pairs out with --max-target-positions 8 {SKIP}" in line
 
 
+def test_positions_that_are_computed_go_on_beyond_those_declared(long_data, tmp_path):
+    """A teacher with sinusoidal positions was trained on short pairs and is asked about longer ones."""
+    fit(
+        long_data,
+        tmp_path / "t",
+        "--required-batch-size-multiple",
+        1,
+        "--kd-weight",
+        0,
+        "--max-update",
+        1,
+        *FEWER,
+        SKIP,
+    )
+    train(long_data, tmp_path / "m", "--teacher-path", tmp_path / "t" / "checkpoint_last.pt", "--max-update", 2)
+    assert updates(tmp_path / "m") == 2
+
+
 def test_its_remedy_works_and_so_does_a_token_budget_that_leaves_the_pair_out(long_data, short_teacher, tmp_path):
     train(long_data, tmp_path / "a", "--teacher-path", short_teacher, *FEWER, SKIP, "--max-update", 2)
     train(long_data, tmp_path / "b", "--teacher-path", short_teacher, "--max-tokens", 8, "--max-update", 2)
@@ -154,7 +172,7 @@ def test_every_folder_of_the_training_data_is_measured(stopped, long_data, short
 
 def test_hypotheses_longer_than_the_teacher_takes(stopped, long_data, tmp_path):
     """CTranslate2 does not stop at a model's positions, so what it wrote can be longer than what fairseq takes."""
-    train(long_data, tmp_path / "t", "--kd-weight", 0, "--max-update", 1, "--max-target-positions", LONGEST)
+    train(long_data, tmp_path / "t", "--kd-weight", 0, "--max-update", 1, "--max-target-positions", LONGEST, *LEARNED)
     teacher, decoded, chosen = tmp_path / "t" / "checkpoint_last.pt", tmp_path / "decoded", tmp_path / "chosen"
     common = ["--data", str(long_data), "--out"]
     assert cli.main(["seqkd", "decode", "--teacher-path", str(teacher), *common, str(decoded), "--engine", "fairseq",

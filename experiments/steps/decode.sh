@@ -6,7 +6,7 @@
 #   --run RUN        run folder with plan.json
 #   --model NAME     a trained model of the plan
 #   --device         auto (a GPU where there is one), gpu or cpu
-#   --precision      fp32, fp16 or bf16 (the last two on a GPU only)
+#   --precision      fp32, bf16, or, on a GPU only, fp16
 #   --threads N      CPU threads; 0 leaves it to the environment
 # Makes RUN/models/NAME/{generate.log,decode.json,test.hyp}.
 set -euo pipefail

@@ -6,7 +6,7 @@
 #   --run RUN        run folder with plan.json (lskd plan CONFIG --out RUN)
 #   --model NAME     a model of the plan
 #   --device         auto (a GPU where there is one), gpu or cpu
-#   --precision      fp32, fp16 or bf16 (the last two on a GPU only)
+#   --precision      fp32, bf16, or, on a GPU only, fp16
 #   --threads N      CPU threads; 0 leaves it to the environment
 # Makes RUN/models/NAME/{train.log,run.json,curve.json,model.pt}; model.pt is the best checkpoint, or the average that
 # the plan names.

@@ -141,9 +141,18 @@ def max_source_positions(path: str) -> int:
 
 
 def positions(state: Mapping[str, Any]) -> tuple[int | None, int | None]:
-    """The most symbols of a source and of a target, ends included, that a checkpoint's model takes; None: any."""
+    """The most symbols of a source and of a target, ends included, that a checkpoint's model takes; None: any.
+
+    Positions that are computed (sinusoidal ones) go on beyond the number that the training declared.
+    """
     settings = section(state, "model")
-    return settings.get("max_source_positions"), settings.get("max_target_positions")
+    sides = (("encoder", "source"), ("decoder", "target"))
+    computed = [settings.get(f"{part}_learned_pos") is False for part, _ in sides]
+    source, target = (
+        None if goes_on else settings.get(f"max_{side}_positions")
+        for goes_on, (_, side) in zip(computed, sides, strict=True)
+    )
+    return source, target
 
 
 def load_model(path: str, overrides: Mapping[str, Any]) -> Any:
