@@ -62,8 +62,12 @@ def make(folder: Path, rows: int, hypotheses: int) -> None:
     ends = (np.append(ids, EOS) for ids in sentences(draw, 2 * rows))
     fairseq_io.write_pairs(str(data), LANGS, "train", list(zip(ends, ends, strict=False)), (SYMBOLS + 4,) * 2)
     settings = {"nbest": hypotheses, "sampling": True, "shard_sentences": 1000}
-    plan = {"teacher": [{"file": "t.pt", "sha256": "0", "arch": "x", "label_smoothing": 0.0}], "langs": list(LANGS),
-            "data": data_hashes(str(data), LANGS, ("train",)), "settings": settings}  # fmt: skip
+    plan = {
+        "teacher": [{"file": "t.pt", "sha256": "0", "arch": "x", "label_smoothing": 0.0}],
+        "langs": list(LANGS),
+        "data": data_hashes(str(data), LANGS, ("train",)),
+        "settings": settings,
+    }
     found = sentences(draw, rows * hypotheses)
     with (decoded / ledger.ROWS).open("w", encoding="utf-8") as out:
         for number, pair in enumerate(corpus.corpus_pairs(str(data), LANGS, "train")):
@@ -80,26 +84,40 @@ def measure(checkout: Path, folder: Path, rows: int, method: str) -> dict[str, A
     out = folder / f"chosen-{method}-{time.monotonic_ns()}"
     words = ["seqkd", "select", "--decoded", folder / "decoded", "--data", folder / "bin", "--out", out]
     start = time.monotonic()
-    result = subprocess.run([sys.executable, "-c", PROGRAM, checkout, *map(str, words), "--method", method],
-                            capture_output=True, text=True, check=True, cwd=folder,
-                            env={**os.environ, "PYTHONPATH": str(checkout)})  # fmt: skip
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM, checkout, *map(str, words), "--method", method],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(checkout)},
+    )
     seconds = time.monotonic() - start
     whole = hashlib.sha256()
     for file in sorted(file for file in out.rglob("*") if file.is_file()):
         whole.update(f"{file.relative_to(out)} {runs.sha256(file)}\n".encode())
     size = sum(file.stat().st_size for file in out.rglob("*"))
-    return {"rows": rows, "method": method, "hypotheses": json.loads(result.stdout)["hypotheses"],
-            "peak_megabytes": round(int(result.stderr.split()[-1]) / 1e6, 1), "seconds": round(seconds, 1),
-            "written_megabytes": round(size / 1e6, 1), "sha256": whole.hexdigest()}  # fmt: skip
+    return {
+        "rows": rows,
+        "method": method,
+        "hypotheses": json.loads(result.stdout)["hypotheses"],
+        "peak_megabytes": round(int(result.stderr.split()[-1]) / 1e6, 1),
+        "seconds": round(seconds, 1),
+        "written_megabytes": round(size / 1e6, 1),
+        "sha256": whole.hexdigest(),
+    }
 
 
 def markdown(found: list[dict[str, Any]]) -> str:
     """The table."""
     names = ("version", "method", "rows", "hypotheses", "peak MB", "seconds", "MB written", "sha256 of all")
     lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
-    lines += [f"| {row['version']} | {row['method']} | {row['rows']:,} | {row['hypotheses']:,} | "
-              f"{row['peak_megabytes']:,.0f} | {row['seconds']:.0f} | {row['written_megabytes']:,.0f} | "
-              f"{row['sha256'][:12]} |" for row in found]  # fmt: skip
+    lines += [
+        f"| {row['version']} | {row['method']} | {row['rows']:,} | {row['hypotheses']:,} | "
+        f"{row['peak_megabytes']:,.0f} | {row['seconds']:.0f} | {row['written_megabytes']:,.0f} | "
+        f"{row['sha256'][:12]} |"
+        for row in found
+    ]
     return "\n".join([*lines, ""])
 
 
@@ -108,8 +126,11 @@ def draw_curve(found: list[dict[str, Any]], file: Path) -> None:
     figure = Figure(figsize=(6, 4))
     axes = figure.subplots()
     for version, method in dict.fromkeys((row["version"], row["method"]) for row in found):
-        points = [(row["rows"], row["peak_megabytes"]) for row in found
-                  if (row["version"], row["method"]) == (version, method)]  # fmt: skip
+        points = [
+            (row["rows"], row["peak_megabytes"])
+            for row in found
+            if (row["version"], row["method"]) == (version, method)
+        ]
         axes.plot(*zip(*points, strict=True), marker="o", label=f"{version}, {method}")
     axes.set(xlabel="sentences", ylabel="largest resident memory, MB", ylim=(0, None), xlim=(0, None))
     axes.legend(frameon=False)

@@ -135,8 +135,14 @@ def export_fairseq(
                          for path, plugin in ((checkpoint, True), (part, False)))  # fmt: skip
         different = sum(a != b for a, b in zip(before, after, strict=True))
         require(different == 0, f"{different} of {len(before)} translations of {split} differ: not exported")
-        facts = {"to": "fairseq", "parameters": fairseq_io.parameter_count(state), "sentences": len(before),
-                 "identical": len(before), "bytes": part.stat().st_size, "sha256": sha256(part)}  # fmt: skip
+        facts = {
+            "to": "fairseq",
+            "parameters": fairseq_io.parameter_count(state),
+            "sentences": len(before),
+            "identical": len(before),
+            "bytes": part.stat().st_size,
+            "sha256": sha256(part),
+        }
         part.replace(out)
     return facts
 

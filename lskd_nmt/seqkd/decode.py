@@ -112,8 +112,10 @@ def decode(
     workers = place.workers or (on_cpu if devices[0][0] == "cpu" else len(devices))
     work = Work(out, settings, settings_hash(plan), place.threads, longest)
     progress = Progress(0, "sentences", show)
-    shards = [range(start, min(start + settings.shard_sentences, len(corpus)))
-              for start in range(0, len(corpus), settings.shard_sentences)]  # fmt: skip
+    shards = [
+        range(start, min(start + settings.shard_sentences, len(corpus)))
+        for start in range(0, len(corpus), settings.shard_sentences)
+    ]
     run_shards(work, makers, corpus, open_shards(work, shards, place.part, progress), workers, progress)
     if not all(shard_file(out, number).is_file() for number in range(len(shards))):
         show(f"part {place.part[0]} of {place.part[1]} is done, others are not")
@@ -131,6 +133,7 @@ def cleaned(out: Path) -> dict[str, Any]:
     """The ledger of a complete decoding, whose shards and model are removed."""
     for folder in (out / ledger.SHARDS, *out.glob(f"{MODEL}-*")):
         shutil.rmtree(folder, ignore_errors=True)
-    for left in out.glob("*.json*.part"):  # by a process that was killed in a merge
-        left.unlink(missing_ok=True)
+    for name in (ledger.ROWS, ledger.FILE):  # left by a process that was killed in a merge
+        for left in out.glob(f"{name}.*.part"):
+            left.unlink(missing_ok=True)
     return read_json(out / ledger.FILE)

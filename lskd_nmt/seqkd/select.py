@@ -146,8 +146,13 @@ def select(
             fairseq_io.write_pairs(str(new / store.BIN), langs, split, pairs, sizes)
             dropped = dict(choice.chooser.dropped)
             require(choice.report[0].count > 0, f"no hypothesis is left ({dropped} dropped): loosen --max-ratio")
-            counts = {"sentences": 0, **choice.report[0].facts(), "of_references": choice.report[1].facts(),
-                      "dropped": dropped, "sentences_without": len(choice.chooser.without)}  # fmt: skip
+            counts = {
+                "sentences": 0,
+                **choice.report[0].facts(),
+                "of_references": choice.report[1].facts(),
+                "dropped": dropped,
+                "sentences_without": len(choice.chooser.without),
+            }
             choice.writer.finish(facts | counts)
             new.rename(out)
     return read_json(out / store.KIND.file)
@@ -157,9 +162,13 @@ class Choice:
     """What is chosen of each sentence, passed on as a corpus and kept as a store."""
 
     def __init__(
-        self, decoded: Sequence[Path], sampled: Sequence[bool], symbols: Symbols, settings: SelectSettings,
+        self,
+        decoded: Sequence[Path],
+        sampled: Sequence[bool],
+        symbols: Symbols,
+        settings: SelectSettings,
         writer: store.StoreWriter,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`sampled` says of each of the decodings whether its hypotheses were drawn."""
         self.decoded, self.sampled, self.symbols, self.writer = decoded, sampled, symbols, writer
         self.chooser = Chooser(settings, symbols.langs[1])

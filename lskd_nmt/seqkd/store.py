@@ -103,10 +103,12 @@ class StoreWriter:
         """Sort all by the keys of their pairs, and complete the store; its header."""
         for file in self.waiting.values():
             file.close()
-        keys, same = (np.frombuffer(each, np.uint64) if each else np.zeros(0, np.uint64)
-                      for each in (self.keys, self.same))  # fmt: skip
-        counts, symbols = (np.frombuffer(each, np.uint32) if each else np.zeros(0, np.uint32)
-                           for each in (self.counts, self.symbols))  # fmt: skip
+        keys, same = (
+            np.frombuffer(each, np.uint64) if each else np.zeros(0, np.uint64) for each in (self.keys, self.same)
+        )
+        counts, symbols = (
+            np.frombuffer(each, np.uint32) if each else np.zeros(0, np.uint32) for each in (self.counts, self.symbols)
+        )
         order = np.argsort(keys, kind="stable")
         begins = np.flatnonzero(np.r_[True, keys[order][1:] != keys[order][:-1]][: len(keys)])  # of each distinct pair
         group = np.repeat(np.arange(len(begins)), np.diff(np.r_[begins, len(keys)]))
@@ -116,16 +118,19 @@ class StoreWriter:
         rows, group = order[kept], group[kept]
         of_pair = np.zeros(len(begins), np.int64)
         np.add.at(of_pair, group, counts[rows])
-        hashes = {"keys": write_array(self.folder / "keys.npy", keys[order][begins]),
-                  "first": write_array(self.folder / "first.npy", offsets(of_pair))}  # fmt: skip
+        hashes = {
+            "keys": write_array(self.folder / "keys.npy", keys[order][begins]),
+            "first": write_array(self.folder / "first.npy", offsets(of_pair)),
+        }
         total = int(counts[rows].sum(dtype=np.int64)), int(symbols[rows].sum(dtype=np.int64))
         longest = self.gather(rows, counts, symbols, total)
         hashes |= {name: sha256(self.folder / f"{name}.npy") for name in ("start", "ids", "scores")}
         for name in WAITING:
             (self.folder / f"{name}.part").unlink()
         ordered = {name: hashes[name] for name in ARRAYS}
-        return write_header(self.folder, KIND, {"format": 1, **facts, "sentences": len(begins), "longest": longest,
-                                                "arrays": ordered})  # fmt: skip
+        return write_header(
+            self.folder, KIND, {"format": 1, **facts, "sentences": len(begins), "longest": longest, "arrays": ordered}
+        )
 
     def gather(
         self, rows: NDArray[np.int64], counts: NDArray[np.uint32], symbols: NDArray[np.uint32], total: tuple[int, int]
@@ -139,12 +144,16 @@ class StoreWriter:
         shapes = {"start": total[0] + 1, "ids": total[1], "scores": total[0]}
         written = longest = 0
         with ExitStack() as stack:
-            put = {name: stack.enter_context(new_array(self.folder / f"{name}.npy", kinds[name], (shapes[name],)))
-                   for name in kinds}  # fmt: skip
+            put = {
+                name: stack.enter_context(new_array(self.folder / f"{name}.npy", kinds[name], (shapes[name],)))
+                for name in kinds
+            }
             put["start"](np.zeros(1, np.int64))
             for chunk in np.array_split(rows, max(1, -(-len(rows) // CHUNK))):
-                maps = {name: map_raw(self.folder / f"{name}.part", kind)
-                        for name, kind in {**WAITING, "ids": self.kind}.items()}  # fmt: skip
+                maps = {
+                    name: map_raw(self.folder / f"{name}.part", kind)
+                    for name, kind in {**WAITING, "ids": self.kind}.items()
+                }
                 hypotheses = ranges(at_hypothesis[chunk], counts[chunk])
                 lengths = maps["lengths"][hypotheses]
                 put["scores"](maps["scores"][hypotheses])

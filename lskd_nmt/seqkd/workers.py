@@ -69,9 +69,13 @@ def job_of(corpus: Corpus, shard: Shard) -> Job:
 
 
 def run_shards(
-    work: Work, makers: Sequence[Callable[[], Engine]], corpus: Corpus, shards: Sequence[Shard], workers: int,
+    work: Work,
+    makers: Sequence[Callable[[], Engine]],
+    corpus: Corpus,
+    shards: Sequence[Shard],
+    workers: int,
     progress: Progress,
-) -> None:  # fmt: skip
+) -> None:
     """Decode the shards in processes of their own, each with its engine; one alone works in this process.
 
     Only the text of what the processes are at, and of as many shards that wait for them, is in memory.
