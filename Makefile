@@ -55,4 +55,4 @@ bench: $(READY)
 	$(BIN)/python benchmarks/kd_step.py --out benchmarks/results/kd_step_cpu
 
 clean:
-	rm -rf .venv build *.egg-info runs
+	rm -rf .venv build *.egg-info

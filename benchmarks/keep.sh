@@ -66,6 +66,8 @@ if isinstance(content.get("sentences"), dict):
 print(json.dumps(content, indent=1, ensure_ascii=False))' "$1"; }
 
 cd -- "$run"
+[[ ! -d $out || -e $out/commands.txt || -z $(ls -A -- "$out") ]] \
+  || die "--out $out holds files that keep.sh did not make: give a new or an empty folder"
 mkdir -p -- "$out"
 copy config.yaml run.json models/*/{run,curve,metrics,decode}.json
 for file in methods/*.yaml data/prep.json; do

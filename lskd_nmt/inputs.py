@@ -38,7 +38,8 @@ def begin(run: Run, model: Mapping[str, Any], show: Callable[[str], None]) -> No
     changed = ", ".join(sorted(key for key in {**before, **now} if before.get(key) != now.get(key)))
     if changed and checkpoints.is_dir():
         show(f"other inputs than at its beginning ({changed}): starts anew")
-        shutil.rmtree(checkpoints)
+        for file in checkpoints.glob("checkpoint*.pt*"):  # nobody else's
+            file.unlink()
     if not (checkpoints / "checkpoint_last.pt").is_file():
         forget(folder)
     write_json(folder / FILE, now)

@@ -22,10 +22,10 @@ need_model
 choose_device
 
 if [[ $device != cpu ]] && has_gpu; then threads=0; fi      # a process for each GPU
-for chosen in "$folder"/hypotheses/*; do                    # what lost its header is made again from what was decoded
-  case ${chosen##*/} in
-    beam|interpolate|multi) [[ -e $chosen/hypotheses.json ]] || rm -rf -- "$chosen" ;;
-  esac
+for chosen in "$folder"/hypotheses/{beam,interpolate,multi}; do
+  if [[ -e $chosen/keys.npy && ! -e $chosen/hypotheses.json ]]; then
+    rm -rf -- "$chosen"              # of select, and lost its header: it is made again from what was decoded
+  fi
 done
 
 log "hypotheses $model"
