@@ -48,6 +48,7 @@ test-slurm: $(READY)
 
 lint: $(READY)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 	$(BIN)/shellcheck -x $(SCRIPTS)
 

@@ -10,8 +10,17 @@ from lskd_nmt.flag_values import without
 from lskd_nmt.known_flags import all_known, given, misfit
 from lskd_nmt.recipe import TRAINING_DEFAULTS
 
-ALIKE = {"seed", "save-dir", "teacher-path", "teacher-store", "hypotheses", "temperature", "kd-weight",
-         "label-smoothing", "top-k"}  # the pipeline's own: their values are checked where the config is read
+ALIKE = {
+    "seed",
+    "save-dir",
+    "teacher-path",
+    "teacher-store",
+    "hypotheses",
+    "temperature",
+    "kd-weight",
+    "label-smoothing",
+    "top-k",
+}  # the pipeline's own: their values are checked where the config is read
 DOWN = ("loss", "nll_loss", "ppl")  # better if lower
 
 
@@ -54,8 +63,11 @@ def best(flags: Mapping[str, str]) -> tuple[str, str] | None:
     if "disable-validation" in flags:
         return None
     if metric == "bleu" and "eval-bleu" not in flags:
-        return name, "is bleu, and eval-bleu is off: set best-checkpoint-metric to nll_loss, and " \
-                     "maximize-best-checkpoint-metric to false"
+        return (
+            name,
+            "is bleu, and eval-bleu is off: set best-checkpoint-metric to nll_loss, and "
+            "maximize-best-checkpoint-metric to false",
+        )
     if metric == "accuracy" and "report-accuracy" not in flags:
         return name, "is accuracy, and report-accuracy is off: set it to true"
     if metric in DOWN and "maximize-best-checkpoint-metric" in flags:

@@ -45,8 +45,10 @@ def require_names(models: Sequence[Mapping[str, Any]]) -> None:
             pairs = ((key, other.get(key), entry.get(key)) for key in keys)
             apart = [f"{key} {first!r} and {second!r}" for key, first, second in pairs if first != second]
             why = f" ({', '.join(apart)})" if apart else ""
-            raise LskdError(f"two models are called {entry['name']}{why}: rename or remove one, or give values that "
-                            "differ in their first six digits")
+            raise LskdError(
+                f"two models are called {entry['name']}{why}: rename or remove one, or give values that "
+                "differ in their first six digits"
+            )
 
 
 def resolve_data(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,8 +56,11 @@ def resolve_data(options: Mapping[str, Any]) -> dict[str, Any]:
     wish = {"tokenize": options["tokenize"]} if options["tokenize"] is not None else {}
     if options["dir"] is not None:
         file = Path(options["dir"]) / "prep.json"
-        require(file.is_file(), f"data.dir is {options['dir']}, and {file} does not exist: name a folder that "
-                                "data-prep/prepare.sh made, or, if it was moved, its new place")
+        require(
+            file.is_file(),
+            f"data.dir is {options['dir']}, and {file} does not exist: name a folder that "
+            "data-prep/prepare.sh made, or, if it was moved, its new place",
+        )
         prepared = read_json(file)
         facts = {name: prepared[name] for name in ("corpus", "form", "source_lang", "target_lang")}
         bleu_tokenizer(facts["target_lang"], options["tokenize"])  # refused before hours of training

@@ -32,8 +32,10 @@ def begin(run: Run, model: Mapping[str, Any], show: Callable[[str], None]) -> No
     """Make the model's folder ready: a training of the same inputs continues, any other starts from the beginning."""
     folder, now = run.model_folder(model["name"]), inputs(run, model)
     checkpoints = folder / "checkpoints"
-    require(any(key.startswith("data ") for key in now), f"{run.data}/bin holds no binarised data: prepare them first, "
-                                                         "or name their place as data.dir")
+    require(
+        any(key.startswith("data ") for key in now),
+        f"{run.data}/bin holds no binarised data: prepare them first, or name their place as data.dir",
+    )
     before = read_json(folder / FILE) if (folder / FILE).is_file() else now  # trainings of before have no such file
     changed = ", ".join(sorted(key for key in {**before, **now} if before.get(key) != now.get(key)))
     if changed and checkpoints.is_dir():

@@ -48,20 +48,73 @@ SHARE = real(0, BELOW_ONE, "a number from 0 up to, not including, 1")
 ABOVE_ZERO = real(math.ulp(0), 1e30, "a number above 0")
 METRICS = ("bleu", "loss", "nll_loss", "ppl", "accuracy")  # what the validation of every model measures
 
-ARCHS = ("ls_transformer_tiny", "ls_transformer_iwslt_small", "ls_transformer_iwslt_small6", "ls_transformer_iwslt",
-         "ls_transformer_base", "ls_transformer_big", "transformer", "transformer_iwslt_de_en",
-         "transformer_wmt_en_de")
-SIZES = ("encoder-layers", "decoder-layers", "encoder-embed-dim", "decoder-embed-dim", "encoder-ffn-embed-dim",
-         "decoder-ffn-embed-dim", "encoder-attention-heads", "decoder-attention-heads", "max-tokens",
-         "max-tokens-valid", "batch-size", "max-source-positions", "max-target-positions",
-         "required-batch-size-multiple", "log-interval", "validate-interval", "save-interval")
-COUNTS = ("max-epoch", "max-update", "warmup-updates", "num-workers", "save-interval-updates",
-          "validate-interval-updates", "top-k", "seed")
-SWITCHES = ("eval-bleu", "maximize-best-checkpoint-metric", "no-epoch-checkpoints", "no-temperature-squared",
-            "no-progress-bar", "share-all-embeddings", "share-decoder-input-output-embed", "encoder-normalize-before",
-            "decoder-normalize-before", "disable-validation", "azureml-logging")
-TEXTS = ("source-lang", "target-lang", "user-dir", "save-dir", "teacher-path", "teacher-store", "hypotheses",
-         "eval-bleu-args", "eval-bleu-detok-args", "adam-betas", "tensorboard-logdir", "wandb-project")
+ARCHS = (
+    "ls_transformer_tiny",
+    "ls_transformer_iwslt_small",
+    "ls_transformer_iwslt_small6",
+    "ls_transformer_iwslt",
+    "ls_transformer_base",
+    "ls_transformer_big",
+    "transformer",
+    "transformer_iwslt_de_en",
+    "transformer_wmt_en_de",
+)
+SIZES = (
+    "encoder-layers",
+    "decoder-layers",
+    "encoder-embed-dim",
+    "decoder-embed-dim",
+    "encoder-ffn-embed-dim",
+    "decoder-ffn-embed-dim",
+    "encoder-attention-heads",
+    "decoder-attention-heads",
+    "max-tokens",
+    "max-tokens-valid",
+    "batch-size",
+    "max-source-positions",
+    "max-target-positions",
+    "required-batch-size-multiple",
+    "log-interval",
+    "validate-interval",
+    "save-interval",
+)
+COUNTS = (
+    "max-epoch",
+    "max-update",
+    "warmup-updates",
+    "num-workers",
+    "save-interval-updates",
+    "validate-interval-updates",
+    "top-k",
+    "seed",
+)
+SWITCHES = (
+    "eval-bleu",
+    "maximize-best-checkpoint-metric",
+    "no-epoch-checkpoints",
+    "no-temperature-squared",
+    "no-progress-bar",
+    "share-all-embeddings",
+    "share-decoder-input-output-embed",
+    "encoder-normalize-before",
+    "decoder-normalize-before",
+    "disable-validation",
+    "azureml-logging",
+)
+TEXTS = (
+    "source-lang",
+    "target-lang",
+    "user-dir",
+    "save-dir",
+    "teacher-path",
+    "teacher-store",
+    "hypotheses",
+    "eval-bleu-args",
+    "eval-bleu-detok-args",
+    "adam-betas",
+    "tensorboard-logdir",
+    "wandb-project",
+)
 FLAGS: dict[str, Kind] = {
     "arch": one_of(*ARCHS),
     **dict.fromkeys(SIZES, whole(1)),
@@ -90,8 +143,18 @@ FLAGS: dict[str, Kind] = {
     **dict.fromkeys(TEXTS, ANY),
 }
 # what these may be fairseq knows better than the table: other archs, optimizers, several learning rates
-OPEN = ("arch", "optimizer", "lr-scheduler", "lr", "update-freq", "eval-bleu-remove-bpe", "eval-bleu-detok",
-        "criterion", "log-format", *SIZES[:2])
+OPEN = (
+    "arch",
+    "optimizer",
+    "lr-scheduler",
+    "lr",
+    "update-freq",
+    "eval-bleu-remove-bpe",
+    "eval-bleu-detok",
+    "criterion",
+    "log-format",
+    *SIZES[:2],
+)
 
 
 def given(command: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -106,16 +106,20 @@ def require_rows(
             limit, way = most.batch, f"set {batch_key} to at least {top}"
         else:
             continue
-        raise LskdError(f"{told(rows, own, limit, data, lang)}, and {model['name']} takes {limit:,}: "
-                        f"shorten or remove {'it' if int((own > limit).sum()) == 1 else 'them'}, or {way}")
+        raise LskdError(
+            f"{told(rows, own, limit, data, lang)}, and {model['name']} takes {limit:,}: "
+            f"shorten or remove {'it' if int((own > limit).sum()) == 1 else 'them'}, or {way}"
+        )
 
 
 def told(rows: Rows, own: np.ndarray[Any, np.dtype[np.int32]], limit: int, data: Path, lang: str) -> str:
     """The first row that is too long, by file and line, and how many more there are."""
     long = np.flatnonzero(own > limit)
     more = f" (and {len(long) - 1} more lines)" if len(long) > 1 else ""
-    return (f"{data}/clean/{rows.split}.{lang} line {long[0] + 1} (row {long[0]} of the binarised set) has "
-            f"{own[long[0]]:,} subwords with its end{more}")
+    return (
+        f"{data}/clean/{rows.split}.{lang} line {long[0] + 1} (row {long[0]} of the binarised set) has "
+        f"{own[long[0]]:,} subwords with its end{more}"
+    )
 
 
 def trained_on(rows: Rows, command: Sequence[str]) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -135,16 +139,20 @@ def require_teacher(
     kept = trained_on(rows, model["train_command"])
     if len(kept) and not kept.any():
         shortest = int(np.maximum(rows.source, rows.target).min())
-        raise LskdError(f"all {len(kept):,} pairs of {data}/bin/train are longer than {model['name']} takes: "
-                        f"set max-tokens, and its positions, to at least {shortest}")
+        raise LskdError(
+            f"all {len(kept):,} pairs of {data}/bin/train are longer than {model['name']} takes: "
+            f"set max-tokens, and its positions, to at least {shortest}"
+        )
     if teacher is None or not {"teacher-path", "teacher-store"} & dict(given(model["train_command"])).keys():
         return
     most = takes(teacher["train_command"])
     for side, lang in zip(("source", "target"), langs, strict=True):
         own, limit = np.where(kept, getattr(rows, side), 0), getattr(most, side)
         if int(own.max(initial=0)) > limit:
-            raise LskdError(f"{told(rows, own, limit, data, lang)}, {model['name']} learns of it, and its teacher "
-                            f"{teacher['name']} takes {limit:,}: set {MAX_POSITIONS[side]} under train, for all alike")
+            raise LskdError(
+                f"{told(rows, own, limit, data, lang)}, {model['name']} learns of it, and its teacher "
+                f"{teacher['name']} takes {limit:,}: set {MAX_POSITIONS[side]} under train, for all alike"
+            )
 
 
 def left_out(command: Sequence[str], data: Path, langs: Sequence[str]) -> tuple[int, int]:

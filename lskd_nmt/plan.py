@@ -18,15 +18,28 @@ from lskd_nmt.runs import read_json, write_json, write_text
 
 LESSONS = ("seqkd_commands", "store_command")
 # what this toolkit leaves in the folder of a model of which nothing was made: scripts, locks, a failed start's records
-LEFT = ("command.sh", "decode.sh", "hypotheses.sh", "store.sh", ".lock", ".lock.*", ".said", "train.log", "run.json",
-        "curve.json", "inputs.json")
+LEFT = (
+    "command.sh",
+    "decode.sh",
+    "hypotheses.sh",
+    "store.sh",
+    ".lock",
+    ".lock.*",
+    ".said",
+    "train.log",
+    "run.json",
+    "curve.json",
+    "inputs.json",
+)
 
 
 def plan(config: Mapping[str, Any], source: str, run: Path) -> dict[str, Any]:
     """Write RUN/plan.json and its commands for a resolved config; an existing plan stays, or grows by new models."""
     before = read_json(run / "plan.json")["models"] if (run / "plan.json").is_file() else []
-    require(all(re.fullmatch(r"\w[\w.-]*", model["name"]) for model in before),
-            f"{run}/plan.json has a model whose name is no folder's: remove it and run again")
+    require(
+        all(re.fullmatch(r"\w[\w.-]*", model["name"]) for model in before),
+        f"{run}/plan.json has a model whose name is no folder's: remove it and run again",
+    )
     resolved = planned(config, run)
     lent = lenders(resolved, run)
     names = {model["name"] for model in resolved["models"]}

@@ -17,8 +17,11 @@ def recorded(run: Path, names: Iterable[str]) -> dict[str, str]:
         folder = run / "models" / name
         for record in ("run.json", "inputs.json"):
             content = read_json(folder / record) if (folder / record).is_file() else {}
-            data = content.get("data") if record == "run.json" else {key[5:]: value for key, value in content.items()
-                                                                     if key.startswith("data ")}
+            data = (
+                content.get("data")
+                if record == "run.json"
+                else {key[5:]: value for key, value in content.items() if key.startswith("data ")}
+            )
             found |= data if isinstance(data, dict) else {}
         scores = read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {}
         if isinstance(scores.get("ref_sha256"), str):
@@ -51,8 +54,11 @@ def relocated(plan: dict[str, Any], run: Path, names: Iterable[str], data: Path)
     """A plan with its prepared data where they lie now; refused unless they are what its models were made from."""
     before = plan["data"]["folder"]
     other = difference(plan, run, names, data)
-    require(other is None, f"{run} was made with data.dir = {before}, the config now says {data}, where "
-                           f"{other}: name the folder that it was made from, or give another --out")
+    require(
+        other is None,
+        f"{run} was made with data.dir = {before}, the config now says {data}, where "
+        f"{other}: name the folder that it was made from, or give another --out",
+    )
 
     def replaced(value: Any) -> Any:
         if isinstance(value, dict):

@@ -32,10 +32,23 @@ def words(plugin):
     return runnable(expand(resolve(config()))["models"][0]["train_command"])[1:]
 
 
-EXAMPLES = {"arch": "transformer", "optimizer": "adam", "lr-scheduler": "inverse_sqrt", "criterion": "kd_ls",
-            "best-checkpoint-metric": "ppl", "eval-bleu-remove-bpe": "sentencepiece", "eval-bleu-detok": "moses",
-            "log-format": "none", "smoothing-over": "vocabulary", "temper": "both", "tail": "bucket",
-            "kd-level": "word", "adam-betas": "(0.9, 0.98)", "lr": "1e-4", "source-lang": "a"}
+EXAMPLES = {
+    "arch": "transformer",
+    "optimizer": "adam",
+    "lr-scheduler": "inverse_sqrt",
+    "criterion": "kd_ls",
+    "best-checkpoint-metric": "ppl",
+    "eval-bleu-remove-bpe": "sentencepiece",
+    "eval-bleu-detok": "moses",
+    "log-format": "none",
+    "smoothing-over": "vocabulary",
+    "temper": "both",
+    "tail": "bucket",
+    "kd-level": "word",
+    "adam-betas": "(0.9, 0.98)",
+    "lr": "1e-4",
+    "source-lang": "a",
+}
 
 
 def test_fairseq_takes_every_flag_and_arch_of_the_table(words):
@@ -46,8 +59,10 @@ def test_fairseq_takes_every_flag_and_arch_of_the_table(words):
     given = [word for flag in flags for word in ([f"--{flag}"] if flag in switches else [f"--{flag}", values[flag]])]
     assert complaint_of([*words, *given]) is None
     for arch in known_flags.ARCHS:
-        assert complaint_of([*words, "--arch", arch]) is None and complaint_of(
-            [arch if word == "ls_transformer_base" else word for word in words]) is None
+        assert (
+            complaint_of([*words, "--arch", arch]) is None
+            and complaint_of([arch if word == "ls_transformer_base" else word for word in words]) is None
+        )
     assert all(known_flags.FLAGS[flag].fits(value) or not value for flag, value in EXAMPLES.items() if flag in flags)
 
 
@@ -58,19 +73,22 @@ def test_the_defaults_and_the_quickstart_need_no_question(monkeypatch):
     require_accepted(expand(resolve(config(student={"kd_level": ["word", "both"], "tail": ["dense", "bucket:8"]}))))
 
 
-@pytest.mark.parametrize("flag, value, line", [
-    ("max-tokens", "5k", "train.max-tokens is 5k, it must be a whole number from 1"),
-    ("max-tokens", -1, "train.max-tokens is -1, it must be a whole number from 1"),
-    ("max-epoch", "1.5", "teacher.train.max-epoch is 3.5, it must be a whole number from 0"),
-    ("dropout", 1.5, "train.dropout is 1.5, it must be a number from 0 up to, not including, 1"),
-    ("patience", "ten", "train.patience is ten, it must be a whole number from -1"),
-    ("eval-bleu", "sure", "train.eval-bleu is sure, it must be true or false"),
-    ("max-epoch", True, "teacher.train.max-epoch is true, it must be a whole number from 0"),
-    ("best-checkpoint-metric", "blue", "train.best-checkpoint-metric is blue, it must be one of bleu, loss"),
-    ("best-checkpoint-metric", "loss", "of which less is better: set maximize-best-checkpoint-metric to false"),
-    ("best-checkpoint-metric", "accuracy", "is accuracy, and report-accuracy is off: set it to true"),
-    ("eval-bleu", False, "is bleu, and eval-bleu is off: set best-checkpoint-metric to nll_loss"),
-])
+@pytest.mark.parametrize(
+    "flag, value, line",
+    [
+        ("max-tokens", "5k", "train.max-tokens is 5k, it must be a whole number from 1"),
+        ("max-tokens", -1, "train.max-tokens is -1, it must be a whole number from 1"),
+        ("max-epoch", "1.5", "teacher.train.max-epoch is 3.5, it must be a whole number from 0"),
+        ("dropout", 1.5, "train.dropout is 1.5, it must be a number from 0 up to, not including, 1"),
+        ("patience", "ten", "train.patience is ten, it must be a whole number from -1"),
+        ("eval-bleu", "sure", "train.eval-bleu is sure, it must be true or false"),
+        ("max-epoch", True, "teacher.train.max-epoch is true, it must be a whole number from 0"),
+        ("best-checkpoint-metric", "blue", "train.best-checkpoint-metric is blue, it must be one of bleu, loss"),
+        ("best-checkpoint-metric", "loss", "of which less is better: set maximize-best-checkpoint-metric to false"),
+        ("best-checkpoint-metric", "accuracy", "is accuracy, and report-accuracy is off: set it to true"),
+        ("eval-bleu", False, "is bleu, and eval-bleu is off: set best-checkpoint-metric to nll_loss"),
+    ],
+)
 def test_a_value_of_another_type_is_refused_without_asking(monkeypatch, flag, value, line):
     monkeypatch.setattr("lskd_nmt.fairseq_io.flag_complaint", lambda command: pytest.fail("fairseq was asked"))
     sections = {"train": {flag: value}}
@@ -79,41 +97,62 @@ def test_a_value_of_another_type_is_refused_without_asking(monkeypatch, flag, va
     assert line in refusal(**sections)
 
 
-@pytest.mark.parametrize("flag, value, line", [
-    ("max-tokns", 5, "train.max-tokns is no flag of fairseq-train with --arch ls_transformer_base and --opt"),
-    ("optimizer", "adm", "train.optimizer is refused by fairseq: invalid choice: 'adm'"),
-    ("max-sentences", 5, "train.batch-size is another name of max-sentences: give one of them"),
-    ("fp16-init-scale", "big", "train.fp16-init-scale is refused by fairseq: invalid int value: 'big'"),
-    ("fp32-reduce-scatter", "yes", "train.fp32-reduce-scatter is yes, it must be true or false"),
-    ("task", "translat", "train.task is refused by fairseq: invalid choice: 'translat'"),
-    ("ddp-backend", True, "train.ddp-backend is refused by fairseq: expected one argument"),
-    ("divergence", "forwrd", "train.divergence is forwrd: give one of forward, reverse"),
-    ("on-policy", "0.5", "train.on-policy is 0.5 and --kd-weight is 0: give a weight"),
-])
+@pytest.mark.parametrize(
+    "flag, value, line",
+    [
+        ("max-tokns", 5, "train.max-tokns is no flag of fairseq-train with --arch ls_transformer_base and --opt"),
+        ("optimizer", "adm", "train.optimizer is refused by fairseq: invalid choice: 'adm'"),
+        ("max-sentences", 5, "train.batch-size is another name of max-sentences: give one of them"),
+        ("fp16-init-scale", "big", "train.fp16-init-scale is refused by fairseq: invalid int value: 'big'"),
+        ("fp32-reduce-scatter", "yes", "train.fp32-reduce-scatter is yes, it must be true or false"),
+        ("task", "translat", "train.task is refused by fairseq: invalid choice: 'translat'"),
+        ("ddp-backend", True, "train.ddp-backend is refused by fairseq: expected one argument"),
+        ("divergence", "forwrd", "train.divergence is forwrd: give one of forward, reverse"),
+        ("on-policy", "0.5", "train.on-policy is 0.5 and --kd-weight is 0: give a weight"),
+    ],
+)
 def test_what_only_fairseq_knows_is_asked_of_it(plugin, flag, value, line):
     assert line in refusal(train={flag: value, **({"batch-size": 3} if flag == "max-sentences" else {})})
 
 
-@pytest.mark.parametrize("sections, line", [
-    ({"teacher": {"arch": "ls_transformer_tny"}}, "teacher.arch is ls_transformer_tny, and fairseq has no such arch: "
-                                                  "the nearest is ls_transformer_tiny"),
-    ({"student": {"arch": "transformer_lm"}}, "student.arch is transformer_lm, which does not translate"),
-    ({"train": {"optimizer": "sgd"}}, "train.adam-betas (a default, which null takes out) is no flag of fairseq-train"),
-    ({"student": {"arch": "wav2vec"}}, "student.arch is wav2vec, which does not translate"),
-    ({"student": {"methods": {"mine": {**METHOD, "flags": {"divergence": "jsd"}}}}},
-     "method mine: flags.divergence is jsd: give"),
-    ({"student": {"methods": {"mine": {**METHOD, "flags": {"kd-weight-schedule": "linear:0"}}}}},
-     "method mine: flags.kd-weight-schedule"),
-    ({"teacher": {"arch": "lstm", "train": {"max-epoch": 1, "encoder-attention-heads": 2}}},
-     "teacher.train.encoder-attention-heads is no flag of fairseq-train with --arch lstm"),
-])
+@pytest.mark.parametrize(
+    "sections, line",
+    [
+        (
+            {"teacher": {"arch": "ls_transformer_tny"}},
+            "teacher.arch is ls_transformer_tny, and fairseq has no such arch: the nearest is ls_transformer_tiny",
+        ),
+        ({"student": {"arch": "transformer_lm"}}, "student.arch is transformer_lm, which does not translate"),
+        (
+            {"train": {"optimizer": "sgd"}},
+            "train.adam-betas (a default, which null takes out) is no flag of fairseq-train",
+        ),
+        ({"student": {"arch": "wav2vec"}}, "student.arch is wav2vec, which does not translate"),
+        (
+            {"student": {"methods": {"mine": {**METHOD, "flags": {"divergence": "jsd"}}}}},
+            "method mine: flags.divergence is jsd: give",
+        ),
+        (
+            {"student": {"methods": {"mine": {**METHOD, "flags": {"kd-weight-schedule": "linear:0"}}}}},
+            "method mine: flags.kd-weight-schedule",
+        ),
+        (
+            {"teacher": {"arch": "lstm", "train": {"max-epoch": 1, "encoder-attention-heads": 2}}},
+            "teacher.train.encoder-attention-heads is no flag of fairseq-train with --arch lstm",
+        ),
+    ],
+)
 def test_archs_and_methods_are_asked_too(plugin, sections, line):
     assert line in refusal(**sections)
 
 
 def test_what_fairseq_takes_is_taken(plugin):
-    for train in ({"lr": "0.001,0.0005"}, {"lr-scheduler": "cosine"}, {"update-freq": "2,4"},
-                  {"optimizer": "adafactor", "adam-betas": None}):
+    for train in (
+        {"lr": "0.001,0.0005"},
+        {"lr-scheduler": "cosine"},
+        {"update-freq": "2,4"},
+        {"optimizer": "adafactor", "adam-betas": None},
+    ):
         require_accepted(expand(resolve(config(train=train))))
     fconv = {"encoder-layers": "[(16, 3)] * 2", "decoder-layers": "[(16, 3)] * 2", "decoder-attention": "True"}
     require_accepted(expand(resolve(config(teacher={"arch": "fconv", "train": {"max-epoch": 1, **fconv}}))))

@@ -448,15 +448,25 @@ def test_files_of_the_current_folder_are_not_taken_for_modules(bench):
     assert (bench.model(TEACHER) / "model.pt").is_file()
     (bench.folder / "lskd_nmt" / "__init__.py").unlink()  # `python -m` takes a package of that name wherever it runs
     (bench.folder / "lskd_nmt").rmdir()
-    done = subprocess.run([sys.executable, "-m", "lskd_nmt.cli", "--version"], cwd=bench.folder, capture_output=True,
-                          text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        [sys.executable, "-m", "lskd_nmt.cli", "--version"],
+        cwd=bench.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert done.stdout.startswith("lskd_nmt "), done.stderr
 
 
 def engine_of(bench):
     """The number of the process that is the engine."""
-    found = [pid for pid in workers(bench) if b"snakemake\0--snakefile" in Path(f"/proc/{pid}/cmdline").read_bytes()
-             or b"\0snakemake\0" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    found = [
+        pid
+        for pid in workers(bench)
+        if b"snakemake\0--snakefile" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        or b"\0snakemake\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
     assert found
     return min(found)
 
@@ -496,8 +506,13 @@ def test_locks_of_gpus_are_kept_in_a_folder_of_ones_own(bench, tmp_path):
     own = tmp_path / f"lskd-gpus-{os.getuid()}"
 
     def taken():
-        return subprocess.run(["bash", "-c", take], env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True,
-                              text=True, check=False)
+        return subprocess.run(
+            ["bash", "-c", take],
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     assert taken().stdout == "0\n" and own.stat().st_mode & 0o777 == 0o700
     own.chmod(0o777)  # as an earlier version may have left it

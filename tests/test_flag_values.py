@@ -17,35 +17,69 @@ from lskd_nmt.plan import plan
 CODE = '__import__("pathlib").Path("ran").touch()'
 
 
-@pytest.mark.parametrize("flag, value", [
-    ("adam-betas", "(0.9, 0.98)"), ("adam-betas", "[0.9, 0.999]"), ("adafactor-eps", "(1e-30, 1e-3)"),
-    ("lr", "3e-3"), ("lr", 5e-4), ("lr", "0.001,0.0005"), ("update-freq", "4"), ("encoder-layers", 6),
-    ("encoder-layers", "[(512, 3)] * 9 + [(1024, 3)] * 4"), ("decoder-kernel-size-list", "[3,7,15]"),
-    ("decoder-attention", "True"), ("weight-softmax", "True"), ("adaptive-softmax-cutoff", "2000,8000"),
-    ("eval-bleu-args", '{"beam": 1}'), ("eval-bleu-args", {"beam": 1}), ("clip-norm", float("inf")),
-    ("lr-scheduler", "inverse_sqrt"), ("tensorboard-logdir", "logs/my run (2)"), ("wandb-project", "a(b)"),
-    ("eval-bleu-remove-bpe", "@@ "), ("valid-subset", "valid,valid1"), ("patience", None), ("eval-bleu", True),
-    ("kd-weight-schedule", "linear:0.1"), ("xformers-att-config", "{'name': 'x'}"),
-])
+@pytest.mark.parametrize(
+    "flag, value",
+    [
+        ("adam-betas", "(0.9, 0.98)"),
+        ("adam-betas", "[0.9, 0.999]"),
+        ("adafactor-eps", "(1e-30, 1e-3)"),
+        ("lr", "3e-3"),
+        ("lr", 5e-4),
+        ("lr", "0.001,0.0005"),
+        ("update-freq", "4"),
+        ("encoder-layers", 6),
+        ("encoder-layers", "[(512, 3)] * 9 + [(1024, 3)] * 4"),
+        ("decoder-kernel-size-list", "[3,7,15]"),
+        ("decoder-attention", "True"),
+        ("weight-softmax", "True"),
+        ("adaptive-softmax-cutoff", "2000,8000"),
+        ("eval-bleu-args", '{"beam": 1}'),
+        ("eval-bleu-args", {"beam": 1}),
+        ("clip-norm", float("inf")),
+        ("lr-scheduler", "inverse_sqrt"),
+        ("tensorboard-logdir", "logs/my run (2)"),
+        ("wandb-project", "a(b)"),
+        ("eval-bleu-remove-bpe", "@@ "),
+        ("valid-subset", "valid,valid1"),
+        ("patience", None),
+        ("eval-bleu", True),
+        ("kd-weight-schedule", "linear:0.1"),
+        ("xformers-att-config", "{'name': 'x'}"),
+    ],
+)
 def test_what_fairseq_takes_passes(flag, value):
     require_value(flag, value)
 
 
-@pytest.mark.parametrize("flag, value, part", [
-    ("adam-betas", f"(0.9, 0.98) if {CODE} else 0", "two numbers, (0.9, 0.98)"),
-    ("adam-betas", "0.9", "two numbers"), ("adam-betas", "(0.9, 'b')", "two numbers"),
-    ("adam-betas", "(0.9, 1.5)", "below 1"), ("adam-betas", "betas", "two numbers"), ("adam-betas", "(0.9,", "two"),
-    ("lr", f"[{CODE}]", "a number, or a tuple or list"), ("lr", "fast", "a number, or a tuple or list"),
-    ("encoder-layers", f"[(512, 3)] * {CODE}", "written out"), ("encoder-layers", "[0] * 10000000000", "written out"),
-    ("encoder-layers", "[0] * 999 * 999 * 999", "written out"),
-    ("decoder-kernel-size-list", "[x for x in ().__class__.__bases__]", "written out"),
-    ("no-such-flag", CODE, "no Python expression"), ("no-such-flag", "(lambda: 1)()", "no Python expression"),
-    ("no-such-flag", "f'{x.y}'", "no Python expression"), ("lr-scheduler", "a[b]", "no Python expression"),
-    ("eval-bleu-args", "{beam: 1}", "a JSON object"), ("eval-bleu-args", "[1]", "a JSON object"),
-    ("eval-bleu-args", "[" * 5000, "a JSON object"),
-    ("dropout", float("nan"), "a finite number"), ("dropout", "nan", "a finite number"),
-    ("lr", float("inf"), "a finite number"), ("lr", "--cpu", "no flag"), ("lr", "1\n2", "one line"),
-])
+@pytest.mark.parametrize(
+    "flag, value, part",
+    [
+        ("adam-betas", f"(0.9, 0.98) if {CODE} else 0", "two numbers, (0.9, 0.98)"),
+        ("adam-betas", "0.9", "two numbers"),
+        ("adam-betas", "(0.9, 'b')", "two numbers"),
+        ("adam-betas", "(0.9, 1.5)", "below 1"),
+        ("adam-betas", "betas", "two numbers"),
+        ("adam-betas", "(0.9,", "two"),
+        ("lr", f"[{CODE}]", "a number, or a tuple or list"),
+        ("lr", "fast", "a number, or a tuple or list"),
+        ("encoder-layers", f"[(512, 3)] * {CODE}", "written out"),
+        ("encoder-layers", "[0] * 10000000000", "written out"),
+        ("encoder-layers", "[0] * 999 * 999 * 999", "written out"),
+        ("decoder-kernel-size-list", "[x for x in ().__class__.__bases__]", "written out"),
+        ("no-such-flag", CODE, "no Python expression"),
+        ("no-such-flag", "(lambda: 1)()", "no Python expression"),
+        ("no-such-flag", "f'{x.y}'", "no Python expression"),
+        ("lr-scheduler", "a[b]", "no Python expression"),
+        ("eval-bleu-args", "{beam: 1}", "a JSON object"),
+        ("eval-bleu-args", "[1]", "a JSON object"),
+        ("eval-bleu-args", "[" * 5000, "a JSON object"),
+        ("dropout", float("nan"), "a finite number"),
+        ("dropout", "nan", "a finite number"),
+        ("lr", float("inf"), "a finite number"),
+        ("lr", "--cpu", "no flag"),
+        ("lr", "1\n2", "one line"),
+    ],
+)
 def test_what_would_run_or_is_not_understood_is_refused(flag, value, part):
     with pytest.raises(ValueError, match=re.escape(part)):
         require_value(flag, value)
@@ -65,8 +99,12 @@ def test_every_flag_that_the_installed_fairseq_evaluates_is_known():
     """The names that stand in a call of eval or eval_str_… in fairseq's source are in the table."""
     folder = Path(importlib.util.find_spec("fairseq").submodule_search_locations[0])
     call = re.compile(r"\beval(?:_str_list|_str_dict|_bool)?\(\s*(?:self\.)?(?:cfg|args)\.(\w+)")
-    found = {name for part in ("models", "optim", "criterions", "tasks", "modules", "distributed")
-             for file in (folder / part).rglob("*.py") for name in call.findall(file.read_text(encoding="utf-8"))}
+    found = {
+        name
+        for part in ("models", "optim", "criterions", "tasks", "modules", "distributed")
+        for file in (folder / part).rglob("*.py")
+        for name in call.findall(file.read_text(encoding="utf-8"))
+    }
     assert len(found) > 15
     assert {name.replace("_", "-") for name in found} <= EVALUATED
     assert not EVALUATED & PATHS

@@ -75,15 +75,26 @@ def test_positions_are_those_of_fairseqs_models(plugin, data, tmp_path):
         assert tuple(found) == takes(["fairseq-train", *words])[:2] == (most, most)
 
 
-@pytest.mark.parametrize("split, sizes, line", [
-    ("test", ([3, 1751, 2000], [3, 4, 5]), "clean/test.en line 2 (row 1 of the binarised set) has 1,751 subwords with "
-     "its end (and 1 more lines), and teacher-ls0.1-s1 takes 1,024: shorten or remove them, or set train: "
-     "{max-source-positions: 2000}, for all models alike"),
-    ("test", ([3], [1025]), "clean/test.de line 1 (row 0 of the binarised set) has 1,025 subwords with its end, and "
-     "teacher-ls0.1-s1 takes 1,024: shorten or remove it, or set train: {max-target-positions: 1025}"),
-    ("valid", ([3, 1100], [3, 4]), "clean/valid.en line 2 (row 1 of the binarised set) has 1,100 subwords"),
-    ("train", ([1025, 1600], [3, 4]), "all 2 pairs of "),
-])
+@pytest.mark.parametrize(
+    "split, sizes, line",
+    [
+        (
+            "test",
+            ([3, 1751, 2000], [3, 4, 5]),
+            "clean/test.en line 2 (row 1 of the binarised set) has 1,751 subwords with "
+            "its end (and 1 more lines), and teacher-ls0.1-s1 takes 1,024: shorten or remove them, or set train: "
+            "{max-source-positions: 2000}, for all models alike",
+        ),
+        (
+            "test",
+            ([3], [1025]),
+            "clean/test.de line 1 (row 0 of the binarised set) has 1,025 subwords with its end, and "
+            "teacher-ls0.1-s1 takes 1,024: shorten or remove it, or set train: {max-target-positions: 1025}",
+        ),
+        ("valid", ([3, 1100], [3, 4]), "clean/valid.en line 2 (row 1 of the binarised set) has 1,100 subwords"),
+        ("train", ([1025, 1600], [3, 4]), "all 2 pairs of "),
+    ],
+)
 def test_a_row_that_is_too_long_is_refused_by_file_and_line(tmp_path, split, sizes, line):
     assert line in refusal(write(tmp_path, **{split: sizes}))
 
@@ -135,8 +146,18 @@ def test_pairs_of_train_that_are_left_out_are_counted_as_fairseq_does(plugin, tm
     data = binarise(tmp_path / "text", tmp_path / "bin")
     words = ["fairseq-train", str(data), "--max-tokens", "100", "--max-source-positions", "30"]
     assert left_out(words, tmp_path, ("aa", "bb")) == (2, 4)
-    train(data, tmp_path / "m", "--kd-weight", 0, "--max-source-positions", 30, "--max-epoch", 1,
-          "--required-batch-size-multiple", 1)
+    train(
+        data,
+        tmp_path / "m",
+        "--kd-weight",
+        0,
+        "--max-source-positions",
+        30,
+        "--max-epoch",
+        1,
+        "--required-batch-size-multiple",
+        1,
+    )
     assert "2 samples have invalid sizes and will be skipped, max_positions=(30, 100)" in caplog.text
 
 
@@ -151,8 +172,10 @@ def test_data_that_are_not_there_yet_or_have_another_form_are_passed(tmp_path):
 def test_the_step_that_trains_looks_again(tmp_path, capsys):
     """Data that were prepared after the plan: the training's verb refuses them, and begins nothing."""
     file, run = tmp_path / "x.yaml", tmp_path / "run"
-    file.write_text("name: x\ndata: {corpus: toy}\nteacher: {arch: ls_transformer_tiny, train: {max-epoch: 1}}\n"
-                    "student: {arch: ls_transformer_tiny, train: {max-epoch: 1}}\n")
+    file.write_text(
+        "name: x\ndata: {corpus: toy}\nteacher: {arch: ls_transformer_tiny, train: {max-epoch: 1}}\n"
+        "student: {arch: ls_transformer_tiny, train: {max-epoch: 1}}\n"
+    )
     assert main(["plan", str(file), "--out", str(run)]) == 0
     write(run / "data", test=([1751], [5]))
     capsys.readouterr()

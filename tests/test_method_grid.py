@@ -15,8 +15,11 @@ CONFIG = {
     "name": "small",
     "data": {"corpus": "toy"},
     "teacher": {"arch": "ls_transformer_base", "train": {"max-epoch": 3}},
-    "student": {"arch": "ls_transformer_tiny", "train": {"max-epoch": 2, "dropout": 0.2},
-                "methods": ["mine", "word_kd"]},
+    "student": {
+        "arch": "ls_transformer_tiny",
+        "train": {"max-epoch": 2, "dropout": 0.2},
+        "methods": ["mine", "word_kd"],
+    },
 }
 MINE = {"about": "of our own", "flags": {"temperature": 2, "divergence": "reverse"}}
 

@@ -123,7 +123,7 @@ def test_steps_run_by_hand_from_anywhere_and_say_what_must_come_first(bench):
         (["--dry-run", "maybe"], "--dry-run is 'maybe': yes or no"),
         (["--device", "tpu"], "--device is 'tpu': auto, gpu or cpu"),
         (["--precision", "int8"], "--precision is 'int8': fp32, fp16 or bf16"),
-        (["--precision", "fp16", "--device", "cpu"], "--precision fp16 needs a GPU: use bf16 or fp32 with --device cpu"),
+        (["--precision", "fp16", "--device", "cpu"], "--precision fp16 needs a GPU: use bf16 or fp32"),
         (["--threads", "many"], "--threads is 'many': a whole number"),
         (["--colour", "red"], "unknown option '--colour'"),
         (["--out"], "option '--out' needs a value"),

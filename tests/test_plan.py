@@ -347,15 +347,24 @@ def test_a_level_may_come_later_and_an_average_may_not_change(tmp_path):
         plan(resolve(first | levels | less), "", tmp_path)
 
 
-@pytest.mark.parametrize("sections, part", [
-    ({"student": {"temperature": [1, 1.0000001]}}, "two models are called student-ls0.1-t1-s1 (temp"),
-    ({"student": {"kd_weight": [0.5, 0.50000001]}}, "two models are called student-ls0.1-t1-w0.5-s1 (kd_w"),
-    ({"teacher": {"label_smoothing": [0.1, 0.10000000001]}}, "two models are called teacher-ls0.1-s1 (label"),
-    ({"student": {"temperature": [1, 1.0]}}, "a list of different values"),
-    ({"student": {"temperature": [2, "2"]}}, "a list of different values"),
-    ({"seeds": [3, 3]}, "a list of different values"),
-    ({"student": {"methods": {"a": {"about": "x"}}, "temperature": None}, "seeds": [1, 1]}, "different values"),
-])
+@pytest.mark.parametrize(
+    "sections, part",
+    [
+        ({"student": {"temperature": [1, 1.0000001]}}, "two models are called student-ls0.1-t1-s1 (temp"),
+        ({"student": {"kd_weight": [0.5, 0.50000001]}}, "two models are called student-ls0.1-t1-w0.5-s1 (kd_w"),
+        ({"teacher": {"label_smoothing": [0.1, 0.10000000001]}}, "two models are called teacher-ls0.1-s1 (label"),
+        ({"student": {"temperature": [1, 1.0]}}, "a list of different values"),
+        ({"student": {"temperature": [2, "2"]}}, "a list of different values"),
+        ({"seeds": [3, 3]}, "a list of different values"),
+        ({"student": {"methods": {"a": {"about": "x"}}, "temperature": None}, "seeds": [1, 1]}, "different values"),
+    ],
+)
 def test_two_models_of_one_name_are_refused(sections, part):
-    assert part in complaint(config(**{name: {**config()[name], **value} if isinstance(value, dict) else value
-                                       for name, value in sections.items()}))
+    assert part in complaint(
+        config(
+            **{
+                name: {**config()[name], **value} if isinstance(value, dict) else value
+                for name, value in sections.items()
+            }
+        )
+    )

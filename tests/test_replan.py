@@ -50,13 +50,16 @@ def test_what_is_not_ours_is_left_where_a_model_is_no_longer_planned(tmp_path):
     assert mine.read_text() == "mine" and [file.name for file in mine.parent.iterdir()] == ["notes.txt"]
 
 
-@pytest.mark.parametrize("sections, key", [
-    ({"train": {"dropout": 0.1}}, "train.dropout = None, the config now says 0.1"),
-    ({"teacher": {"label_smoothing": 0.2}}, "teacher.label_smoothing = [0.1], the config now says [0.2]"),
-    ({"decode": {"beam": 3}}, "decode.beam = 5, the config now says 3"),
-    ({"data": {"pairs": 7}}, "data.pairs = None, the config now says 7"),
-    ({"train": {"log-interval": 3, "dropout": 0.1}}, "train.dropout = None, the config now says 0.1"),
-])
+@pytest.mark.parametrize(
+    "sections, key",
+    [
+        ({"train": {"dropout": 0.1}}, "train.dropout = None, the config now says 0.1"),
+        ({"teacher": {"label_smoothing": 0.2}}, "teacher.label_smoothing = [0.1], the config now says [0.2]"),
+        ({"decode": {"beam": 3}}, "decode.beam = 5, the config now says 3"),
+        ({"data": {"pairs": 7}}, "data.pairs = None, the config now says 7"),
+        ({"train": {"log-interval": 3, "dropout": 0.1}}, "train.dropout = None, the config now says 0.1"),
+    ],
+)
 def test_a_model_that_was_begun_stays_as_it_was_planned(tmp_path, sections, key):
     planned(tmp_path)
     train(tmp_path, TEACHER)
@@ -85,8 +88,14 @@ def test_flags_of_logging_change_no_finished_model_and_no_signature(tmp_path):
     before = planned(tmp_path)
     train(tmp_path, TEACHER, STUDENT)
     (tmp_path / "models" / TEACHER / "model.pt").touch()
-    logging = {"tensorboard-logdir": "tb", "wandb-project": "kd", "log-interval": 5, "log-format": "simple",
-               "azureml-logging": True, "no-progress-bar": True}
+    logging = {
+        "tensorboard-logdir": "tb",
+        "wandb-project": "kd",
+        "log-interval": 5,
+        "log-format": "simple",
+        "azureml-logging": True,
+        "no-progress-bar": True,
+    }
     after = planned(tmp_path, train=logging)
     assert after[TEACHER]["train_command"] == before[TEACHER]["train_command"]
     for name in (PLAIN, STUDENT):  # not finished: it logs from now on
@@ -99,8 +108,16 @@ def folder(path):
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_text(text)
     hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in FILES.items()}
-    write_json(path / "prep.json", {"corpus": "files", "form": "raw", "source_lang": "en", "target_lang": "de",
-                                    "sha256": {name: hashes[name] for name in hashes if name.startswith("clean")}})
+    write_json(
+        path / "prep.json",
+        {
+            "corpus": "files",
+            "form": "raw",
+            "source_lang": "en",
+            "target_lang": "de",
+            "sha256": {name: hashes[name] for name in hashes if name.startswith("clean")},
+        },
+    )
     return {f"data {name[4:]}": digest for name, digest in hashes.items() if name.startswith("bin/")}
 
 

@@ -210,8 +210,14 @@ def test_cost_adds_up_over_attempts(tmp_path):
 
 def test_lines_of_a_log_that_are_no_records_are_passed():
     head = "2024-01-01 00:00:00 | INFO | "
-    bad = ['train | {"train_loss": "4"}', 'valid | {"epoch": "nan"}', 'train_inner | {"update": 1}',
-           "train | {" + '"a":[' * 9000, 'valid | {"epoch": {}}', "train | {}"]
+    bad = [
+        'train | {"train_loss": "4"}',
+        'valid | {"epoch": "nan"}',
+        'train_inner | {"update": 1}',
+        "train | {" + '"a":[' * 9000,
+        'valid | {"epoch": {}}',
+        "train | {}",
+    ]
     good = 'valid | {"epoch": 1, "valid_loss": "3", "valid_num_updates": "inf"}'
     assert [training_log.record(head + line) for line in bad[:3]] == [None] * 3
     assert training_log.curve([head + line for line in [*bad, good]]) == [{"epoch": 1, "valid_loss": 3.0}]

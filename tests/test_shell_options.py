@@ -21,8 +21,9 @@ CASES = [
 def test_an_option_is_refused_in_one_line(tmp_path, script, words, line):
     (tmp_path / "c.yaml").write_text("name: x\n")
     environment = {**os.environ, "LSKD_PYTHON": sys.executable}
-    done = subprocess.run(["bash", ROOT / script, *words], cwd=tmp_path, env=environment, capture_output=True,
-                          text=True, check=False)
+    done = subprocess.run(
+        ["bash", ROOT / script, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2 and line in done.stderr, done.stderr
     assert done.stderr.count("error: ") == 1 and "line " not in done.stderr
     assert [file.name for file in tmp_path.iterdir()] == ["c.yaml"]

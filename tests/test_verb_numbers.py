@@ -10,18 +10,21 @@ FEATURES = ["features", "--checkpoint", "m.pt", "--data", "d", "--out", "o"]
 LANGS = ["--source-lang", "en", "--target-lang", "de"]
 
 
-@pytest.mark.parametrize("words, line", [
-    ([*FEATURES, "--tokens", "-1"], "--tokens is -1: give a whole number from 1"),
-    ([*FEATURES, "--own-output", "-2"], "--own-output is -2: give a whole number from 0"),
-    ([*FEATURES, "--seed", "9" * 30], ": give a whole number from 0 to 9.22337e+18"),
-    (["diagnose", "--out", "o", "--right", "nan"], "--right is nan: give a number from 0"),
-    (["diagnose", "--out", "o", "--margin", "101"], "--margin is 101.0: give a number from 0 to 100"),
-    (["diagnose", "--out", "o", "--sample", "0"], "--sample is 0: give a whole number from 1"),
-    (["doctor", "--top-k", "-8"], "--top-k is -8: give a whole number from 1"),
-    (["analyse", "run", "--tokens", "-1"], "--tokens is -1: give a whole number from 1"),
-    (["toy", *LANGS, "--out", "o", "--train", "-5"], "--train is -5: give a whole number from 1"),
-    (["translate", "m", "--threads", "-1"], "--threads is -1: give a whole number from 0"),
-])
+@pytest.mark.parametrize(
+    "words, line",
+    [
+        ([*FEATURES, "--tokens", "-1"], "--tokens is -1: give a whole number from 1"),
+        ([*FEATURES, "--own-output", "-2"], "--own-output is -2: give a whole number from 0"),
+        ([*FEATURES, "--seed", "9" * 30], ": give a whole number from 0 to 9.22337e+18"),
+        (["diagnose", "--out", "o", "--right", "nan"], "--right is nan: give a number from 0"),
+        (["diagnose", "--out", "o", "--margin", "101"], "--margin is 101.0: give a number from 0 to 100"),
+        (["diagnose", "--out", "o", "--sample", "0"], "--sample is 0: give a whole number from 1"),
+        (["doctor", "--top-k", "-8"], "--top-k is -8: give a whole number from 1"),
+        (["analyse", "run", "--tokens", "-1"], "--tokens is -1: give a whole number from 1"),
+        (["toy", *LANGS, "--out", "o", "--train", "-5"], "--train is -5: give a whole number from 1"),
+        (["translate", "m", "--threads", "-1"], "--threads is -1: give a whole number from 0"),
+    ],
+)
 def test_a_number_that_is_out_of_bounds_is_refused_before_anything_is_read(words, line, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     try:

@@ -65,8 +65,13 @@ def test_what_is_no_file_of_text_is_refused_and_none_waits_for_a_writer(tmp_path
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     (tmp_path / "latin").write_bytes(b"name: \xe4")
-    for name, part in (("fifo", "is not a file"), ("loop", "is not a file"), ("none", "is not a file"),
-                       (".", "is not a file"), ("latin", "is not YAML: 'utf-8' codec")):
+    for name, part in (
+        ("fifo", "is not a file"),
+        ("loop", "is not a file"),
+        ("none", "is not a file"),
+        (".", "is not a file"),
+        ("latin", "is not YAML: 'utf-8' codec"),
+    ):
         with pytest.raises(LskdError, match=part) as refused:
             read_yaml(tmp_path / name)
         assert "\n" not in str(refused.value)

@@ -25,8 +25,9 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     add_languages(verb)
     verb.add_argument("--precision", choices=("fp16", "fp32"), default="fp16",
                       help="of the states (default: %(default)s)")  # fmt: skip
-    verb.add_argument("--max-tokens", type=whole(1), default=4096,
-                      help="in a batch of the model (default: %(default)s)")
+    verb.add_argument(
+        "--max-tokens", type=whole(1), default=4096, help="in a batch of the model (default: %(default)s)"
+    )
     verb.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 
     about = "is a model right as often as it says? ECE, MCE, NLL, Brier and the temperature that calibrates it"

@@ -31,8 +31,9 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     add_tokenize(diagnose, "of sentence BLEU")
     diagnose.add_argument("--source", type=Path, metavar="FILE", help="for names, and shown with examples")
     diagnose.add_argument("--train-target", type=Path, metavar="FILE", help="text of the training targets: rare words")
-    diagnose.add_argument("--right", type=real(0, 100), default=60.0,
-                          help="sentence chrF at least (default: %(default)s)")
+    diagnose.add_argument(
+        "--right", type=real(0, 100), default=60.0, help="sentence chrF at least (default: %(default)s)"
+    )
     diagnose.add_argument("--margin", type=real(0, 100), default=20.0,
                           help="wrong is below --right, and so far below the other (default: %(default)s)")  # fmt: skip
     diagnose.add_argument("--rare", type=whole(0), default=5, help="occurrences at most (default: %(default)s)")

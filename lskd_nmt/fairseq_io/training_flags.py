@@ -76,8 +76,11 @@ def unknown_complaint(unknown: list[str], args: Any, words: list[str], known: di
     first = unknown[0]
     if first.startswith("--"):
         near = nearest(first[2:], [name[2:] for name in known if name.startswith("--")])
-        return first[2:], f"is no flag of fairseq-train with --arch {args.arch} and --optimizer {args.optimizer}: " \
-                          f"the nearest is {near}"
+        return (
+            first[2:],
+            f"is no flag of fairseq-train with --arch {args.arch} and --optimizer {args.optimizer}: "
+            f"the nearest is {near}",
+        )
     flag = words[words.index(first) - 1].removeprefix("--")
     return flag, f"is {first}, it must be true or false"
 
