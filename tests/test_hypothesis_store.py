@@ -95,6 +95,18 @@ def test_different_things_are_counted_exactly_in_sorted_runs(monkeypatch):
     assert len(Distinct()) == 0
 
 
+def test_more_different_things_than_are_kept_are_estimated(monkeypatch):
+    monkeypatch.setattr(select, "KEPT", 4096)
+    monkeypatch.setattr(select, "RUN", 1000)
+    exact, estimated = Distinct(), Distinct()
+    exact.add(f"word{number % 4000}" for number in range(9000))
+    assert len(exact) == 4000
+    for start in range(0, 60_000, 500):
+        estimated.add((f"word{number}", "next") for number in range(start, start + 500))
+    assert abs(len(estimated) / 60_000 - 1) < 6 / 4096**0.5  # six standard errors
+    assert max(map(len, estimated.runs)) <= 4096
+
+
 def test_padding_inside_of_a_sentence_belongs_to_it(plugin):
     from user_dir.criterions.teacher import pairs_of
 

@@ -26,6 +26,8 @@ from lskd_nmt.teacher.pairs import data_hashes, pair_key
 
 WHAT = "lskd seqkd select"
 RUN = 500_000  # hashes of different things that are sorted at a time
+KEPT = 1 << 24  # hashes of different things that are kept: 128 MB, and counts to 0.02 % beyond
+SPREAD = np.uint64(0x9E3779B97F4A7C15)  # odd, so that it keeps hashes apart: Python's of small numbers lie together
 METHODS = ("beam", "interpolate", "multi")
 SIMILARITIES = ("bleu", "chrf")
 
@@ -240,12 +242,16 @@ def to_ids(pieces: str, symbols: Any) -> Any:
 
 
 class Distinct:
-    """How many different things were seen, by their hashes of 64 bits; sorted runs of them are in memory."""
+    """How many different things were seen, by their hashes of 64 bits; sorted runs of them are in memory.
+
+    The count is exact up to `KEPT` different things. Of more, the `KEPT` smallest hashes are kept, and the count is
+    estimated from how close together these lie, to a standard error of 1/√KEPT (Bar-Yossef et al. 2002).
+    """
 
     def __init__(self) -> None:
         """None yet."""
         self.new: set[int] = set()
-        self.runs: list[NDArray[np.int64]] = []
+        self.runs: list[NDArray[np.uint64]] = []
 
     def add(self, things: Iterable[Hashable]) -> None:
         """Some, which may have been seen."""
@@ -255,17 +261,19 @@ class Distinct:
 
     def settle(self) -> None:
         """Put the new ones to the others; runs grow by factors, so that each is merged into a few only."""
-        self.runs.append(np.unique(np.fromiter(self.new, np.int64, len(self.new))))
+        new = np.fromiter(self.new, np.int64, len(self.new)).view(np.uint64)
+        self.runs.append(np.unique(new * SPREAD)[:KEPT])
         self.new.clear()
         while len(self.runs) > 1 and len(self.runs[-2]) <= 2 * len(self.runs[-1]):
-            self.runs[-2:] = [np.union1d(*self.runs[-2:])]
+            self.runs[-2:] = [np.union1d(*self.runs[-2:])[:KEPT]]
 
     def __len__(self) -> int:
         """How many."""
         self.settle()
         while len(self.runs) > 1:
-            self.runs[-2:] = [np.union1d(*self.runs[-2:])]
-        return len(self.runs[0])
+            self.runs[-2:] = [np.union1d(*self.runs[-2:])[:KEPT]]
+        kept = self.runs[0]
+        return len(kept) if len(kept) < KEPT else round((KEPT - 1) * 2.0**64 / float(kept[-1]))
 
 
 class Diversity:
