@@ -33,7 +33,7 @@ quickstart: $(READY)
 	@bash experiments/quickstart.sh
 
 test: $(READY)
-	@$(BIN)/python -m pytest --ignore=tests/page
+	@$(BIN)/python -m pytest --ignore=tests/page -n auto --dist loadfile
 
 test-portable: $(READY)
 	@$(BIN)/python tests/portable.py

