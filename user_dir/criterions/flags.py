@@ -118,9 +118,9 @@ class KdLsConfig(FairseqDataclass):
     report_accuracy: bool = field(default=False, metadata={"help": "report token accuracy"})
     ignore_prefix_size: int = field(default=0, metadata={"help": "ignore the first N target tokens"})
     sentence_avg: bool = II("optimization.sentence_avg")
+    bf16: bool = II("common.bf16")  # to be done by autocast, see `precision`
     seed: int = II("common.seed")
     max_update: int = II("optimization.max_update")
-    bf16: bool = II("common.bf16")  # to be done by autocast, see `precision`
     ddp_backend: str = II("distributed_training.ddp_backend")
     find_unused_parameters: bool = II("distributed_training.find_unused_parameters")
 

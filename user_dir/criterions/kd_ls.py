@@ -85,7 +85,7 @@ class KdLsCriterion(FairseqCriterion):
     def forward(self, model: Any, sample: dict[str, Any], reduce: bool = True) -> tuple[Tensor, Any, dict[str, Any]]:
         """Summed loss in nats, its divisor, and summable logs. With `reduce=False` the loss is per position (B·T,)."""
         device = next(model.parameters()).device.type
-        with torch.autocast(device, torch.bfloat16) if self.cfg.bf16 else nullcontext():
+        with torch.autocast(device, torch.bfloat16) if self.cfg.bf16 is True else nullcontext():
             return self.objective(model, sample, reduce)
 
     def objective(self, model: Any, sample: dict[str, Any], reduce: bool) -> tuple[Tensor, Any, dict[str, Any]]:
