@@ -77,7 +77,7 @@ fetch_archive() {                    # the first of $mirrors (FILE|LAYOUT|BYTES|
       log "fetch $address"
       mkdir -p -- "$out/download"
       if ! curl --fail --location --connect-timeout 20 --progress-bar --output "$archive.part" -- "$address" \
-        || ! is_whole "$archive.part"; then
+        || ! is_whole_archive "$archive.part"; then
         log "nothing usable from $address"
         rm -f -- "$archive.part"
         continue
@@ -93,7 +93,7 @@ fetch_archive() {                    # the first of $mirrors (FILE|LAYOUT|BYTES|
     printf '%s; ' "${mirrors[@]}" | sed -E 's/([^|;]+)\|[^|]*\|[^|]*\|([^;]*)/\1 from \2/g')) and name its folder with --raw-dir"
 }
 
-is_whole() { "$python" -c 'import sys; from pathlib import Path; from lskd_nmt import archive
+is_whole_archive() { "$python" -c 'import sys; from pathlib import Path; from lskd_nmt import archive
 sys.exit(not archive.is_whole(Path(sys.argv[1])))' "$1"; }
 
 # What decides the outcome is written down; a folder made otherwise is not continued.
@@ -163,11 +163,11 @@ refuse_foreign_out() (
 )
 
 hold_out() {                         # one prepare.sh at a time; the lock ends with all that this starts
-  local who
+  local who=''
   while :; do
     { exec {lock}<> "$out/.lock"; } 2> /dev/null || die "--out $out cannot be written to: give a folder that you may write to"
     if ! flock --nonblock "$lock"; then
-      who=$(exec {lock}>&-; holder "$out/.lock")
+      read -r _ who _ <<< "$(exec {lock}>&-; holders "$out/.lock")"    # the oldest of them
       die "$out is at work already: wait for it${who:+, or end it with: kill $who}"
     fi
     if [[ /proc/$BASHPID/fd/$lock -ef $out/.lock ]]; then return 0; fi
