@@ -97,10 +97,11 @@ def normalised(line: str) -> str:
 
     `▁`, sentencepiece's sign for a space, is one: nobody could tell them apart in a translation.
     """
-    line = unicodedata.normalize("NFC", line).replace("▁", " ")
+    line = line.replace("▁", " ")
     if not line.isprintable():  # then it has neither controls nor other spaces
         kept = (" " if c.isspace() else c for c in line if c.isspace() or c in "\u200c\u200d" or not is_control(c))
         line = "".join(kept)
+    line = unicodedata.normalize("NFC", line)  # now, as a letter and its accent may have stood on both sides of one
     return re.sub(" +", " ", line).strip()
 
 

@@ -46,6 +46,9 @@ def test_only_line_feeds_end_lines(bitext):
     ("soft\u00adhyphen", "softhyphen"),
     ("bell\x07", "bell"),
     ("\u0646\u200c\u0645", "\u0646\u200c\u0645"),  # Persian needs its non-joiner
+    ("u\u00ad\u0308ber", "über"),  # what stands between a letter and its accent goes first
+    ("\u1100\ufeff\u1161", "가"),
+    ("q\u0307\u200b\u0323", "q\u0323\u0307"),  # dot below before dot above, in Unicode's order
 ])  # fmt: skip
 def test_normalised(raw, expected):
     assert text.normalised(raw) == expected
