@@ -10,6 +10,7 @@ ALIASES = {
     **dict.fromkeys(("kor", "kr"), "ko"),
     **dict.fromkeys(("mya", "bur"), "my"),
     **dict.fromkeys(("bod", "tib"), "bo"),
+    **dict.fromkeys(("ell", "gre"), "el"),
     "tha": "th",
     "lao": "lo",
     "khm": "km",

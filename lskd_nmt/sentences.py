@@ -19,9 +19,10 @@ COMMAS = ",;:、，；："  # and what else goes on with a sentence after its en
 NEAR = 100  # characters after an end in which the next sentence must begin
 SHORT = 4  # letters
 NUMERIC = "#NUMERIC_ONLY#"  # Moses' word for an abbreviation only before a number: No. 5
-END = re.compile(
-    rf"(?P<marks>[.!?…{WIDE}{OTHER}]+)(?P<close>(?:[{re.escape(CLOSING)}]|[{EITHER}](?![^\W_]))*(?: »(?= ))?)"
-)
+CLOSE = rf"(?P<close>(?:[{re.escape(CLOSING)}]|[{EITHER}](?![^\W_]))*(?: »(?= ))?)"
+MARKS = f".!?…{WIDE}{OTHER}"
+END = re.compile(f"(?P<marks>[{MARKS}]+){CLOSE}")
+GREEK_END = re.compile(f"(?P<marks>[{MARKS};]+){CLOSE}")  # whose question mark it is
 ESCAPE = re.compile("&[a-z]+;")  # a quotation mark in Moses-tokenised text
 # whose ordinal numbers have a dot: 3. Mai
 ORDINALS = re.compile("bs|cs|da|de|et|eu|fi|hr|hu|is|lb|lt|lv|nb|nn|no|pl|sk|sl|sr|sv|tr")
@@ -36,7 +37,8 @@ def sentences(line: str, lang: str | None) -> list[str]:
     """
     parts: list[str] = []
     begin, lowered = 0, line == line.lower()
-    for match in END.finditer(line):
+    end = GREEK_END if lang and base_language(lang) == "el" else END
+    for match in end.finditer(line):
         if match.end() < len(line) and _is_end(line, begin, match, lang, lowered):
             parts.append(line[begin : match.end()])
             begin = match.end() + (line[match.end()] == " ")
@@ -64,6 +66,8 @@ def _is_end(line: str, begin: int, match: re.Match[str], lang: str | None, lower
     if not begins or marks != "." or match["close"]:
         return begins
     word = line[max(begin, line.rfind(" ", begin, match.start()) + 1) : match.start()].lstrip(OPENING)
+    if word.isdigit() and line[begin : match.start() - len(word)].rstrip().endswith(tuple(".!?…")):
+        return False  # of a list: 1. One thing. 2. Another
     return not _is_abbreviation(word, lang, start.isdigit(), lowered)
 
 

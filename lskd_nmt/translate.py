@@ -14,6 +14,7 @@ from lskd_nmt import sealed
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.moses import detokenised, tokenised
 from lskd_nmt.sentences import sentences, united
+from lskd_nmt.seqkd.engines import WIDEST
 from lskd_nmt.subwords import Subwords
 from lskd_nmt.text import normalised
 
@@ -23,6 +24,7 @@ LONGEST = (
 MOST = 400  # subwords of a piece's translation
 POSITIONS = 1024  # of a model whose export does not say
 BATCH = 64  # lines
+AT_ONCE = 16_384  # subwords of a call of CTranslate2, which hears no signal before its end
 ENDS = (".", "!", "?", "…")
 WIDE_ENDS = ("。", "！", "？", "｡")  # after which there is no space
 FORMS = ("raw", "fairseq14")  # of data-prep/prepare.sh --form
@@ -48,15 +50,29 @@ class Piece(NamedTuple):
 
 def segments(pieces: Sequence[str], longest: int = LONGEST) -> list[list[str]]:
     """A sentence in parts of at most `longest` subwords: cut after an end, else before a word, else anywhere."""
-    rest, parts = list(pieces), []
-    while len(rest) > longest:
-        words = [at for at in range(1, longest + 1) if rest[at].startswith("▁")]
-        wide = [at for at in range(1, longest + 1) if rest[at - 1].endswith(WIDE_ENDS)]
-        ends = sorted({*wide, *(at for at in words if rest[at - 1].endswith(ENDS))})
-        cut = (ends or words or [longest])[-1]
-        parts.append(rest[:cut])
-        rest = rest[cut:]
-    return [*parts, rest] if rest else parts
+    begin, parts = 0, []
+    while len(pieces) - begin > longest:
+        window = range(begin + 1, begin + longest + 1)
+        words = [at for at in window if pieces[at].startswith("▁")]
+        wide = [at for at in window if pieces[at - 1].endswith(WIDE_ENDS)]
+        ends = sorted({*wide, *(at for at in words if pieces[at - 1].endswith(ENDS))})
+        cut = (ends or words or [begin + longest])[-1]
+        parts.append(list(pieces[begin:cut]))
+        begin = cut
+    return [*parts, list(pieces[begin:])] if pieces else parts
+
+
+def portions(pieces: Iterable[list[str]], most: int) -> Iterator[list[list[str]]]:
+    """The pieces in order, in portions of at most so many subwords, or of one piece."""
+    portion, size = list[list[str]](), 0
+    for piece in pieces:
+        if portion and size + len(piece) > most:
+            yield portion
+            portion, size = [], 0
+        portion.append(piece)
+        size += len(piece)
+    if portion:
+        yield portion
 
 
 class Translator:
@@ -83,6 +99,7 @@ class Translator:
 
         Those of a line of several pieces are the best of all combinations of its pieces' `nbest` best.
         """
+        require(1 <= beam <= WIDEST, f"--beam is {beam}: give 1 to {WIDEST}")
         require(1 <= nbest <= beam, f"--nbest is {nbest} and --beam is {beam}: give 1 to {beam}")
         source = iter(lines)
         while batch := list(islice(source, BATCH)):
@@ -93,6 +110,13 @@ class Translator:
 
     def searched(self, pieces: list[list[str]], beam: int, nbest: int) -> list[Any]:
         """CTranslate2's results of each piece."""
+        found: list[Any] = []
+        for some in portions(pieces, AT_ONCE):
+            found += self.searched_at_once(some, beam, nbest)
+        return found
+
+    def searched_at_once(self, pieces: list[list[str]], beam: int, nbest: int) -> list[Any]:
+        """The same of pieces that are few enough for one call."""
         try:
             found = self.model.translate_batch(
                 pieces,

@@ -123,6 +123,8 @@ def test_the_verb_reads_standard_input(model, monkeypatch, capsys):
 
 @pytest.mark.parametrize("flags, part", [
     (["--beam", "0"], "--beam is 0"), (["--nbest", "9"], "--nbest is 9 and --beam is 5"),
+    (["--beam", "100000"], "--beam is 100000: give 1 to 1000"), (["--beam", "9" * 20], f"--beam is {'9' * 20}"),
+    (["--threads", "9" * 15], f"--threads is {'9' * 15}: give"),
 ])  # fmt: skip
 def test_beams_that_cannot_be_are_refused(flags, part, model, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", typed("a\n"))

@@ -63,6 +63,8 @@ SPLIT = [
     ("en", '"Come here!" he said.| See Fig. 3 at www.foo.com/bar.'),
     ("en", "all is lower-cased.| there is e.g. this.| and that"),
     ("en", "1. One thing. ...| 2. Another"),
+    ("en", "1. First item. 2. Second item. 3. Third."),
+    ("el", "Τι κάνεις;| Καλά.| Εσύ;| Ναι; όχι."),
     ("en", "tokenised text .| they said : &quot; we are here . &quot;"),
     ("de", "Am 3. Mai kam er, z. B. mit Prof. Dr. Müller.| „Ja!“| Er blieb."),
     (None, "Am 3. Mai kam er.| Dann ging er."),
@@ -129,6 +131,29 @@ def test_no_piece_is_longer_than_the_model_takes(echo):
 # what `text.normalised` takes out or folds
 DIRT = ["\u00ad", "\ufeff", "\u200b", "\u200e", "\u2060", "\x00", "\x7f"]
 SPACES = ["\u00a0", "\u2009", "\t", "\u2028", "\u3000", "\r", "\x0b", "\x1f", "  "]
+
+
+def test_a_very_long_line_is_no_single_call_which_no_signal_could_end(echo, monkeypatch):
+    monkeypatch.setattr(translate, "AT_ONCE", 450)
+    translator, sizes = echo(), []
+    batch = translator.model.translate_batch
+
+    def counted(pieces, **settings):
+        sizes.append(sum(map(len, pieces)))
+        return batch(pieces, **settings)
+
+    translator.model.translate_batch = counted
+    line = " ".join(f"w{number}" for number in range(1500))
+    assert [best[0].text for best in translator.translate([line, "short"])] == [line, "short"]
+    assert max(sizes) <= 450 and sum(sizes) == 1501
+
+
+def test_a_closed_standard_output_is_one_line(echo, monkeypatch, capsys, tmp_path):
+    echo()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a\n")))
+    monkeypatch.setattr("sys.stdout", None)
+    assert cli.main(["translate", str(tmp_path / "m")]) == 2
+    assert "standard output is closed: send" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("sign", DIRT + SPACES, ids=ascii)

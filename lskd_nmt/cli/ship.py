@@ -11,6 +11,7 @@ from lskd_nmt.cli.common import add_tokenize, origin, show, verb_of, whole
 from lskd_nmt.errors import LskdError, require
 
 SHOWN = 5  # bad lines that are named
+MOST_THREADS = 1024
 
 
 def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -109,8 +110,9 @@ def run_translate(args: argparse.Namespace) -> None:
     """`lskd translate MODEL < in > out`."""
     from lskd_nmt.translate import Translator
 
-    require(args.beam > 0, f"--beam is {args.beam}: give a number above 0")
+    require(args.threads <= MOST_THREADS, f"--threads is {args.threads}: give 1 to {MOST_THREADS}, or 0 for all")
     require(sys.stdin is not None, "standard input is closed: give the text on it, a sentence or more a line")
+    require(sys.stdout is not None, "standard output is closed: send the translations to a file, or to a program")
     translator = Translator(args.model, args.threads, args.one_sentence_a_line)
     if not translator.is_sealed:
         show(f"{args.model} has no hashes, as older versions made it: its files cannot be proved to be those exported")

@@ -14,6 +14,7 @@ from lskd_nmt.seqkd.ledger import Hypothesis
 ENGINES = ("ctranslate2", "fairseq")
 QUANTIZATIONS = ("float32", "float16", "int8", "int8_float16", "int8_float32")
 MOST = 1000  # subwords of a translation: CTranslate2 stops where a model has no positions left, which is at 1,024
+WIDEST = 1000  # hypotheses of a beam: more find nothing better, and take hours and memory
 Pieces = Sequence[str]
 
 
@@ -44,6 +45,8 @@ class DecodeSettings:
         for name in ("beam", "nbest", "batch_tokens", "shard_sentences"):
             value = getattr(self, name)
             require(value > 0, f"--{name.replace('_', '-')} is {value}: give a number above 0")
+        require(self.beam <= WIDEST, f"--beam is {self.beam}: give 1 to {WIDEST}")
+        require(self.nbest <= 10 * WIDEST, f"--nbest is {self.nbest}: give 1 to {10 * WIDEST}")
         require(self.sampling or self.nbest <= self.beam,
                 f"--nbest is {self.nbest} and --beam is {self.beam}: give 1 to {self.beam}")  # fmt: skip
         require(0 < self.temperature < float("inf"), f"--temperature is {self.temperature}: give a number above 0")
