@@ -1,14 +1,15 @@
 """The experiment's YAML: every key it may have, what each value must be, and one line for all that is wrong."""
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lskd_nmt import methods
+from lskd_nmt import methods, toy
 from lskd_nmt.config_keys import Key, resolve_section
 from lskd_nmt.config_values import average, choice, flags, integer, number, path, several, tail, truth, word
-from lskd_nmt.errors import require
+from lskd_nmt.errors import LskdError, require
 from lskd_nmt.runs import ROOT
 from lskd_nmt.yaml_file import read_yaml
 
@@ -123,15 +124,33 @@ def data_complaints(data: Mapping[str, Any]) -> list[str]:
     return corpus_complaints(data)
 
 
+def languages(data: Mapping[str, Any]) -> tuple[str, str]:
+    """Source and target of a corpus: those given, else those of its name (iwslt_en_ru); toy's are en and de."""
+    words = str(data["corpus"]).split("_")
+    source, target = ("en", words[-1]) if len(words) > 2 else ("en", "de")
+    return data["source_lang"] or source, data["target_lang"] or target
+
+
 def corpus_complaints(data: Mapping[str, Any]) -> list[str]:
     """What data-prep/prepare.sh would refuse of a corpus and its languages."""
-    corpus, langs = data["corpus"], (data["source_lang"], data["target_lang"])
+    corpus, langs = data["corpus"], languages(data)
     known = sorted(file.stem for file in (ROOT / "data-prep" / "corpora").glob("*.sh"))
     if known and corpus not in known:
         return [f"data.corpus is {corpus!r}, it must be one of {', '.join(known)}"]
-    complaints = []
-    if langs[0] is not None and langs[0] == langs[1]:
+    complaints = [
+        f"data.{side}_lang is '{lang}', it must be a code such as en"
+        for side, lang in zip(("source", "target"), langs, strict=True)
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", lang)
+    ]
+    if langs[0] == langs[1]:
         complaints.append(f"data.source_lang and data.target_lang are both {langs[0]}: give two languages")
+    elif corpus == "toy":
+        try:
+            toy.require_languages(*langs)
+        except LskdError as error:
+            complaints.append(f"data.corpus is toy: {error}")
+    if data["max_ratio"] is not None and 0 < data["max_ratio"] < 1:
+        complaints.append(f"data.max_ratio is {data['max_ratio']:g}, it must be a number from 1, or 0 for any")
     if data["form"] == "fairseq14" and corpus != "iwslt14_en_de":
         complaints.append(f"data.form is fairseq14, the recipe of iwslt14_en_de, and data.corpus is {corpus}: use raw")
     needed = ("source_lang", "target_lang", "train", "valid", "test") if corpus == "files" else ()

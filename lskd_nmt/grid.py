@@ -6,6 +6,7 @@ from typing import Any
 
 from lskd_nmt import __version__, methods
 from lskd_nmt.commands import as_arguments
+from lskd_nmt.config import languages
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.lessons import Lesson, kinds, lessons
 from lskd_nmt.recipe import model
@@ -66,9 +67,7 @@ def resolve_data(options: Mapping[str, Any]) -> dict[str, Any]:
         bleu_tokenizer(facts["target_lang"], options["tokenize"])  # refused before hours of training
         return {"folder": options["dir"], **facts, **wish, "options": None}
     given = {name: value for name, value in options.items() if value is not None and name not in wish}
-    words = str(options["corpus"]).split("_")
-    default = ("en", words[-1]) if len(words) > 2 else ("en", "de")  # iwslt_en_ru; toy
-    langs = options["source_lang"] or default[0], options["target_lang"] or default[1]
+    langs = languages(options)
     given.update(source_lang=langs[0], target_lang=langs[1], form=options["form"] or "raw")
     facts = {name: given[name] for name in ("corpus", "form", "source_lang", "target_lang")}
     bleu_tokenizer(facts["target_lang"], options["tokenize"])

@@ -68,9 +68,14 @@ def _publish(out: Path, files: Mapping[str, str]) -> None:
         new.replace(place)
 
 
-def _check(source_lang: str, target_lang: str, pairs: int) -> None:
+def require_languages(source_lang: str, target_lang: str) -> None:
+    """Refuse a pair of languages that the grammar has not."""
     known = source_lang == SOURCE and target_lang in TARGETS
     options = " or ".join(f"{SOURCE}-{target}" for target in TARGETS)
     require(known, f"language pair {source_lang}-{target_lang} is not in the toy grammar: use {options}")
+
+
+def _check(source_lang: str, target_lang: str, pairs: int) -> None:
+    require_languages(source_lang, target_lang)
     require(pairs > 0, f"{pairs} pairs is not a positive number: ask for at least 1")
     require(pairs <= MOST_PAIRS, f"{pairs} pairs are more than the toy grammar has: ask for at most {MOST_PAIRS}")
