@@ -3,6 +3,8 @@
 To start fairseq takes four seconds. What is here it takes, in the version that is pinned (a test asks it).
 """
 
+import difflib
+import json
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -46,6 +48,7 @@ ANY = Kind(r"[^-](.|\n)*|-[^-].*", math.nan, math.nan, "one value")
 SWITCH = Kind("", math.nan, math.nan, "true or false")
 SHARE = real(0, BELOW_ONE, "a number from 0 up to, not including, 1")
 ABOVE_ZERO = real(math.ulp(0), 1e30, "a number above 0")
+DETOKENISERS = ("moses", "nltk", "space")
 METRICS = ("bleu", "loss", "nll_loss", "ppl", "accuracy")  # what the validation of every model measures
 
 ARCHS = (
@@ -133,7 +136,7 @@ FLAGS: dict[str, Kind] = {
     "criterion": one_of("kd_ls"),
     "best-checkpoint-metric": one_of(*METRICS),
     "eval-bleu-remove-bpe": one_of("sentencepiece"),
-    "eval-bleu-detok": one_of("space", "moses"),
+    "eval-bleu-detok": one_of(*DETOKENISERS),
     "log-format": one_of("json", "none", "simple", "tqdm"),
     "smoothing-over": one_of("others", "vocabulary"),
     "temper": one_of("both", "teacher"),
@@ -142,6 +145,18 @@ FLAGS: dict[str, Kind] = {
     **dict.fromkeys(SWITCHES, SWITCH),
     **dict.fromkeys(TEXTS, ANY),
 }
+# keys of eval-bleu-args: how validation translates; fairseq looks at none of them before its first validation
+LIKELY = real(0, 1e9, "a number from 0")
+SEARCH: dict[str, Kind] = {
+    "beam": whole(1),
+    **dict.fromkeys(("max_len_a", "max_len_b", "min_len", "no_repeat_ngram_size"), LIKELY),
+    **dict.fromkeys(("lenpen", "unkpen", "diversity_rate", "diverse_beam_strength", "sampling_topp"),
+                    real(-1e9, 1e9, "a number")),
+    **dict.fromkeys(("sampling_topk", "diverse_beam_groups"), whole(-1)),
+    "temperature": ABOVE_ZERO,
+    **dict.fromkeys(("sampling", "unnormalized", "match_source_len"), SWITCH),
+}  # fmt: skip
+ALSO = ("tokenize", "constraints", "print_alignment", "score_reference", "prefix_allowed_tokens_fn")  # any value
 # what these may be fairseq knows better than the table: other archs, optimizers, several learning rates
 OPEN = (
     "arch",
@@ -150,7 +165,6 @@ OPEN = (
     "lr",
     "update-freq",
     "eval-bleu-remove-bpe",
-    "eval-bleu-detok",
     "criterion",
     "log-format",
     *SIZES[:2],
@@ -170,6 +184,32 @@ def misfit(command: Sequence[str]) -> tuple[str, str] | None:
         kind = FLAGS.get(flag)
         if kind is not None and flag not in OPEN and not kind.fits(value):
             return flag, f"is {value or 'true'}, it must be {kind.what}"
+        wrong = search_misfit(value) if flag == "eval-bleu-args" else None
+        if wrong is not None:
+            return flag, f"has a wrong value: {wrong}"
+    return None
+
+
+def search_misfit(text: str) -> str | None:
+    """What is wrong with the JSON text of eval-bleu-args, as `beam is 0, it must be …`; None if nothing is."""
+    try:
+        options = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        options = None
+    if not isinstance(options, dict):
+        return f'{text[:60]} is no JSON object, such as {{"beam": 1}}'
+    for name, value in options.items():
+        kind = SEARCH.get(name)
+        if kind is SWITCH:
+            good = isinstance(value, bool) or value in (0, 1)
+        else:
+            good = kind is None or (isinstance(value, int | float) and not isinstance(value, bool)
+                                    and kind.fits(str(value)))  # fmt: skip
+        if kind is not None and not good:
+            return f"{name} is {json.dumps(value)[:60]}, it must be {kind.what}"
+        if kind is None and name not in ALSO:
+            near = difflib.get_close_matches(name, [*SEARCH, *ALSO], n=1, cutoff=0)[0]
+            return f"{name[:60]} is unknown, the nearest is {near}"
     return None
 
 

@@ -1,5 +1,6 @@
 """A model's full fairseq commands, and the flags that every training gets unless the config says otherwise."""
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -49,8 +50,10 @@ def model(
     """One entry of the plan. Paths in its command are relative to the run folder; `objective` has the last word."""
     defaults = {flag: value for flag, value, _ in TRAINING_DEFAULTS} | validation_text(data)
     flags = defaults | keep_flags(section["average"]) | config["train"] | section["train"]
-    if "tokenize" in data and isinstance(flags.get("eval-bleu-args"), Mapping):  # the plugin reads it there
-        flags["eval-bleu-args"] = {"tokenize": data["tokenize"], **flags["eval-bleu-args"]}
+    search = flags.get("eval-bleu-args")
+    if "tokenize" in data and isinstance(search, str | Mapping):  # the plugin reads it there
+        search = search if isinstance(search, Mapping) else json.loads(search)
+        flags["eval-bleu-args"] = {"tokenize": data["tokenize"], **search}
     for flag in (*config["train"], *section["train"]):
         way = f"use {RESERVED[flag]}" if RESERVED.get(flag) else "remove it"
         require(flag not in RESERVED, f"train.{flag} is set by the pipeline: {way}")

@@ -1,5 +1,8 @@
 """What fairseq would refuse of a training is refused when it is planned; what the table knows fairseq takes."""
 
+import inspect
+import json
+import re
 import shlex
 import subprocess
 import sys
@@ -86,6 +89,11 @@ def test_the_defaults_and_the_quickstart_need_no_question(monkeypatch):
         ("best-checkpoint-metric", "blue", "train.best-checkpoint-metric is blue, it must be one of bleu, loss"),
         ("best-checkpoint-metric", "loss", "of which less is better: set maximize-best-checkpoint-metric to false"),
         ("best-checkpoint-metric", "accuracy", "is accuracy, and report-accuracy is off: set it to true"),
+        ("eval-bleu-args", {"bem": 5}, "train.eval-bleu-args has a wrong value: bem is unknown, the nearest is beam"),
+        ("eval-bleu-args", {"beam": "5"}, 'beam is "5", it must be a whole number from 1'),
+        ("eval-bleu-args", '{"beam": 1.5}', "beam is 1.5, it must be a whole number from 1"),
+        ("eval-bleu-args", {"beam": 1, "max_len_a": -1}, "max_len_a is -1, it must be a number from 0"),
+        ("eval-bleu-detok", "mosess", "train.eval-bleu-detok is mosess, it must be one of moses, nltk, space"),
         ("eval-bleu", False, "is bleu, and eval-bleu is off: set best-checkpoint-metric to nll_loss"),
     ],
 )
@@ -95,6 +103,21 @@ def test_a_value_of_another_type_is_refused_without_asking(monkeypatch, flag, va
     if flag == "max-epoch":
         sections = {"teacher": {"train": {flag: 3.5 if value == "1.5" else value}}}
     assert line in refusal(**sections)
+
+
+def test_what_fairseq_reads_of_a_search_is_known_and_no_more(plugin):
+    from fairseq.data import encoders
+    from fairseq.tasks.fairseq_task import FairseqTask
+
+    source = inspect.getsource(FairseqTask.build_generator)
+    read = set(re.findall(r'getattr\(args, "(\w+)"', source)) | set(re.findall(r"args\.(\w+)", source))
+    known = {*known_flags.SEARCH, *known_flags.ALSO}
+    assert read - known == set() and known - read == {"tokenize"}  # ours
+    assert set(encoders.TOKENIZER_REGISTRY) == set(known_flags.DETOKENISERS)
+    full = {"beam": 5, "max_len_a": 1.2, "max_len_b": 10, "lenpen": -0.5, "unkpen": 1, "sampling": True,
+            "sampling_topk": -1, "diverse_beam_groups": 2, "temperature": 0.7, "unnormalized": 0, "min_len": 1,
+            "tokenize": "char", "constraints": "ordered"}  # fmt: skip
+    assert known_flags.search_misfit(json.dumps(full)) is None and known_flags.search_misfit("{}") is None
 
 
 @pytest.mark.parametrize(

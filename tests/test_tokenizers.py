@@ -160,12 +160,28 @@ def test_a_training_is_refused_before_it_begins_if_it_could_not_be_validated(wis
     untrained(["--eval-bleu", "--eval-bleu-args", json.dumps({"tokenize": wish})], part)
 
 
+@pytest.mark.parametrize(
+    "search, detok, part",
+    [
+        ('{"beam": 0}', "space", "--eval-bleu-args: beam is 0, it must be a whole number from 1"),
+        ('{"max_len_a": "1"}', "space", '--eval-bleu-args: max_len_a is "1", it must be a number from 0'),
+        ("[1]", "space", "--eval-bleu-args: [1] is no JSON object"),
+        ("{beam: 1}", "space", "--eval-bleu-args: {beam: 1} is no JSON object"),
+        ("{}", "mosess", "--eval-bleu-detok is mosess: one of moses, nltk, space"),
+    ],
+)
+def test_a_search_that_would_stop_the_first_validation_is_refused_before_training(search, detok, part, untrained):
+    untrained(["--eval-bleu", "--eval-bleu-args", search, "--eval-bleu-detok", detok], part)
+
+
 def test_a_config_may_name_the_tokeniser_and_plans_are_refused_that_could_not_be_scored(bare):
     plain, wished = (expand(resolve(config(data=data))) for data in ({}, {"tokenize": "intl"}))
     assert "tokenize" not in plain["data"] and wished["data"]["tokenize"] == "intl"
     assert "tokenize" not in (wished["data"]["options"] or {})  # prepare.sh has no such flag
     arguments = [json.loads(flag(each["models"][0], "eval-bleu-args")) for each in (plain, wished)]
     assert arguments[1] == {**arguments[0], "tokenize": "intl"}
+    written = expand(resolve(config(data={"tokenize": "intl"}, train={"eval-bleu-args": '{"beam": 2}'})))
+    assert json.loads(flag(written["models"][0], "eval-bleu-args")) == {"tokenize": "intl", "beam": 2}
     assert "the BLEU tokeniser is 'foo'" in complaint(config(data={"tokenize": "foo"}))
     files = {"corpus": "files", "source_lang": "en", "train": "a", "valid": "b", "test": "c"}
     assert "pip install 'sacrebleu[ja]'" in complaint(config(data=files | {"target_lang": "ja"}))

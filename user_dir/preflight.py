@@ -31,7 +31,7 @@ from .criterions.weight import check_weight
 from .lengths import Split, read_splits, require_stored, require_taken, require_targets
 from .precision import check_recurrent, settle_precision
 from .resume import check_resume
-from .validation import score_silence, validation_tokenizer
+from .validation import check_validation, score_silence
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +52,8 @@ def check_training(cfg: Any) -> None:
     validates = not cfg.dataset.disable_validation
     check_weight(cfg.criterion, bool(getattr(cfg.task, "eval_bleu", False)) and validates,
                  cfg.checkpoint.best_checkpoint_metric if validates and not cfg.checkpoint.no_save else "")  # fmt: skip
-    scores = validates and bool(getattr(cfg.task, "eval_bleu", False))
-    if scores and student is not None and not cfg.task.eval_tokenized_bleu:
-        validation_tokenizer(cfg.task, student.langs[1])
+    if validates and student is not None and getattr(cfg.task, "eval_bleu", False):
+        check_validation(cfg.task, student.langs[1])
     if student is None:
         require(
             not distils(cfg.criterion),

@@ -14,6 +14,8 @@ from typing import Any
 import sacrebleu
 from fairseq.tasks.translation import TranslationTask
 
+from lskd_nmt.errors import require
+from lskd_nmt.known_flags import DETOKENISERS, search_misfit
 from lskd_nmt.scoring import USUAL, bleu_tokenizer
 
 Stats = Callable[..., dict[str, Any]]
@@ -44,6 +46,17 @@ def scored(get_valid_stats: Stats) -> Stats:
 def validation_tokenizer(task: Any, lang: str) -> str:
     """The tokeniser of BLEU in validation: `tokenize` in --eval-bleu-args, or that of the target language."""
     return bleu_tokenizer(lang, json.loads(task.eval_bleu_args or "{}").get("tokenize"))
+
+
+def check_validation(task: Any, lang: str) -> None:
+    """Refuse a validation BLEU that could not be measured: fairseq would train an epoch first."""
+    wrong = search_misfit(task.eval_bleu_args or "{}")
+    require(wrong is None, f"--eval-bleu-args: {wrong}")
+    detok = task.eval_bleu_detok
+    names = ", ".join(DETOKENISERS)
+    require(not detok or detok in DETOKENISERS, f"--eval-bleu-detok is {detok}: one of {names}")
+    if not task.eval_tokenized_bleu:
+        validation_tokenizer(task, lang)
 
 
 def tokenise_by_language() -> None:
