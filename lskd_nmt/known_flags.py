@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from lskd_nmt.flag_values import number
+
 
 class Kind(NamedTuple):
     """What the text of a value must look like, between which numbers it lies, and that in words."""
@@ -169,6 +171,7 @@ OPEN = (
     "log-format",
     *SIZES[:2],
 )
+NO_LESS = {"lr": 0, "update-freq": 1, "encoder-layers": 1, "decoder-layers": 1}  # of these, each number
 
 
 def given(command: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -184,6 +187,9 @@ def misfit(command: Sequence[str]) -> tuple[str, str] | None:
         kind = FLAGS.get(flag)
         if kind is not None and flag not in OPEN and not kind.fits(value):
             return flag, f"is {value or 'true'}, it must be {kind.what}"
+        numbers = [number(each) for each in value.strip("()[] ").split(",")] if flag in NO_LESS else []
+        if any(each is not None and each < NO_LESS[flag] for each in numbers):
+            return flag, f"is {value}, it must be a number from {NO_LESS[flag]}"
         wrong = search_misfit(value) if flag == "eval-bleu-args" else None
         if wrong is not None:
             return flag, f"has a wrong value: {wrong}"

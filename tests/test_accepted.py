@@ -89,6 +89,9 @@ def test_the_defaults_and_the_quickstart_need_no_question(monkeypatch):
         ("best-checkpoint-metric", "blue", "train.best-checkpoint-metric is blue, it must be one of bleu, loss"),
         ("best-checkpoint-metric", "loss", "of which less is better: set maximize-best-checkpoint-metric to false"),
         ("best-checkpoint-metric", "accuracy", "is accuracy, and report-accuracy is off: set it to true"),
+        ("lr", "1e-3,-1e-4", "train.lr is 1e-3,-1e-4, it must be a number from 0"),
+        ("update-freq", 0, "train.update-freq is 0, it must be a number from 1"),
+        ("encoder-layers", 0, "train.encoder-layers is 0, it must be a number from 1"),
         ("eval-bleu-args", {"bem": 5}, "train.eval-bleu-args has a wrong value: bem is unknown, the nearest is beam"),
         ("eval-bleu-args", {"beam": "5"}, 'beam is "5", it must be a whole number from 1'),
         ("eval-bleu-args", '{"beam": 1.5}', "beam is 1.5, it must be a whole number from 1"),
@@ -149,6 +152,10 @@ def test_what_only_fairseq_knows_is_asked_of_it(plugin, flag, value, line):
         (
             {"train": {"optimizer": "sgd"}},
             "train.adam-betas (a default, which null takes out) is no flag of fairseq-train",
+        ),
+        (
+            {"student": {"arch": "levenshtein_transformer"}},
+            "student.arch is levenshtein_transformer, which needs tgt",
         ),
         ({"student": {"arch": "wav2vec"}}, "student.arch is wav2vec, which does not translate"),
         (

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lskd_nmt.errors import LskdError
+from lskd_nmt.fairseq_io.models import not_left_to_right
 from lskd_nmt.fairseq_io.plugin import load_plugin, quiet
 
 LONGEST = 300  # letters of what is shown of a line of others
@@ -66,7 +67,8 @@ def arch_complaint(arch: str) -> tuple[str, str] | None:
         return "arch", f"is {arch}, and fairseq has no such arch: the nearest is {nearest(arch, ARCH_MODEL_REGISTRY)}"
     if not issubclass(ARCH_MODEL_REGISTRY[arch], FairseqEncoderDecoderModel | FairseqMultiModel):
         return "arch", f"is {arch}, which does not translate: give an arch with an encoder and a decoder"
-    return None
+    reason = not_left_to_right(arch)  # as the plugin asks before it trains
+    return ("arch", f"is {arch}, which {reason}: give an encoder-decoder") if reason else None
 
 
 def unknown_complaint(unknown: list[str], args: Any, words: list[str], known: dict[str, Any]) -> tuple[str, str] | None:
