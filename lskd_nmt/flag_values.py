@@ -51,6 +51,8 @@ EVALUATED = PAIRS | {
     "transformer-context",
     "transformer-sampling",
     "xformers-att-config",
+    "encoder-xformers-att-config",
+    "decoder-xformers-att-config",
     "latent-temp",
     "vq-temp",
     "model-overrides",

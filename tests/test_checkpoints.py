@@ -226,11 +226,15 @@ def test_everything_that_fairseq_evaluates_of_these_models_and_tasks_is_on_the_l
             name = getattr(node.func, "attr", getattr(node.func, "id", "")) if isinstance(node, ast.Call) else ""
             if name == "eval" and not node.args:
                 continue  # of a torch module
-            if name == "eval" or name.startswith("eval_str"):
+            if name == "eval" or name.startswith(("eval_str", "eval_bool")):
                 argument = node.args[0]
                 evaluated.add(getattr(argument, "attr", getattr(argument, "id", None)))
     evaluated -= {"x"}  # of a flag on the command line
-    assert {"encoder_layers", "decoder_attention", "adaptive_softmax_cutoff"} <= evaluated <= settings.EVALUATED
+    assert (
+        {"encoder_layers", "left_pad_source", "decoder_attention", "adaptive_softmax_cutoff"}
+        <= evaluated
+        <= settings.EVALUATED
+    )
 
 
 def with_model(state, **changes):

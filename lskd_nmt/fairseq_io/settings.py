@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from lskd_nmt import flag_values
+
 LONGEST_LITERAL, MOST_ELEMENTS, DEEPEST = 2000, 10_000, 50
 MOST_POSITIONS = 1_000_000
 
@@ -42,36 +44,8 @@ TASKS = frozenset(
         "translation_multi_simple_epoch",
     }
 )
-# what fairseq evaluates where it is text
-EVALUATED = frozenset(
-    {
-        "adafactor_eps",
-        "adam_betas",
-        "adamax_betas",
-        "adaptive_input_cutoff",
-        "adaptive_softmax_cutoff",
-        "character_filters",
-        "decoder_attention",
-        "decoder_layers",
-        "decoder_xformers_att_config",
-        "downsample",
-        "encoder_attention",
-        "encoder_layers",
-        "encoder_xformers_att_config",
-        "gated_attention",
-        "lamb_betas",
-        "pipeline_balance",
-        "pipeline_decoder_balance",
-        "pipeline_decoder_devices",
-        "pipeline_devices",
-        "pipeline_encoder_balance",
-        "pipeline_encoder_devices",
-        "pretrained",
-        "project_input",
-        "self_attention",
-        "xformers_att_config",
-    }
-)
+# what fairseq evaluates where it is text: as flags, and in a checkpoint
+EVALUATED = frozenset(flag.replace("-", "_") for flag in flag_values.EVALUATED)
 REFERENCE = re.compile(r"\$\{[A-Za-z_][\w.]*\}")  # to another setting; OmegaConf knows more, such as ${oc.env:NAME}
 
 
