@@ -120,8 +120,8 @@ python=${LSKD_PYTHON:-}              # the environment that everything runs in
 [[ -n $python ]] || python=$root/.venv/bin/python
 [[ -x $python ]] || python=$(command -v python3) || die "no python3 found: run make first, or set LSKD_PYTHON"
 PATH=$(dirname -- "$python"):$PATH
-# A random.py in the current folder is not Python's own, nor is one beside an empty entry of the path.
-PYTHONPATH=$(printf '%s' "$root:${PYTHONPATH:-}" | sed -E 's/::+/:/g; s/:$//')
+# A random.py in the current folder is not Python's own, whether an entry of the path is empty or says . for that folder.
+PYTHONPATH=$(printf '%s' "$root:${PYTHONPATH:-}" | tr : '\n' | grep -vxE '(\./*)?' | paste -sd :)
 export PATH PYTHONPATH PYTHONSAFEPATH=1
 
 has_gpu() { "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; }

@@ -76,7 +76,7 @@ engine=("$python" -m snakemake "$target" --snakefile "$root/experiments/Snakefil
   "elsewhere=${profile:+yes}")
 
 if [[ $dry_run == yes || -n $graph ]]; then    # of a view of the run folder, which stays as it is
-  view=$(mktemp -d)
+  view=$(mktemp -d 2> /dev/null) || die "TMPDIR is '${TMPDIR:-/tmp}', where no folder can be made: set it to one of yours"
   trap 'rm -rf -- "$view"' EXIT
   lskd plan "$config" --out "$out" --preview "$view" > /dev/null
   if [[ -n $graph ]]; then lskd graph "$view" --out "$graph"; exit 0; fi

@@ -441,7 +441,7 @@ def shadows(folder):
 
 def test_files_of_the_current_folder_are_not_taken_for_modules(bench):
     shadows(bench.folder)
-    for until, path in (("teachers", ""), ("data", ":"), ("data", f"{ROOT / 'tests'}::")):  # empty: here
+    for until, path in (("teachers", ""), ("data", ":"), ("data", f"{ROOT / 'tests'}::.:./")):  # empty and .: here
         done = bench.experiment("--device", "cpu", "--until", until, PYTHONPATH=path)
         assert done.returncode == 0, done.stderr
         assert "of the current folder" not in done.stderr

@@ -17,6 +17,25 @@ CASES = [
 ]
 
 
+def test_a_path_of_modules_has_no_current_folder():
+    """What the scripts give Python: entries that are empty, `.` or `./` name the folder that one happens to be in."""
+    show = f'source {ROOT}/experiments/lib.sh; printf %s "$PYTHONPATH"'
+    for given, kept in (("", ""), (".", ""), (":./:", ""), ("a:.:b/.::", ":a:b/."), ("..:.x", ":..:.x")):
+        environment = {**os.environ, "LSKD_PYTHON": sys.executable, "PYTHONPATH": given}
+        done = subprocess.run(["bash", "-c", show], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout == f"{ROOT}{kept}"
+
+
+def test_a_folder_of_temporary_files_that_is_none_is_named(tmp_path):
+    (tmp_path / "c.yaml").write_text((ROOT / "experiments" / "configs" / "quickstart.yaml").read_text())
+    environment = {**os.environ, "LSKD_PYTHON": sys.executable, "TMPDIR": "/dev/null"}
+    words = ["--config", "c.yaml", "--out", "made", "--device", "cpu", "--dry-run", "yes"]
+    done = subprocess.run(["bash", ROOT / "experiments/run.sh", *words], cwd=tmp_path, env=environment,
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 2 and "TMPDIR is '/dev/null', where no folder can be made" in done.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["c.yaml"]
+
+
 @pytest.mark.parametrize("script, words, line", CASES, ids=[" ".join(words) for _, words, _ in CASES])
 def test_an_option_is_refused_in_one_line(tmp_path, script, words, line):
     (tmp_path / "c.yaml").write_text("name: x\n")
