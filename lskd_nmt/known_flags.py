@@ -196,8 +196,11 @@ def misfit(command: Sequence[str]) -> tuple[str, str] | None:
     return None
 
 
-def search_misfit(text: str) -> str | None:
-    """What is wrong with the JSON text of eval-bleu-args, as `beam is 0, it must be …`; None if nothing is."""
+def search_misfit(text: str, known_only: bool = True) -> str | None:
+    """What is wrong with the JSON text of eval-bleu-args, as `beam is 0, it must be …`; None if nothing is.
+
+    `known_only` refuses keys that fairseq does not know and passes over.
+    """
     try:
         options = json.loads(text or "{}")
     except (ValueError, RecursionError):
@@ -213,7 +216,7 @@ def search_misfit(text: str) -> str | None:
                                     and kind.fits(str(value)))  # fmt: skip
         if kind is not None and not good:
             return f"{name} is {json.dumps(value)[:60]}, it must be {kind.what}"
-        if kind is None and name not in ALSO:
+        if known_only and kind is None and name not in ALSO:
             near = difflib.get_close_matches(name, [*SEARCH, *ALSO], n=1, cutoff=0)[0]
             return f"{name[:60]} is unknown, the nearest is {near}"
     return None

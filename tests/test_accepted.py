@@ -121,6 +121,7 @@ def test_what_fairseq_reads_of_a_search_is_known_and_no_more(plugin):
             "sampling_topk": -1, "diverse_beam_groups": 2, "temperature": 0.7, "unnormalized": 0, "min_len": 1,
             "tokenize": "char", "constraints": "ordered"}  # fmt: skip
     assert known_flags.search_misfit(json.dumps(full)) is None and known_flags.search_misfit("{}") is None
+    assert known_flags.search_misfit('{"bem": 1}', known_only=False) is None
 
 
 @pytest.mark.parametrize(

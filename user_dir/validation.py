@@ -50,7 +50,7 @@ def validation_tokenizer(task: Any, lang: str) -> str:
 
 def check_validation(task: Any, lang: str) -> None:
     """Refuse a validation BLEU that could not be measured: fairseq would train an epoch first."""
-    wrong = search_misfit(task.eval_bleu_args or "{}")
+    wrong = search_misfit(task.eval_bleu_args or "{}", known_only=False)  # else what was begun could not go on
     require(wrong is None, f"--eval-bleu-args: {wrong}")
     detok = task.eval_bleu_detok
     names = ", ".join(DETOKENISERS)
