@@ -57,7 +57,7 @@ CONFIG: dict[str, Any] = {
         "label_smoothing": Key(label_smoothing, 0.0),
         "smoothing_over": smoothing_over,
         "methods": Key(methods.named),  # files of flags, instead of the keys in methods.AXES
-        "temperature": Key(several(above_zero), [1.0]),
+        "temperature": Key(several(methods.READ["temperature"]), [1.0]),
         "kd_level": Key(several(choice("word", "sequence", "both")), ["word"]),
         "hypotheses": Key(several(choice("beam", "interpolate", "multi")), ["beam"]),
         "kd_weight": Key(several(number(0, 1, "a number above 0, at most 1", low_included=False)), [1.0]),

@@ -51,6 +51,8 @@ SWITCH = Kind("", math.nan, math.nan, "true or false")
 SHARE = real(0, BELOW_ONE, "a number from 0 up to, not including, 1")
 ABOVE_ZERO = real(math.ulp(0), 1e30, "a number above 0")
 DETOKENISERS = ("moses", "nltk", "space")
+# as `losses.options` has it, which needs torch
+TEMPERATURE = real(1e-3, 1e5, "a number above 0, from 0.001 to 100000")
 METRICS = ("bleu", "loss", "nll_loss", "ppl", "accuracy")  # what the validation of every model measures
 
 ARCHS = (
@@ -130,7 +132,7 @@ FLAGS: dict[str, Kind] = {
     "warmup-init-lr": real(-1, 1e30, "a number"),
     "clip-norm": real(0, math.inf, "a number from 0"),
     "lr": ABOVE_ZERO,
-    "temperature": ABOVE_ZERO,
+    "temperature": TEMPERATURE,
     "kd-weight": real(0, 1, "a number from 0 to 1"),
     "update-freq": whole(1),
     "optimizer": one_of("adam"),

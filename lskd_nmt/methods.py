@@ -10,6 +10,7 @@ import yaml
 from lskd_nmt.config_keys import Key, resolve_section
 from lskd_nmt.config_values import integer, line, number, options, several, truth, word
 from lskd_nmt.errors import LskdError, require
+from lskd_nmt.known_flags import TEMPERATURE
 from lskd_nmt.runs import ROOT
 from lskd_nmt.yaml_file import read_yaml
 
@@ -25,7 +26,7 @@ METHOD = {
 AXES = ("temperature", "kd_level", "hypotheses", "kd_weight", "tail", "temper", "temperature_squared")
 TAKEN = ("plain", "student", "teacher")  # rows of a table that are no methods
 # flags that a table reads
-READ = {"temperature": number(0, float("inf"), "a number above 0", low_included=False),
+READ = {"temperature": number(TEMPERATURE.low, TEMPERATURE.high, TEMPERATURE.what),
         "kd-weight": number(0, 1, "a number from 0 to 1"), "top-k": integer}  # fmt: skip
 
 

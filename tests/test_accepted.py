@@ -18,6 +18,7 @@ from lskd_nmt.config import resolve
 from lskd_nmt.errors import LskdError
 from lskd_nmt.fairseq_io.training_flags import complaint_of
 from lskd_nmt.grid import expand
+from lskd_nmt.losses.options import COLDEST, HOTTEST
 
 METHOD = {"about": "x", "teacher": True, "live": False}
 
@@ -175,6 +176,13 @@ def test_what_only_fairseq_knows_is_asked_of_it(plugin, flag, value, line):
 )
 def test_archs_and_methods_are_asked_too(plugin, sections, line):
     assert line in refusal(**sections)
+
+
+def test_temperatures_that_no_student_could_train_with_are_refused_before_their_teacher_is_trained():
+    assert known_flags.TEMPERATURE[1:3] == (COLDEST, HOTTEST)
+    for value in (1e-30, 1e-4, 2e5, 1e30):
+        assert "it must be a number above 0, from 0.001 to 100000" in refusal(student={"temperature": [1, value]})
+    resolve(config(student={"temperature": [1e-3, 1e5]}))
 
 
 def test_what_fairseq_takes_is_taken(plugin):
