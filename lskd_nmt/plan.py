@@ -1,6 +1,5 @@
 """A run folder's plan: every model of the grid with its commands, which a person can read, copy and run."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -36,10 +35,6 @@ LEFT = (
 def plan(config: Mapping[str, Any], source: str, run: Path) -> dict[str, Any]:
     """Write RUN/plan.json and its commands for a resolved config; an existing plan stays, or grows by new models."""
     before = read_json(run / "plan.json")["models"] if (run / "plan.json").is_file() else []
-    require(
-        all(re.fullmatch(r"\w[\w.-]*", model["name"]) for model in before),
-        f"{run}/plan.json has a model whose name is no folder's: remove it and run again",
-    )
     resolved = planned(config, run)
     lent = lenders(resolved, run)
     names = {model["name"] for model in resolved["models"]}

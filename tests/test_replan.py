@@ -202,6 +202,6 @@ def test_a_plan_of_others_with_a_path_for_a_name_removes_nothing(tmp_path):
     file.write_text(file.read_text().replace(f'"name": "{PLAIN}"', '"name": "../notes"'))
     mine.parent.mkdir()
     mine.write_text("{}")
-    with pytest.raises(LskdError, match="has a model whose name is no folder's: remove it and run again"):
+    with pytest.raises(LskdError, match=r'models\[1\].name is "../notes", where the name of a folder'):
         planned(tmp_path, train={"dropout": 0.1})
     assert mine.is_file()
