@@ -28,6 +28,7 @@ def hold(out: Path, what: str) -> Iterator[bool]:
     locks, or the folder around `out` may not be written to, the work goes on without: false.
     """
     place = out.resolve()
+    is_new = not place.exists()
     made = [folder for folder in place.parents if not folder.exists()]  # the innermost first
     lock = place.parent / f".{place.name}.lskd-lock"
     held = None
@@ -43,6 +44,8 @@ def hold(out: Path, what: str) -> Iterator[bool]:
         with suppress(OSError):  # no folder
             if os.listdir(place) == [MARK]:  # nothing came of it
                 (place / MARK).unlink()
+                if is_new:
+                    place.rmdir()
         if held is not None:
             lock.unlink(missing_ok=True)  # while it is held: who opened it meanwhile finds that it is gone
             os.close(held)

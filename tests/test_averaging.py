@@ -374,6 +374,8 @@ def test_a_run_keeps_the_average_it_was_made_with_and_one_of_before_has_none(tmp
         del model["average"]
     file.write_text(json.dumps(old))
     assert plan(resolve(config()), "", tmp_path) == old
+    for model in old["models"]:
+        (tmp_path / "models" / model["name"] / "model.pt").write_bytes(b"trained")
     with pytest.raises(LskdError, match=r"was made with student\.average\.last = None, the config now says 2"):
         plan(resolve(config(student={"average": {"last": 2}})), "", tmp_path)
 
@@ -384,6 +386,8 @@ def test_the_training_step_publishes_the_average_and_for_an_older_plan_the_best(
     for model in planned["models"][1:]:
         del model["average"]
     (run / "plan.json").write_text(json.dumps(planned))
+    (run / "data" / "bin").mkdir(parents=True)
+    (run / "data" / "bin" / "dict.en.txt").write_text("a 1\n")
     tools.mkdir()
     copy = f'for word; do if [ "$before" = --save-dir ]; then cp {trained}/*.pt "$word"; fi; before=$word; done'
     for name, line in (("python", f'exec "{sys.executable}" "$@"'), ("fairseq-train", copy)):

@@ -182,9 +182,9 @@ def test_files_of_other_lengths_are_refused_together():
 @pytest.mark.parametrize(
     "text, kind, part",
     [
-        ("1,1", float, "has 1.0 twice"),
-        ("1,2,1.0", float, "has 1.0 twice"),
-        ("8,4,8", int, "has 8 twice"),
+        ("1,1", float, "where 1.0 stands twice"),
+        ("1,2,1.0", float, "where 1.0 stands twice"),
+        ("8,4,8", int, "where 8 stands twice"),
         ("1,nan", float, "give numbers"),
     ],
 )

@@ -62,7 +62,15 @@ def test_a_hold_leaves_nothing_neither_lock_nor_the_folders_above(tmp_path):
     assert list(tmp_path.iterdir()) == []
     with folders.hold(tmp_path / "a" / "out", "verb"):
         folders.mark(tmp_path / "a" / "out", "verb")
-    assert list((tmp_path / "a" / "out").iterdir()) == []  # nothing came of it
+    assert list(tmp_path.iterdir()) == []  # nothing came of it
+    (tmp_path / "mine").mkdir()
+    with folders.hold(tmp_path / "mine", "verb"):
+        folders.mark(tmp_path / "mine", "verb")
+    assert list((tmp_path / "mine").iterdir()) == []
+    with folders.hold(tmp_path / "a" / "out", "verb"):
+        folders.mark(tmp_path / "a" / "out", "verb")
+        (tmp_path / "a" / "out" / "result").touch()
+    assert sorted(path.name for path in (tmp_path / "a" / "out").iterdir()) == [folders.MARK, "result"]
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["out"]
 
 

@@ -206,7 +206,7 @@ def test_what_stops_a_probe_is_said_in_one_line(prepared, tmp_path, refused):
     words = write_config(tmp_path, config_of(prepared, **{"train-subset": "none"}))
     with refused() as line:
         raise SystemExit(cli.main(["forecast", *words]))
-    assert "the probe of teacher-ls0-s1 stopped: exit code 1, for the reason above" in line[0]
+    assert "the probe of teacher-ls0-s1 stopped: data folder" in line[0] and "has no 'none'" in line[0]
     assert not (tmp_path / "run" / "forecast.json").exists() and not (tmp_path / "run" / "forecast.part").exists()
 
 

@@ -70,6 +70,7 @@ def write_held(
         kinds["edit"] = np.dtype(np.uint8)
     needed = tokens * token_bytes(kinds, width) + len(symbols.target) * (4 * width + 12)
     require_space(folder, needed, "--out", "the features need")
+    counts = fairseq_io.target_counts(data, symbols.langs, "train")  # may be refused: before anything is written
     folders.mark(folder, WHAT)
     with ExitStack() as stack:
         streams = {name: stack.enter_context(new_array(folder / f"{name}.npy", kind, shape(name, tokens, width)))
@@ -80,7 +81,7 @@ def write_held(
                 streams[name](rows)
             progress.add(sum(entry.target_tokens for entry in window))
     hashes = {name: sha256(folder / f"{name}.npy") for name in kinds}
-    hashes |= write_model(folder, projections[0], fairseq_io.target_counts(data, symbols.langs, "train"))
+    hashes |= write_model(folder, projections[0], counts)
     sizes = {"tokens": tokens, "sentences": len(fitting), "width": width, "precision": settings.precision}
     return frame.finish(folder, {**facts, **sizes}, hashes)
 

@@ -177,6 +177,7 @@ def ranges(starts: NDArray[Any], counts: NDArray[Any]) -> NDArray[np.int64]:
 
 def write(folder: Path, hypotheses: Mapping[int, Sequence[tuple[Ids, float]]], facts: Mapping[str, Any]) -> None:
     """Fill `folder` with a store; `hypotheses` are ids and scores by the key of their pair."""
+    folder.mkdir(parents=True, exist_ok=True)
     writer = StoreWriter(folder, len(facts["symbols"]["target"]))
     for key, found in hypotheses.items():
         writer.add(key, found)
