@@ -47,6 +47,12 @@ TORCH_WRITES = re.compile(r"PytorchStreamWriter|unexpected pos \d+ vs \d+")
 TORCH_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
 
 
+class Target(str):
+    """The file that an error is about, once the innermost `writing` has named it: where two are open at a time."""
+
+    __slots__ = ()
+
+
 class LskdError(Exception):
     """The user can fix this: it is shown on one line, without a traceback, with exit code 2."""
 
@@ -111,8 +117,11 @@ def writing(file: str | Path) -> Iterator[None]:
         for folder in made:
             with contextlib.suppress(OSError):
                 folder.rmdir()
-        if isinstance(error, OSError) and error.errno is not None and (error.filename is None or error.errno in FULL):
-            error.filename, error.filename2 = str(file), None
+        is_named = isinstance(error, OSError) and isinstance(error.filename, Target)
+        if isinstance(error, OSError) and error.errno is not None and not is_named:
+            named_else = error.filename is not None and error.errno not in FULL
+            error.filename = error.filename if named_else else Target(file)
+            error.filename2 = error.filename2 if named_else else None
         if isinstance(error, RuntimeError) and TORCH_WRITES.search(str(error)):
             raise LskdError(f"{file} could not be written: is the disk full? Free some and run again") from error
         raise

@@ -8,7 +8,7 @@ from random import Random
 
 import sentencepiece
 
-from lskd_nmt.errors import LskdError, reading, require_file
+from lskd_nmt.errors import LskdError, reading, require, require_file
 from lskd_nmt.progress import waiting
 from lskd_nmt.text import lines_of, written
 
@@ -110,6 +110,24 @@ def joined(pieces: str) -> str:
     return f"{pieces} ".replace("@@ ", "").strip()
 
 
+def has_settings(model: bytes) -> bool:
+    """Whether a file of sentencepiece's holds, behind its subwords, how they were learned and how text is normalised.
+
+    Sentencepiece itself loads a file that was cut between two subwords. It is a row of fields: a byte with the field's
+    number (1: a subword, 2 and 3: these settings), the length in sevens of bits, the lowest first, and the content.
+    """
+    fields, at = set(), 0
+    while at < len(model):
+        fields.add(model[at] >> 3)
+        length, shift, more = 0, 0, True
+        while more and at + 1 < len(model):
+            at += 1
+            length |= (model[at] & 0x7F) << shift
+            shift, more = shift + 7, model[at] > 0x7F
+        at += 1 + length + more  # beyond the end, if the length is not whole
+    return at == len(model) and {2, 3} <= fields
+
+
 class Subwords:
     """A learned model."""
 
@@ -117,6 +135,8 @@ class Subwords:
         require_file(model, "run the subwords stage of data-prep/prepare.sh")
         with reading(model, "sentencepiece model", "give the spm.model that the data were prepared with"):
             self.processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
+        require(has_settings(model.read_bytes()), f"{model} is no readable sentencepiece model (it ends too early): "
+                "give the spm.model that the data were prepared with")  # fmt: skip
 
     def pieces(self, line: str) -> list[str]:
         """A line's subwords; what looks like a symbol of fairseq's, such as `<s>`, is text: its characters."""

@@ -145,7 +145,7 @@ def test_a_vocabulary_is_not_blamed_for_what_cleaning_dropped(lskd, tmp_path):
 
 
 @pytest.mark.parametrize("flags, message", [
-    (["clean", "--raw", "raw", "--out", "new", "--max-ratio", "nan"], "--max-ratio is nan: give at least 1"),
+    (["clean", "--raw", "raw", "--out", "new", "--max-ratio", "nan"], "--max-ratio is nan: give a number from 0"),
     (["clean", "--raw", "nowhere", "--out", "new"], "nowhere/train.en does not exist"),
     (["clean", "--raw", "raw", "--out", "raw/train.en"], "is there and is no folder"),
     (["clean", "--raw", "raw", "--out", "new", "--target-lang", "en"], "are both en: give two languages"),
@@ -156,7 +156,7 @@ def test_a_vocabulary_is_not_blamed_for_what_cleaning_dropped(lskd, tmp_path):
     (["subwords", "--clean", "uneven", "--out", "new", "--vocab-size", "30"], "has 4 lines and"),
     (["subwords", "--clean", "short", "--out", "new", "--vocab-size", "30"], "has 1 lines and short/test.de has 2"),
     (["check-data", "--out", "new", "--settings", "raw/train.en"], "says no corpus and no form: give that of"),
-    (["toy", "--train", "0", "--out", "new"], "train size 0 is not positive"),
+    (["toy", "--train", "0", "--out", "new"], "--train is 0: give a whole number from 1"),
 ])  # fmt: skip
 def test_what_makes_no_sense_is_refused_in_a_line(lskd, tmp_path, monkeypatch, flags, message):
     monkeypatch.chdir(tmp_path)
@@ -207,13 +207,13 @@ def test_a_good_folder_is_recorded_with_no_file_but_its_own(folder):
 
 
 @pytest.mark.parametrize("name, content, message", [
-    ("clean/dropped.json", b"{", r"dropped\.json is not JSON"),
+    ("clean/dropped.json", b"{", r"dropped\.json is no readable JSON"),
     ("clean/dropped.json", None, r"dropped\.json does not exist"),
     ("bin/test.en-de.de.idx", b"MMIDIDX", "is no fairseq index"),
     ("bin/test.en-de.de.idx", b"x" * 99, "is no fairseq index"),
     ("bin/dict.de.txt", None, r"dict\.de\.txt does not exist"),
     ("bin/dict.de.txt", b"b 1\n", "has two dictionaries"),
-    ("spm/spm.model", b"\0" * 9, "is no sentencepiece model"),
+    ("spm/spm.model", b"\0" * 9, "is no readable sentencepiece model"),
     ("clean/valid.de", b"a\nb\n", "has 1 lines and"),
 ])  # fmt: skip
 def test_a_damaged_folder_is_refused(folder, name, content, message):

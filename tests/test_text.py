@@ -90,7 +90,7 @@ def test_an_error_of_writing_names_the_file_and_leaves_nothing(tmp_path):
 
     with pytest.raises(OSError) as caught:
         text.write_bitext(tmp_path / "x", LANGS, pairs())
-    assert explain(caught.value) == f"{tmp_path}/x.aa: No space left on device: free some and run again"
+    assert explain(caught.value) == f"{tmp_path}/x.bb: No space left on device: free some and run again"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -324,6 +324,22 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
     (tmp_path / "spm.model").write_bytes(b"PK\x03\x04 no model")
     with pytest.raises(LskdError, match=r"spm\.model is no readable sentencepiece model .*: give"):
         subwords.Subwords(tmp_path / "spm.model")
+
+
+def test_a_model_that_was_cut_anywhere_is_refused(model, tmp_path):
+    """Between two subwords, too, where sentencepiece takes it for a model of fewer."""
+    whole = (model / "spm.model").read_bytes()
+    assert subwords.has_settings(whole) and len(whole) < 5000
+    assert not any(subwords.has_settings(whole[:length]) for length in range(len(whole)))
+    some, at = 10, 0  # subwords: sentencepiece takes them for a model
+    for _ in range(some):
+        assert whole[at] == 0x0A
+        at += 2 + whole[at + 1]
+    (tmp_path / "cut.model").write_bytes(whole[:at])
+    found = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "cut.model"))
+    assert found.get_piece_size() == some
+    with pytest.raises(LskdError, match=r"cut\.model is no readable sentencepiece model \(it ends too early\): give"):
+        subwords.Subwords(tmp_path / "cut.model")
 
 
 def test_missing_model_is_refused(tmp_path):
