@@ -96,6 +96,16 @@ def test_whole_splits_are_read_in_both_directions_and_in_fairseqs_other_formats(
         fairseq_io.translation_data(str(data), LANGS, "none")
 
 
+def test_a_huffman_index_is_left_to_fairseq(copied):
+    from fairseq.data.huffman.huffman_mmap_indexed_dataset import HuffmanMMapIndex
+
+    from lskd_nmt.fairseq_io import binarised
+
+    for lang in LANGS:
+        (copied / f"valid.aa-bb.{lang}.idx").write_bytes(HuffmanMMapIndex._HDR_MAGIC + bytes(40))
+    binarised.require_whole(str(copied), "valid", LANGS, (16, 16))
+
+
 def test_every_id_is_looked_at_however_many_at_a_time(data, monkeypatch, tmp_path):
     from lskd_nmt.fairseq_io import binarised
 

@@ -189,3 +189,20 @@ def test_data_of_which_fairseq_makes_no_batch(refused, long_data, tmp_path):
     with refused() as line:
         fit(long_data, tmp_path / "m", "--kd-weight", 0)  # six pairs, and batches of a multiple of eight
     assert "the data make no batch" in line[0] and "give --required-batch-size-multiple 1" in line[0]
+
+
+@pytest.mark.parametrize("split", ["train", "train1", "valid"])
+@pytest.mark.parametrize("damage, part", [
+    (lambda content: content[:-2], "is cut, or of another binarisation"),
+    (lambda content: b"\x60\xea" + content[2:], "holds symbols that its dictionary of"),
+])  # fmt: skip
+def test_binarised_text_that_is_damaged_is_refused_by_file(stopped, long_data, tmp_path, split, damage, part):
+    shutil.copytree(long_data, tmp_path / "bin")
+    for lang in ("aa", "bb"):
+        for ending in ("bin", "idx"):
+            whole = tmp_path / "bin" / f"train.aa-bb.{lang}.{ending}"
+            shutil.copyfile(whole, whole.with_name(f"train1.aa-bb.{lang}.{ending}"))
+    file = tmp_path / "bin" / f"{split}.aa-bb.bb.bin"
+    file.write_bytes(damage(file.read_bytes()))
+    line = stopped(tmp_path / "bin", "--kd-weight", 0, "--upsample-primary", 1)
+    assert f"{file} {part}" in line and "binarise it again" in line

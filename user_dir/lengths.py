@@ -10,7 +10,8 @@ from fairseq.data import LanguagePairDataset
 from numpy.typing import NDArray
 
 from lskd_nmt.errors import LskdError, require
-from lskd_nmt.fairseq_io import quiet
+from lskd_nmt.fairseq_io import quiet, split_files
+from lskd_nmt.fairseq_io.binarised import require_whole
 from lskd_nmt.teacher.pairs import positions
 from lskd_nmt.teacher.store import TeacherStore
 
@@ -93,9 +94,24 @@ def loaded(task: Any, name: str, folders: Sequence[str], limits: Limits, combine
         dataset = task.dataset(name)
         if not isinstance(dataset, LanguagePairDataset) or dataset.tgt_sizes is None:
             return
+        require_parts(task, name, folder, combine)
         sizes = np.asarray(dataset.src_sizes), np.asarray(dataset.tgt_sizes)
         most = [np.inf if limit is None else limit for limit in limits]
         yield Split(name, folder, dataset, sizes, (sizes[0] <= most[0]) & (sizes[1] <= most[1]))
+
+
+def require_parts(task: Any, name: str, folder: str, combine: bool) -> None:
+    """Refuse a split whose files are cut or hold unknown ids, which fairseq finds at the batch that has them.
+
+    Joined parts are NAME, NAME1, NAME2, …
+    """
+    langs = task.cfg.source_lang, task.cfg.target_lang
+    symbols = len(task.source_dictionary), len(task.target_dictionary)
+    require_whole(folder, name, langs, symbols)
+    part = 1
+    while combine and split_files(folder, langs, f"{name}{part}"):
+        require_whole(folder, f"{name}{part}", langs, symbols)
+        part += 1
 
 
 def require_short(split: Split, limits: Limits, skips: bool) -> None:

@@ -8,6 +8,7 @@ from lskd_nmt.errors import LskdError, reading, require, require_file
 
 HEAD = struct.Struct("<9sQBQ")  # of an .idx: magic, version, code of the type, number of sentences
 MAGIC = b"MMIDIDX\x00\x00"
+OTHERS = (b"TNTIDX", b"HUFFIDX")  # fairseq's other formats: lazy or cached, and huffman
 # codes of whole numbers
 TYPES = {1: "u1", 2: "i1", 3: "<i2", 4: "<i4", 5: "<i8", 8: "<u2", 9: "<u4", 10: "<u8"}
 AGAIN = "binarise it again with fairseq-preprocess"
@@ -51,7 +52,7 @@ def count_of(file: Path, symbols: int) -> int | None:
         with index.open("rb") as stream:
             head = stream.read(HEAD.size)
         if not head.startswith(MAGIC):
-            require(head.startswith(b"TNTIDX"), f"{index} is no index of fairseq: {AGAIN}")
+            require(head.startswith(OTHERS), f"{index} is no index of fairseq: {AGAIN}")
             return None
         _, version, code, count = HEAD.unpack(head)
         require(version == 1 and code in TYPES, f"{index} is of another version or type of fairseq's: {AGAIN}")
