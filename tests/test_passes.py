@@ -156,6 +156,7 @@ def test_features_dense_logits_and_a_sum_of_plain_losses_agree(data, teacher, mo
 
 @pytest.mark.parametrize("flags, part", [
     (["--kd-passes", 0, "--teacher-path", "TEACHER"], "--kd-passes is 0: give 1"),
+    (["--kd-passes", 1_000_000, "--teacher-path", "TEACHER"], "--kd-passes is 1000000: give 1"),
     (["--kd-passes", 3, "--kd-weight", 0], "--kd-passes is 3 and --kd-weight is 0: give a weight"),
     (["--kd-passes", 3], "needs a teacher beside it, give --teacher-path"),
     (["--kd-passes", 3, "--teacher-store", "nowhere"], "what the student says is in no store"),

@@ -5,10 +5,14 @@ from lskd_nmt.losses.schedule import share_schedule
 
 from .flags import KdLsConfig, distils
 
+MOST_PASSES = 100  # the authors have 3; each is a pass of student and teacher over every batch
+
 
 def check_own_output(cfg: KdLsConfig) -> None:
     """Refuse what needs a teacher beside the student, and has none there or reads something else."""
-    require(cfg.kd_passes >= 1, f"--kd-passes is {cfg.kd_passes}: give 1 (the references' prefixes alone) or more")
+    require(1 <= cfg.kd_passes <= MOST_PASSES,
+            f"--kd-passes is {cfg.kd_passes}: give 1 (the references' prefixes alone) or more, and at most "
+            f"{MOST_PASSES}")  # fmt: skip
     flags = [f"--kd-passes is {cfg.kd_passes}"] if cfg.kd_passes > 1 else []
     if cfg.on_policy is not None:
         share_schedule(cfg.on_policy)
