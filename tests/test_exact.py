@@ -19,6 +19,7 @@ from lskd_nmt.losses.gates import gap, hard_gate_sentence
 from lskd_nmt.losses.objective import kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.losses.relative import at_once, relative_entropy, term_by_term
+from lskd_nmt.losses.selection import TokenWeights
 from lskd_nmt.losses.signals import top_k
 
 getcontext().prec = 60
@@ -275,3 +276,46 @@ def test_a_gold_symbol_that_both_mask_decides_no_gate():
     facts = {"student_nll": infinite, "teacher_nll": torch.tensor([math.inf, 2.0]), "sentence": torch.tensor([0, 0])}
     assert gap(facts, 1.0).tolist() == [0, 0]
     assert hard_gate_sentence(facts).tolist() == [1, 1]  # as the other token says
+
+
+def test_autocast_leaves_the_digits_of_a_divergence():
+    """Under it, matrix products and with them `vecdot` are taken in bfloat16, which has two digits."""
+    generator = torch.Generator().manual_seed(3)
+    log_p, log_q = torch.randn(2, 5, 40, generator=generator).log_softmax(-1)
+    expected = (log_p.double().exp() * (log_p.double() - log_q.double())).sum(-1)
+    with torch.autocast("cpu", torch.bfloat16):
+        for name in ("forward", "skew:0"):
+            found = divergence_named(name)(log_p, log_q)
+            assert found.dtype == torch.float32
+            torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("divergence, teacher, student", [
+    ("forward", [0.5, -0.5, 0.7], [1.0, 0.0, NONE]),
+    ("reverse", [0.5, -0.5, NONE], [1.0, 0.0, 0.7]),
+])  # fmt: skip
+def test_an_infinite_divergence_of_a_token_that_is_not_selected_does_not_count(divergence, teacher, student):
+    """Its weight is 0, and 0 times infinity is 0 here: what is left is the hard term and its gradient, q - y."""
+    options = KdOptions(divergence=divergence, select="hard-gate")
+    z = torch.tensor([student], requires_grad=True)
+    log_p = torch.tensor([teacher]).log_softmax(-1)
+    weights = TokenWeights(torch.ones(1), torch.zeros(1))
+    terms = kd_ls_terms(z.log_softmax(-1), torch.tensor([1]), log_p, options, weights)
+    assert terms.kd is not None and float(terms.kd) == math.inf
+    torch.testing.assert_close(terms.loss, terms.nll)
+    (gradient,) = torch.autograd.grad(terms.loss.sum(), z)
+    q = torch.tensor([student]).softmax(-1)
+    torch.testing.assert_close(gradient, q - torch.tensor([[0.0, 1.0, 0.0]]))
+
+
+@pytest.mark.parametrize("k", [2, 3])
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.45, 0.7])
+def test_a_rest_that_is_a_rounding_error_is_none(k, share):
+    """Both mask symbols 2 and 3, and the top k are all that the teacher has: KL of two symbols."""
+    z = torch.tensor([[0.4, -0.2, NONE, NONE]])
+    log_p = torch.tensor([[math.log(share), math.log(1 - share), NONE, NONE]])
+    q = 1 / (1 + math.exp(-0.6))
+    expected = share * math.log(share / q) + (1 - share) * math.log((1 - share) / (1 - q))
+    options = KdOptions(kd_weight=1.0, top_k=k, tail="bucket")
+    terms = kd_ls_terms(z.log_softmax(-1), torch.tensor([0]), top_k(log_p, k, 1.0), options)
+    assert float(terms.kd) == pytest.approx(expected, rel=1e-4, abs=1e-6)

@@ -51,7 +51,8 @@ def kd_ls_terms(
     if weights is None:
         loss = (1 - options.kd_weight) * hard + options.kd_scale * kd
     else:
-        loss = weights.hard * hard + options.balance * weights.soft * kd
+        # a token that is not selected has no part of a divergence, which may be infinite
+        loss = weights.hard * hard + options.balance * (weights.soft * kd).masked_fill(weights.soft == 0, 0.0)
     if rank is None:
         return KdTerms(loss, nll, kd)
     return KdTerms(loss + (options.kd_weight if weights is None else weights.soft) * rank, nll, kd, rank)

@@ -27,7 +27,8 @@ def relative_entropy(p: Tensor, q: Tensor, d: Tensor) -> Tensor:
 
 def at_once(p: Tensor, q: Tensor, d: Tensor) -> Tensor | None:
     """The same the fast way; None where that loses digits, or a term is not finite."""
-    found: Tensor = torch.linalg.vecdot(p, d).add_((q - p).sum(-1))
+    with torch.autocast(p.device.type, enabled=False):  # which would take the products in half precision
+        found: Tensor = torch.linalg.vecdot(p, d).add_((q - p).sum(-1))
     if not found.numel():
         return found
     # q - p is rounded as p is; these errors are independent, so that their sum grows as (Σ p²)^½ <= (max p)^½
@@ -72,6 +73,8 @@ class RelativeEntropy(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             slopes[1] = q - p
         first, second = (each if each is None else each.mul_(upstream.unsqueeze(-1)) for each in slopes)
+        if ctx.zeros and first is not None:  # a slope that is infinite, of a token without weight
+            first.masked_fill_((upstream == 0).unsqueeze(-1), 0.0)
         return first, second
 
 

@@ -10,6 +10,8 @@ from torch.autograd.function import once_differentiable
 
 from lskd_nmt.losses.relative import ROUNDINGS, term_by_term
 
+LEAST_REST = 8.0  # rounding errors of 1
+
 Tail = Literal["dense", "bucket", "uniform", "renormalise"]
 
 
@@ -54,8 +56,14 @@ def rows(signal: Signal, where: slice) -> Signal:
 
 
 def tail_mass(signal: TopK, symbols: int) -> Tensor:
-    """The probability that the kept symbols leave to the others, 0 where none is left out.   -> (N,)"""
-    left = (1 - signal.log_probs.exp().sum(-1)).clamp(min=0)
+    """The probability that the kept symbols leave to the others, 0 where none is left out.   -> (N,)
+
+    It is 0, too, where one of the kept has none, as then the others have none, and where it is a rounding error: a
+    student that masks the others would be infinitely far from that.
+    """
+    left = 1 - signal.log_probs.exp().sum(-1)
+    nothing = (left < LEAST_REST * torch.finfo(left.dtype).eps) | (signal.log_probs == -math.inf).any(-1)
+    left = left.masked_fill(nothing, 0.0)
     return left if signal.ids.size(-1) < symbols else torch.zeros_like(left)
 
 
