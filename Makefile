@@ -33,7 +33,7 @@ quickstart: $(READY)
 	@bash experiments/quickstart.sh
 
 test: $(READY)
-	@$(BIN)/python -m pytest --ignore=tests/page -n auto --dist loadfile
+	@$(BIN)/python -m pytest --ignore=tests/page -n auto --dist loadfile --no-loadscope-reorder
 
 test-portable: $(READY)
 	@$(BIN)/python tests/portable.py

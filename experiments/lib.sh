@@ -121,7 +121,11 @@ python=${LSKD_PYTHON:-}              # the environment that everything runs in
 [[ -x $python ]] || python=$(command -v python3) || die "no python3 found: run make first, or set LSKD_PYTHON"
 PATH=$(dirname -- "$python"):$PATH
 # A random.py in the current folder is not Python's own, whether an entry of the path is empty or says . for that folder.
-PYTHONPATH=$(printf '%s' "$root:${PYTHONPATH:-}" | tr : '\n' | grep -vxE '(\./*)?' | paste -sd :)
+IFS=: read -ra entries <<< "${PYTHONPATH:-}"
+PYTHONPATH=$root
+for entry in "${entries[@]}"; do
+  if [[ ! $entry =~ ^(\./*)?$ ]]; then PYTHONPATH+=:$entry; fi
+done
 export PATH PYTHONPATH PYTHONSAFEPATH=1
 
 has_gpu() { "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; }
