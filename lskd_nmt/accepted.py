@@ -21,7 +21,8 @@ ALIKE = {
     "label-smoothing",
     "top-k",
 }  # the pipeline's own: their values are checked where the config is read
-DOWN = ("loss", "nll_loss", "ppl")  # better if lower
+DOWN = ("loss", "nll_loss", "ppl", "kd_loss")  # better if lower
+TAUGHT = ("teacher-path", "teacher-store", "virtual-teacher")  # flags of a training that measures kd_loss
 
 
 def require_accepted(resolved: Mapping[str, Any]) -> None:
@@ -70,6 +71,8 @@ def best(flags: Mapping[str, str]) -> tuple[str, str] | None:
         )
     if metric == "accuracy" and "report-accuracy" not in flags:
         return name, "is accuracy, and report-accuracy is off: set it to true"
+    if metric == "kd_loss" and not any(flag in flags for flag in TAUGHT):
+        return name, "is kd_loss, which a model without a teacher does not measure: set it for the students alone"
     if metric in DOWN and "maximize-best-checkpoint-metric" in flags:
         return name, f"is {metric}, of which less is better: set maximize-best-checkpoint-metric to false"
     return None

@@ -53,7 +53,7 @@ ABOVE_ZERO = real(math.ulp(0), 1e30, "a number above 0")
 DETOKENISERS = ("moses", "nltk", "space")
 # as `losses.options` has it, which needs torch
 TEMPERATURE = real(1e-3, 1e5, "a number above 0, from 0.001 to 100000")
-METRICS = ("bleu", "loss", "nll_loss", "ppl", "accuracy")  # what the validation of every model measures
+METRICS = ("bleu", "loss", "nll_loss", "ppl", "accuracy", "kd_loss")  # what validation measures
 
 ARCHS = (
     "ls_transformer_tiny",
@@ -144,7 +144,7 @@ FLAGS: dict[str, Kind] = {
     "log-format": one_of("json", "none", "simple", "tqdm"),
     "smoothing-over": one_of("others", "vocabulary"),
     "temper": one_of("both", "teacher"),
-    "tail": one_of("bucket", "uniform", "renormalise"),
+    "tail": one_of("dense", "bucket", "uniform", "renormalise"),
     "kd-level": one_of("word", "sequence", "both"),
     **dict.fromkeys(SWITCHES, SWITCH),
     **dict.fromkeys(TEXTS, ANY),

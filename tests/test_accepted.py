@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import typing
 
 import pytest
 from conftest import ROOT
@@ -68,6 +69,24 @@ def test_fairseq_takes_every_flag_and_arch_of_the_table(words):
             and complaint_of([arch if word == "ls_transformer_base" else word for word in words]) is None
         )
     assert all(known_flags.FLAGS[flag].fits(value) or not value for flag, value in EXAMPLES.items() if flag in flags)
+
+
+@pytest.mark.parametrize("flag", ["tail", "temper", "smoothing-over", "kd-level"])
+def test_the_table_has_every_choice_of_the_criterion(plugin, flag):
+    from user_dir.criterions.flags import KdLsConfig
+
+    kind = typing.get_type_hints(KdLsConfig)[flag.replace("-", "_")]
+    (choices,) = [each for each in (kind, *typing.get_args(kind)) if hasattr(each, "__members__")]
+    assert len(choices) > 1 and all(known_flags.FLAGS[flag].fits(each.value) for each in choices)
+
+
+def test_kd_loss_chooses_the_best_of_students_alone():
+    chosen = {"max-epoch": 1, "best-checkpoint-metric": "kd_loss", "maximize-best-checkpoint-metric": False}
+    require_accepted(expand(resolve(config(student={"train": chosen, "plain": False}))))
+    assert (
+        "teacher.train.best-checkpoint-metric is kd_loss, which a model without a teacher does not measure"
+        in refusal(teacher={"train": chosen})
+    )
 
 
 def test_the_defaults_and_the_quickstart_need_no_question(monkeypatch):
