@@ -2,9 +2,9 @@
 
     python benchmarks/killed.py --kills 30 --out benchmarks/results/killed
 
-Runs a small experiment in one go: data, a teacher, its store and its translations, students at every level, decoding,
-scores. Then once more with SIGKILL to all its processes at random moments, each time with another number of jobs, until
-it is complete; and again until so many kills were made. What must be the same byte by byte is compared: prepared data,
+Runs two small experiments in one go: data, a teacher, its store or its translations, students of these, decoding,
+scores. Then both in turn with SIGKILL to all its processes at random moments, each time with another number of jobs,
+until it is complete; and again until so many kills were made. What must be the same byte by byte is compared: prepared data,
 store, translations of train and test, scores; and every weight of every model.
 """
 
@@ -28,22 +28,21 @@ sys.path.insert(0, str(ROOT))
 
 from lskd_nmt import fairseq_io, runs  # noqa: E402
 
-CONFIG = """
+START = """
 name: killed
 data: {corpus: toy, source_lang: en, target_lang: de, pairs: 2500, vocab_size: 300}
 teacher: {arch: ls_transformer_tiny, label_smoothing: [0.1], train: {max-epoch: 4}}
-student:
-  arch: ls_transformer_tiny
-  plain: true
-  kd_level: [word, sequence]
-  hypotheses: [interpolate]
-  temperature: [1]
-  store: top-k
-  train: {encoder-layers: 1, decoder-layers: 1, max-epoch: 3}
-seqkd: {beam: 4, nbest: 4}
 train: {max-tokens: 512, lr: 3e-3, warmup-updates: 50, save-interval-updates: 20, keep-interval-updates: 1}
 seeds: [1]
+student:
+  arch: ls_transformer_tiny
+  temperature: [1]
+  train: {encoder-layers: 1, decoder-layers: 1, max-epoch: 3}
 """
+CONFIGS = (
+    START + "  plain: true\n  tail: [bucket:8]\n  store: top-k\n",
+    START + "  kd_level: [both]\n  hypotheses: [interpolate]\nseqkd: {beam: 4, nbest: 4}\n",
+)
 SAME = (
     *(f"data/{part}/*" for part in ("bin", "spm", "clean")),
     *(f"models/*/{part}" for part in ("store/**/*", "hypotheses/**/*", "test.hyp", "metrics.json")),
@@ -103,14 +102,17 @@ def main() -> None:
     draw, calls, killed, different = random.Random(args.seed), list[dict[str, Any]](), 0, list[str]()
     fairseq_io.allow_safe_unpickling()
     with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder) / "killed.yaml"
-        config.write_text(CONFIG)
-        whole = call(Path(folder) / "whole", config, 2, 1800)
-        assert whole["exit_code"] == 0, whole
-        wanted = digests(Path(folder) / "whole")
+        configs, whole, wholes = list[Path](), list[dict[str, Any]](), list[dict[str, str]]()
+        for number, text in enumerate(CONFIGS):
+            configs.append(Path(folder) / f"killed{number}.yaml")
+            configs[-1].write_text(text)
+            whole.append(call(Path(folder) / f"whole{number}", configs[-1], 2, 1800))
+            assert whole[-1]["exit_code"] == 0, whole
+            wholes.append(digests(Path(folder) / f"whole{number}"))
         number = 0
         while killed < args.kills:
-            run = Path(folder) / f"killed{number}"
+            run, which = Path(folder) / f"killed{number}", number % len(CONFIGS)
+            config, wanted = configs[which], wholes[which]
             while True:
                 calls.append({"run": number, **call(run, config, draw.randint(1, 3), draw.uniform(2, args.patience))})
                 print(calls[-1], file=sys.stderr, flush=True)
@@ -122,10 +124,10 @@ def main() -> None:
             different += [f"{run.name}/{name}" for name in wanted | found if wanted.get(name) != found.get(name)]
             number += 1
     content = {"command": f"python benchmarks/killed.py --kills {args.kills} --seed {args.seed}", "kills": killed,
-               "runs": number, "compared": len(wanted), "different": different, "uninterrupted": whole, "calls": calls,
+               "runs": number, "compared": [len(each) for each in wholes], "different": different, "uninterrupted": whole, "calls": calls,
                "commit": runs.commit(), "versions": runs.versions()}  # fmt: skip
     runs.write_json(args.out.with_suffix(".json"), content)
-    print(f"{killed} kills in {number} runs, {len(wanted)} things compared in each: {len(different)} differ")
+    print(f"{killed} kills in {number} runs, {len(different)} of the files and weights compared differ")
     sys.exit(bool(different))
 
 

@@ -102,6 +102,7 @@ def a_run(run: Path) -> None:
     data = run / "data"
     references = (data / "clean" / "test.de").read_text()
     runs.write_text(data / "clean" / "test.en", references)
+    runs.write_text(data / "bin" / "dict.de.txt", "a 1\n")
     (data / "spm").mkdir()
     shutil.copyfile(run.parent / "bin" / "spm.model", data / "spm" / "spm.model")
     for model in plan["models"]:
