@@ -4,8 +4,8 @@
 
 Runs two small experiments in one go: data, a teacher, its store or its translations, students of these, decoding,
 scores. Then both in turn with SIGKILL to all its processes at random moments, each time with another number of jobs,
-until it is complete; and again until so many kills were made. What must be the same byte by byte is compared: prepared data,
-store, translations of train and test, scores; and every weight of every model.
+until it is complete; and again until so many kills were made. What must be the same byte by byte is compared:
+prepared data, store, translations of train and test, scores; and every weight of every model.
 """
 
 import argparse
@@ -123,9 +123,17 @@ def main() -> None:
             found = digests(run)
             different += [f"{run.name}/{name}" for name in wanted | found if wanted.get(name) != found.get(name)]
             number += 1
-    content = {"command": f"python benchmarks/killed.py --kills {args.kills} --seed {args.seed}", "kills": killed,
-               "runs": number, "compared": [len(each) for each in wholes], "different": different, "uninterrupted": whole, "calls": calls,
-               "commit": runs.commit(), "versions": runs.versions()}  # fmt: skip
+    content = {
+        "command": f"python benchmarks/killed.py --kills {args.kills} --patience {args.patience:g} --seed {args.seed}",
+        "kills": killed,
+        "runs": number,
+        "compared": [len(each) for each in wholes],
+        "different": different,
+        "uninterrupted": whole,
+        "calls": calls,
+        "commit": runs.commit(),
+        "versions": runs.versions(),
+    }
     runs.write_json(args.out.with_suffix(".json"), content)
     print(f"{killed} kills in {number} runs, {len(different)} of the files and weights compared differ")
     sys.exit(bool(different))

@@ -5,7 +5,7 @@
 Draws words of a Zipf vocabulary as sentences, with another language's words for them as translations, one pair in
 twenty a second time, and runs prepare.sh stage by stage. The peak is that of the largest process of a stage (its
 resident set); what takes less than this process itself, about 80 MB, shows as that. Sizes that are there already in
-OUT/table.json are kept.
+OUT/table.json are kept. With --stop-stage 3 the later stages are not measured.
 """
 
 import argparse
@@ -73,15 +73,15 @@ def measure(command: Sequence[str]) -> tuple[float, float]:
     return time.monotonic() - start, usage.ru_maxrss / 1024
 
 
-def prepared(pairs: int, scratch: Path) -> dict[str, Any]:
-    """What each stage takes at so many pairs."""
+def prepared(pairs: int, scratch: Path, last: int) -> dict[str, Any]:
+    """What each stage takes at so many pairs, up to the stage of that number."""
     writer = multiprocessing.get_context("spawn").Process(target=write_corpus, args=(scratch, pairs))
     writer.start()  # a child's peak is never below that of the process that started it, which thus stays small
     writer.join()
     size = sum((scratch / f"train.{lang}").stat().st_size for lang in LANGS)
     found: dict[str, Any] = {"pairs": pairs, "text_mb": round(size / 2**20), "stages": {}}
     prefixes = [word for split in ("train", "valid", "test") for word in (f"--{split}", str(scratch / split))]
-    for number, stage in enumerate(STAGES, 1):
+    for number, stage in enumerate(STAGES[:last], 1):
         command = ["bash", str(ROOT / "data-prep" / "prepare.sh"), "--corpus", "files", "--source-lang", LANGS[0],
                    "--target-lang", LANGS[1], *prefixes, "--out", str(scratch / "data"), "--workers", "1",
                    "--stage", str(number), "--stop-stage", str(number)]  # fmt: skip
@@ -102,10 +102,11 @@ def table(rows: Sequence[dict[str, Any]], command: str) -> str:
     lines = [f"# Memory of data preparation\n\n`{command}`\n", "Peak of the largest process in MB (seconds).\n",
              "| pairs | text MB | " + " | ".join(STAGES) + " |", "|---:" * (2 + len(STAGES)) + "|"]  # fmt: skip
     for row in rows:
-        cells = [f"{row['stages'][stage]['mb']:,} ({row['stages'][stage]['seconds']:,} s)" for stage in STAGES]
+        found = [row["stages"].get(stage) for stage in STAGES]
+        cells = [f"{each['mb']:,} ({each['seconds']:,} s)" if each else "not measured" for each in found]
         lines.append(f"| {row['pairs']:,} | {row['text_mb']:,} | " + " | ".join(cells) + " |")
     if len(rows) > 1:
-        cells = [f"{extrapolated(rows, stage):,.0f}" for stage in STAGES]
+        cells = [f"{extrapolated(rows, stage):,.0f}" if stage in rows[-1]["stages"] else "?" for stage in STAGES]
         lines.append(f"| {TARGET:,}, on a line through these | | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -114,11 +115,12 @@ def draw_curve(rows: Sequence[dict[str, Any]], file: Path) -> None:
     """Megabytes over pairs, for each stage."""
     figure, axes = pyplot.subplots(figsize=(6, 4))
     for stage in STAGES:
-        line = axes.plot([row["pairs"] / 1e6 for row in rows], [row["stages"][stage]["mb"] for row in rows], "o-",
-                         label=stage)[0]  # fmt: skip
-        if len(rows) > 1:
-            axes.plot([rows[-1]["pairs"] / 1e6, TARGET / 1e6], [rows[-1]["stages"][stage]["mb"],
-                      extrapolated(rows, stage)], ":", color=line.get_color())  # fmt: skip
+        there = [row for row in rows if stage in row["stages"]]
+        pairs, megabytes = [row["pairs"] / 1e6 for row in there], [row["stages"][stage]["mb"] for row in there]
+        line = axes.plot(pairs, megabytes, "o-", label=stage)[0]
+        if len(there) > 1:
+            ends = [pairs[-1], TARGET / 1e6], [megabytes[-1], extrapolated(there, stage)]
+            axes.plot(*ends, ":", color=line.get_color())
     axes.axhline(LIMIT, color="0.5", linewidth=1, linestyle="--")
     axes.set(xlabel="million pairs (dotted: on a line through the measured)", ylabel="MB of the largest process",
              ylim=(0, None))  # fmt: skip
@@ -131,6 +133,7 @@ def main() -> None:
     """Measure what is missing, and write OUT/{table.json,table.md,curve.png}."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, nargs="+", default=[1_000_000, 4_000_000])
+    parser.add_argument("--stop-stage", type=int, default=len(STAGES), help="the last stage that is measured")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     args = parser.parse_args()
     file = args.out / "table.json"
@@ -138,7 +141,7 @@ def main() -> None:
     for pairs in args.pairs:
         if pairs not in rows:
             with tempfile.TemporaryDirectory() as scratch:
-                rows[pairs] = prepared(pairs, Path(scratch))
+                rows[pairs] = prepared(pairs, Path(scratch), args.stop_stage)
         ordered = [rows[size] for size in sorted(rows)]
         command = f"python benchmarks/prepare_memory.py --pairs {' '.join(map(str, sorted(rows)))} --out {args.out}"
         facts = {"command": command, "commit": runs.commit(), "versions": runs.versions(), "host": runs.host()}
