@@ -30,14 +30,14 @@ from lskd_nmt import fairseq_io, runs  # noqa: E402
 
 START = """
 name: killed
-data: {corpus: toy, source_lang: en, target_lang: de, pairs: 2500, vocab_size: 300}
-teacher: {arch: ls_transformer_tiny, label_smoothing: [0.1], train: {max-epoch: 4}}
-train: {max-tokens: 512, lr: 3e-3, warmup-updates: 50, save-interval-updates: 20, keep-interval-updates: 1}
+data: {corpus: toy, source_lang: en, target_lang: de, pairs: 1500, vocab_size: 300}
+teacher: {arch: ls_transformer_tiny, label_smoothing: [0.1], train: {max-epoch: 3}}
+train: {max-tokens: 512, lr: 3e-3, warmup-updates: 50}
 seeds: [1]
 student:
   arch: ls_transformer_tiny
   temperature: [1]
-  train: {encoder-layers: 1, decoder-layers: 1, max-epoch: 3}
+  train: {encoder-layers: 1, decoder-layers: 1, max-epoch: 2}
 """
 CONFIGS = (
     START + "  plain: true\n  tail: [bucket:8]\n  store: top-k\n",

@@ -331,7 +331,9 @@ def test_engines_that_translate_otherwise_stop_a_long_run(teacher, data, tmp_pat
     (["--part", "3/2"], "--part is 3/2"), (["--part", "x"], "--part is 'x'"),
     (["--beam", "0"], "--beam is 0"), (["--shard-sentences", "0"], "--shard-sentences is 0"),
     (["--max-len-b", "0"], "--max-len-b is 0"), (["--max-len-a", "inf"], "--max-len-a is inf"),
-    (["--lenpen", "nan"], "--lenpen is nan"), (["--sampling", "--seed", "-1"], "--seed is -1"),
+    (["--lenpen", "nan"], "--lenpen is nan"),
+    (["--lenpen", "1e30"], "--lenpen is 1e+30: give a number from -100 to 100"),
+    (["--sampling", "--seed", "-1"], "--seed is -1"),
     (["--split", "dev"], "has no 'dev'"), (["--quantization", "float16", "--device", "cpu"], "as float16 on cpu"),
 ])  # fmt: skip
 def test_decodings_that_cannot_be_are_refused(extra, part, teacher, data, tmp_path, capsys):

@@ -59,7 +59,7 @@ class DecodeSettings:
         require(0 <= self.max_len_a < math.inf and self.max_len_b > 0,
                 f"--max-len-a is {self.max_len_a:g} and --max-len-b is {self.max_len_b}: "
                 "give a number from 0, and one above 0")  # fmt: skip
-        require(math.isfinite(self.lenpen), f"--lenpen is {self.lenpen}: give a finite number")
+        require(abs(self.lenpen) <= 100, f"--lenpen is {self.lenpen:g}: give a number from -100 to 100")
         require(0 <= self.seed < 1 << 31, f"--seed is {self.seed}: give a number from 0 to {(1 << 31) - 1}")
 
     def content(self) -> dict[str, Any]:
