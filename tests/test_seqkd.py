@@ -594,6 +594,18 @@ def test_what_a_killed_selection_left_is_removed_by_the_next(decoded, data, tmp_
     assert sorted(file.name for file in tmp_path.iterdir()) == ["h", "h.part.theirs", "h.parts"]
 
 
+def test_an_empty_folder_is_filled_and_one_of_others_is_refused(decoded, data, tmp_path):
+    """Snakemake makes the folder of a file that a step is to write."""
+    (tmp_path / "h").mkdir()
+    chosen(decoded, data, tmp_path / "h")
+    assert (tmp_path / "h" / "hypotheses.json").is_file()
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "notes").touch()
+    with pytest.raises(LskdError, match="theirs is there already and holds no hypotheses: give a new folder"):
+        chosen(decoded, data, tmp_path / "theirs")
+    assert [file.name for file in (tmp_path / "theirs").iterdir()] == ["notes"]
+
+
 def test_a_terminated_decoding_takes_its_workers_along():
     """Both are at the making of their engines, which take long."""
     program = """

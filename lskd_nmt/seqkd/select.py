@@ -133,7 +133,10 @@ def select(
     if (out / store.KIND.file).is_file():
         return same_store(out, facts, show)
     with folders.hold(out, WHAT) as held:
-        require(not out.exists(), f"--out {out} is there already and holds no hypotheses: give a new folder")
+        is_empty = out.is_dir() and not any(out.iterdir())  # as an engine makes the folder of a file that is to come
+        require(
+            is_empty or not out.exists(), f"--out {out} is there already and holds no hypotheses: give a new folder"
+        )
         with folders.part_of(out, WHAT, held) as part:
             new = part / "store"
             (new / store.BIN).mkdir(parents=True)
