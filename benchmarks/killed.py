@@ -114,7 +114,8 @@ def main() -> None:
             run, which = Path(folder) / f"killed{number}", number % len(CONFIGS)
             config, wanted = configs[which], wholes[which]
             while True:
-                calls.append({"run": number, **call(run, config, draw.randint(1, 3), draw.uniform(2, args.patience))})
+                patience = draw.uniform(2, args.patience) if killed < args.kills else 1800
+                calls.append({"run": number, **call(run, config, draw.randint(1, 3), patience)})
                 print(calls[-1], file=sys.stderr, flush=True)
                 if calls[-1]["exit_code"] is not None:
                     break
