@@ -48,15 +48,18 @@ SAME = (
     *(f"models/*/{part}" for part in ("store/**/*", "hypotheses/**/*", "test.hyp", "metrics.json")),
 )
 TOKEN = "LSKD_KILLED_BENCHMARK"  # in the environment of all that a call starts
-PASSING = ("log", "lock")  # what a call says, and who holds what
+PASSING = (".log", "lock")  # what a call says, and who holds what
 HEADERS = ("store/plan.json", "store/store.json")  # hold a checkpoint's hash, and that its wall time
 
 
 def digests(run: Path) -> dict[str, str]:
     """Of every file that must be the same, and of the weights of every model."""
     files = {file for pattern in SAME for file in run.glob(pattern) if file.is_file()}
-    found = {str(file.relative_to(run)): runs.sha256(file) for file in sorted(files)
-             if not file.name.startswith(".") and file.suffix.lstrip(".") not in PASSING and not str(file).endswith(HEADERS)}  # fmt: skip
+    found = {
+        str(file.relative_to(run)): runs.sha256(file)
+        for file in sorted(files)
+        if not file.name.startswith(".") and not str(file).endswith((*PASSING, *HEADERS))
+    }
     for file in sorted(run.glob("models/*/model.pt")):
         weights = torch.load(file, weights_only=True, map_location="cpu")["model"]
         content = b"".join(name.encode() + weights[name].numpy().tobytes() for name in sorted(weights))
