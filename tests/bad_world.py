@@ -6,11 +6,11 @@ import tarfile
 from pathlib import Path
 
 import frames
-from conftest import binarise, train, write_copy_corpus
+from conftest import binarised_pieces, train
 from test_data_prep import tgz, wit3_members
 from test_table import sweep
 
-from lskd_nmt import cli, export, runs, subwords
+from lskd_nmt import cli, export, runs
 from lskd_nmt.analysis import frame
 
 SPLITS, LANGS = ("train", "valid", "test"), ("aa", "bb")
@@ -28,12 +28,7 @@ METHOD = "about: mine\nteacher: true\nlive: false\nflags: {temperature: 2, kd-we
 
 def pieces_and_model(folder: Path) -> tuple[Path, Path]:
     """A binarised copy corpus with its spm.model, and a checkpoint: what the fixtures of conftest make."""
-    write_copy_corpus(folder / "text", [f"▁{letter}" for letter in "abcdefgh"])
-    plain = folder / "plain.txt"
-    plain.write_text((folder / "text" / "train.aa").read_text().replace(" ", "").replace("▁", " "))
-    subwords.learn([plain], folder / "spm", 20)
-    data = binarise(folder / "text", folder / "bin")
-    shutil.copyfile(folder / "spm.model", data / "spm.model")
+    data = binarised_pieces(folder)
     made = train(data, folder / "model", "--kd-weight", 0, "--max-epoch", 30, "--dropout", 0)
     return data, made / "checkpoint_last.pt"
 

@@ -172,12 +172,10 @@ def teacher(data, tmp_path_factory) -> Path:
     return folder / "checkpoint_last.pt"
 
 
-@pytest.fixture(scope="session")
-def pieces(plugin, tmp_path_factory) -> Path:
+def binarised_pieces(folder: Path) -> Path:
     """A copy corpus of sentencepiece's pieces, binarised, with a model whose pieces they are."""
     from lskd_nmt import subwords
 
-    folder = tmp_path_factory.mktemp("pieces")
     write_copy_corpus(folder / "text", [f"▁{letter}" for letter in "abcdefgh"])
     plain = folder / "plain.txt"
     plain.write_text((folder / "text" / "train.aa").read_text().replace(" ", "").replace("▁", " "))
@@ -185,6 +183,12 @@ def pieces(plugin, tmp_path_factory) -> Path:
     data = binarise(folder / "text", folder / "bin")
     shutil.copyfile(folder / "spm.model", data / "spm.model")
     return data
+
+
+@pytest.fixture(scope="session")
+def pieces(plugin, tmp_path_factory) -> Path:
+    """See `binarised_pieces`."""
+    return binarised_pieces(tmp_path_factory.mktemp("pieces"))
 
 
 @pytest.fixture(scope="session")
