@@ -113,14 +113,17 @@ class Browser:
         self.call("Input.insertText", text=text)
 
     def click(self, selector: str) -> None:
-        """A mouse click into the middle of an element, once the page has come to rest: it scrolls smoothly."""
-        here = f"""(() => {{ const e = document.querySelector({json.dumps(selector)});
-            e.scrollIntoView({{block: "center", behavior: "instant"}}); const r = e.getBoundingClientRect();
-            return [r.x + r.width / 2, r.y + r.height / 2]; }})()"""
-        before, (x, y) = None, self(here)
-        while before != (x, y):
-            time.sleep(0.05)
-            before, (x, y) = (x, y), self(here)
+        """A mouse click into the middle of an element, once it is drawn there and the page stands still."""
+        here = f"""new Promise(done => {{ const e = document.querySelector({json.dumps(selector)});
+            e.scrollIntoView({{block: "center", behavior: "instant"}});
+            requestAnimationFrame(() => requestAnimationFrame(() => {{ const r = e.getBoundingClientRect();
+                const x = r.x + r.width / 2, y = r.y + r.height / 2;
+                done([x, y, e.contains(document.elementFromPoint(x, y))]); }})); }})"""
+        until = time.monotonic() + WAIT
+        before, (x, y, there) = None, self(here)
+        while before != (x, y) or not there:
+            assert time.monotonic() < until, f"{selector} cannot be clicked"
+            before, (x, y, there) = (x, y), self(here)
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
@@ -130,8 +133,11 @@ class Browser:
                   mobile=width < 500)  # fmt: skip
 
     def media(self, kind: str = "screen", scheme: str = "light") -> None:
-        """Screen or paper, and the system's colours."""
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        """Screen or paper, and the system's colours; nothing scrolls smoothly, or a click could miss its target."""
+        features = [
+            {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]
         self.call("Emulation.setEmulatedMedia", media=kind, features=features)
 
     def screenshot(self, file: Path, whole: bool = True) -> None:
