@@ -52,9 +52,12 @@ def made_up(folder: Path, tokens: int, model: int, split: str) -> None:
         "counts": (1e6 * share).astype(np.uint64) + 1,
     }
     symbols = ["▁" + "".join(letters) for letters in islice(product(ascii_lowercase, repeat=3), SYMBOLS)]
-    facts = {"model": {"file": f"{model}.pt", "sha256": str(model), "arch": "made up", "label_smoothing": 0.1},
-             "data": {"split": split, "langs": ["aa", "bb"], "hashes": ["1", "2"]},
-             "symbols": {"source": symbols, "target": symbols}, "sample": {"tokens": None, "seed": None}}  # fmt: skip
+    facts = {
+        "model": {"file": f"{model}.pt", "sha256": str(model), "arch": "made up", "label_smoothing": 0.1},
+        "data": {"split": split, "langs": ["aa", "bb"], "hashes": ["1", "2"]},
+        "symbols": {"source": symbols, "target": symbols},
+        "sample": {"tokens": None, "seed": None},
+    }
     write_features(folder, facts, arrays)
 
 
@@ -68,9 +71,11 @@ def measured(command: list[str]) -> dict[str, Any]:
     _, status, usage = os.wait4(child.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(command)}\n{complaint}")
-    return {"wall_seconds": round(time.perf_counter() - start, 1),
-            "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
-            "peak_gib": round(usage.ru_maxrss / 2**20, 2)}  # fmt: skip
+    return {
+        "wall_seconds": round(time.perf_counter() - start, 1),
+        "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
+        "peak_gib": round(usage.ru_maxrss / 2**20, 2),
+    }
 
 
 def main() -> None:
@@ -91,29 +96,58 @@ def main() -> None:
         verbs = {
             "calibrate": ["calibrate", teacher],
             "confidence": ["confidence", "--models", f"teacher={teacher}", f"student={cold}", "--teacher", "teacher"],
-            "diffuse": ["diffuse", "--teacher", teacher, "--students", f"1={cold}", f"2={hot}", "--control",
-                        f"1={off_cold}", f"2={off_hot}"],
+            "diffuse": [
+                "diffuse",
+                "--teacher",
+                teacher,
+                "--students",
+                f"1={cold}",
+                f"2={hot}",
+                "--control",
+                f"1={off_cold}",
+                f"2={off_hot}",
+            ],
             "project": ["project", "--teacher", teacher, "--models", f"student={cold}:{hot}"],
             "diagnose": ["diagnose", "--teacher", teacher],
-        }  # fmt: skip
+        }
         found = {}
         for name, words in verbs.items():
             print(f"{name} …", file=sys.stderr, flush=True)
             found[name] = measured(
                 [sys.executable, "-m", "lskd_nmt.cli", *words, "--out", str(at / f"out-{name}.json")]
             )
-    facts = {"command": " ".join(["python", *sys.argv]), "commit": runs.commit(), "versions": runs.versions(),
-             "host": runs.host(), "tokens": args.tokens, "width": WIDTH, "symbols": SYMBOLS, "threads": 2,
-             "verbs": found}  # fmt: skip
+    facts = {
+        "command": " ".join(["python", *sys.argv]),
+        "commit": runs.commit(),
+        "versions": runs.versions(),
+        "host": runs.host(),
+        "tokens": args.tokens,
+        "width": WIDTH,
+        "symbols": SYMBOLS,
+        "threads": 2,
+        "verbs": found,
+    }
     runs.write_json(args.out.with_suffix(".json"), facts)
-    lines = [f"| `lskd {name}` | {each['wall_seconds']} | {each['cpu_seconds']} | {each['peak_gib']} |"
-             for name, each in found.items()]  # fmt: skip
+    lines = [
+        f"| `lskd {name}` | {each['wall_seconds']} | {each['cpu_seconds']} | {each['peak_gib']} |"
+        for name, each in found.items()
+    ]
     total = sum(each["wall_seconds"] for each in found.values())
-    runs.write_text(args.out.with_suffix(".md"), "\n".join([
-        f"# The analyses of {args.tokens:,} tokens, width {WIDTH}, float16, on two threads", "",
-        "| verb | wall s | CPU s | peak GiB |", "|---|---|---|---|", *lines, "",
-        f"Together {total:.0f} s. `diffuse` and `confidence` read several models of that many tokens.", "",
-    ]))  # fmt: skip
+    runs.write_text(
+        args.out.with_suffix(".md"),
+        "\n".join(
+            [
+                f"# The analyses of {args.tokens:,} tokens, width {WIDTH}, float16, on two threads",
+                "",
+                "| verb | wall s | CPU s | peak GiB |",
+                "|---|---|---|---|",
+                *lines,
+                "",
+                f"Together {total:.0f} s. `diffuse` and `confidence` read several models of that many tokens.",
+                "",
+            ]
+        ),
+    )
     print(json.dumps(facts))
 
 

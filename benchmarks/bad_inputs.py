@@ -62,9 +62,18 @@ def main() -> int:
         for number, bad in enumerate(bad_calls.drawn(args.count, args.seed, args.entry or ()), start=1):
             with tempfile.TemporaryDirectory() as place:
                 outcome = bad_calls.run(bad, world, Path(place))
-            tried.append({"entry": bad.entry, "kind": bad.kind, "target": bad.target, "how": bad.how,
-                          "seed": str(bad.seed), "command": " ".join(bad.words), "outcome": outcome.what,
-                          "line": outcome.line})  # fmt: skip
+            tried.append(
+                {
+                    "entry": bad.entry,
+                    "kind": bad.kind,
+                    "target": bad.target,
+                    "how": bad.how,
+                    "seed": str(bad.seed),
+                    "command": " ".join(bad.words),
+                    "outcome": outcome.what,
+                    "line": outcome.line,
+                }
+            )
             if not outcome.is_good or number % 50 == 0:
                 print(f"{number} of {args.count} ({time.monotonic() - begin:.0f} s)", file=sys.stderr, flush=True)
             if not outcome.is_good:
@@ -73,11 +82,16 @@ def main() -> int:
     command = f"python benchmarks/bad_inputs.py --count {args.count} --seed {args.seed} --out {args.out}"
     lines = ["# Bad inputs", "", f"`{command}`", "", *table(tried, "entry"), "", *table(tried, "kind")]
     lines += ["", "## Answered badly", ""]
-    lines += [f"- `{each['command']}`, {each['target']} {each['how']} (seed {each['seed']}): {each['outcome']}: "
-              f"{each['line']}" for each in badly] or ["None."]  # fmt: skip
+    lines += [
+        f"- `{each['command']}`, {each['target']} {each['how']} (seed {each['seed']}): {each['outcome']}: "
+        f"{each['line']}"
+        for each in badly
+    ] or ["None."]
     runs.write_text(args.out / "table.md", "\n".join(lines) + "\n")
-    runs.write_json(args.out / "results.json", {"command": command, "commit": runs.commit(),
-                                                "versions": runs.versions(), "tried": tried})  # fmt: skip
+    runs.write_json(
+        args.out / "results.json",
+        {"command": command, "commit": runs.commit(), "versions": runs.versions(), "tried": tried},
+    )
     print(json.dumps({"tried": len(tried), "bad": len(badly)}))
     return 1 if badly else 0
 

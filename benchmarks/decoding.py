@@ -73,12 +73,20 @@ def tune(args: argparse.Namespace, langs: tuple[str, str]) -> list[dict[str, Any
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         vocabulary_map(whole, folder / "vmap")
-        converter = FairseqConverter(args.teacher, args.data, source_lang=langs[0], target_lang=langs[1],
-                                     user_dir=str(fairseq_io.plugin_folder()))  # fmt: skip
+        converter = FairseqConverter(
+            args.teacher,
+            args.data,
+            source_lang=langs[0],
+            target_lang=langs[1],
+            user_dir=str(fairseq_io.plugin_folder()),
+        )
         converter.convert(str(folder / "model"), vmap=str(folder / "vmap"))
-        arrangements = [(kind, workers, args.cores // workers, batch, False)
-                        for kind in ("float32", "int8") for workers in (1, args.cores)
-                        for batch in (512, 1024, 2048, 4096, 8192)]  # fmt: skip
+        arrangements = [
+            (kind, workers, args.cores // workers, batch, False)
+            for kind in ("float32", "int8")
+            for workers in (1, args.cores)
+            for batch in (512, 1024, 2048, 4096, 8192)
+        ]
         arrangements += [(kind, args.cores, 1, 2048, True) for kind in ("float32", "int8")]
         arrangements += [("fairseq", 1, args.cores, batch, False) for batch in (1024, 4096, 12000)]
         found: dict[tuple[Any, ...], list[float]] = {arrangement: [] for arrangement in arrangements}
@@ -89,11 +97,21 @@ def tune(args: argparse.Namespace, langs: tuple[str, str]) -> list[dict[str, Any
                 speed, outputs[arrangement] = timed(arrangement, part, args, langs, folder)
                 found[arrangement].append(speed)
     reference = [joined(line) for line in part.references]
-    return [{"engine": kind, "workers": workers, "threads": threads, "batch_tokens": batch, "vocabulary_map": vmap,
-             "sentences_per_second": statistics.median(speeds), "from": min(speeds), "to": max(speeds),
-             "bleu_of_part": scoring.corpus_bleu([joined(line) for line in outputs[arrangement]], reference, langs[1])}
-            for arrangement, speeds in found.items()
-            for kind, workers, threads, batch, vmap in [arrangement]]  # fmt: skip
+    return [
+        {
+            "engine": kind,
+            "workers": workers,
+            "threads": threads,
+            "batch_tokens": batch,
+            "vocabulary_map": vmap,
+            "sentences_per_second": statistics.median(speeds),
+            "from": min(speeds),
+            "to": max(speeds),
+            "bleu_of_part": scoring.corpus_bleu([joined(line) for line in outputs[arrangement]], reference, langs[1]),
+        }
+        for arrangement, speeds in found.items()
+        for kind, workers, threads, batch, vmap in [arrangement]
+    ]
 
 
 class Mapped(CTranslate2Engine):
@@ -159,10 +177,32 @@ def command(kind: str, split: str, args: argparse.Namespace, langs: tuple[str, s
     bound = ["--beam", str(args.beam), "--max-len-a", "1.5", "--max-len-b", "20"]
     binaries = Path(sys.executable).parent
     if kind == "fairseq-generate":
-        return ["sh", "-c", f'"$@" > {out}', "sh", str(binaries / kind), args.data, "--user-dir",
-                str(fairseq_io.plugin_folder()), "--path", args.teacher, "--gen-subset", split, *bound, "--cpu",
-                "--max-tokens", str(args.fairseq_tokens), "--required-batch-size-multiple", "1",
-                "-s", langs[0], "-t", langs[1], "--log-format", "none"]  # fmt: skip
+        return [
+            "sh",
+            "-c",
+            f'"$@" > {out}',
+            "sh",
+            str(binaries / kind),
+            args.data,
+            "--user-dir",
+            str(fairseq_io.plugin_folder()),
+            "--path",
+            args.teacher,
+            "--gen-subset",
+            split,
+            *bound,
+            "--cpu",
+            "--max-tokens",
+            str(args.fairseq_tokens),
+            "--required-batch-size-multiple",
+            "1",
+            "-s",
+            langs[0],
+            "-t",
+            langs[1],
+            "--log-format",
+            "none",
+        ]
     return [
         str(binaries / "lskd"),
         "seqkd",
@@ -213,9 +253,12 @@ def race_table(results: Sequence[Mapping[str, Any]]) -> str:
     """As Markdown, with the share of fairseq's time."""
     first = results[0]
     lines = ["| engine | wall s | of fairseq's | CPU s | of fairseq's | BLEU on test |", "|---|---|---|---|---|---|"]
-    lines += [f"| {r['engine']} | {r['wall_seconds']:.0f} | {r['wall_seconds'] / first['wall_seconds']:.2f} | "
-              f"{r['cpu_seconds']:.0f} | {r['cpu_seconds'] / first['cpu_seconds']:.2f} | "
-              f"{r['test_bleu']['score']:.2f} |" for r in results]  # fmt: skip
+    lines += [
+        f"| {r['engine']} | {r['wall_seconds']:.0f} | {r['wall_seconds'] / first['wall_seconds']:.2f} | "
+        f"{r['cpu_seconds']:.0f} | {r['cpu_seconds'] / first['cpu_seconds']:.2f} | "
+        f"{r['test_bleu']['score']:.2f} |"
+        for r in results
+    ]
     return "\n".join([*lines, "", f"BLEU: {first['test_bleu']['signature']}", ""])
 
 
@@ -258,8 +301,14 @@ def main() -> None:
         results = (tune if args.what == "tune" else race)(args, langs)
     table = tune_table(results) if args.what == "tune" else race_table(results)
     words = [Path(word).name if "/" in word else word for word in sys.argv]
-    facts = {"command": " ".join(["python", "benchmarks/" + words[0], *words[1:]]), "commit": runs.commit(),
-             "versions": runs.versions(), "host": runs.host(), "cores": args.cores, "results": results}  # fmt: skip
+    facts = {
+        "command": " ".join(["python", "benchmarks/" + words[0], *words[1:]]),
+        "commit": runs.commit(),
+        "versions": runs.versions(),
+        "host": runs.host(),
+        "cores": args.cores,
+        "results": results,
+    }
     runs.write_json(args.out.with_suffix(".json"), facts)
     runs.write_text(args.out.with_suffix(".md"), table)
     print(table)

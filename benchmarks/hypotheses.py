@@ -17,8 +17,16 @@ sys.path.insert(0, str(ROOT))
 from lskd_nmt import runs  # noqa: E402
 from lskd_nmt.errors import require  # noqa: E402
 
-COUNTS = ("hypotheses", "words", "distinct_words", "type_token_ratio", "distinct_bigram_ratio", "distinct_share",
-          "reference_share", "sampled_share")  # fmt: skip
+COUNTS = (
+    "hypotheses",
+    "words",
+    "distinct_words",
+    "type_token_ratio",
+    "distinct_bigram_ratio",
+    "distinct_share",
+    "reference_share",
+    "sampled_share",
+)
 
 
 def entry(header: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,9 +39,15 @@ def entry(header: Mapping[str, Any]) -> dict[str, Any]:
 def line(name: str, counts: Mapping[str, Any]) -> str:
     """One row of the table."""
     shares = (f"{100 * counts[share]:.1f} %" for share in ("distinct_share", "reference_share"))
-    cells = (name, f"{counts['hypotheses']:,}", f"{counts['words'] / counts['hypotheses']:.1f}",
-             f"{counts['distinct_words']:,}", f"{counts['type_token_ratio']:.3f}",
-             f"{counts['distinct_bigram_ratio']:.3f}", *shares)  # fmt: skip
+    cells = (
+        name,
+        f"{counts['hypotheses']:,}",
+        f"{counts['words'] / counts['hypotheses']:.1f}",
+        f"{counts['distinct_words']:,}",
+        f"{counts['type_token_ratio']:.3f}",
+        f"{counts['distinct_bigram_ratio']:.3f}",
+        *shares,
+    )
     return f"| {' | '.join(cells)} |"
 
 
@@ -48,13 +62,25 @@ def main() -> None:
         name, _, folder = word.rpartition("=")
         require(bool(name), f"'{word}': give NAME=HYPOTHESES")
         headers[name] = runs.read_json(Path(folder) / "hypotheses.json")
-    names = ("translations", "of them", "words each", "distinct words", "of all words", "of all word pairs",
-             "distinct in their sentence", "are the reference")  # fmt: skip
+    names = (
+        "translations",
+        "of them",
+        "words each",
+        "distinct words",
+        "of all words",
+        "of all word pairs",
+        "distinct in their sentence",
+        "are the reference",
+    )
     reference = next(iter(headers.values()))["of_references"]
     lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names), line("the references", reference)]
     lines += [line(name, header) for name, header in headers.items()]
-    facts = {"stores": {name: entry(header) for name, header in headers.items()}, "references": reference,
-             "commit": runs.commit(), "versions": runs.versions()}  # fmt: skip
+    facts = {
+        "stores": {name: entry(header) for name, header in headers.items()},
+        "references": reference,
+        "commit": runs.commit(),
+        "versions": runs.versions(),
+    }
     runs.write_json(args.out.with_suffix(".json"), facts)
     runs.write_text(args.out.with_suffix(".md"), "\n".join([*lines, ""]))
     print("\n".join(lines))

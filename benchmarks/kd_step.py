@@ -204,8 +204,10 @@ def measure(steps: dict[str, Step], rounds: int, device: str) -> dict[str, dict[
     for _ in range(rounds):
         for name, run in steps.items():
             times[name].append(seconds(run, device))
-    return {name: {"seconds": statistics.median(times[name]), "peak_bytes": peak_of(run, device)}
-            for name, run in steps.items()}  # fmt: skip
+    return {
+        name: {"seconds": statistics.median(times[name]), "peak_bytes": peak_of(run, device)}
+        for name, run in steps.items()
+    }
 
 
 def processor() -> str:
@@ -219,22 +221,56 @@ def processor() -> str:
 
 def table(results: list[dict[str, Any]]) -> str:
     """Everything as ratios: steps to plain (1) and to the floor (2), the loss alone to dense (3)."""
-    names = ["what", "V", "tokens", "T", "type", "plain (1)", "floor (2)", "dense (3)", "live (4)", "store (5)",
-             "features (6)", "(4)/(2)", "(3)/(4)", "(5)/(1)", "(6)/(1)", "(6)/(4)", "peak (4)/(3)"]  # fmt: skip
+    names = [
+        "what",
+        "V",
+        "tokens",
+        "T",
+        "type",
+        "plain (1)",
+        "floor (2)",
+        "dense (3)",
+        "live (4)",
+        "store (5)",
+        "features (6)",
+        "(4)/(2)",
+        "(3)/(4)",
+        "(5)/(1)",
+        "(6)/(1)",
+        "(6)/(4)",
+        "peak (4)/(3)",
+    ]
     lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
     for entry in results:
         found = entry["measured"]
-        speed = {name: f"{entry['tokens'] / found[name]['seconds']:,.0f}" if name in found else "–"
-                 for name in ("plain", "floor", "dense", "live", "store", "features")}  # fmt: skip
+        speed = {
+            name: f"{entry['tokens'] / found[name]['seconds']:,.0f}" if name in found else "–"
+            for name in ("plain", "floor", "dense", "live", "store", "features")
+        }
 
         def ratio(a: str, b: str, key: str = "seconds", found: dict[str, Any] = found) -> str:
             return f"{found[a][key] / found[b][key]:.2f}" if a in found and b in found else "–"
 
-        lines.append("| " + " | ".join([
-            entry["what"], f"{entry['symbols']:,}", f"{entry['tokens']:,}", f"{entry['temperature']:g}", entry["type"],
-            *speed.values(), ratio("live", "floor"), ratio("dense", "live"), ratio("store", "plain"),
-            ratio("features", "plain"), ratio("features", "live"), ratio("live", "dense", "peak_bytes"),
-        ]) + " |")  # fmt: skip
+        lines.append(
+            "| "
+            + " | ".join(
+                [
+                    entry["what"],
+                    f"{entry['symbols']:,}",
+                    f"{entry['tokens']:,}",
+                    f"{entry['temperature']:g}",
+                    entry["type"],
+                    *speed.values(),
+                    ratio("live", "floor"),
+                    ratio("dense", "live"),
+                    ratio("store", "plain"),
+                    ratio("features", "plain"),
+                    ratio("features", "live"),
+                    ratio("live", "dense", "peak_bytes"),
+                ]
+            )
+            + " |"
+        )
     return "\n".join(lines) + "\n\nSpeeds are target tokens a second; ratios are of median seconds and of peak bytes.\n"
 
 
@@ -264,19 +300,40 @@ def main() -> None:
             size = len(known.target)
             layouts = {"top-k": TopKLayout(8, temperatures, size), "features": FeatureLayout((), size)}
             for keep, layout in layouts.items():
-                write_store(stores / keep, [str(teacher)], str(data), known, WriterSettings(layout), args.device,
-                            lambda line: None)  # fmt: skip
+                write_store(
+                    stores / keep,
+                    [str(teacher)],
+                    str(data),
+                    known,
+                    WriterSettings(layout),
+                    args.device,
+                    lambda line: None,
+                )
             for temperature in temperatures:
                 steps, count = whole_steps(data, teacher, stores, tokens, temperature, args.device, dtype)
                 alone = losses_alone(symbols, count, temperature, args.device, dtype)
                 for what, runs_of in (("whole step", steps), ("loss alone", alone)):
-                    entry = {"what": what, "symbols": symbols, "tokens": count, "temperature": temperature,
-                             "type": args.type, "measured": measure(runs_of, args.rounds, args.device)}  # fmt: skip
+                    entry = {
+                        "what": what,
+                        "symbols": symbols,
+                        "tokens": count,
+                        "temperature": temperature,
+                        "type": args.type,
+                        "measured": measure(runs_of, args.rounds, args.device),
+                    }
                     results.append(entry)
                     print(table([entry]).splitlines()[2], file=sys.stderr, flush=True)
-    facts = {"command": " ".join(["python", *sys.argv]), "commit": runs.commit(), "versions": runs.versions(),
-             "processor": processor(), "threads": 1, "rounds": args.rounds, "student": ARCH, "teacher": ARCH,
-             "results": results}  # fmt: skip
+    facts = {
+        "command": " ".join(["python", *sys.argv]),
+        "commit": runs.commit(),
+        "versions": runs.versions(),
+        "processor": processor(),
+        "threads": 1,
+        "rounds": args.rounds,
+        "student": ARCH,
+        "teacher": ARCH,
+        "results": results,
+    }
     runs.write_json(args.out.with_suffix(".json"), facts)
     runs.write_text(args.out.with_suffix(".md"), table(results))
     print(json.dumps({"out": str(args.out.with_suffix(".json"))}))

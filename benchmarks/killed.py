@@ -80,11 +80,24 @@ def kill_all(token: str) -> None:
 def call(run: Path, config: Path, jobs: int, patience: float) -> dict[str, Any]:
     """One call of the pipeline, killed after `patience` seconds; how it ended."""
     token = uuid.uuid4().hex
-    command = ["bash", str(ROOT / "experiments" / "run.sh"), "--config", str(config), "--out", str(run), "--device",
-               "cpu", "--jobs", str(jobs), "--threads", "1"]  # fmt: skip
+    command = [
+        "bash",
+        str(ROOT / "experiments" / "run.sh"),
+        "--config",
+        str(config),
+        "--out",
+        str(run),
+        "--device",
+        "cpu",
+        "--jobs",
+        str(jobs),
+        "--threads",
+        "1",
+    ]
     start = time.monotonic()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                          env=os.environ | {TOKEN: token}) as child:  # fmt: skip
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | {TOKEN: token}
+    ) as child:
         try:
             code: int | None = child.wait(timeout=patience)
         except subprocess.TimeoutExpired:

@@ -94,14 +94,26 @@ def main() -> None:
     for name, (_, updates) in steps.items():
         found[name]["seconds"] /= updates
         found[name]["ratio"] = found[name]["seconds"] / found["plain"]["seconds"]
-    facts = {"command": " ".join(["python", *sys.argv]), "commit": runs.commit(), "versions": runs.versions(),
-             "processor": processor(), "threads": 1, "rounds": args.rounds, "symbols": args.symbols,
-             "tokens": args.tokens, "measured": found}  # fmt: skip
-    lines = [f"| {name} | {each['ratio']:.2f} | {each['peak_bytes'] / 1e6:.0f} |"
-             for name, each in sorted(found.items(), key=lambda entry: entry[1]["ratio"])]  # fmt: skip
+    facts = {
+        "command": " ".join(["python", *sys.argv]),
+        "commit": runs.commit(),
+        "versions": runs.versions(),
+        "processor": processor(),
+        "threads": 1,
+        "rounds": args.rounds,
+        "symbols": args.symbols,
+        "tokens": args.tokens,
+        "measured": found,
+    }
+    lines = [
+        f"| {name} | {each['ratio']:.2f} | {each['peak_bytes'] / 1e6:.0f} |"
+        for name, each in sorted(found.items(), key=lambda entry: entry[1]["ratio"])
+    ]
     runs.write_json(args.out.with_suffix(".json"), facts)
-    runs.write_text(args.out.with_suffix(".md"), "\n".join(
-        ["| method | step (plain = 1) | peak MB of a step |", "|---|---|---|", *lines, ""]))  # fmt: skip
+    runs.write_text(
+        args.out.with_suffix(".md"),
+        "\n".join(["| method | step (plain = 1) | peak MB of a step |", "|---|---|---|", *lines, ""]),
+    )
     print(json.dumps({"out": str(args.out.with_suffix(".json"))}))
 
 

@@ -55,17 +55,25 @@ def measure(checkpoint: Path, data: str, langs: tuple[str, str]) -> dict[str, An
         facts[name] = scoring.measured(metric, [joined(hypothesis.pieces) for hypothesis in best], references)
     whole = [math.exp(hypothesis.score * (len(hypothesis.pieces.split()) + 1)) for hypothesis in best]
     symbols = engine.target
-    return {**facts, "probability_of_best": sum(whole) / len(whole),
-            "entropy_bits": entropy(engine.models[0], pairs, symbols.pad(), symbols.eos())}  # fmt: skip
+    return {
+        **facts,
+        "probability_of_best": sum(whole) / len(whole),
+        "entropy_bits": entropy(engine.models[0], pairs, symbols.pad(), symbols.eos()),
+    }
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """As Markdown."""
-    lines = ["| model | BLEU greedy | BLEU beam 5 | the beam adds | entropy, bits | probability of its best, % |",
-             "|---|---|---|---|---|---|"]  # fmt: skip
-    lines += [f"| {r['title']} | {r['greedy']['score']:.2f} | {r['beam']['score']:.2f} | "
-              f"{r['beam']['score'] - r['greedy']['score']:+.2f} | {r['entropy_bits']:.2f} | "
-              f"{100 * r['probability_of_best']:.1f} |" for r in rows]  # fmt: skip
+    lines = [
+        "| model | BLEU greedy | BLEU beam 5 | the beam adds | entropy, bits | probability of its best, % |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {r['title']} | {r['greedy']['score']:.2f} | {r['beam']['score']:.2f} | "
+        f"{r['beam']['score'] - r['greedy']['score']:+.2f} | {r['entropy_bits']:.2f} | "
+        f"{100 * r['probability_of_best']:.1f} |"
+        for r in rows
+    ]
     return "\n".join([*lines, "", f"BLEU on test, of and against joined subwords: {rows[0]['beam']['signature']}", ""])
 
 
@@ -107,8 +115,12 @@ def main() -> None:
             rows.append(
                 {"name": model["name"], "title": cells.row_title(cells.facts(model) | {"named_runs": []}), **found}
             )
-    facts = {"command": f"python benchmarks/peaked.py --run {args.run.name} --out {args.out.name}",
-             "commit": runs.commit(), "versions": runs.versions(), "models": rows}  # fmt: skip
+    facts = {
+        "command": f"python benchmarks/peaked.py --run {args.run.name} --out {args.out.name}",
+        "commit": runs.commit(),
+        "versions": runs.versions(),
+        "models": rows,
+    }
     runs.write_json(args.out.with_suffix(".json"), facts)
     runs.write_text(args.out.with_suffix(".md"), table(rows))
     save(picture(rows), args.out)

@@ -82,9 +82,25 @@ def prepared(pairs: int, scratch: Path, last: int) -> dict[str, Any]:
     found: dict[str, Any] = {"pairs": pairs, "text_mb": round(size / 2**20), "stages": {}}
     prefixes = [word for split in ("train", "valid", "test") for word in (f"--{split}", str(scratch / split))]
     for number, stage in enumerate(STAGES[:last], 1):
-        command = ["bash", str(ROOT / "data-prep" / "prepare.sh"), "--corpus", "files", "--source-lang", LANGS[0],
-                   "--target-lang", LANGS[1], *prefixes, "--out", str(scratch / "data"), "--workers", "1",
-                   "--stage", str(number), "--stop-stage", str(number)]  # fmt: skip
+        command = [
+            "bash",
+            str(ROOT / "data-prep" / "prepare.sh"),
+            "--corpus",
+            "files",
+            "--source-lang",
+            LANGS[0],
+            "--target-lang",
+            LANGS[1],
+            *prefixes,
+            "--out",
+            str(scratch / "data"),
+            "--workers",
+            "1",
+            "--stage",
+            str(number),
+            "--stop-stage",
+            str(number),
+        ]
         seconds, megabytes = measure(command)
         found["stages"][stage] = {"seconds": round(seconds), "mb": round(megabytes)}
         print(pairs, stage, found["stages"][stage], file=sys.stderr, flush=True)
@@ -99,8 +115,12 @@ def extrapolated(rows: Sequence[dict[str, Any]], stage: str) -> float:
 
 def table(rows: Sequence[dict[str, Any]], command: str) -> str:
     """As Markdown."""
-    lines = [f"# Memory of data preparation\n\n`{command}`\n", "Peak of the largest process in MB (seconds).\n",
-             "| pairs | text MB | " + " | ".join(STAGES) + " |", "|---:" * (2 + len(STAGES)) + "|"]  # fmt: skip
+    lines = [
+        f"# Memory of data preparation\n\n`{command}`\n",
+        "Peak of the largest process in MB (seconds).\n",
+        "| pairs | text MB | " + " | ".join(STAGES) + " |",
+        "|---:" * (2 + len(STAGES)) + "|",
+    ]
     for row in rows:
         found = [row["stages"].get(stage) for stage in STAGES]
         cells = [f"{each['mb']:,} ({each['seconds']:,} s)" if each else "not measured" for each in found]
@@ -122,8 +142,11 @@ def draw_curve(rows: Sequence[dict[str, Any]], file: Path) -> None:
             ends = [pairs[-1], TARGET / 1e6], [megabytes[-1], extrapolated(there, stage)]
             axes.plot(*ends, ":", color=line.get_color())
     axes.axhline(LIMIT, color="0.5", linewidth=1, linestyle="--")
-    axes.set(xlabel="million pairs (dotted: on a line through the measured)", ylabel="MB of the largest process",
-             ylim=(0, None))  # fmt: skip
+    axes.set(
+        xlabel="million pairs (dotted: on a line through the measured)",
+        ylabel="MB of the largest process",
+        ylim=(0, None),
+    )
     axes.legend()
     figure.tight_layout()
     figure.savefig(file, dpi=150)

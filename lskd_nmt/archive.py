@@ -25,8 +25,21 @@ READ = 16 << 30  # bytes that an archive may unpack to
 RATIO, FREELY = 100, 64 << 20  # and beyond 64 MiB no more than 100 times its own size
 OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 # what the libraries raise for what is damaged
-DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, ValueError,
-          NotImplementedError, RuntimeError, KeyError, IndexError, OverflowError)  # fmt: skip
+DAMAGE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+    KeyError,
+    IndexError,
+    OverflowError,
+)
 
 
 def members(archive: Path, wanted: Collection[str], nested: Collection[str] = ()) -> dict[str, bytes]:
@@ -109,8 +122,11 @@ class Limited:
         block = bytes(self.stream.read(size))
         self.count += len(block)
         fits = self.count <= FREELY or self.count <= min(READ, RATIO * self.size)
-        require(fits, f"{self.where} unpacks to more than {READ >> 30} GB, or to more than {RATIO} times its size: "
-                      "it is no archive of text")  # fmt: skip
+        require(
+            fits,
+            f"{self.where} unpacks to more than {READ >> 30} GB, or to more than {RATIO} times its size: "
+            "it is no archive of text",
+        )
         return block
 
 
@@ -124,13 +140,16 @@ class Tar:
     def read(self, stream: IO[bytes]) -> dict[str, bytes]:
         """Its wanted files; a link among them is followed to a file of the archive."""
         found = self.scan(stream, lambda name: key(name) if key(name) in self.wanted else "")
-        linked = {self.target(name): key(name) for name in self.links
-                  if key(name) in self.wanted and key(name) not in found}  # fmt: skip
+        linked = {
+            self.target(name): key(name) for name in self.links if key(name) in self.wanted and key(name) not in found
+        }
         if linked:
             there = self.scan(stream, lambda name: linked.get(normpath(name), ""))
             for name, wanted in linked.items():
-                require(wanted in there, f"{self.where} holds {wanted} as a link to {name}, which is not in it: "
-                                         "fetch it from its publisher")  # fmt: skip
+                require(
+                    wanted in there,
+                    f"{self.where} holds {wanted} as a link to {name}, which is not in it: fetch it from its publisher",
+                )
             found |= there
         return found
 
@@ -140,8 +159,10 @@ class Tar:
         while name in self.links and name not in passed:
             passed.add(name)
             name = self.links[name]
-        require(name not in passed, f"{self.where} holds the link {link}, which leads back to itself: "
-                                    "fetch it from its publisher")  # fmt: skip
+        require(
+            name not in passed,
+            f"{self.where} holds the link {link}, which leads back to itself: fetch it from its publisher",
+        )
         require_inside(name, self.where)
         return name
 

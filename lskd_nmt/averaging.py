@@ -64,11 +64,15 @@ def require_alike(one: Model, other: Model) -> None:
         raise LskdError(f"{file} {has} parameter {name}, unlike {newest}: average checkpoints of one model")
     for name, tensor in expected.items():
         found, wanted = (f"{list(each.shape)} of {each.dtype}" for each in (weights[name], tensor))
-        require(found == wanted, f"{file}: parameter {name} is {found}, in {newest} it is {wanted}: "
-                                 "average checkpoints of one model")  # fmt: skip
+        require(
+            found == wanted,
+            f"{file}: parameter {name} is {found}, in {newest} it is {wanted}: average checkpoints of one model",
+        )
         has_mean = tensor.is_floating_point() or torch.equal(weights[name], tensor)
-        require(has_mean, f"{file}: parameter {name} is of {tensor.dtype} and differs from {newest}'s: "
-                          "only floats have a mean")  # fmt: skip
+        require(
+            has_mean,
+            f"{file}: parameter {name} is of {tensor.dtype} and differs from {newest}'s: only floats have a mean",
+        )
 
 
 def memory(tensor: Tensor) -> tuple[Any, ...]:
@@ -89,8 +93,11 @@ def mean(tensors: Sequence[Tensor]) -> Tensor:
 def last_epochs(folder: Path, count: int) -> list[Path]:
     """fairseq's `checkpointN.pt` of the last `count` epochs in a folder, or as many as are there."""
     found = [(int(match[1]), file) for file in folder.iterdir() if (match := EPOCH.fullmatch(file.name))]
-    require(bool(found), f"{folder} holds no checkpoint of an epoch (checkpointN.pt): "
-                         "train at least one epoch without --no-epoch-checkpoints")  # fmt: skip
+    require(
+        bool(found),
+        f"{folder} holds no checkpoint of an epoch (checkpointN.pt): "
+        "train at least one epoch without --no-epoch-checkpoints",
+    )
     return [file for _, file in sorted(found)[-count:]]
 
 
@@ -103,7 +110,9 @@ def best(folder: Path, count: int) -> list[Path]:
     if len(found) > count:
         state = fairseq_io.read_checkpoint(str(found[0][2]), "checkpoint", built=False)
         more_is_better = fairseq_io.section(state, "checkpoint").get("maximize_best_checkpoint_metric")
-        require(isinstance(more_is_better, bool), f"{found[0][2]} does not say whether more {metrics[0]} is better: "
-                                                  "name files with --inputs")  # fmt: skip
+        require(
+            isinstance(more_is_better, bool),
+            f"{found[0][2]} does not say whether more {metrics[0]} is better: name files with --inputs",
+        )
         found.sort(reverse=bool(more_is_better))
     return sorted(file for _, _, file in found[:count])

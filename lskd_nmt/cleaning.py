@@ -32,9 +32,15 @@ class Limits:
 
 
 def clean(
-    raw: str, out: Path, langs: Sequence[str], limits: Limits, held_out: Iterable[Pair] = (), distinct: bool = True,
-    drop_empty: bool = True, done: Callable[[int], None] = lambda count: None,
-) -> tuple[int, dict[str, int]]:  # fmt: skip
+    raw: str,
+    out: Path,
+    langs: Sequence[str],
+    limits: Limits,
+    held_out: Iterable[Pair] = (),
+    distinct: bool = True,
+    drop_empty: bool = True,
+    done: Callable[[int], None] = lambda count: None,
+) -> tuple[int, dict[str, int]]:
     """Write the pairs of the bitext `raw` that are worth training on as the bitext `out`, in order.
 
     Answers how many were kept, and how many dropped for which reason, the first that applies: a pair is out that is

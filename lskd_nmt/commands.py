@@ -49,8 +49,9 @@ def steps_script(what: str, commands: Sequence[Sequence[str]]) -> str:
     verb = len(commands[0]) - len([*dropwhile(lambda word: not word.startswith("--"), commands[0])])
     note = f"{what} (further flags of {' '.join(commands[0][:verb])} may follow)"
     head = f'#!/usr/bin/env bash\n# {note}\nset -e\ncd -P -- "$(dirname -- "${{BASH_SOURCE[0]}}")/../.."\n'
-    parts = [[*flag_lines(command, verb), *(['  "$@"'] if number == 0 else [])]
-             for number, command in enumerate(commands)]  # fmt: skip
+    parts = [
+        [*flag_lines(command, verb), *(['  "$@"'] if number == 0 else [])] for number, command in enumerate(commands)
+    ]
     return head + "".join(" \\\n".join(lines) + "\n" for lines in parts)
 
 

@@ -179,8 +179,11 @@ def seqkd_complaints(config: Mapping[str, Any]) -> list[str]:
     if set(section["kd_level"]) == {"word"}:
         return []
     several = [method for method in section["hypotheses"] if method != "beam"]
-    complaints = [f"student.hypotheses has {method}, and seqkd.nbest is 1: decode more hypotheses"
-                  for method in several[:1] if options["nbest"] == 1]  # fmt: skip
+    complaints = [
+        f"student.hypotheses has {method}, and seqkd.nbest is 1: decode more hypotheses"
+        for method in several[:1]
+        if options["nbest"] == 1
+    ]
     if options["nbest"] > options["beam"] and not options["sampling"]:
         complaints.append(
             f"seqkd.nbest is {options['nbest']} and seqkd.beam is {options['beam']}: give at most the beam"

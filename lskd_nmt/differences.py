@@ -54,20 +54,29 @@ class Pool:
 
 
 def measure(
-    outputs: Mapping[str, Output], contrasts: Wanted, file: Path, show: Callable[[str], None],
+    outputs: Mapping[str, Output],
+    contrasts: Wanted,
+    file: Path,
+    show: Callable[[str], None],
     pools: Sequence[Pool] | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """What `file` holds if nothing changed since; else every contrast is measured anew and written there.
 
     Contrasts of models whose text is not there are left out. Where no `pools` are given, all groups are in one.
     """
     texts = {name: output for name, output in outputs.items() if output.file.is_file() and output.reference.is_file()}
-    possible = {name: contrast for name, contrast in contrasts.items()
-                if all(model in texts for _, group in contrast["terms"] for model in group)}  # fmt: skip
+    possible = {
+        name: contrast
+        for name, contrast in contrasts.items()
+        if all(model in texts for _, group in contrast["terms"] for model in group)
+    }
     used = sorted({model for contrast in possible.values() for _, group in contrast["terms"] for model in group})
-    facts = {"settings": settings(), "contrasts": dict(possible),
-             "models": {name: described(texts[name]) for name in used},
-             "without_text": sorted(set(outputs) - set(texts))}  # fmt: skip
+    facts = {
+        "settings": settings(),
+        "contrasts": dict(possible),
+        "models": {name: described(texts[name]) for name in used},
+        "without_text": sorted(set(outputs) - set(texts)),
+    }
     if pools is None:
         pools = [Pool("rows", [group for contrast in possible.values() for _, group in contrast["terms"]])]
     there = [
@@ -91,18 +100,30 @@ def measure(
 def settings() -> dict[str, Any]:
     """Everything that decides the draws, and what BLEU is."""
     versions = {name: metadata.version(name) for name in ("sacrebleu", "sacremoses")}
-    return {"method": significance.METHOD, "resamples": significance.RESAMPLES, "trials": significance.TRIALS,
-            "seed": significance.SEED, "interval": significance.LEVEL, **versions}  # fmt: skip
+    return {
+        "method": significance.METHOD,
+        "resamples": significance.RESAMPLES,
+        "trials": significance.TRIALS,
+        "seed": significance.SEED,
+        "interval": significance.LEVEL,
+        **versions,
+    }
 
 
 def described(output: Output) -> dict[str, Any]:
     """The hashes and the facts on which its statistics depend."""
     found = sha256(output.file)
-    require(output.scored in (None, found), f"{output.file} has changed since it was scored: "
-            "remove metrics.json beside it and run experiments/steps/score.sh")  # fmt: skip
+    require(
+        output.scored in (None, found),
+        f"{output.file} has changed since it was scored: "
+        "remove metrics.json beside it and run experiments/steps/score.sh",
+    )
     reference = sha256(output.reference)
-    require(output.scored_against in (None, reference), f"{output.reference} has changed since {output.file} was "
-            "scored: put it back, or remove metrics.json beside that and run experiments/steps/score.sh")  # fmt: skip
+    require(
+        output.scored_against in (None, reference),
+        f"{output.reference} has changed since {output.file} was "
+        "scored: put it back, or remove metrics.json beside that and run experiments/steps/score.sh",
+    )
     return {
         "hypotheses": found,
         "reference": reference,
@@ -127,8 +148,10 @@ def results(
         statistics = collect(metric, {name: outputs[name] for name in models}, show)
         show(f"{significance.RESAMPLES:,} resamples of {len(statistics)} models")
         drawn = significance.resampled(list(statistics.values()))
-        scores = {name: (significance.bleu(each.sum(0)), samples)
-                  for (name, each), samples in zip(statistics.items(), drawn, strict=True)}  # fmt: skip
+        scores = {
+            name: (significance.bleu(each.sum(0)), samples)
+            for (name, each), samples in zip(statistics.items(), drawn, strict=True)
+        }
 
         def term(weight: float, group: Sequence[str], known: Mapping[str, Any] = scores) -> significance.Term:
             ordered = sorted(group, key=lambda name: outputs[name].seed)  # equal seeds meet in pairs
@@ -212,17 +235,22 @@ def collect(metric: str, outputs: Mapping[str, Output], show: Callable[[str], No
 
 
 def by_seed(
-    found: dict[str, Any], contrasts: Wanted, outputs: Mapping[str, Output],
+    found: dict[str, Any],
+    contrasts: Wanted,
+    outputs: Mapping[str, Output],
     statistics: Mapping[str, significance.Array],
-) -> None:  # fmt: skip
+) -> None:
     """Add `p_by_seed` to what was found of each contrast that wants it."""
     pairs = []
     for name, contrast in contrasts.items():
         if contrast["family"].startswith("baseline"):
             (_, systems), (_, bases) = contrast["terms"]
             base_of = {outputs[base].seed: base for base in bases}
-            pairs += [(name, outputs[system].seed, base_of[outputs[system].seed], system) for system in systems
-                      if outputs[system].seed in base_of]  # fmt: skip
+            pairs += [
+                (name, outputs[system].seed, base_of[outputs[system].seed], system)
+                for system in systems
+                if outputs[system].seed in base_of
+            ]
     values = significance.randomisation([(statistics[base], statistics[system]) for *_, base, system in pairs])
     for (name, seed, *_), p in zip(pairs, values, strict=True):
         found[name].setdefault("p_by_seed", {})[str(seed)] = p

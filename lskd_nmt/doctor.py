@@ -140,8 +140,7 @@ def check_store_size(patient: Patient, symbols: Symbols, teachers: Sequence[live
     needed = store_bytes(tokens, pairs, top_k_bytes(patient.top_k, patient.temperatures, len(symbols.target)))
     there = next(folder for folder in (patient.out.absolute(), *patient.out.absolute().parents) if folder.exists())
     free = shutil.disk_usage(there).free
-    line = (f"{tokens:,} target tokens, top {patient.top_k}, {patient.temperatures} temperatures: "
-            f"{needed / 1e6:.1f} MB")  # fmt: skip
+    line = f"{tokens:,} target tokens, top {patient.top_k}, {patient.temperatures} temperatures: {needed / 1e6:.1f} MB"
     require(needed < free, f"{line}, and {there} has {free / 1e6:.0f} MB free: give another --out or a smaller --top-k")
     widths = [teacher.width for teacher in teachers]
     if not widths or 0 in widths:

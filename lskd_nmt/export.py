@@ -131,8 +131,10 @@ def export_fairseq(
             raise LskdError(f"{out} cannot be written ({reason}): is the disk full?") from error
         show("translating with both checkpoints")
         count = len(fairseq_io.piece_lines(str(data), langs, split)[0])
-        before, after = (translate_with_fairseq(path, data, langs, split, count, plugin)
-                         for path, plugin in ((checkpoint, True), (part, False)))  # fmt: skip
+        before, after = (
+            translate_with_fairseq(path, data, langs, split, count, plugin)
+            for path, plugin in ((checkpoint, True), (part, False))
+        )
         different = sum(a != b for a, b in zip(before, after, strict=True))
         require(different == 0, f"{different} of {len(before)} translations of {split} differ: not exported")
         facts = {

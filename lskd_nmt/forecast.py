@@ -86,5 +86,8 @@ def require_space(folder: Path, needed: int, flag: str, what: str) -> None:
         there = there.parent
     stats = os.statvfs(there)
     free = stats.f_bavail * stats.f_frsize
-    require(free >= needed, f"{flag} {folder} has {free / 1e6:.0f} MB free, {what} about {needed / 1e6:.0f} MB: "
-                            "free some space or choose another folder")  # fmt: skip
+    require(
+        free >= needed,
+        f"{flag} {folder} has {free / 1e6:.0f} MB free, {what} about {needed / 1e6:.0f} MB: "
+        "free some space or choose another folder",
+    )

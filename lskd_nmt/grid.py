@@ -20,20 +20,35 @@ def expand(config: Mapping[str, Any]) -> dict[str, Any]:
     data, section = resolve_data(config["data"]), config["student"]
     one = config["teacher"]["seed"]
     seeds = config["seeds"] if one is None else [one]
-    teachers = {(alpha, seed): teacher(config, data, alpha, seed)
-                for alpha in config["teacher"]["label_smoothing"] for seed in seeds}  # fmt: skip
+    teachers = {
+        (alpha, seed): teacher(config, data, alpha, seed)
+        for alpha in config["teacher"]["label_smoothing"]
+        for seed in seeds
+    }
     plain = [student(config, data, None, None, seed) for seed in config["seeds"] if section["plain"]]
-    of = {(alpha, seed): teachers[alpha, seed if one is None else one]
-          for alpha in config["teacher"]["label_smoothing"] for seed in config["seeds"]}  # fmt: skip
+    of = {
+        (alpha, seed): teachers[alpha, seed if one is None else one]
+        for alpha in config["teacher"]["label_smoothing"]
+        for seed in config["seeds"]
+    }
     if section["methods"]:
         distilled = by_methods(config, data, of)
     else:
-        distilled = [student(config, data, source, lesson, seed)
-                     for (_, seed), source in of.items() for lesson in lessons(section)]  # fmt: skip
+        distilled = [
+            student(config, data, source, lesson, seed)
+            for (_, seed), source in of.items()
+            for lesson in lessons(section)
+        ]
     models = [*teachers.values(), *plain, *distilled]
     require_names(models)
-    return {"name": config["name"], "lskd_nmt": __version__, "config": config, "data": data,
-            "decode": config["decode"], "models": models}  # fmt: skip
+    return {
+        "name": config["name"],
+        "lskd_nmt": __version__,
+        "config": config,
+        "data": data,
+        "decode": config["decode"],
+        "models": models,
+    }
 
 
 def require_names(models: Sequence[Mapping[str, Any]]) -> None:
@@ -77,9 +92,15 @@ def resolve_data(options: Mapping[str, Any]) -> dict[str, Any]:
 def teacher(config: Mapping[str, Any], data: Mapping[str, Any], alpha: float, seed: int) -> dict[str, Any]:
     """A teacher with label smoothing `alpha`, and the commands that make what its students read."""
     section, name = config["teacher"], f"teacher-ls{alpha:g}-s{seed}"
-    facts = {"role": "teacher", "teacher": None, "label_smoothing": alpha, "temperature": None, "kd_weight": 0.0,
-             "seqkd_commands": seqkd_commands(name, config, data),
-             "store_command": store_command(name, config, data)}  # fmt: skip
+    facts = {
+        "role": "teacher",
+        "teacher": None,
+        "label_smoothing": alpha,
+        "temperature": None,
+        "kd_weight": 0.0,
+        "seqkd_commands": seqkd_commands(name, config, data),
+        "store_command": store_command(name, config, data),
+    }
     objective = {"kd-weight": 0, "label-smoothing": alpha, "smoothing-over": section["smoothing_over"]}
     return model(name, facts, section, objective, config, data, seed)
 
@@ -93,11 +114,18 @@ def store_command(name: str, config: Mapping[str, Any], data: Mapping[str, Any])
         return []
     size: dict[str, Any] = {"keep": keep}
     if keep == "top-k":
-        size |= {"top-k": max(int(mode.partition(":")[2]) for mode in section["tail"]),
-                 "temperatures": ",".join(f"{t:g}" for t in section["temperature"])}  # fmt: skip
-    flags = {"teacher-path": f"models/{name}/model.pt", "data": f"{data['folder']}/bin",
-             "source-lang": data["source_lang"], "target-lang": data["target_lang"], **size,
-             "out": f"models/{name}/store"}  # fmt: skip
+        size |= {
+            "top-k": max(int(mode.partition(":")[2]) for mode in section["tail"]),
+            "temperatures": ",".join(f"{t:g}" for t in section["temperature"]),
+        }
+    flags = {
+        "teacher-path": f"models/{name}/model.pt",
+        "data": f"{data['folder']}/bin",
+        "source-lang": data["source_lang"],
+        "target-lang": data["target_lang"],
+        **size,
+        "out": f"models/{name}/store",
+    }
     return ["lskd", "teacher-store", *(word for flag in flags.items() for word in as_arguments(*flag))]
 
 
@@ -109,18 +137,27 @@ def seqkd_commands(name: str, config: Mapping[str, Any], data: Mapping[str, Any]
     chosen = dict.fromkeys(method for _, method in kinds(config["student"]) if method)
     langs = {"data": f"{data['folder']}/bin", "source-lang": data["source_lang"], "target-lang": data["target_lang"]}
     search = ("engine", "quantization", "beam", "nbest", "sampling", "sampling_topk", "shard_sentences")
-    decoding = {"teacher-path": f"models/{name}/model.pt", **langs, "out": f"{folder}/decoded",
-                **{option.replace("_", "-"): options[option] for option in search},
-                "temperature": options["temperature"] if options["sampling"] else None,
-                "max-len-a": config["decode"]["max_len_a"], "max-len-b": config["decode"]["max_len_b"],
-                "lenpen": config["decode"]["lenpen"]}  # fmt: skip
+    decoding = {
+        "teacher-path": f"models/{name}/model.pt",
+        **langs,
+        "out": f"{folder}/decoded",
+        **{option.replace("_", "-"): options[option] for option in search},
+        "temperature": options["temperature"] if options["sampling"] else None,
+        "max-len-a": config["decode"]["max_len_a"],
+        "max-len-b": config["decode"]["max_len_b"],
+        "lenpen": config["decode"]["lenpen"],
+    }
     filters = {option.replace("_", "-"): options[option] for option in ("similarity", "max_ratio", "drop_copies")}
     filters["tokenize"] = data.get("tokenize")
-    choosing = [{"decoded": f"{folder}/decoded", **langs, "out": f"{folder}/{method}", "method": method, **filters}
-                for method in chosen]  # fmt: skip
+    choosing = [
+        {"decoded": f"{folder}/decoded", **langs, "out": f"{folder}/{method}", "method": method, **filters}
+        for method in chosen
+    ]
     steps = [("decode", decoding), *(("select", each) for each in choosing)] if chosen else []
-    return [["lskd", "seqkd", step, *(word for flag in flags.items() for word in as_arguments(*flag))]
-            for step, flags in steps]  # fmt: skip
+    return [
+        ["lskd", "seqkd", step, *(word for flag in flags.items() for word in as_arguments(*flag))]
+        for step, flags in steps
+    ]
 
 
 def student(
@@ -128,14 +165,24 @@ def student(
 ) -> dict[str, Any]:
     """A student that learns `lesson` of the teacher `source`, or a plain one without both."""
     section = config["student"]
-    objective: dict[str, Any] = {"kd-weight": 0, "label-smoothing": section["label_smoothing"],
-                                 "smoothing-over": section["smoothing_over"]}  # fmt: skip
+    objective: dict[str, Any] = {
+        "kd-weight": 0,
+        "label-smoothing": section["label_smoothing"],
+        "smoothing-over": section["smoothing_over"],
+    }
     facts = {"role": "student", "teacher": None, "label_smoothing": None, "temperature": None, "kd_weight": 0.0}
     if source is None or lesson is None:
         return model(f"student-plain-s{seed}", facts, section, objective, config, data, seed)
-    facts |= {"teacher": source["name"], "label_smoothing": source["label_smoothing"],
-              "temperature": lesson.temperature, "kd_weight": lesson.kd_weight, "kd_level": lesson.level,
-              "hypotheses": lesson.hypotheses, "tail": lesson.tail, "top_k": lesson.top_k}  # fmt: skip
+    facts |= {
+        "teacher": source["name"],
+        "label_smoothing": source["label_smoothing"],
+        "temperature": lesson.temperature,
+        "kd_weight": lesson.kd_weight,
+        "kd_level": lesson.level,
+        "hypotheses": lesson.hypotheses,
+        "tail": lesson.tail,
+        "top_k": lesson.top_k,
+    }
     folder = f"models/{source['name']}"
     objective["kd-weight"] = lesson.kd_weight
     if lesson.hypotheses is not None:
@@ -144,8 +191,12 @@ def student(
         signal = {"teacher-path": f"{folder}/model.pt"}
         if section["store"] != "none":
             signal = {"teacher-store": f"{folder}/store"}
-        objective |= {**signal, "temperature": lesson.temperature, "temper": section["temper"],
-                      "no-temperature-squared": not section["temperature_squared"]}  # fmt: skip
+        objective |= {
+            **signal,
+            "temperature": lesson.temperature,
+            "temper": section["temper"],
+            "no-temperature-squared": not section["temperature_squared"],
+        }
         if lesson.top_k:
             objective |= {"top-k": lesson.top_k, "tail": lesson.tail}
     name = f"student-ls{source['label_smoothing']:g}{'-' if lesson.name else ''}{lesson.name}-s{seed}"
@@ -157,9 +208,12 @@ def by_methods(
 ) -> list[dict[str, Any]]:
     """A student for each method and seed: of every teacher `of` its seed, or of none where the method reads none."""
     sources = {seed: [one for (_, own), one in of.items() if own == seed] for seed in config["seeds"]}
-    found = [by_method(config, data, source, name, seed)
-             for seed in config["seeds"] for name, method in config["student"]["methods"].items()
-             for source in (sources[seed] if method["teacher"] else [None])]  # fmt: skip
+    found = [
+        by_method(config, data, source, name, seed)
+        for seed in config["seeds"]
+        for name, method in config["student"]["methods"].items()
+        for source in (sources[seed] if method["teacher"] else [None])
+    ]
     names = [student["name"] for student in found]
     twice = [name for name in names if names.count(name) > 1]
     require(not twice, f"student.methods make {twice[0] if twice else ''} twice: rename one")
@@ -173,9 +227,18 @@ def by_method(
     section = config["student"]
     method: Mapping[str, Any] = section["methods"][name]
     tail, top_k = methods.tail(method)
-    facts = {"role": "student", "teacher": None, "label_smoothing": None, "method": name,
-             "temperature": methods.temperature(method), "kd_weight": methods.kd_weight(method),
-             "kd_level": None, "hypotheses": None, "tail": tail, "top_k": top_k}  # fmt: skip
+    facts = {
+        "role": "student",
+        "teacher": None,
+        "label_smoothing": None,
+        "method": name,
+        "temperature": methods.temperature(method),
+        "kd_weight": methods.kd_weight(method),
+        "kd_level": None,
+        "hypotheses": None,
+        "tail": tail,
+        "top_k": top_k,
+    }
     objective = {"label-smoothing": section["label_smoothing"], "smoothing-over": section["smoothing_over"]}
     title = name
     if source is not None:

@@ -13,8 +13,17 @@ FILE = "inputs.json"
 # the flags that name what a training reads of its teacher, and which file of it is written last, with all hashes
 LAST_WRITTEN = {"--teacher-path": "", "--teacher-store": "store.json", "--hypotheses": "hypotheses.json"}
 # what is made of a trained model: of no worth once it is trained anew
-OFFSPRING = ("train.log", "curve.json", "model.pt", "store", "hypotheses", "generate.log", "decode.json", "test.hyp",
-             "metrics.json")  # fmt: skip
+OFFSPRING = (
+    "train.log",
+    "curve.json",
+    "model.pt",
+    "store",
+    "hypotheses",
+    "generate.log",
+    "decode.json",
+    "test.hyp",
+    "metrics.json",
+)
 
 
 def inputs(run: Run, model: Mapping[str, Any]) -> dict[str, str]:

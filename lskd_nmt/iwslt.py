@@ -40,8 +40,10 @@ def extract(archive: Path, layout: str, langs: Sequence[str], form: str = "raw",
 
     `watch(lines, what)` passes lines on while they are tokenised, so that a caller can show progress.
     """
-    require(layout == "wit3" or form == "raw",
-            f"--form {form} needs the IWSLT14 archive itself, not {archive.name}: use --form raw")  # fmt: skip
+    require(
+        layout == "wit3" or form == "raw",
+        f"--form {form} needs the IWSLT14 archive itself, not {archive.name}: use --form raw",
+    )
     pairs = [f"{a}-{b}" for a, b in (langs, reversed(langs))]
     files = members(archive, names(layout, langs), [f"{pair}.tgz" for pair in pairs])
     if layout == "wit3":

@@ -154,12 +154,13 @@ LIKELY = real(0, 1e9, "a number from 0")
 SEARCH: dict[str, Kind] = {
     "beam": whole(1),
     **dict.fromkeys(("max_len_a", "max_len_b", "min_len", "no_repeat_ngram_size"), LIKELY),
-    **dict.fromkeys(("lenpen", "unkpen", "diversity_rate", "diverse_beam_strength", "sampling_topp"),
-                    real(-1e9, 1e9, "a number")),
+    **dict.fromkeys(
+        ("lenpen", "unkpen", "diversity_rate", "diverse_beam_strength", "sampling_topp"), real(-1e9, 1e9, "a number")
+    ),
     **dict.fromkeys(("sampling_topk", "diverse_beam_groups"), whole(-1)),
     "temperature": ABOVE_ZERO,
     **dict.fromkeys(("sampling", "unnormalized", "match_source_len"), SWITCH),
-}  # fmt: skip
+}
 ALSO = ("tokenize", "constraints", "print_alignment", "score_reference", "prefix_allowed_tokens_fn")  # any value
 # what these may be fairseq knows better than the table: other archs, optimizers, several learning rates
 OPEN = (
@@ -214,8 +215,9 @@ def search_misfit(text: str, known_only: bool = True) -> str | None:
         if kind is SWITCH:
             good = isinstance(value, bool) or value in (0, 1)
         else:
-            good = kind is None or (isinstance(value, int | float) and not isinstance(value, bool)
-                                    and kind.fits(str(value)))  # fmt: skip
+            good = kind is None or (
+                isinstance(value, int | float) and not isinstance(value, bool) and kind.fits(str(value))
+            )
         if kind is not None and not good:
             return f"{name} is {json.dumps(value)[:60]}, it must be {kind.what}"
         if known_only and kind is None and name not in ALSO:

@@ -35,12 +35,17 @@ def lessons(section: Mapping[str, Any]) -> list[Lesson]:
                 result.append(Lesson(level, hypotheses, weight, None, 0, None))
                 continue
             for tail, _, top_k in (mode.partition(":") for mode in section["tail"]):
-                result += [Lesson(level, hypotheses, weight, tail, int(top_k or 0), temperature)
-                           for temperature in section["temperature"]]  # fmt: skip
+                result += [
+                    Lesson(level, hypotheses, weight, tail, int(top_k or 0), temperature)
+                    for temperature in section["temperature"]
+                ]
     return result
 
 
 def kinds(section: Mapping[str, Any]) -> list[tuple[str, str | None]]:
     """The levels of distillation, and the hypotheses that those above words learn; none where methods say it."""
-    return [(level, hypotheses) for level in section["kd_level"] or []
-            for hypotheses in (section["hypotheses"] if level != "word" else [None])]  # fmt: skip
+    return [
+        (level, hypotheses)
+        for level in section["kd_level"] or []
+        for hypotheses in (section["hypotheses"] if level != "word" else [None])
+    ]

@@ -26,8 +26,11 @@ METHOD = {
 AXES = ("temperature", "kd_level", "hypotheses", "kd_weight", "tail", "temper", "temperature_squared")
 TAKEN = ("plain", "student", "teacher")  # rows of a table that are no methods
 # flags that a table reads
-READ = {"temperature": number(TEMPERATURE.low, TEMPERATURE.high, TEMPERATURE.what),
-        "kd-weight": number(0, 1, "a number from 0 to 1"), "top-k": integer}  # fmt: skip
+READ = {
+    "temperature": number(TEMPERATURE.low, TEMPERATURE.high, TEMPERATURE.what),
+    "kd-weight": number(0, 1, "a number from 0 to 1"),
+    "top-k": integer,
+}
 
 
 def loaded(content: Any, config: Path) -> Any:
@@ -49,8 +52,11 @@ def read(name: str, config: Path) -> dict[str, Any]:
     folders = (config.parent / FOLDER, SHIPPED)
     files = {file.stem: file for folder in reversed(folders) for file in sorted(folder.glob("*.yaml"))}
     near = difflib.get_close_matches(name, files, n=1, cutoff=0)
-    require(name in files, f"{config}: student.methods has {name}, and there is no {folders[0] / name}.yaml: "
-            f"{f'the nearest valid one is {near[0]}' if near else 'write it'}")  # fmt: skip
+    require(
+        name in files,
+        f"{config}: student.methods has {name}, and there is no {folders[0] / name}.yaml: "
+        f"{f'the nearest valid one is {near[0]}' if near else 'write it'}",
+    )
     content, complaints = read_yaml(files[name]), list[str]()
     require(isinstance(content, dict), f"{files[name]} holds no 'key: value' lines: give it {', '.join(METHOD)}")
     method = resolve_section(content, METHOD, "", complaints)
@@ -61,10 +67,29 @@ def read(name: str, config: Path) -> dict[str, Any]:
 
 
 # those of kd_ls that a method may set; the pipeline sets the others
-FLAGS = ("temperature", "temper", "no-temperature-squared", "kd-weight", "kd-weight-schedule", "kd-until-bleu",
-         "label-smoothing", "smoothing-over", "top-k", "tail", "divergence", "select", "rank", "virtual-teacher",
-         "virtual-share", "r-drop", "self-evolution", "kd-passes", "on-policy", "ignore-prefix-size",
-         "sentence-avg")  # fmt: skip
+FLAGS = (
+    "temperature",
+    "temper",
+    "no-temperature-squared",
+    "kd-weight",
+    "kd-weight-schedule",
+    "kd-until-bleu",
+    "label-smoothing",
+    "smoothing-over",
+    "top-k",
+    "tail",
+    "divergence",
+    "select",
+    "rank",
+    "virtual-teacher",
+    "virtual-share",
+    "r-drop",
+    "self-evolution",
+    "kd-passes",
+    "on-policy",
+    "ignore-prefix-size",
+    "sentence-avg",
+)
 
 
 def unfit(method: Mapping[str, Any]) -> list[str]:

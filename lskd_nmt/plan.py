@@ -146,15 +146,19 @@ def lesson_scripts(model: Mapping[str, Any]) -> dict[str, str]:
     """The scripts that make what a teacher's students read, by name."""
     store = [model["store_command"]] if model.get("store_command") else []
     found = {"hypotheses": model.get("seqkd_commands"), "store": store}
-    return {f"{what}.sh": steps_script(f"{what}: {model['name']}", commands)
-            for what, commands in found.items() if commands}  # fmt: skip
+    return {
+        f"{what}.sh": steps_script(f"{what}: {model['name']}", commands) for what, commands in found.items() if commands
+    }
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What differs between two configs, each as `key = old, the config now says new`."""
     before, after = dict(leaves(old)), dict(leaves(new))
-    return [f"{key} = {before.get(key)!r}, the config now says {after.get(key)!r}"
-            for key in {**before, **after} if before.get(key) != after.get(key)]  # fmt: skip
+    return [
+        f"{key} = {before.get(key)!r}, the config now says {after.get(key)!r}"
+        for key in {**before, **after}
+        if before.get(key) != after.get(key)
+    ]
 
 
 def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -208,8 +212,9 @@ def lenders(resolved: Mapping[str, Any], run: Path) -> dict[str, Path]:
     other = resolved["config"]["teacher"].get("run")
     if other is None:
         names = [model["name"] for model in resolved["models"] if (run / "models" / model["name"]).is_symlink()]
-        require(not names, f"{run} has {', '.join(names)} of another run: name that as teacher.run, or give "
-                           "another --out")  # fmt: skip
+        require(
+            not names, f"{run} has {', '.join(names)} of another run: name that as teacher.run, or give another --out"
+        )
         return {}
     found = {}
     for model in resolved["models"]:
@@ -234,8 +239,10 @@ def lender(other: str, model: Mapping[str, Any], resolved: Mapping[str, Any], ru
     """The folder of a teacher in the run `other`, if that is trained as planned here."""
     name, theirs = model["name"], read_json(Path(other) / "plan.json")
     candidates = [entry for entry in theirs["models"] if entry["name"] == name]
-    require(bool(candidates), f"teacher.run {other} has no {name}: one of "
-                              f"{', '.join(entry['name'] for entry in theirs['models'])}")  # fmt: skip
+    require(
+        bool(candidates),
+        f"teacher.run {other} has no {name}: one of {', '.join(entry['name'] for entry in theirs['models'])}",
+    )
     folder: Path = Path(other) / "models" / name
     require((folder / "model.pt").is_file(), f"teacher.run {other} has not finished {name}: run it first")
     # without the data's folder
@@ -243,11 +250,16 @@ def lender(other: str, model: Mapping[str, Any], resolved: Mapping[str, Any], ru
     at = next((i for i, (old, new) in enumerate(zip_longest(theirs_now, ours)) if old != new), 0)
     at -= not any(words[at:] and words[at].startswith("--") for words in (theirs_now, ours))  # a value: with its flag
     then, now = (" ".join(words[at : at + 2]) or "no more" for words in (theirs_now, ours))
-    require(theirs_now == ours, f"teacher.run {other} trained {name} with {then}, the config now says {now}: "
-                                "change it back, or train another")  # fmt: skip
+    require(
+        theirs_now == ours,
+        f"teacher.run {other} trained {name} with {then}, the config now says {now}: change it back, or train another",
+    )
     averages = [entry.get("average") for entry in (candidates[0], model)]
-    require(averages[0] == averages[1], f"teacher.run {other} has {name} with average {averages[0]}, the config now "
-                                        f"says {averages[1]}: change it back, or train another")  # fmt: skip
+    require(
+        averages[0] == averages[1],
+        f"teacher.run {other} has {name} with average {averages[0]}, the config now "
+        f"says {averages[1]}: change it back, or train another",
+    )
     data = [(Path(base) / entry["data"]["folder"]).resolve() for base, entry in ((other, theirs), (run, resolved))]
     same = data[0] == data[1] or same_data.difference(theirs, Path(other), [name], data[1]) is None
     require(same, f"teacher.run {other} has its data in {data[0]}, and data.dir is {data[1]}: name that")

@@ -48,17 +48,24 @@ def check(
                 result = subwords.decode(subwords.encode([line]))[0]
                 changed[split] = changed.get(split, 0) + (result != line)
                 survives = result in (line, subwords.rewritten(line))
-                require(survives, f"{data}/clean/{split}.{lang} line {number} does not survive its subwords: "
-                                  "learn them again")  # fmt: skip
+                require(
+                    survives,
+                    f"{data}/clean/{split}.{lang} line {number} does not survive its subwords: learn them again",
+                )
         for lang in langs:
             index = data / "bin" / f"{split}.{langs[0]}-{langs[1]}.{lang}.idx"
             found = binarised_sentences(index)
-            require(found == counts[split], f"{index} has {found} sentences, clean/{split}.{lang} has {counts[split]}: "
-                                            f"remove {data}/bin and run again")  # fmt: skip
+            require(
+                found == counts[split],
+                f"{index} has {found} sentences, clean/{split}.{lang} has {counts[split]}: "
+                f"remove {data}/bin and run again",
+            )
     changed = {split: lines for split, lines in changed.items() if lines}
     for split, lines in changed.items():
-        show(f"{data}/spm/spm.model rewrites {lines} lines of {split} by rules of its own, as m² to m2: "
-             "no translation can match such a reference; prepare the data anew to keep them as they are")  # fmt: skip
+        show(
+            f"{data}/spm/spm.model rewrites {lines} lines of {split} by rules of its own, as m² to m2: "
+            "no translation can match such a reference; prepare the data anew to keep them as they are"
+        )
     for lang in langs:
         dictionary = data / "bin" / f"dict.{lang}.txt"
         require(dictionary.is_file(), f"{dictionary} does not exist: remove {data}/bin and run again")

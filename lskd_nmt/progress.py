@@ -31,8 +31,10 @@ class Progress:
             return
         self.shown = now
         speed = self.done / max(now - self.start, 1e-9)
-        self.show(f"{self.total - left:,} of {self.total:,} {self.unit}, {speed:,.0f} a second, "
-                  f"{left / speed / 60:.1f} minutes left")  # fmt: skip
+        self.show(
+            f"{self.total - left:,} of {self.total:,} {self.unit}, {speed:,.0f} a second, "
+            f"{left / speed / 60:.1f} minutes left"
+        )
 
 
 @contextmanager

@@ -31,22 +31,48 @@ TRAINING_DEFAULTS: tuple[tuple[str, Any, str], ...] = (
     ("log-interval", 20, "progress every few seconds on a CPU"),
 )
 RESERVED = {
-    "user-dir": "", "save-dir": "", "restore-file": "", "source-lang": "data.source_lang",
+    "user-dir": "",
+    "save-dir": "",
+    "restore-file": "",
+    "source-lang": "data.source_lang",
     "target-lang": "data.target_lang",
-    "arch": "arch", "criterion": "", "seed": "seeds", "label-smoothing": "label_smoothing",
-    "smoothing-over": "smoothing_over", "temperature": "student.temperature", "kd-weight": "student.kd_weight",
-    "temper": "student.temper", "no-temperature-squared": "student.temperature_squared", "teacher-path": "",
-    "teacher-data": "", "teacher-store": "student.store", "top-k": "student.tail", "tail": "student.tail",
-    "kd-level": "student.kd_level", "hypotheses": "student.hypotheses",
-    "cpu": "--device", "fp16": "--precision", "bf16": "--precision", "log-file": "",
-    "tpu": "", "no-save": "", "checkpoint-suffix": "", "checkpoint-shard-count": "", "help": "",  # no model.pt, no run
-}  # fmt: skip
+    "arch": "arch",
+    "criterion": "",
+    "seed": "seeds",
+    "label-smoothing": "label_smoothing",
+    "smoothing-over": "smoothing_over",
+    "temperature": "student.temperature",
+    "kd-weight": "student.kd_weight",
+    "temper": "student.temper",
+    "no-temperature-squared": "student.temperature_squared",
+    "teacher-path": "",
+    "teacher-data": "",
+    "teacher-store": "student.store",
+    "top-k": "student.tail",
+    "tail": "student.tail",
+    "kd-level": "student.kd_level",
+    "hypotheses": "student.hypotheses",
+    "cpu": "--device",
+    "fp16": "--precision",
+    "bf16": "--precision",
+    "log-file": "",
+    "tpu": "",
+    "no-save": "",
+    "checkpoint-suffix": "",
+    "checkpoint-shard-count": "",
+    "help": "",  # no model.pt, no run
+}
 
 
 def model(
-    name: str, facts: Mapping[str, Any], section: Mapping[str, Any], objective: Mapping[str, Any],
-    config: Mapping[str, Any], data: Mapping[str, Any], seed: int,
-) -> dict[str, Any]:  # fmt: skip
+    name: str,
+    facts: Mapping[str, Any],
+    section: Mapping[str, Any],
+    objective: Mapping[str, Any],
+    config: Mapping[str, Any],
+    data: Mapping[str, Any],
+    seed: int,
+) -> dict[str, Any]:
     """One entry of the plan. Paths in its command are relative to the run folder; `objective` has the last word."""
     defaults = {flag: value for flag, value, _ in TRAINING_DEFAULTS} | validation_text(data)
     flags = defaults | keep_flags(section["average"]) | config["train"] | section["train"]
@@ -60,13 +86,32 @@ def model(
     require_kept(flags, section["average"], facts["role"])
     lasts = [flags.get("max-epoch"), flags.get("max-update")]
     require(any(lasts), f"{facts['role']}.train has neither max-epoch nor max-update: say when to stop")
-    chosen = {"source-lang": data["source_lang"], "target-lang": data["target_lang"], "user-dir": USER_DIR,
-             "arch": section["arch"], "criterion": "kd_ls", **objective, "seed": seed,
-             "save-dir": f"models/{name}/checkpoints", **flags, **objective}  # fmt: skip
-    argv = ["fairseq-train", f"{data['folder']}/bin",
-            *(word for flag in chosen.items() for word in as_arguments(*flag))]  # fmt: skip
-    return {"name": name, **facts, "average": section["average"], "arch": section["arch"], "seed": seed,
-            "train_command": argv, "decode_command": decode_command(name, config["decode"], data)}  # fmt: skip
+    chosen = {
+        "source-lang": data["source_lang"],
+        "target-lang": data["target_lang"],
+        "user-dir": USER_DIR,
+        "arch": section["arch"],
+        "criterion": "kd_ls",
+        **objective,
+        "seed": seed,
+        "save-dir": f"models/{name}/checkpoints",
+        **flags,
+        **objective,
+    }
+    argv = [
+        "fairseq-train",
+        f"{data['folder']}/bin",
+        *(word for flag in chosen.items() for word in as_arguments(*flag)),
+    ]
+    return {
+        "name": name,
+        **facts,
+        "average": section["average"],
+        "arch": section["arch"],
+        "seed": seed,
+        "train_command": argv,
+        "decode_command": decode_command(name, config["decode"], data),
+    }
 
 
 def keep_flags(average: Mapping[str, int] | None) -> dict[str, Any]:
@@ -91,11 +136,20 @@ def require_kept(flags: Mapping[str, Any], average: Mapping[str, int] | None, ro
 
 def decode_command(name: str, decode: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
     """fairseq-generate on the test set; subwords stay, `lskd hyp` joins them."""
-    chosen = {"user-dir": USER_DIR, "path": f"models/{name}/model.pt", "gen-subset": "test",
-              "source-lang": data["source_lang"], "target-lang": data["target_lang"], "beam": decode["beam"],
-              "lenpen": decode["lenpen"], "max-len-a": decode["max_len_a"], "max-len-b": decode["max_len_b"],
-              "max-tokens": decode["max_tokens"],
-              "required-batch-size-multiple": 1, "log-format": "none"}  # fmt: skip
+    chosen = {
+        "user-dir": USER_DIR,
+        "path": f"models/{name}/model.pt",
+        "gen-subset": "test",
+        "source-lang": data["source_lang"],
+        "target-lang": data["target_lang"],
+        "beam": decode["beam"],
+        "lenpen": decode["lenpen"],
+        "max-len-a": decode["max_len_a"],
+        "max-len-b": decode["max_len_b"],
+        "max-tokens": decode["max_tokens"],
+        "required-batch-size-multiple": 1,
+        "log-format": "none",
+    }
     words = (word for flag in chosen.items() for word in as_arguments(*flag))
     return ["fairseq-generate", f"{data['folder']}/bin", *words]
 

@@ -28,51 +28,132 @@ HASHES = {"*": str}
 SYMBOLS = {"source": WORDS, "target": WORDS, "langs": WORDS}
 TEACHER = [{"file": str, "sha256": str}]
 MODEL = {
-    "name": NAME, "role": ROLE, "teacher": TEXT, "arch": str, "seed": int, "label_smoothing": COST, "temperature": COST,
-    "kd_weight": COST, "kd_level": TEXT, "hypotheses": TEXT, "tail": TEXT, "top_k": COUNT, "method": TEXT,
-    "train_command": WORDS, "decode_command": WORDS, "store_command": WORDS, "seqkd_commands": [WORDS],
+    "name": NAME,
+    "role": ROLE,
+    "teacher": TEXT,
+    "arch": str,
+    "seed": int,
+    "label_smoothing": COST,
+    "temperature": COST,
+    "kd_weight": COST,
+    "kd_level": TEXT,
+    "hypotheses": TEXT,
+    "tail": TEXT,
+    "top_k": COUNT,
+    "method": TEXT,
+    "train_command": WORDS,
+    "decode_command": WORDS,
+    "store_command": WORDS,
+    "seqkd_commands": [WORDS],
     "average": ({"*": int}, None),
-}  # fmt: skip
+}
 METHODS = ({"*": {"about": TEXT, "flags": dict}}, None)
-ATTEMPT = {"command": WORDS, "exit_code": int, "wall_seconds": COST, "cpu_seconds": COST, "gpu_hours": COST,
-           "peak_memory_mb": COST, "peak_gpu_memory_mb": COST, "words_per_second": COST}  # fmt: skip
-FORECAST = {"name": str, "minutes": NUMBER, "cpu_minutes": NUMBER, "gpu_hours": COST, "at_most": bool,
-            "peak_memory_mb": COST}  # fmt: skip
+ATTEMPT = {
+    "command": WORDS,
+    "exit_code": int,
+    "wall_seconds": COST,
+    "cpu_seconds": COST,
+    "gpu_hours": COST,
+    "peak_memory_mb": COST,
+    "peak_gpu_memory_mb": COST,
+    "words_per_second": COST,
+}
+FORECAST = {
+    "name": str,
+    "minutes": NUMBER,
+    "cpu_minutes": NUMBER,
+    "gpu_hours": COST,
+    "at_most": bool,
+    "peak_memory_mb": COST,
+}
 # a file's name -> its shape; a run's plan.json and that of a decoding, its run.json and those of models share names
 SHAPES: dict[str, Shape] = {
     "plan.json": {
-        "name": str, "models": [MODEL], "decode": dict, "langs": [str],
+        "name": str,
+        "models": [MODEL],
+        "decode": dict,
+        "langs": [str],
         "data": {"folder": str, "source_lang": str, "target_lang": str, "form": str, "corpus": TEXT},
         "config": {"student": {"hypotheses": (WORDS, None), "methods": METHODS}},
     },
-    "run.json": {"calls": [dict], "parameters": COUNT, "seed": int, "data": HASHES, "versions": HASHES,
-                 "wall_seconds": NUMBER, "cpu_seconds": NUMBER, "gpu_hours": COST, "peak_memory_mb": COST,
-                 "peak_gpu_memory_mb": COST, "words_per_second": COST, "updates_per_second": COST,
-                 "attempts": [ATTEMPT]},
-    "metrics.json": {"bleu": SCORE, "chrf": SCORE, "bleu_tokenised_lowercased": SCORE, "sentences": int,
-                     "hyp_sha256": TEXT, "ref_sha256": TEXT, "commit": TEXT, "decode": (dict, None)},
+    "run.json": {
+        "calls": [dict],
+        "parameters": COUNT,
+        "seed": int,
+        "data": HASHES,
+        "versions": HASHES,
+        "wall_seconds": NUMBER,
+        "cpu_seconds": NUMBER,
+        "gpu_hours": COST,
+        "peak_memory_mb": COST,
+        "peak_gpu_memory_mb": COST,
+        "words_per_second": COST,
+        "updates_per_second": COST,
+        "attempts": [ATTEMPT],
+    },
+    "metrics.json": {
+        "bleu": SCORE,
+        "chrf": SCORE,
+        "bleu_tokenised_lowercased": SCORE,
+        "sentences": int,
+        "hyp_sha256": TEXT,
+        "ref_sha256": TEXT,
+        "commit": TEXT,
+        "decode": (dict, None),
+    },
     "curve.json": [{"*": ANY_NUMBER}],
     "decode.json": {"command": WORDS, "words_per_second": COST},
     "inputs.json": HASHES,
     "prep.json": {"corpus": TEXT, "form": str, "source_lang": str, "target_lang": str, "settings": dict},
     "dropped.json": {"*": int},
     "forecast.json": {"models": [FORECAST]},
-    "ledger.json": {"teacher": TEACHER, "data": {"*": WORDS}, "rows": int, "hypotheses": int,
-                    "empty_rows": int, "sha256": str, "settings": {"sampling": bool, "nbest": int}},
-    "store.json": {"teacher": TEACHER, "symbols": SYMBOLS, "data": {"*": WORDS}, "layout": dict, "sentences": int,
-                   "tokens": int, "tail_mass": {"*": NUMBER}, "projections": [HASHES],
-                   "shards": [{"name": str, "sentences": int, "tokens": int, "sha256": str}]},
-    "hypotheses.json": {"decoded": [{"teacher": TEACHER}], "symbols": SYMBOLS, "data": {"*": WORDS}, "longest": int,
-                        "arrays": HASHES},
+    "ledger.json": {
+        "teacher": TEACHER,
+        "data": {"*": WORDS},
+        "rows": int,
+        "hypotheses": int,
+        "empty_rows": int,
+        "sha256": str,
+        "settings": {"sampling": bool, "nbest": int},
+    },
+    "store.json": {
+        "teacher": TEACHER,
+        "symbols": SYMBOLS,
+        "data": {"*": WORDS},
+        "layout": dict,
+        "sentences": int,
+        "tokens": int,
+        "tail_mass": {"*": NUMBER},
+        "projections": [HASHES],
+        "shards": [{"name": str, "sentences": int, "tokens": int, "sha256": str}],
+    },
+    "hypotheses.json": {
+        "decoded": [{"teacher": TEACHER}],
+        "symbols": SYMBOLS,
+        "data": {"*": WORDS},
+        "longest": int,
+        "arrays": HASHES,
+    },
     "header.json": {"symbols": SYMBOLS, "data": {"hashes": WORDS}, "arrays": HASHES, "tokens": int, "width": int},
     "export.json": {"quantization": TEXT, "parameters": COUNT},
     "significance.json": {"results": {"*": dict}, "without_text": WORDS, "settings": dict, "spread": dict},
-    "[0-9][0-9][0-9][0-9][0-9].json": {"name": str, "sentences": int, "tokens": int, "sha256": str,
-                                       "tail_mass": [ANY_NUMBER]},
+    "[0-9][0-9][0-9][0-9][0-9].json": {
+        "name": str,
+        "sentences": int,
+        "tokens": int,
+        "sha256": str,
+        "tail_mass": [ANY_NUMBER],
+    },
     "*_vocabulary.json": [str],
-}  # fmt: skip
-NAMES: dict[Any, str] = {str: "text", int: "a whole number", bool: "true or false", dict: "an object", list: "a list",
-                         None: "null"}  # fmt: skip
+}
+NAMES: dict[Any, str] = {
+    str: "text",
+    int: "a whole number",
+    bool: "true or false",
+    dict: "an object",
+    list: "a list",
+    None: "null",
+}
 
 
 class Record(dict[str, Any]):
@@ -118,8 +199,9 @@ def misfit(value: Any, shape: Shape, name: str) -> str | None:
         found = (misfit(each, shape[0], f"{name}[{number}]") for number, each in enumerate(value))
         return next((each for each in found if each is not None), None)
     if isinstance(shape, str):
-        good = isinstance(value, int | float) and not isinstance(value, bool) and (
-            shape == ANY_NUMBER or is_finite(value))  # fmt: skip
+        good = (
+            isinstance(value, int | float) and not isinstance(value, bool) and (shape == ANY_NUMBER or is_finite(value))
+        )
     elif isinstance(shape, re.Pattern):
         good = isinstance(value, str) and shape.fullmatch(value) is not None
     elif shape is int:

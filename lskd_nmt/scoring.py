@@ -41,8 +41,11 @@ def hypotheses(lines: Iterable[str], sentences: int) -> list[str]:
     beyond = [row for row in sorted(found) if row >= sentences]
     problems = {"missing": missing, "decoded twice": twice, "not in the test set": beyond}
     text = "; ".join(f"{what}: {listed(rows)}" for what, rows in problems.items() if rows)
-    require(not text, f"decoding does not match the {sentences} test rows ({text}): "
-                      "decode this binarised test set again with --required-batch-size-multiple 1")  # fmt: skip
+    require(
+        not text,
+        f"decoding does not match the {sentences} test rows ({text}): "
+        "decode this binarised test set again with --required-batch-size-multiple 1",
+    )
     return [found[row] for row in range(sentences)]
 
 

@@ -196,8 +196,10 @@ def randomisation(pairs: Sequence[tuple[Array, Array]]) -> list[float]:
         shift = shift.reshape(len(shift), len(pairs), -1)
         found = np.abs(bleu(sums[:, 1] + shift) - bleu(sums[:, 0] - shift))
         larger += (found > differences + 1e-9).sum(0)
-    return [1.0 if (base == system).all() else float((count + 1) / (TRIALS + 1))
-            for count, (base, system) in zip(larger, pairs, strict=True)]  # fmt: skip
+    return [
+        1.0 if (base == system).all() else float((count + 1) / (TRIALS + 1))
+        for count, (base, system) in zip(larger, pairs, strict=True)
+    ]
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:

@@ -21,9 +21,14 @@ SYMBOLS = frozenset({"<s>", "</s>", "<unk>", "<pad>"})  # of sentencepiece and f
 
 
 def learn(
-    files: Sequence[Path], prefix: Path, vocab_size: int, kind: str = "unigram", sentences: int | None = None,
-    show: Callable[[str], None] = lambda line: None, seed: int = 1,
-) -> dict[str, int]:  # fmt: skip
+    files: Sequence[Path],
+    prefix: Path,
+    vocab_size: int,
+    kind: str = "unigram",
+    sentences: int | None = None,
+    show: Callable[[str], None] = lambda line: None,
+    seed: int = 1,
+) -> dict[str, int]:
     """Write `prefix.model` and `prefix.vocab`; answers how many `lines` there are and how many are `learned_from`.
 
     Every character that was learned from is covered; same text, same bytes. At most `sentences` lines are learned
@@ -42,10 +47,16 @@ def learn(
     with waiting(f"learning {vocab_size:,} subwords from {count:,} of {lines:,} lines", show):
         try:
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=(part for line in sample for part in portions(line)), model_writer=model,
-                vocab_size=vocab_size, model_type=kind, normalization_rule_name="identity", character_coverage=1.0,
-                num_threads=1, max_sentence_length=LONGEST, minloglevel=2,
-            )  # fmt: skip
+                sentence_iterator=(part for line in sample for part in portions(line)),
+                model_writer=model,
+                vocab_size=vocab_size,
+                model_type=kind,
+                normalization_rule_name="identity",
+                character_coverage=1.0,
+                num_threads=1,
+                max_sentence_length=LONGEST,
+                minloglevel=2,
+            )
         except RuntimeError as error:
             raise LskdError(complaint(str(error), vocab_size, files)) from None
         except MemoryError:
@@ -135,8 +146,11 @@ class Subwords:
         require_file(model, "run the subwords stage of data-prep/prepare.sh")
         with reading(model, "sentencepiece model", "give the spm.model that the data were prepared with"):
             self.processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
-        require(has_settings(model.read_bytes()), f"{model} is no readable sentencepiece model (it ends too early): "
-                "give the spm.model that the data were prepared with")  # fmt: skip
+        require(
+            has_settings(model.read_bytes()),
+            f"{model} is no readable sentencepiece model (it ends too early): "
+            "give the spm.model that the data were prepared with",
+        )
 
     def pieces(self, line: str) -> list[str]:
         """A line's subwords; what looks like a symbol of fairseq's, such as `<s>`, is text: its characters."""

@@ -32,8 +32,10 @@ def lines_of(file: Path) -> Iterator[str]:
                 yield line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
             except UnicodeDecodeError as error:
                 its = "utf-16" if number == 1 and line.startswith((b"\xff\xfe", b"\xfe\xff")) else "latin1"
-                raise LskdError(f"{file} line {number} is not UTF-8 (byte {error.start + 1}): convert it, "
-                                f"for example iconv -f {its} -t utf-8") from None  # fmt: skip
+                raise LskdError(
+                    f"{file} line {number} is not UTF-8 (byte {error.start + 1}): convert it, "
+                    f"for example iconv -f {its} -t utf-8"
+                ) from None
     require(not blank, f"{file} is empty: give a file with one sentence a line")
 
 
@@ -63,8 +65,11 @@ def rows(prefix: str, langs: Sequence[str]) -> Iterator[Pair]:
             lengths[side] += line is not None
         if None not in row:  # else one has ended, and the other is counted
             yield row[0], row[1]
-    require(lengths[0] == lengths[1], f"{files[0]} has {lengths[0]} lines and {files[1]} has {lengths[1]}: "
-                                      "line i of one must translate line i of the other")  # fmt: skip
+    require(
+        lengths[0] == lengths[1],
+        f"{files[0]} has {lengths[0]} lines and {files[1]} has {lengths[1]}: "
+        "line i of one must translate line i of the other",
+    )
 
 
 def bitext(prefix: str, langs: Sequence[str], drop_empty: bool = False) -> Iterator[Pair]:
@@ -83,8 +88,10 @@ def bitext(prefix: str, langs: Sequence[str], drop_empty: bool = False) -> Itera
         yield pair
     for lang, count, numbers in zip(langs, empty, shown, strict=True):
         places = numbers.removeprefix(", ") + (", …" if count > SHOWN else "")
-        require(drop_empty or not count, f"{prefix}.{lang} has {count} empty lines (line {places}): "
-                                         "fill them, or remove them on both sides")  # fmt: skip
+        require(
+            drop_empty or not count,
+            f"{prefix}.{lang} has {count} empty lines (line {places}): fill them, or remove them on both sides",
+        )
 
 
 def read_bitext(prefix: str, langs: Sequence[str], drop_empty: bool = False) -> list[Pair]:

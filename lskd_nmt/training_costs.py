@@ -77,8 +77,11 @@ def summed(entries: Iterable[Mapping[str, float]], prefix: str, done: float) -> 
 
 def updates(lines: Iterable[str]) -> float:
     """Updates of all finished epochs."""
-    found = [values["train_num_updates"] for tag, values in filter(None, map(record, lines))
-             if tag == "train" and "train_num_updates" in values]  # fmt: skip
+    found = [
+        values["train_num_updates"]
+        for tag, values in filter(None, map(record, lines))
+        if tag == "train" and "train_num_updates" in values
+    ]
     return found[-1] if found else 0
 
 

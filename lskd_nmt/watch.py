@@ -30,11 +30,17 @@ def watch(command: Sequence[str], folder: Path, log: Path, progress: Reader, sho
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
     with (
         log.open("ab") as out,
-        subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, cwd=folder, env=environment,
-                         start_new_session=True,
-                         close_fds=False) as child,  # it keeps the step's locks: it may outlive this process
+        subprocess.Popen(
+            command,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=environment,
+            start_new_session=True,
+            close_fds=False,
+        ) as child,  # it keeps the step's locks: it may outlive this process
         forwarded_signals(child),
-    ):  # fmt: skip
+    ):
         for line in followed(log, out.tell(), child):
             tail.append(line.rstrip("\n"))
             is_error = ": error: " in line
@@ -100,15 +106,21 @@ class Cost:
     def measured(self) -> dict[str, float]:
         """`wall_seconds`, `cpu_seconds`, and `peak_memory_mb`: the largest resident set of any one process."""
         kilobytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-        return {"wall_seconds": round(time.monotonic() - self.start, 1),
-                "cpu_seconds": round(self.cpu_seconds() - self.used, 1),
-                "peak_memory_mb": round(kilobytes * 1024 / 1e6)}  # fmt: skip
+        return {
+            "wall_seconds": round(time.monotonic() - self.start, 1),
+            "cpu_seconds": round(self.cpu_seconds() - self.used, 1),
+            "peak_memory_mb": round(kilobytes * 1024 / 1e6),
+        }
 
 
 def record_attempt(
-    file: Path, facts: Mapping[str, Any], command: Sequence[str], code: int, costs: Mapping[str, float | None],
+    file: Path,
+    facts: Mapping[str, Any],
+    command: Sequence[str],
+    code: int,
+    costs: Mapping[str, float | None],
     words_per_second: float | None,
-) -> None:  # fmt: skip
+) -> None:
     """Write a model's run.json: `facts`, every attempt so far, and what they cost together.
 
     `costs` are the last attempt's, `words_per_second` the speed of all.

@@ -46,27 +46,73 @@ def of(names: str, kind: str) -> dict[str, str]:
 
 SIDES = " ".join(f"{{0}}/{split}.{lang}" for split in ("train", "valid", "test") for lang in ("aa", "bb"))
 DICTS = of("bin/dict.aa.txt bin/dict.bb.txt", "dictionary")
-BINS = of(" ".join(f"bin/{split}.aa-bb.{lang}.{end}" for split in ("train", "valid") for lang in ("aa", "bb")
-                   for end in ("bin", "idx")), "any")  # fmt: skip
+BINS = of(
+    " ".join(
+        f"bin/{split}.aa-bb.{lang}.{end}"
+        for split in ("train", "valid")
+        for lang in ("aa", "bb")
+        for end in ("bin", "idx")
+    ),
+    "any",
+)
 TEACHER = {"T.pt": "checkpoint"}
 LANGS = ["--source-lang", "aa", "--target-lang", "bb"]
 FEATURES = {"{0}/header.json": "header"} | {
     f"{{0}}/{name}.npy": "array"
-    for name in ("state", "target", "target_log_prob", "top", "top_log_prob", "entropy", "sum_squares", "sentence",
-                 "position", "projection", "counts")
-}  # fmt: skip
-RUN = {"run/plan.json": "json"} | {
-    f"run/models/{model}/{name}": kind for model in ("teacher-ls0.1-s1", "student-ls0.1-dense-t1-s2")
-    for name, kind in (("metrics.json", "json"), ("run.json", "json"), ("curve.json", "json"), ("test.hyp", "text"))
-} | {"run/data/clean/test.de": "text", "run/significance.json": "json"}  # fmt: skip
+    for name in (
+        "state",
+        "target",
+        "target_log_prob",
+        "top",
+        "top_log_prob",
+        "entropy",
+        "sum_squares",
+        "sentence",
+        "position",
+        "projection",
+        "counts",
+    )
+}
+RUN = (
+    {"run/plan.json": "json"}
+    | {
+        f"run/models/{model}/{name}": kind
+        for model in ("teacher-ls0.1-s1", "student-ls0.1-dense-t1-s2")
+        for name, kind in (("metrics.json", "json"), ("run.json", "json"), ("curve.json", "json"), ("test.hyp", "text"))
+    }
+    | {"run/data/clean/test.de": "text", "run/significance.json": "json"}
+)
 STUDENT = ["--run", "run", "--model", "student-ls0.1-dense-t1-s2"]
 MODEL = "run/models/student-ls0.1-dense-t1-s2"
-SIZES = [word for side in ("encoder", "decoder")
-         for name, size in (("layers", "1"), ("embed-dim", "16"), ("ffn-embed-dim", "16"))
-         for word in (f"--{side}-{name}", size)]  # fmt: skip
-TRAIN = ["bin", "--arch", "ls_transformer_tiny", *SIZES, "--criterion", "kd_ls", "--optimizer", "adam", "--lr", "0.01",
-         "--max-tokens", "100", "--max-update", "2", "--cpu", "--num-workers", "0", "--log-format", "none",
-         "--save-dir", "saved"]  # fmt: skip
+SIZES = [
+    word
+    for side in ("encoder", "decoder")
+    for name, size in (("layers", "1"), ("embed-dim", "16"), ("ffn-embed-dim", "16"))
+    for word in (f"--{side}-{name}", size)
+]
+TRAIN = [
+    "bin",
+    "--arch",
+    "ls_transformer_tiny",
+    *SIZES,
+    "--criterion",
+    "kd_ls",
+    "--optimizer",
+    "adam",
+    "--lr",
+    "0.01",
+    "--max-tokens",
+    "100",
+    "--max-update",
+    "2",
+    "--cpu",
+    "--num-workers",
+    "0",
+    "--log-format",
+    "none",
+    "--save-dir",
+    "saved",
+]
 
 
 def features(folder: str) -> dict[str, str]:
@@ -74,126 +120,404 @@ def features(folder: str) -> dict[str, str]:
 
 
 ENTRIES: dict[str, Entry] = {
-    "toy": Entry(["toy", "--source-lang", "en", "--target-lang", "de", "--out", "o", "--train", "9", "--valid", "3",
-                  "--test", "3"], numbers=("--train", "--valid", "--seed"), out="o"),
-    "iwslt": Entry(["iwslt", "de-en.tgz", "--layout", "wit3", "--source-lang", "en", "--target-lang", "de", "--out",
-                    "o"], {"de-en.tgz": "any"}, numbers=("--expected",), out="o"),
-    "clean": Entry(["clean", *LANGS, "--raw", "raw", "--out", "o", "--keep-repeated"], of(SIDES.format("raw"), "text"),
-                   numbers=("--max-words", "--max-ratio"), out="o"),
-    "subwords": Entry(["subwords", *LANGS, "--clean", "raw", "--vocab-size", "20", "--out", "o"],
-                      of(SIDES.format("raw"), "text"), numbers=("--vocab-size",), out="o"),
-    "check-data": Entry(["check-data", *LANGS, "--out", "prepared", "--settings", "settings"],
-                        of(SIDES.format("prepared/clean"), "text") | of("settings", "text")
-                        | of("prepared/clean/dropped.json", "json") | of("prepared/spm/spm.model", "any")
-                        | of("prepared/bin/dict.aa.txt prepared/bin/dict.bb.txt", "dictionary")
-                        | of("prepared/bin/train.aa-bb.aa.idx prepared/bin/valid.aa-bb.bb.idx", "any"),
-                        needs=("prepared",)),
-    "doctor": Entry(["doctor", "--data", "bin", "--teacher-path", "T.pt"], DICTS | TEACHER | BINS, needs=("bin",),
-                    numbers=("--max-tokens", "--top-k", "--temperatures")),
+    "toy": Entry(
+        [
+            "toy",
+            "--source-lang",
+            "en",
+            "--target-lang",
+            "de",
+            "--out",
+            "o",
+            "--train",
+            "9",
+            "--valid",
+            "3",
+            "--test",
+            "3",
+        ],
+        numbers=("--train", "--valid", "--seed"),
+        out="o",
+    ),
+    "iwslt": Entry(
+        ["iwslt", "de-en.tgz", "--layout", "wit3", "--source-lang", "en", "--target-lang", "de", "--out", "o"],
+        {"de-en.tgz": "any"},
+        numbers=("--expected",),
+        out="o",
+    ),
+    "clean": Entry(
+        ["clean", *LANGS, "--raw", "raw", "--out", "o", "--keep-repeated"],
+        of(SIDES.format("raw"), "text"),
+        numbers=("--max-words", "--max-ratio"),
+        out="o",
+    ),
+    "subwords": Entry(
+        ["subwords", *LANGS, "--clean", "raw", "--vocab-size", "20", "--out", "o"],
+        of(SIDES.format("raw"), "text"),
+        numbers=("--vocab-size",),
+        out="o",
+    ),
+    "check-data": Entry(
+        ["check-data", *LANGS, "--out", "prepared", "--settings", "settings"],
+        of(SIDES.format("prepared/clean"), "text")
+        | of("settings", "text")
+        | of("prepared/clean/dropped.json", "json")
+        | of("prepared/spm/spm.model", "any")
+        | of("prepared/bin/dict.aa.txt prepared/bin/dict.bb.txt", "dictionary")
+        | of("prepared/bin/train.aa-bb.aa.idx prepared/bin/valid.aa-bb.bb.idx", "any"),
+        needs=("prepared",),
+    ),
+    "doctor": Entry(
+        ["doctor", "--data", "bin", "--teacher-path", "T.pt"],
+        DICTS | TEACHER | BINS,
+        needs=("bin",),
+        numbers=("--max-tokens", "--top-k", "--temperatures"),
+    ),
     "plan": Entry(["plan", "exp.yaml", "--out", "o"], {"exp.yaml": "yaml"}, needs=("raw",), out="o"),
-    "plan, method": Entry(["plan", "exp2.yaml", "--out", "o"], {"methods/mine.yaml": "yaml", "exp2.yaml": "yaml"},
-                          needs=("raw",), out="o"),
-    "plan, prepared": Entry(["plan", "exp3.yaml", "--out", "o"], {"prepared/prep.json": "json"},
-                            needs=("prepared", "exp3.yaml"), out="o"),
+    "plan, method": Entry(
+        ["plan", "exp2.yaml", "--out", "o"], {"methods/mine.yaml": "yaml", "exp2.yaml": "yaml"}, needs=("raw",), out="o"
+    ),
+    "plan, prepared": Entry(
+        ["plan", "exp3.yaml", "--out", "o"], {"prepared/prep.json": "json"}, needs=("prepared", "exp3.yaml"), out="o"
+    ),
     "graph": Entry(["graph", "run"], {"run/plan.json": "json"}, needs=("run",)),
-    "curves": Entry(["curves", "run"], {name: kind for name, kind in RUN.items() if "curve" in name or "plan" in name},
-                    needs=("run",)),
+    "curves": Entry(
+        ["curves", "run"],
+        {name: kind for name, kind in RUN.items() if "curve" in name or "plan" in name},
+        needs=("run",),
+    ),
     "table": Entry(["table", "run", "--out", "run"], RUN, needs=("run",)),
     "table --compare": Entry(["table", "--compare", "run", "run2", "--out", "o"], RUN, needs=("run", "run2")),
-    "report": Entry(["report", "run", "--out", "o"],
-                    RUN | of("run/analysis/calibration-a.json run/analysis/confidence.json "
-                             "run/analysis/diagnosis/diagnosis.json run/forecast.json", "json")
-                    | of(f"{MODEL}/decode.json", "json") | {"run/data/clean/test.en": "text"}
-                    | of("run/analysis/diagnosis/diagnosis-tail.svg run/analysis/diagnosis/tail.svg", "any"),
-                    needs=("run",), numbers=("--sentences",)),
+    "report": Entry(
+        ["report", "run", "--out", "o"],
+        RUN
+        | of(
+            "run/analysis/calibration-a.json run/analysis/confidence.json "
+            "run/analysis/diagnosis/diagnosis.json run/forecast.json",
+            "json",
+        )
+        | of(f"{MODEL}/decode.json", "json")
+        | {"run/data/clean/test.en": "text"}
+        | of("run/analysis/diagnosis/diagnosis-tail.svg run/analysis/diagnosis/tail.svg", "any"),
+        needs=("run",),
+        numbers=("--sentences",),
+    ),
     "analyse": Entry(["analyse", "run", "--dry-run"], {"run/plan.json": "json"}, needs=("run",), numbers=("--tokens",)),
-    "watch": Entry(["watch", *STUDENT], of(f"run/plan.json {MODEL}/run.json", "json") | {f"{MODEL}/train.log": "log"},
-                   needs=("run",)),
-    "generate": Entry(["generate", *STUDENT], of("run/plan.json", "json") | {"run/data/clean/test.en": "text"},
-                      needs=("run",)),
-    "hyp": Entry(["hyp", *STUDENT], {f"{MODEL}/generate.log": "log", "run/plan.json": "json",
-                                     "run/data/spm/spm.model": "any", "run/data/clean/test.en": "text"},
-                 needs=("run",)),
-    "score": Entry(["score", *STUDENT], {f"{MODEL}/test.hyp": "text", "run/data/clean/test.de": "text",
-                                         "run/plan.json": "json"}, needs=("run",)),
-    "forecast RUN": Entry(["forecast", "run"], of(f"run/forecast.json run/plan.json {MODEL}/run.json", "json"),
-                          needs=("run",)),
-    "teacher-store": Entry(["teacher-store", "--teacher-path", "T.pt", "--data", "bin", "--out", "o", "--top-k", "3",
-                            "--temperatures", "1,2", "--splits", "valid"], TEACHER | DICTS | BINS, needs=("bin",),
-                           numbers=("--top-k", "--temperatures", "--max-tokens", "--shard-pairs"), out="o"),
-    "teacher-store, complete": Entry(["teacher-store", "--teacher-path", "T.pt", "--data", "bin", "--out", "store",
-                                      "--top-k", "3", "--temperatures", "1,2", "--precision", "fp32", "--shard-pairs",
-                                      "30"], {"store/store.json": "header"}, needs=("bin", "store", "T.pt")),
-    "features": Entry(["features", "--checkpoint", "T.pt", "--data", "bin", "--out", "o"], TEACHER | DICTS | BINS,
-                      needs=("bin",), numbers=("--tokens", "--seed", "--own-output", "--max-tokens"), out="o"),
-    "features, complete": Entry(["features", "--checkpoint", "T.pt", "--data", "bin", "--out", "features"],
-                                {"features/header.json": "header"}, needs=("bin", "features", "T.pt")),
-    "calibrate": Entry(["calibrate", "drawn0", "--out", "o.json"], features("drawn0"), needs=("drawn0",),
-                       numbers=("--bins", "--temperature-tokens", "--seed"), out="o.json"),
-    "calibrate, of a model": Entry(["calibrate", "features", "--out", "o.json"], features("features"),
-                                   needs=("features",), out="o.json"),
-    "confidence": Entry(["confidence", "--models", "a=drawn0", "b=drawn1", "--teacher", "b", "--out", "o.json"],
-                        features("drawn0"), needs=("drawn0", "drawn1"), numbers=("--divergence-tokens", "--seed"),
-                        out="o.json"),
-    "project": Entry(["project", "--out", "o", "--models", "a=drawn0:drawn1", "--teacher", "drawn0", "--minimum", "5"],
-                     features("drawn0"), needs=("drawn0", "drawn1"), out="o",
-                     numbers=("--points", "--classes", "--minimum", "--seed")),
-    "diffuse": Entry(["diffuse", "--out", "o", "--teacher", "drawn0", "--students", "1=drawn1", "2=drawn2",
-                      "--minimum", "20", "--resamples", "20"], features("drawn0") | features("drawn2"),
-                     needs=("drawn0", "drawn1", "drawn2"), out="o",
-                     numbers=("--similar", "--occurrences", "--resamples", "--classes", "--minimum", "--seed")),
-    "diagnose": Entry(["diagnose", "--out", "o", "--teacher", "drawn0", "--hypotheses", "raw/test.aa", "raw/valid.aa",
-                       "--reference", "raw/test.bb", "--source", "raw/test.en", "--train-target", "raw/train.bb"],
-                      features("drawn0") | of("raw/test.aa raw/test.bb raw/valid.aa raw/test.en raw/train.bb", "text"),
-                      needs=("drawn0", "raw"), out="o",
-                      numbers=("--temperatures", "--top", "--sample", "--seed", "--right", "--margin", "--rare",
-                               "--examples")),
-    "seqkd decode": Entry(["seqkd", "decode", "--teacher-path", "T.pt", "--data", "bin", "--out", "o", "--engine",
-                           "fairseq", "--beam", "2", "--workers", "1", "--split", "valid"], TEACHER | DICTS | BINS,
-                          needs=("bin",), out="o",
-                          numbers=("--beam", "--nbest", "--lenpen", "--max-len-a", "--max-len-b", "--temperature",
-                                   "--sampling-topk", "--seed", "--batch-tokens", "--shard-sentences", "--workers",
-                                   "--threads", "--part")),
-    "seqkd decode, complete": Entry(["seqkd", "decode", "--teacher-path", "T.pt", "--data", "bin", "--out", "decoded",
-                                     "--engine", "fairseq", "--beam", "2", "--nbest", "2", "--workers", "1",
-                                     "--shard-sentences", "100"], of("decoded/ledger.json decoded/plan.json", "json"),
-                                    needs=("bin", "decoded", "T.pt")),
-    "seqkd select": Entry(["seqkd", "select", "--decoded", "decoded", "--data", "bin", "--out", "o", "--method",
-                           "multi"], {"decoded/ledger.json": "json", "decoded/rows.jsonl": "rows"} | DICTS,
-                          needs=("bin", "decoded"), out="o", numbers=("--hypotheses", "--max-ratio")),
+    "watch": Entry(
+        ["watch", *STUDENT],
+        of(f"run/plan.json {MODEL}/run.json", "json") | {f"{MODEL}/train.log": "log"},
+        needs=("run",),
+    ),
+    "generate": Entry(
+        ["generate", *STUDENT], of("run/plan.json", "json") | {"run/data/clean/test.en": "text"}, needs=("run",)
+    ),
+    "hyp": Entry(
+        ["hyp", *STUDENT],
+        {
+            f"{MODEL}/generate.log": "log",
+            "run/plan.json": "json",
+            "run/data/spm/spm.model": "any",
+            "run/data/clean/test.en": "text",
+        },
+        needs=("run",),
+    ),
+    "score": Entry(
+        ["score", *STUDENT],
+        {f"{MODEL}/test.hyp": "text", "run/data/clean/test.de": "text", "run/plan.json": "json"},
+        needs=("run",),
+    ),
+    "forecast RUN": Entry(
+        ["forecast", "run"], of(f"run/forecast.json run/plan.json {MODEL}/run.json", "json"), needs=("run",)
+    ),
+    "teacher-store": Entry(
+        [
+            "teacher-store",
+            "--teacher-path",
+            "T.pt",
+            "--data",
+            "bin",
+            "--out",
+            "o",
+            "--top-k",
+            "3",
+            "--temperatures",
+            "1,2",
+            "--splits",
+            "valid",
+        ],
+        TEACHER | DICTS | BINS,
+        needs=("bin",),
+        numbers=("--top-k", "--temperatures", "--max-tokens", "--shard-pairs"),
+        out="o",
+    ),
+    "teacher-store, complete": Entry(
+        [
+            "teacher-store",
+            "--teacher-path",
+            "T.pt",
+            "--data",
+            "bin",
+            "--out",
+            "store",
+            "--top-k",
+            "3",
+            "--temperatures",
+            "1,2",
+            "--precision",
+            "fp32",
+            "--shard-pairs",
+            "30",
+        ],
+        {"store/store.json": "header"},
+        needs=("bin", "store", "T.pt"),
+    ),
+    "features": Entry(
+        ["features", "--checkpoint", "T.pt", "--data", "bin", "--out", "o"],
+        TEACHER | DICTS | BINS,
+        needs=("bin",),
+        numbers=("--tokens", "--seed", "--own-output", "--max-tokens"),
+        out="o",
+    ),
+    "features, complete": Entry(
+        ["features", "--checkpoint", "T.pt", "--data", "bin", "--out", "features"],
+        {"features/header.json": "header"},
+        needs=("bin", "features", "T.pt"),
+    ),
+    "calibrate": Entry(
+        ["calibrate", "drawn0", "--out", "o.json"],
+        features("drawn0"),
+        needs=("drawn0",),
+        numbers=("--bins", "--temperature-tokens", "--seed"),
+        out="o.json",
+    ),
+    "calibrate, of a model": Entry(
+        ["calibrate", "features", "--out", "o.json"], features("features"), needs=("features",), out="o.json"
+    ),
+    "confidence": Entry(
+        ["confidence", "--models", "a=drawn0", "b=drawn1", "--teacher", "b", "--out", "o.json"],
+        features("drawn0"),
+        needs=("drawn0", "drawn1"),
+        numbers=("--divergence-tokens", "--seed"),
+        out="o.json",
+    ),
+    "project": Entry(
+        ["project", "--out", "o", "--models", "a=drawn0:drawn1", "--teacher", "drawn0", "--minimum", "5"],
+        features("drawn0"),
+        needs=("drawn0", "drawn1"),
+        out="o",
+        numbers=("--points", "--classes", "--minimum", "--seed"),
+    ),
+    "diffuse": Entry(
+        [
+            "diffuse",
+            "--out",
+            "o",
+            "--teacher",
+            "drawn0",
+            "--students",
+            "1=drawn1",
+            "2=drawn2",
+            "--minimum",
+            "20",
+            "--resamples",
+            "20",
+        ],
+        features("drawn0") | features("drawn2"),
+        needs=("drawn0", "drawn1", "drawn2"),
+        out="o",
+        numbers=("--similar", "--occurrences", "--resamples", "--classes", "--minimum", "--seed"),
+    ),
+    "diagnose": Entry(
+        [
+            "diagnose",
+            "--out",
+            "o",
+            "--teacher",
+            "drawn0",
+            "--hypotheses",
+            "raw/test.aa",
+            "raw/valid.aa",
+            "--reference",
+            "raw/test.bb",
+            "--source",
+            "raw/test.en",
+            "--train-target",
+            "raw/train.bb",
+        ],
+        features("drawn0") | of("raw/test.aa raw/test.bb raw/valid.aa raw/test.en raw/train.bb", "text"),
+        needs=("drawn0", "raw"),
+        out="o",
+        numbers=("--temperatures", "--top", "--sample", "--seed", "--right", "--margin", "--rare", "--examples"),
+    ),
+    "seqkd decode": Entry(
+        [
+            "seqkd",
+            "decode",
+            "--teacher-path",
+            "T.pt",
+            "--data",
+            "bin",
+            "--out",
+            "o",
+            "--engine",
+            "fairseq",
+            "--beam",
+            "2",
+            "--workers",
+            "1",
+            "--split",
+            "valid",
+        ],
+        TEACHER | DICTS | BINS,
+        needs=("bin",),
+        out="o",
+        numbers=(
+            "--beam",
+            "--nbest",
+            "--lenpen",
+            "--max-len-a",
+            "--max-len-b",
+            "--temperature",
+            "--sampling-topk",
+            "--seed",
+            "--batch-tokens",
+            "--shard-sentences",
+            "--workers",
+            "--threads",
+            "--part",
+        ),
+    ),
+    "seqkd decode, complete": Entry(
+        [
+            "seqkd",
+            "decode",
+            "--teacher-path",
+            "T.pt",
+            "--data",
+            "bin",
+            "--out",
+            "decoded",
+            "--engine",
+            "fairseq",
+            "--beam",
+            "2",
+            "--nbest",
+            "2",
+            "--workers",
+            "1",
+            "--shard-sentences",
+            "100",
+        ],
+        of("decoded/ledger.json decoded/plan.json", "json"),
+        needs=("bin", "decoded", "T.pt"),
+    ),
+    "seqkd select": Entry(
+        ["seqkd", "select", "--decoded", "decoded", "--data", "bin", "--out", "o", "--method", "multi"],
+        {"decoded/ledger.json": "json", "decoded/rows.jsonl": "rows"} | DICTS,
+        needs=("bin", "decoded"),
+        out="o",
+        numbers=("--hypotheses", "--max-ratio"),
+    ),
     "average": Entry(["average", "--inputs", "T.pt", "T2.pt", "--out", "o.pt"], TEACHER, needs=("T2.pt",), out="o.pt"),
-    "export": Entry(["export", "--checkpoint", "T.pt", "--data", "bin", "--to", "ctranslate2", "--out", "o"],
-                    TEACHER | of("bin/spm.model", "any") | DICTS, needs=("bin",), out="o"),
-    "translate": Entry(["translate", "ct2"], {"ct2/model.bin": "any", "ct2/spm.model": "any", "ct2/export.json": "json",
-                                              "ct2/config.json": "json", "ct2/shared_vocabulary.json": "json"},
-                       needs=("ct2", "input.txt"), stdin="input.txt", numbers=("--beam", "--nbest", "--threads")),
+    "export": Entry(
+        ["export", "--checkpoint", "T.pt", "--data", "bin", "--to", "ctranslate2", "--out", "o"],
+        TEACHER | of("bin/spm.model", "any") | DICTS,
+        needs=("bin",),
+        out="o",
+    ),
+    "translate": Entry(
+        ["translate", "ct2"],
+        {
+            "ct2/model.bin": "any",
+            "ct2/spm.model": "any",
+            "ct2/export.json": "json",
+            "ct2/config.json": "json",
+            "ct2/shared_vocabulary.json": "json",
+        },
+        needs=("ct2", "input.txt"),
+        stdin="input.txt",
+        numbers=("--beam", "--nbest", "--threads"),
+    ),
     "translate, text": Entry(["translate", "ct2"], {"input.txt": "text"}, needs=("ct2",), stdin="input.txt"),
-    "compare": Entry(["compare", "--data", "bin", "--models", "a=ct2", "b=T.pt", "--out", "o", "--repeats", "1",
-                      "--sentences", "2"], {"ct2/model.bin": "any", "ct2/export.json": "json", "T.pt": "checkpoint",
-                                            "ct2/shared_vocabulary.json": "json"} | DICTS,
-                     needs=("ct2", "bin", "T.pt"), out="o",
-                     numbers=("--beam", "--repeats", "--sentences", "--threads", "--batch-tokens")),
-    "fairseq-train": Entry([*TRAIN, "--teacher-path", "T.pt"], TEACHER | DICTS, needs=("bin",), out="saved",
-                           numbers=("--temperature", "--kd-weight", "--label-smoothing", "--top-k",
-                                    "--ignore-prefix-size", "--kd-passes"), program="fairseq-train"),
-    "fairseq-train, store": Entry([*TRAIN, "--teacher-store", "store", "--top-k", "3", "--tail", "bucket"],
-                                  {"store/store.json": "header", "store/shards/00000.bin": "any"},
-                                  needs=("bin", "store"), out="saved", program="fairseq-train"),
-    "fairseq-train, hypotheses": Entry([*TRAIN, "--hypotheses", "hyps", "--kd-level", "sequence", "--kd-weight", "1"],
-                                       {"hyps/hypotheses.json": "header"}
-                                       | of("hyps/ids.npy hyps/keys.npy hyps/first.npy hyps/start.npy", "array"),
-                                       needs=("bin", "hyps"), out="saved", program="fairseq-train"),
-    "fairseq-train, resumed": Entry([*TRAIN, "--kd-weight", "0"], {"saved/checkpoint_last.pt": "checkpoint"},
-                                    needs=("bin",), program="fairseq-train"),
-    "prepare.sh": Entry(["--corpus", "files", *LANGS, "--train", "raw/train", "--valid", "raw/valid", "--test",
-                         "raw/test", "--vocab-size", "20", "--out", "o", "--stop-stage", "2"],
-                        of(SIDES.format("raw"), "text"), program="data-prep/prepare.sh",
-                        numbers=("--pairs", "--seed", "--vocab-size", "--max-words", "--max-ratio", "--workers",
-                                 "--stage", "--stop-stage", "--subwords", "--form", "--drop-empty", "--corpus")),
-    "run.sh": Entry(["--config", "exp.yaml", "--out", "o", "--device", "cpu", "--dry-run", "yes"],
-                    {"exp.yaml": "yaml"}, needs=("raw",), program="experiments/run.sh",
-                    numbers=("--jobs", "--gpus", "--threads", "--retries", "--until", "--precision", "--profile")),
-}  # fmt: skip
+    "compare": Entry(
+        ["compare", "--data", "bin", "--models", "a=ct2", "b=T.pt", "--out", "o", "--repeats", "1", "--sentences", "2"],
+        {"ct2/model.bin": "any", "ct2/export.json": "json", "T.pt": "checkpoint", "ct2/shared_vocabulary.json": "json"}
+        | DICTS,
+        needs=("ct2", "bin", "T.pt"),
+        out="o",
+        numbers=("--beam", "--repeats", "--sentences", "--threads", "--batch-tokens"),
+    ),
+    "fairseq-train": Entry(
+        [*TRAIN, "--teacher-path", "T.pt"],
+        TEACHER | DICTS,
+        needs=("bin",),
+        out="saved",
+        numbers=("--temperature", "--kd-weight", "--label-smoothing", "--top-k", "--ignore-prefix-size", "--kd-passes"),
+        program="fairseq-train",
+    ),
+    "fairseq-train, store": Entry(
+        [*TRAIN, "--teacher-store", "store", "--top-k", "3", "--tail", "bucket"],
+        {"store/store.json": "header", "store/shards/00000.bin": "any"},
+        needs=("bin", "store"),
+        out="saved",
+        program="fairseq-train",
+    ),
+    "fairseq-train, hypotheses": Entry(
+        [*TRAIN, "--hypotheses", "hyps", "--kd-level", "sequence", "--kd-weight", "1"],
+        {"hyps/hypotheses.json": "header"} | of("hyps/ids.npy hyps/keys.npy hyps/first.npy hyps/start.npy", "array"),
+        needs=("bin", "hyps"),
+        out="saved",
+        program="fairseq-train",
+    ),
+    "fairseq-train, resumed": Entry(
+        [*TRAIN, "--kd-weight", "0"],
+        {"saved/checkpoint_last.pt": "checkpoint"},
+        needs=("bin",),
+        program="fairseq-train",
+    ),
+    "prepare.sh": Entry(
+        [
+            "--corpus",
+            "files",
+            *LANGS,
+            "--train",
+            "raw/train",
+            "--valid",
+            "raw/valid",
+            "--test",
+            "raw/test",
+            "--vocab-size",
+            "20",
+            "--out",
+            "o",
+            "--stop-stage",
+            "2",
+        ],
+        of(SIDES.format("raw"), "text"),
+        program="data-prep/prepare.sh",
+        numbers=(
+            "--pairs",
+            "--seed",
+            "--vocab-size",
+            "--max-words",
+            "--max-ratio",
+            "--workers",
+            "--stage",
+            "--stop-stage",
+            "--subwords",
+            "--form",
+            "--drop-empty",
+            "--corpus",
+        ),
+    ),
+    "run.sh": Entry(
+        ["--config", "exp.yaml", "--out", "o", "--device", "cpu", "--dry-run", "yes"],
+        {"exp.yaml": "yaml"},
+        needs=("raw",),
+        program="experiments/run.sh",
+        numbers=("--jobs", "--gpus", "--threads", "--retries", "--until", "--precision", "--profile"),
+    ),
+}
 
 
 ANEW = ("compare",)  # of several threads, which a copy of a process cannot have
@@ -231,8 +555,9 @@ def drawn(count: int, seed: int, entries: Sequence[str] = ()) -> list[Bad]:
         name = names[len(found) % len(names)]
         entry = ENTRIES[name]
         target = draw.choice([*entry.files, *entry.numbers, *([DISK] if entry.out else [])])
-        how = draw.choice([*KINDS[entry.files[target]]] if target in entry.files else
-                          FULL if target == DISK else NUMBERS)  # fmt: skip
+        how = draw.choice(
+            [*KINDS[entry.files[target]]] if target in entry.files else FULL if target == DISK else NUMBERS
+        )
         each = Bad(name, target, how, draw.randrange(1 << 30))
         plain = how in ("empty", "folder", "gone", "FIFO", "html", "zeros", "device") or how.endswith("link loop")
         found[name, target, how, 0 if plain or each.kind == "number" else each.seed] = each
@@ -269,15 +594,19 @@ def inside(bad: Bad, pipes: Sequence[int]) -> None:
     for number, descriptor in enumerate((os.open(given, os.O_RDONLY), *pipes)):
         os.dup2(descriptor, number)
     logging.disable(logging.DEBUG)  # of what the processes before it imported
-    sys.stdin, sys.stdout, sys.stderr = (io.TextIOWrapper(os.fdopen(n, mode, closefd=False), "utf-8") if n == 0 else
-                                         os.fdopen(n, mode, 1, "utf-8", "backslashreplace", closefd=False)
-                                         for n, mode in enumerate(("rb", "w", "w")))  # fmt: skip
+    sys.stdin, sys.stdout, sys.stderr = (
+        io.TextIOWrapper(os.fdopen(n, mode, closefd=False), "utf-8")
+        if n == 0
+        else os.fdopen(n, mode, 1, "utf-8", "backslashreplace", closefd=False)
+        for n, mode in enumerate(("rb", "w", "w"))
+    )
     if bad.entry in ANEW:
         os.environ["PYTHONPATH"] = str(ROOT)
         os.execv(sys.executable, [sys.executable, "-m", "lskd_nmt.cli", *bad.words[1:]])
     if bad.words[0].endswith(".sh"):
-        os.execvpe("bash", ["bash", str(ROOT / bad.words[0]), *bad.words[1:]],
-                   {**os.environ, "LSKD_PYTHON": sys.executable})  # fmt: skip
+        os.execvpe(
+            "bash", ["bash", str(ROOT / bad.words[0]), *bad.words[1:]], {**os.environ, "LSKD_PYTHON": sys.executable}
+        )
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     if bad.target == DISK:
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(bad.how), int(bad.how)))
@@ -316,8 +645,10 @@ def run(bad: Bad, world: Path, folder: Path) -> Outcome:
     for _, write in pipes:
         os.close(write)
     with ThreadPoolExecutor(2) as readers:
-        reading = [readers.submit(lambda end: os.fdopen(end, "rb").read().decode("utf-8", "replace"), read)
-                   for read, _ in pipes]  # fmt: skip
+        reading = [
+            readers.submit(lambda end: os.fdopen(end, "rb").read().decode("utf-8", "replace"), read)
+            for read, _ in pipes
+        ]
         code = waited(child)
         texts = [each.result() for each in reading]
     if code is None:

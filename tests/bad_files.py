@@ -15,8 +15,27 @@ import numpy as np
 
 Draw = random.Random
 Mutation = Callable[[Path, Draw], None]
-ODD: list[Any] = [None, -1, 0, 1e308, float("nan"), float("inf"), 10**30, "x", "", "\x1b[31m\nx", True, [], {}, [[]],
-                  {"a": 1}, ["x"], 1.5, "../../x", "a\0b"]  # fmt: skip
+ODD: list[Any] = [
+    None,
+    -1,
+    0,
+    1e308,
+    float("nan"),
+    float("inf"),
+    10**30,
+    "x",
+    "",
+    "\x1b[31m\nx",
+    True,
+    [],
+    {},
+    [[]],
+    {"a": 1},
+    ["x"],
+    1.5,
+    "../../x",
+    "a\0b",
+]
 
 
 def replaced(file: Path, content: bytes) -> None:
@@ -127,8 +146,11 @@ def reseal(file: Path, content: Any) -> None:
     """As `teacher.header.digest` does, so that the header looks unedited."""
     if isinstance(content, dict):
         rest = {key: value for key, value in content.items() if key != "digest"}
-        content = rest | {"digest": hashlib.sha256(json.dumps(rest, sort_keys=True, ensure_ascii=False)
-                                                   .encode("utf-8", "surrogatepass")).hexdigest()}  # fmt: skip
+        content = rest | {
+            "digest": hashlib.sha256(
+                json.dumps(rest, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")
+            ).hexdigest()
+        }
     as_json(file, content)
 
 
@@ -164,43 +186,66 @@ def twice(lines: list[str], at: int, draw: Draw) -> None:
 
 
 TEXT = ANY | {
-    "line gone": in_lines(dropped), "line twice": in_lines(twice), "line empty": setting(""),
-    "line of spaces": setting(" \t\u3000"), "line not UTF-8": setting("caf\udce9"), "line with NUL": setting("a\0b"),
-    "line of 20,000 letters": setting("x" * 20_000), "line of many words": setting("a " * 3000),
-    "line of separators": setting("a\u2028b\x85c\x0bd\x1ce"), "line of control characters": setting("\x1b[31m\x07"),
-}  # fmt: skip
+    "line gone": in_lines(dropped),
+    "line twice": in_lines(twice),
+    "line empty": setting(""),
+    "line of spaces": setting(" \t\u3000"),
+    "line not UTF-8": setting("caf\udce9"),
+    "line with NUL": setting("a\0b"),
+    "line of 20,000 letters": setting("x" * 20_000),
+    "line of many words": setting("a " * 3000),
+    "line of separators": setting("a\u2028b\x85c\x0bd\x1ce"),
+    "line of control characters": setting("\x1b[31m\x07"),
+}
 DICTIONARY = TEXT | {
-    "no count": setting("word"), "count of letters": setting("word many"), "negative count": setting("word -3"),
-    "count too large": setting(f"word {10**30}"), "of spaces": setting("   3"), "special": setting("<pad> 3"),
+    "no count": setting("word"),
+    "count of letters": setting("word many"),
+    "negative count": setting("word -3"),
+    "count too large": setting(f"word {10**30}"),
+    "of spaces": setting("   3"),
+    "special": setting("<pad> 3"),
     "overwritten": setting("▁a 3 #fairseq:overwrite"),
-}  # fmt: skip
+}
 ROWS = TEXT | {
-    "row without hypotheses": setting('{"row": 0, "source": "x", "settings": "y"}'), "row of a list": setting("[1]"),
+    "row without hypotheses": setting('{"row": 0, "source": "x", "settings": "y"}'),
+    "row of a list": setting("[1]"),
     "row of other types": setting('{"row": "x", "source": 3, "settings": null, "hyps": [[1, "y"]]}'),
     "row of NaN": setting('{"row": 0, "source": "x", "settings": "y", "hyps": [["a", NaN]]}'),
     "row of a short pair": setting('{"row": 0, "source": "x", "settings": "y", "hyps": [["a"]]}'),
     "row of infinity": setting('{"row": 1e400, "source": "x", "settings": "y", "hyps": []}'),
     "row nested": setting("[" * 20_000),
-}  # fmt: skip
+}
 LOG = TEXT | {
-    "odd hypothesis": setting("H-99999999999999999999\t-1\tx"), "no tab": setting("H-0"),
+    "odd hypothesis": setting("H-99999999999999999999\t-1\tx"),
+    "no tab": setting("H-0"),
     "epoch of letters": setting('x | INFO | valid | {"epoch": "x", "valid_loss": "1"}'),
     "no epoch": setting('x | INFO | valid | {"valid_loss": "1"}'),
     "epoch NaN": setting('x | INFO | train | {"epoch": NaN, "train_loss": "1"}'),
     "a list": setting('x | INFO | train | {"epoch": [1]}'),
     "nested": setting("x | INFO | train | {" + '"a":{' * 20_000 + "}" * 20_001),
     "huge": setting('x | INFO | train | {"epoch": 1e999, "train_num_updates": 1e999}'),
-}  # fmt: skip
+}
 
 YAMLS = {
-    "list as key": "{[1]: 2}", "mapping as key": "{{a: 1}: 2}", "date": "name: 2020-01-01\n",
-    "3,000 brackets": "a: " + "[" * 3000, "alias of itself": "&a [*a]", "tab": "a:\n\t- b\n", "twice": "a: 1\na: 2\n",
+    "list as key": "{[1]: 2}",
+    "mapping as key": "{{a: 1}: 2}",
+    "date": "name: 2020-01-01\n",
+    "3,000 brackets": "a: " + "[" * 3000,
+    "alias of itself": "&a [*a]",
+    "tab": "a:\n\t- b\n",
+    "twice": "a: 1\na: 2\n",
     "two documents": "---\na\n---\nb\n",
-    "python object": "!!python/object/apply:os.system [id]", "number": "3\n", "text": "x\n", "null": "~\n",
-    "bomb": "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(f"{y}: &{y} [{','.join([f'*{x}'] * 9)}]\n"
-                                                     for x, y in zip("abcdefgh", "bcdefghi", strict=True)),
-    "merge": "<<: 3\n", "binary": "a: !!binary x\n", "set": "? a\n? b\n", "control": "a: \x01\n",
-}  # fmt: skip
+    "python object": "!!python/object/apply:os.system [id]",
+    "number": "3\n",
+    "text": "x\n",
+    "null": "~\n",
+    "bomb": "a: &a [1,1,1,1,1,1,1,1,1]\n"
+    + "".join(f"{y}: &{y} [{','.join([f'*{x}'] * 9)}]\n" for x, y in zip("abcdefgh", "bcdefghi", strict=True)),
+    "merge": "<<: 3\n",
+    "binary": "a: !!binary x\n",
+    "set": "? a\n? b\n",
+    "control": "a: \x01\n",
+}
 
 
 def in_yaml(remove: bool) -> Mutation:
@@ -237,7 +282,7 @@ ARRAY = ANY | {
     "another shape, sealed": in_array(lambda array, draw: array.reshape(1, *array.shape)),
     "odd values, sealed": in_array(lambda array, draw: np.full_like(array, np.nan if array.dtype.kind == "f" else 250)),
     "no rows, sealed": in_array(lambda array, draw: array[:0]),
-}  # fmt: skip
+}
 
 
 class Stranger:
@@ -282,8 +327,17 @@ def odd_tensor(state: dict[str, Any], draw: Draw) -> dict[str, Any]:
 
     name = draw.choice(sorted(state["model"]))
     tensor = state["model"][name]
-    state["model"][name] = draw.choice([None, "x", tensor.new_zeros(3), tensor.to(torch.int8), tensor.to_sparse(),
-                                        torch.full_like(tensor, torch.nan), tensor.to(torch.complex64)])  # fmt: skip
+    state["model"][name] = draw.choice(
+        [
+            None,
+            "x",
+            tensor.new_zeros(3),
+            tensor.to(torch.int8),
+            tensor.to_sparse(),
+            torch.full_like(tensor, torch.nan),
+            tensor.to(torch.complex64),
+        ]
+    )
     return state
 
 
@@ -303,14 +357,42 @@ def missing_section(state: dict[str, Any], draw: Draw) -> dict[str, Any]:
 
 
 CHECKPOINT = ANY | {
-    "key removed": in_checkpoint(without), "value of another type": in_checkpoint(odd_part),
-    "section removed": in_checkpoint(missing_section), "setting odd": in_checkpoint(other_settings),
-    "tensor odd": in_checkpoint(odd_tensor), "arch odd": in_checkpoint(other_arch),
+    "key removed": in_checkpoint(without),
+    "value of another type": in_checkpoint(odd_part),
+    "section removed": in_checkpoint(missing_section),
+    "setting odd": in_checkpoint(other_settings),
+    "tensor odd": in_checkpoint(odd_tensor),
+    "arch odd": in_checkpoint(other_arch),
     "object inside": in_checkpoint(lambda state, draw: state | {"x": Stranger()}),
     "only an object": in_checkpoint(lambda state, draw: draw.choice([Stranger(), [], 3, None, state["model"]])),
     "plain pickle": lambda file, draw: replaced(file, pickle.dumps({"model": {}, "cfg": {"a": 1}})),
-}  # fmt: skip
-KINDS = {"any": ANY, "json": JSON, "header": HEADER, "text": TEXT, "dictionary": DICTIONARY, "rows": ROWS, "log": LOG,
-         "yaml": YAML, "array": ARRAY, "checkpoint": CHECKPOINT}  # fmt: skip
-NUMBERS = ["-1", "0", "nan", "inf", "-inf", "1e30", "1e-30", "99999999999999999999", "1.5", "x", "", "1,,2", "1,1",
-           "\u0661", "2\n3"]  # fmt: skip
+}
+KINDS = {
+    "any": ANY,
+    "json": JSON,
+    "header": HEADER,
+    "text": TEXT,
+    "dictionary": DICTIONARY,
+    "rows": ROWS,
+    "log": LOG,
+    "yaml": YAML,
+    "array": ARRAY,
+    "checkpoint": CHECKPOINT,
+}
+NUMBERS = [
+    "-1",
+    "0",
+    "nan",
+    "inf",
+    "-inf",
+    "1e30",
+    "1e-30",
+    "99999999999999999999",
+    "1.5",
+    "x",
+    "",
+    "1,,2",
+    "1,1",
+    "\u0661",
+    "2\n3",
+]

@@ -49,13 +49,37 @@ def build(world: Path, data: Path, checkpoint: Path, exported: Path | None = Non
         shutil.copytree(exported, world / "ct2")
     (world / "input.txt").write_text("a b c\n\nd e\n" * 3)
     here = ("--data", world / "bin", "--device", "cpu")
-    call("teacher-store", "--teacher-path", world / "T.pt", *here, "--out", world / "store", "--top-k", 3,
-         "--temperatures", "1,2", "--precision", "fp32", "--shard-pairs", 30)  # fmt: skip
+    call(
+        "teacher-store",
+        "--teacher-path",
+        world / "T.pt",
+        *here,
+        "--out",
+        world / "store",
+        "--top-k",
+        3,
+        "--temperatures",
+        "1,2",
+        "--precision",
+        "fp32",
+        "--shard-pairs",
+        30,
+    )
     call("features", "--checkpoint", world / "T.pt", *here, "--out", world / "features")
     decode = ("--engine", "fairseq", "--beam", 2, "--nbest", 2, "--workers", 1, "--shard-sentences", 100)
     call("seqkd", "decode", "--teacher-path", world / "T.pt", *here, *decode, "--out", world / "decoded")
-    call("seqkd", "select", "--decoded", world / "decoded", "--data", world / "bin", "--method", "multi",
-         "--out", world / "hyps")  # fmt: skip
+    call(
+        "seqkd",
+        "select",
+        "--decoded",
+        world / "decoded",
+        "--data",
+        world / "bin",
+        "--method",
+        "multi",
+        "--out",
+        world / "hyps",
+    )
     for number in range(3):
         drawn(world / f"drawn{number}", number)
     (world / "de-en.tgz").write_bytes(tgz(wit3_members("de-en")))
@@ -113,8 +137,10 @@ def a_run(run: Path) -> None:
         runs.write_json(folder / "decode.json", {"command": ["true"], "words_per_second": 3.0})
     plan["decode"] = {"beam": 5}
     runs.write_json(run / "plan.json", plan)
-    models = [{"name": m["name"], "minutes": 1.0, "cpu_minutes": 2.0, "at_most": False, "peak_memory_mb": 9}
-              for m in plan["models"]]  # fmt: skip
+    models = [
+        {"name": m["name"], "minutes": 1.0, "cpu_minutes": 2.0, "at_most": False, "peak_memory_mb": 9}
+        for m in plan["models"]
+    ]
     runs.write_json(run / "forecast.json", {"models": models})
     runs.write_json(run / "run.json", {"calls": []})
     analysis = run / "analysis"

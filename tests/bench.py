@@ -11,8 +11,12 @@ import sentencepiece
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = ROOT / "experiments" / "steps"
-TEXT = [f"{who} {what} {how}." for who in ("Anna", "Otto", "Der Hund") for what in ("singt", "tanzt", "schläft")
-        for how in ("heute", "gern", "nie")]  # fmt: skip
+TEXT = [
+    f"{who} {what} {how}."
+    for who in ("Anna", "Otto", "Der Hund")
+    for what in ("singt", "tanzt", "schläft")
+    for how in ("heute", "gern", "nie")
+]
 CONFIG = """
 name: tiny
 data: {{dir: {data}}}
@@ -30,8 +34,9 @@ def prepare(data):
         (data / "clean" / f"test.{lang}").write_text("".join(f"{line}\n" for line in TEXT), encoding="utf-8")
         (data / "bin" / f"dict.{lang}.txt").write_text("a 1\n")
     prefix = data / "spm" / "spm"
-    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(TEXT), model_prefix=str(prefix), vocab_size=28,
-                                             minloglevel=2)  # fmt: skip
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(TEXT), model_prefix=str(prefix), vocab_size=28, minloglevel=2
+    )
     pieces = sentencepiece.SentencePieceProcessor(model_file=f"{prefix}.model").encode(TEXT, out_type=str)
     (data / "pieces").write_text("".join(" ".join(line) + "\n" for line in pieces), encoding="utf-8")
     facts = {"corpus": "files", "form": "raw", "source_lang": "en", "target_lang": "de"}
@@ -49,14 +54,23 @@ class Bench:
         # the scripts put their Python's folder first on PATH: this one has the stand-ins beside it
         (folder / "bin" / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
         (folder / "bin" / "python").chmod(0o755)
-        self.environment = {**os.environ, "LSKD_PYTHON": str(folder / "bin" / "python"),
-                            "FAKE_CALLS": str(folder / "calls"),
-                            "FAKE_HYPOTHESES": str(prepared / "pieces")}  # fmt: skip
+        self.environment = {
+            **os.environ,
+            "LSKD_PYTHON": str(folder / "bin" / "python"),
+            "FAKE_CALLS": str(folder / "calls"),
+            "FAKE_HYPOTHESES": str(prepared / "pieces"),
+        }
 
     def __call__(self, script, *arguments, fake="", **environment):
         environment = {**self.environment, "FAKE": fake, **environment}
-        return subprocess.run(["bash", script, *map(str, arguments)], capture_output=True, text=True, check=False,
-                              cwd=self.folder, env=environment)  # fmt: skip
+        return subprocess.run(
+            ["bash", script, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.folder,
+            env=environment,
+        )
 
     def experiment(self, *arguments, fake="", **environment):
         return self(ROOT / "experiments" / "run.sh", "--config", "tiny.yaml", *arguments, fake=fake, **environment)

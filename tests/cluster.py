@@ -73,8 +73,9 @@ class Cluster:
         key.write_bytes(secrets.token_bytes(128))
         key.chmod(0o400)
         host = socket.gethostname().split(".")[0]
-        text = CONF.format(folder=self.folder, host=host, user=getpass.getuser(), ports=free_ports(2), node=NODE,
-                           cpus=CPUS, gpus=GPUS)  # fmt: skip
+        text = CONF.format(
+            folder=self.folder, host=host, user=getpass.getuser(), ports=free_ports(2), node=NODE, cpus=CPUS, gpus=GPUS
+        )
         (self.folder / "slurm.conf").write_text(text)
         for number, device in enumerate(("/dev/null", "/dev/zero")):
             (self.folder / f"gpu{number}").symlink_to(device)
@@ -82,14 +83,25 @@ class Cluster:
 
     def start(self) -> None:
         """Until the node is idle."""
-        munge = [f"--{what}={self.folder}/munge/{file}" for what, file in
-                 (("key-file", "key"), ("socket", "socket"), ("pid-file", "pid"), ("log-file", "log"),
-                  ("seed-file", "seed"))]  # fmt: skip
-        for command in (["munged", "--foreground", "--force", *munge], ["slurmctld", "-D", "-c", "-i"],
-                        ["slurmd", "-D", "-N", NODE]):  # fmt: skip
+        munge = [
+            f"--{what}={self.folder}/munge/{file}"
+            for what, file in (
+                ("key-file", "key"),
+                ("socket", "socket"),
+                ("pid-file", "pid"),
+                ("log-file", "log"),
+                ("seed-file", "seed"),
+            )
+        ]
+        for command in (
+            ["munged", "--foreground", "--force", *munge],
+            ["slurmctld", "-D", "-c", "-i"],
+            ["slurmd", "-D", "-N", NODE],
+        ):
             with (self.folder / f"{command[0]}.out").open("w") as out:
-                self.daemons.append(subprocess.Popen(command, env=self.environment, stdout=out, stderr=out,
-                                                     start_new_session=True))  # fmt: skip
+                self.daemons.append(
+                    subprocess.Popen(command, env=self.environment, stdout=out, stderr=out, start_new_session=True)
+                )
             time.sleep(1)
         for _ in range(60):
             if self("sinfo", "-h", "-o", "%T").stdout.strip() == "idle":
@@ -108,8 +120,14 @@ class Cluster:
             daemon.wait(timeout=30)
 
     def __call__(self, *command: object, **environment: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(list(map(str, command)), env={**self.environment, **environment}, capture_output=True,
-                              text=True, check=False, timeout=300)  # fmt: skip
+        return subprocess.run(
+            list(map(str, command)),
+            env={**self.environment, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
 
     def wait_until_idle(self) -> None:
         """No job is queued or running, or a minute has passed."""

@@ -86,8 +86,21 @@ def binarise(text: Path, out: Path, *extra: object) -> Path:
     from fairseq_cli import preprocess
 
     prefixes = [f"--{split}pref={text / split}" for split in ("train", "valid", "test")]
-    call(preprocess.cli_main, "fairseq-preprocess", "-s", "aa", "-t", "bb", *prefixes,
-         "--joined-dictionary", "--destdir", out, "--workers", 1, *extra)  # fmt: skip
+    call(
+        preprocess.cli_main,
+        "fairseq-preprocess",
+        "-s",
+        "aa",
+        "-t",
+        "bb",
+        *prefixes,
+        "--joined-dictionary",
+        "--destdir",
+        out,
+        "--workers",
+        1,
+        *extra,
+    )
     return out
 
 
@@ -95,11 +108,47 @@ def train(data: Path, save_dir: Path, *extra: object) -> Path:
     """fairseq-train of a tiny transformer with kd_ls on the CPU; the folder with its checkpoints."""
     from fairseq_cli import train as fairseq_train
 
-    call(fairseq_train.cli_main, "fairseq-train", data, "--user-dir", USER_DIR, "--save-dir", save_dir, "--cpu",
-         "--arch", "ls_transformer_tiny", "--encoder-embed-dim", 16, "--decoder-embed-dim", 16,
-         "--encoder-ffn-embed-dim", 16, "--decoder-ffn-embed-dim", 16, "--encoder-layers", 1, "--decoder-layers", 1,
-         "--criterion", "kd_ls", "--optimizer", "adam", "--lr", 0.01, "--max-tokens", 100, "--max-epoch", 2,
-         "--num-workers", 0, "--seed", 7, "--log-format", "none", *extra)  # fmt: skip
+    call(
+        fairseq_train.cli_main,
+        "fairseq-train",
+        data,
+        "--user-dir",
+        USER_DIR,
+        "--save-dir",
+        save_dir,
+        "--cpu",
+        "--arch",
+        "ls_transformer_tiny",
+        "--encoder-embed-dim",
+        16,
+        "--decoder-embed-dim",
+        16,
+        "--encoder-ffn-embed-dim",
+        16,
+        "--decoder-ffn-embed-dim",
+        16,
+        "--encoder-layers",
+        1,
+        "--decoder-layers",
+        1,
+        "--criterion",
+        "kd_ls",
+        "--optimizer",
+        "adam",
+        "--lr",
+        0.01,
+        "--max-tokens",
+        100,
+        "--max-epoch",
+        2,
+        "--num-workers",
+        0,
+        "--seed",
+        7,
+        "--log-format",
+        "none",
+        *extra,
+    )
     return save_dir
 
 

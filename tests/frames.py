@@ -40,8 +40,15 @@ def arrays_of(state, projection, target, lengths, bias=None, counts=None) -> dic
     return arrays | {name: part for name, part in (("bias", bias), ("counts", counts)) if part is not None}
 
 
-def drawn(folder: Path, seed: int, sentences: int = 40, symbols: int = 12, width: int = 5, scale: float = 1.0,
-          temperature: float = 1.0) -> Features:  # fmt: skip
+def drawn(
+    folder: Path,
+    seed: int,
+    sentences: int = 40,
+    symbols: int = 12,
+    width: int = 5,
+    scale: float = 1.0,
+    temperature: float = 1.0,
+) -> Features:
     """A random model on targets that seed 0 draws, the same for every model.
 
     Target n is drawn from the model of seed 0 at `temperature`: with 1 that model is calibrated.
@@ -54,7 +61,12 @@ def drawn(folder: Path, seed: int, sentences: int = 40, symbols: int = 12, width
     if seed:
         own = np.random.default_rng(seed)
         state, projection = own.normal(size=state.shape), own.normal(size=projection.shape)
-    arrays = arrays_of((scale * state).astype(np.float32), projection.astype(np.float32), target, lengths,
-                       counts=draw.integers(1, 20_000, symbols).astype(np.uint64))  # fmt: skip
+    arrays = arrays_of(
+        (scale * state).astype(np.float32),
+        projection.astype(np.float32),
+        target,
+        lengths,
+        counts=draw.integers(1, 20_000, symbols).astype(np.uint64),
+    )
     write_features(folder, header_facts([f"▁{n}" if n % 2 else str(n) for n in range(symbols)]), arrays)
     return open_features(folder)

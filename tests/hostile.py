@@ -44,15 +44,23 @@ def calibration():
     bins = {"edges": [0.0, 0.5, 1.0], "count": [10.0, 30.0], "confidence": [0.3, 0.8], "accuracy": [0.2, 0.9]}
     numbers = {"ece_2": estimate(0.2)} | {f"nll_{number}": estimate(number / 7) for number in range(1, 16)}
     level = {"units": 40, "numbers": numbers, "reliability": {"ece_2": bins}}
-    return {"analysis": "calibration", "decoding": "teacher-forced", "settings": {"bins": [2]}, "token": level,
-            "word": level, "entropy_histogram": {"edges": [0.0, 1.0, 2.0], "count": [3, 1]},
-            "temperature": {"value": 1.25}}  # fmt: skip
+    return {
+        "analysis": "calibration",
+        "decoding": "teacher-forced",
+        "settings": {"bins": [2]},
+        "token": level,
+        "word": level,
+        "entropy_histogram": {"edges": [0.0, 1.0, 2.0], "count": [3, 1]},
+        "temperature": {"value": 1.25},
+    }
 
 
 def diagnosis(texts):
     """What `lskd diagnose` leaves of translations, as far as the page reads it."""
-    examples = [{"row": number, "reference": text, "chrf": {"teacher": 90.0, "student": 10.0 + number}}
-                for number, text in enumerate(texts)]  # fmt: skip
+    examples = [
+        {"row": number, "reference": text, "chrf": {"teacher": 90.0, "student": 10.0 + number}}
+        for number, text in enumerate(texts)
+    ]
     groups = {
         "all": {
             "sentences": 9,
@@ -62,8 +70,10 @@ def diagnosis(texts):
             "student_right_teacher_wrong": 1,
         }
     }
-    return {"analysis": "diagnosis", "sentences": {"groups": groups, "words": {"names": {"reference": 3, "student": 1}},
-                                                   "examples": examples}}  # fmt: skip
+    return {
+        "analysis": "diagnosis",
+        "sentences": {"groups": groups, "words": {"names": {"reference": 3, "student": 1}}, "examples": examples},
+    }
 
 
 def hostile_run(folder):

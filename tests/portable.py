@@ -21,11 +21,35 @@ TESTS = Path(__file__).resolve().parent
 # Every file whose tests compute with numbers that are rounded. Tests that train (they ask for a fixture in TRAINED) and
 # those of tables and figures, which show what `significance` and `differences` compute, are left to `make test`.
 NUMERIC = (
-    "averaging", "bounds", "calibration", "chunked", "confidence", "diagnosis", "differences", "diffusion",
-    "divergences", "evolution", "exact", "features", "kd_ls", "losses", "methods", "own_output",
-    "passes", "projection", "queue", "r_drop", "ranking", "schedule", "scoring", "selection", "signals",
-    "significance", "virtual", "weight",
-)  # fmt: skip
+    "averaging",
+    "bounds",
+    "calibration",
+    "chunked",
+    "confidence",
+    "diagnosis",
+    "differences",
+    "diffusion",
+    "divergences",
+    "evolution",
+    "exact",
+    "features",
+    "kd_ls",
+    "losses",
+    "methods",
+    "own_output",
+    "passes",
+    "projection",
+    "queue",
+    "r_drop",
+    "ranking",
+    "schedule",
+    "scoring",
+    "selection",
+    "signals",
+    "significance",
+    "virtual",
+    "weight",
+)
 TRAINED = {"data", "teacher", "refuses", "refused", "trained"}
 
 
@@ -45,8 +69,10 @@ class Kernels(NamedTuple):
         return kernels | dict.fromkeys(names, str(self.threads))
 
     def __str__(self) -> str:
-        return (f"OPENBLAS_CORETYPE={self.openblas} ATEN_CPU_CAPABILITY={self.aten} MKL_CBWR={self.mkl} "
-                f"OMP_NUM_THREADS={self.threads}")  # fmt: skip
+        return (
+            f"OPENBLAS_CORETYPE={self.openblas} ATEN_CPU_CAPABILITY={self.aten} MKL_CBWR={self.mkl} "
+            f"OMP_NUM_THREADS={self.threads}"
+        )
 
 
 # Where a processor cannot run the first, Haswell's take their place, so that all values of the others are met.
@@ -70,8 +96,9 @@ print(blas[0] if blas else "no OpenBLAS", torch.backends.cpu.get_cpu_capability(
 
 def probed(kernels: Kernels) -> tuple[str, str]:
     """The names of what is really computed with, or nothing and why it cannot be."""
-    done = subprocess.run([sys.executable, "-c", PROBE], env=os.environ | kernels.variables, capture_output=True,
-                          text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE], env=os.environ | kernels.variables, capture_output=True, text=True, check=False
+    )
     if done.returncode < 0:
         return "", f"this processor cannot run them ({signal.Signals(-done.returncode).name})"
     if done.returncode:
@@ -104,13 +131,22 @@ def passes(kernels: Kernels, found: str) -> bool:
     """Whether the tests pass under these; all that they print is shown if they do not."""
     start = time.monotonic()
     print(f"running: {kernels}", flush=True)
-    done = subprocess.run([sys.executable, str(Path(__file__).resolve()), "tests"], cwd=TESTS.parent, check=False,
-                          env=os.environ | kernels.variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          text=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).resolve()), "tests"],
+        cwd=TESTS.parent,
+        check=False,
+        env=os.environ | kernels.variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     lines = done.stdout.splitlines() or [f"died of {-done.returncode}"]
     print("\n".join(lines) if done.returncode else "", end="", flush=True)
-    print(f"{'FAILED' if done.returncode else 'passed'}: {kernels} (computed with {found}): {lines[-1]}, "
-          f"{time.monotonic() - start:.0f} s", flush=True)  # fmt: skip
+    print(
+        f"{'FAILED' if done.returncode else 'passed'}: {kernels} (computed with {found}): {lines[-1]}, "
+        f"{time.monotonic() - start:.0f} s",
+        flush=True,
+    )
     return done.returncode == 0
 
 

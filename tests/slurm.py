@@ -72,13 +72,18 @@ def test_every_step_but_the_table_is_a_job_of_slurm(cluster, queue):
     done = submit(queue, "--device", "cpu")
     assert done.returncode == 0, done.stderr
     found = jobs(cluster, queue)
-    steps = [f"rule_{rule}_wildcards_{name}" for name in MODELS
-             for rule in (f"train_{name.partition('-')[0]}", "translate_test", "score_test")]  # fmt: skip
+    steps = [
+        f"rule_{rule}_wildcards_{name}"
+        for name in MODELS
+        for rule in (f"train_{name.partition('-')[0]}", "translate_test", "score_test")
+    ]
     assert sorted(job["Comment"] for job in found.values()) == sorted(steps)
     assert {(job["JobState"], job["NumCPUs"]) for job in found.values()} == {("COMPLETED", "1")}
     assert not [job for job in found.values() if "TresPerJob" in job]  # no GPU
-    ours = {int(number): f"rule_train_{name.partition('-')[0]}_wildcards_{name}"
-            for name, _, _, _, number in trainings(queue)}  # fmt: skip
+    ours = {
+        int(number): f"rule_train_{name.partition('-')[0]}_wildcards_{name}"
+        for name, _, _, _, number in trainings(queue)
+    }
     assert ours == {number: job["Comment"] for number, job in found.items() if "rule_train" in job["Comment"]}
     assert (queue.run / "table.md").read_text() in done.stdout
     for words in (f"{TEACHER}: epoch 2 done", "2 of 2 models trained, 2 scored", "all in runs/tiny"):
@@ -132,13 +137,31 @@ def test_what_sbatch_refuses_is_said(queue):
 
 @pytest.mark.parametrize("way", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_run_takes_its_jobs_along_and_continues(cluster, queue, way):
-    command = ["bash", ROOT / "experiments" / "run.sh", "--config", "tiny.yaml", "--profile", "profile", "--device",
-               "cpu", "--threads", "1", "--until", "teachers"]  # fmt: skip
+    command = [
+        "bash",
+        ROOT / "experiments" / "run.sh",
+        "--config",
+        "tiny.yaml",
+        "--profile",
+        "profile",
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+        "--until",
+        "teachers",
+    ]
     with (
         (queue.folder / "out").open("w") as out,
-        subprocess.Popen(command, cwd=queue.folder, env={**queue.environment, "FAKE": f"hang {TEACHER}"}, stdout=out,
-                         stderr=out, start_new_session=True) as process,
-    ):  # fmt: skip
+        subprocess.Popen(
+            command,
+            cwd=queue.folder,
+            env={**queue.environment, "FAKE": f"hang {TEACHER}"},
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        ) as process,
+    ):
         for _ in range(600):
             if "epoch 1 done" in (queue.folder / "out").read_text():
                 break
@@ -161,8 +184,20 @@ def test_sruns_tasks_are_one_training(cluster, data, tmp_path):
     counts = {}
     for tasks in (1, CPUS):
         folder = tmp_path / str(tasks)
-        done = cluster("srun", "--ntasks", tasks, "--label", sys.executable, script, data, folder, *flags,
-                       "--update-freq", CPUS // tasks, PYTHONPATH=f"{ROOT / 'tests'}:{ROOT}")  # fmt: skip
+        done = cluster(
+            "srun",
+            "--ntasks",
+            tasks,
+            "--label",
+            sys.executable,
+            script,
+            data,
+            folder,
+            *flags,
+            "--update-freq",
+            CPUS // tasks,
+            PYTHONPATH=f"{ROOT / 'tests'}:{ROOT}",
+        )
         assert done.returncode == 0, done.stderr[-2000:]
         saved = [line for line in done.stdout.splitlines() if "Saved checkpoint" in line]
         assert {line.split(":")[0] for line in saved} == {"0"}, saved

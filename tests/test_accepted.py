@@ -137,9 +137,21 @@ def test_what_fairseq_reads_of_a_search_is_known_and_no_more(plugin):
     known = {*known_flags.SEARCH, *known_flags.ALSO}
     assert read - known == set() and known - read == {"tokenize"}  # ours
     assert set(encoders.TOKENIZER_REGISTRY) == set(known_flags.DETOKENISERS)
-    full = {"beam": 5, "max_len_a": 1.2, "max_len_b": 10, "lenpen": -0.5, "unkpen": 1, "sampling": True,
-            "sampling_topk": -1, "diverse_beam_groups": 2, "temperature": 0.7, "unnormalized": 0, "min_len": 1,
-            "tokenize": "char", "constraints": "ordered"}  # fmt: skip
+    full = {
+        "beam": 5,
+        "max_len_a": 1.2,
+        "max_len_b": 10,
+        "lenpen": -0.5,
+        "unkpen": 1,
+        "sampling": True,
+        "sampling_topk": -1,
+        "diverse_beam_groups": 2,
+        "temperature": 0.7,
+        "unnormalized": 0,
+        "min_len": 1,
+        "tokenize": "char",
+        "constraints": "ordered",
+    }
     assert known_flags.search_misfit(json.dumps(full)) is None and known_flags.search_misfit("{}") is None
     assert known_flags.search_misfit('{"bem": 1}', known_only=False) is None
 

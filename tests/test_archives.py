@@ -145,13 +145,16 @@ def test_a_link_within_the_archive_is_followed(read, kind):
     assert read(tar(*chain)) == {"x.txt": TEXT}
 
 
-@pytest.mark.parametrize("target, message", [
-    ("/etc/passwd", "holds '/etc/passwd', a name that leads out of it"),
-    ("../../../etc/passwd", r"a name that leads out of it"),
-    ("nowhere.txt", "holds x.txt as a link to a/nowhere.txt, which is not in it"),
-    ("x.txt", "holds the link a/x.txt, which leads back to itself"),
-    ("y", "holds the link a/x.txt, which leads back to itself"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "target, message",
+    [
+        ("/etc/passwd", "holds '/etc/passwd', a name that leads out of it"),
+        ("../../../etc/passwd", r"a name that leads out of it"),
+        ("nowhere.txt", "holds x.txt as a link to a/nowhere.txt, which is not in it"),
+        ("x.txt", "holds the link a/x.txt, which leads back to itself"),
+        ("y", "holds the link a/x.txt, which leads back to itself"),
+    ],
+)
 def test_links_that_lead_outside_or_nowhere_are_refused(read, target, message):
     with pytest.raises(LskdError, match=message):
         read(tar(("a/x.txt", link(target)), ("a/y", link("x.txt"))))
@@ -172,8 +175,14 @@ def test_pipes_and_devices_are_refused(read, kind):
 
 def test_other_files_of_an_archive_do_not_matter(read):
     """They are not read, so they may be what they like."""
-    odd = [("/etc/passwd", b"x"), ("../up", b"x"), ("loop", link("loop")), ("out", link("/dev/zero")),
-           ("dev", of_type(tarfile.CHRTYPE)), ("x.txt/", of_type(tarfile.DIRTYPE))]  # fmt: skip
+    odd = [
+        ("/etc/passwd", b"x"),
+        ("../up", b"x"),
+        ("loop", link("loop")),
+        ("out", link("/dev/zero")),
+        ("dev", of_type(tarfile.CHRTYPE)),
+        ("x.txt/", of_type(tarfile.DIRTYPE)),
+    ]
     assert read(tar(*odd, ("d/x.txt", TEXT))) == {"x.txt": TEXT}
 
 
@@ -190,9 +199,15 @@ def test_a_link_in_a_zip_is_refused(read):
         read(zipped(("x.txt", b"/etc/passwd"), external_attr=0o120777 << 16, create_system=3))
 
 
-@pytest.mark.parametrize("make", [lambda text: gzip.compress(tar(("x.txt", text))),
-                                  lambda text: bz2.compress(tar(("y.txt", text))), lambda text: zipped(("x.txt", text)),
-                                  lambda text: tar(("de-en.tgz", gzip.compress(tar(("x.txt", text)))))])  # fmt: skip
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda text: gzip.compress(tar(("x.txt", text))),
+        lambda text: bz2.compress(tar(("y.txt", text))),
+        lambda text: zipped(("x.txt", text)),
+        lambda text: tar(("de-en.tgz", gzip.compress(tar(("x.txt", text))))),
+    ],
+)
 def test_bombs_are_refused(read, make, monkeypatch):
     monkeypatch.setattr(archive, "FREELY", 1 << 16)
     with pytest.raises(LskdError, match=r"unpacks to more than 16 GB, or to more than 100 times its size"):

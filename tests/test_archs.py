@@ -22,10 +22,28 @@ KERNELS = ["--encoder-kernel-size-list", "[3]", "--decoder-kernel-size-list", "[
 
 TRAINED = {
     "transformer": ["--arch", "transformer", *TINY],
-    "lstm": ["--arch", "lstm", *SMALL, "--encoder-hidden-size", 16, "--decoder-hidden-size", 16,
-             "--decoder-out-embed-dim", 16],
-    "fconv": ["--arch", "fconv", *SMALL, "--encoder-layers", SHAPES, "--decoder-layers", SHAPES,
-              "--decoder-out-embed-dim", 16],
+    "lstm": [
+        "--arch",
+        "lstm",
+        *SMALL,
+        "--encoder-hidden-size",
+        16,
+        "--decoder-hidden-size",
+        16,
+        "--decoder-out-embed-dim",
+        16,
+    ],
+    "fconv": [
+        "--arch",
+        "fconv",
+        *SMALL,
+        "--encoder-layers",
+        SHAPES,
+        "--decoder-layers",
+        SHAPES,
+        "--decoder-out-embed-dim",
+        16,
+    ],
     "lightconv": ["--arch", "lightconv", *TINY, "--encoder-conv-dim", 16, "--decoder-conv-dim", 16, *KERNELS],
     "transformer_align": ["--arch", "transformer_align", *TINY, "--alignment-layer", 0],
     "adaptive-softmax": ["--arch", "transformer", *TINY, "--adaptive-softmax-cutoff", "6,11"],
@@ -34,15 +52,39 @@ TRAINED = {
     "quant-noise": ["--arch", "transformer", *TINY, "--quant-noise-pq", 0.3],
     "ema": ["--arch", "transformer", *TINY, "--store-ema"],
     "bart": ["--arch", "bart_base", *TINY],
-}  # fmt: skip
+}
 MULTI = {
-    "translation_multi_simple_epoch": ["--task", "translation_multi_simple_epoch", "--lang-pairs", "aa-bb,bb-aa",
-                                       "--arch", "transformer", *TINY],
-    "language-tags": ["--task", "translation_multi_simple_epoch", "--lang-pairs", "aa-bb,bb-aa",
-                      "--encoder-langtok", "tgt", "--decoder-langtok", "--arch", "transformer", *TINY],
-    "multilingual_translation": ["--task", "multilingual_translation", "--lang-pairs", "aa-bb,bb-aa",
-                                 "--arch", "multilingual_transformer", *TINY],
-}  # fmt: skip
+    "translation_multi_simple_epoch": [
+        "--task",
+        "translation_multi_simple_epoch",
+        "--lang-pairs",
+        "aa-bb,bb-aa",
+        "--arch",
+        "transformer",
+        *TINY,
+    ],
+    "language-tags": [
+        "--task",
+        "translation_multi_simple_epoch",
+        "--lang-pairs",
+        "aa-bb,bb-aa",
+        "--encoder-langtok",
+        "tgt",
+        "--decoder-langtok",
+        "--arch",
+        "transformer",
+        *TINY,
+    ],
+    "multilingual_translation": [
+        "--task",
+        "multilingual_translation",
+        "--lang-pairs",
+        "aa-bb,bb-aa",
+        "--arch",
+        "multilingual_transformer",
+        *TINY,
+    ],
+}
 TEACHERS = ["lstm", "fconv", "lightconv", "transformer_align", "adaptive-softmax"]
 
 
@@ -50,9 +92,34 @@ def fit(data, save_dir, *flags):
     """Two updates with flags that every architecture knows; the last checkpoint."""
     from fairseq_cli import train as fairseq_train
 
-    call(fairseq_train.cli_main, "fairseq-train", data, "--user-dir", USER_DIR, "--save-dir", save_dir, "--cpu",
-         "--criterion", "kd_ls", "--optimizer", "adam", "--lr", 0.01, "--max-tokens", 100, "--max-update", 2,
-         "--num-workers", 0, "--seed", 7, "--log-format", "none", "--no-epoch-checkpoints", *flags)  # fmt: skip
+    call(
+        fairseq_train.cli_main,
+        "fairseq-train",
+        data,
+        "--user-dir",
+        USER_DIR,
+        "--save-dir",
+        save_dir,
+        "--cpu",
+        "--criterion",
+        "kd_ls",
+        "--optimizer",
+        "adam",
+        "--lr",
+        0.01,
+        "--max-tokens",
+        100,
+        "--max-update",
+        2,
+        "--num-workers",
+        0,
+        "--seed",
+        7,
+        "--log-format",
+        "none",
+        "--no-epoch-checkpoints",
+        *flags,
+    )
     return save_dir / "checkpoint_last.pt"
 
 
@@ -97,21 +164,28 @@ def test_several_language_pairs_have_no_teacher(data, teacher, tmp_path, refused
     assert "--kd-weight 0" in line[0] and not (tmp_path / "m").exists()
 
 
-@pytest.mark.parametrize("flags, part", [
-    (["--arch", "nonautoregressive_transformer", "--task", "translation_lev", "--noise", "full_mask"],
-     "--arch nonautoregressive_transformer needs tgt_tokens beside source and prefix"),
-    (["--arch", "levenshtein_transformer", "--task", "translation_lev"],
-     "--arch levenshtein_transformer needs tgt_tokens"),
-    (["--arch", "cmlm_transformer"], "--arch cmlm_transformer needs tgt_tokens"),
-    (["--arch", "transformer_lm", "--task", "language_modeling"], "--arch transformer_lm is no encoder-decoder"),
-    (["--arch", "roberta_base", "--task", "masked_lm"], "--arch roberta_base is no encoder-decoder"),
-    (["--arch", "transformer", "--quant-noise-scalar", 0.5], "--quant-noise-scalar is for GPUs"),
-    (["--arch", "transformer", "--num-batch-buckets", 3], "--num-batch-buckets is 3"),
-    (["--arch", "transformer", "--fp16"], "--fp16 is for GPUs, and this training is on the CPU"),
-    (["--arch", "transformer", "--memory-efficient-bf16"], "--memory-efficient-bf16 is for TPUs"),
-    (["--arch", "transformer", "--tpu"], "--tpu is given and torch_xla is not installed"),
-    (["--arch", "transformer", "--bf16", "--amp"], "--bf16 and --amp are both given"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, part",
+    [
+        (
+            ["--arch", "nonautoregressive_transformer", "--task", "translation_lev", "--noise", "full_mask"],
+            "--arch nonautoregressive_transformer needs tgt_tokens beside source and prefix",
+        ),
+        (
+            ["--arch", "levenshtein_transformer", "--task", "translation_lev"],
+            "--arch levenshtein_transformer needs tgt_tokens",
+        ),
+        (["--arch", "cmlm_transformer"], "--arch cmlm_transformer needs tgt_tokens"),
+        (["--arch", "transformer_lm", "--task", "language_modeling"], "--arch transformer_lm is no encoder-decoder"),
+        (["--arch", "roberta_base", "--task", "masked_lm"], "--arch roberta_base is no encoder-decoder"),
+        (["--arch", "transformer", "--quant-noise-scalar", 0.5], "--quant-noise-scalar is for GPUs"),
+        (["--arch", "transformer", "--num-batch-buckets", 3], "--num-batch-buckets is 3"),
+        (["--arch", "transformer", "--fp16"], "--fp16 is for GPUs, and this training is on the CPU"),
+        (["--arch", "transformer", "--memory-efficient-bf16"], "--memory-efficient-bf16 is for TPUs"),
+        (["--arch", "transformer", "--tpu"], "--tpu is given and torch_xla is not installed"),
+        (["--arch", "transformer", "--bf16", "--amp"], "--bf16 and --amp are both given"),
+    ],
+)
 def test_what_cannot_train_is_refused_before_anything_is_written(data, tmp_path, refused, flags, part):
     with refused() as line:
         fit(data, tmp_path / "m", "--kd-weight", 0, *flags)
@@ -119,25 +193,38 @@ def test_what_cannot_train_is_refused_before_anything_is_written(data, tmp_path,
     assert not (tmp_path / "m").exists()
 
 
-@pytest.mark.parametrize("flags, part", [
-    (["--arch", "transformer", "--encoder-attention-heads", 3], "AssertionError: embed_dim must be divisible"),
-    (["--arch", "transformer", "--encoder-attention-heads", 0], "--arch transformer cannot be built with its flags"),
-    (["--arch", "fconv", "--encoder-layers", "nonsense"], "--arch fconv cannot be built with its flags (NameError"),
-    (["--arch", "transformer", "--task", "translation_from_pretrained_bart", "--langs", "aa,bb"],
-     "TranslationFromPretrainedBARTTask cannot read its 'train'"),
-    (["--arch", "transformer", "--task", "translation_from_pretrained_xlm"],
-     "--task translation_from_pretrained_xlm cannot be set up"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, part",
+    [
+        (["--arch", "transformer", "--encoder-attention-heads", 3], "AssertionError: embed_dim must be divisible"),
+        (
+            ["--arch", "transformer", "--encoder-attention-heads", 0],
+            "--arch transformer cannot be built with its flags",
+        ),
+        (["--arch", "fconv", "--encoder-layers", "nonsense"], "--arch fconv cannot be built with its flags (NameError"),
+        (
+            ["--arch", "transformer", "--task", "translation_from_pretrained_bart", "--langs", "aa,bb"],
+            "TranslationFromPretrainedBARTTask cannot read its 'train'",
+        ),
+        (
+            ["--arch", "transformer", "--task", "translation_from_pretrained_xlm"],
+            "--task translation_from_pretrained_xlm cannot be set up",
+        ),
+    ],
+)
 def test_what_fairseq_itself_does_not_build_takes_one_line(data, tmp_path, refused, flags, part):
     with refused() as line:
         fit(data, tmp_path / "m", "--kd-weight", 0, *flags)
     assert part in line[0]
 
 
-@pytest.mark.parametrize("arch, part", [
-    ("nonautoregressive_transformer", "which needs tgt_tokens beside source and prefix"),
-    ("multilingual_transformer", "a model for each of several language pairs"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arch, part",
+    [
+        ("nonautoregressive_transformer", "which needs tgt_tokens beside source and prefix"),
+        ("multilingual_transformer", "a model for each of several language pairs"),
+    ],
+)
 def test_teachers_that_cannot_be_asked_are_refused(data, teacher, tmp_path, refused, arch, part):
     state = torch.load(teacher, weights_only=True)
     state["cfg"]["model"].arch = arch
@@ -152,8 +239,28 @@ def test_teachers_that_cannot_be_asked_are_refused(data, teacher, tmp_path, refu
 def test_a_store_has_what_the_teacher_says_of_each_pair_alone(data, teachers, tmp_path, name, capsys):
     """Batches of a store are sorted by target length; a sentence alone has no order that could be wrong."""
     path, out = teachers(name), tmp_path / "store"
-    assert cli.main(["teacher-store", "--teacher-path", str(path), "--data", str(data), "--out", str(out), "--top-k",
-                     "16", "--temperatures", "1", "--precision", "fp32", "--device", "cpu"]) == 0  # fmt: skip
+    assert (
+        cli.main(
+            [
+                "teacher-store",
+                "--teacher-path",
+                str(path),
+                "--data",
+                str(data),
+                "--out",
+                str(out),
+                "--top-k",
+                "16",
+                "--temperatures",
+                "1",
+                "--precision",
+                "fp32",
+                "--device",
+                "cpu",
+            ]
+        )
+        == 0
+    )
     opened, symbols = TeacherStore.open(out), read_symbols(str(data), LANGS)
     live = LiveTeacher.load([str(path)], symbols, str(data), None)
     for split in ("train", "valid"):
@@ -168,16 +275,34 @@ def test_a_store_has_what_the_teacher_says_of_each_pair_alone(data, teachers, tm
             torch.testing.assert_close(asked.exp().sum(-1), torch.ones(len(asked)))
 
 
-@pytest.mark.parametrize("kind, name", [
-    *(("--teacher-path", name) for name in ("lstm", "transformer_align", "adaptive-softmax")),
-    ("--teacher-store", "lstm"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "kind, name",
+    [
+        *(("--teacher-path", name) for name in ("lstm", "transformer_align", "adaptive-softmax")),
+        ("--teacher-store", "lstm"),
+    ],
+)
 def test_their_opinion_is_distilled(data, teachers, tmp_path, name, kind, capsys):
     source = path = teachers(name)
     if kind == "--teacher-store":
         source = tmp_path / "store"
-        cli.main(["teacher-store", "--teacher-path", str(path), "--data", str(data), "--out", str(source),
-                  "--top-k", "4", "--temperatures", "2", "--device", "cpu"])  # fmt: skip
+        cli.main(
+            [
+                "teacher-store",
+                "--teacher-path",
+                str(path),
+                "--data",
+                str(data),
+                "--out",
+                str(source),
+                "--top-k",
+                "4",
+                "--temperatures",
+                "2",
+                "--device",
+                "cpu",
+            ]
+        )
     assert updates(fit(data, tmp_path / "m", kind, source, "--temperature", 2, *TRAINED["transformer"])) == 2
 
 
@@ -212,8 +337,10 @@ class TestBf16:
     @pytest.mark.parametrize("name", ["transformer", "adaptive-softmax"])
     def test_it_is_close_to_float32(self, data, teacher, tmp_path, name):
         flags = ["--teacher-path", teacher, *TRAINED[name], "--dropout", 0, "--max-update", 1]
-        half, whole = (read_checkpoint(str(fit(data, tmp_path / kind, *flags, *more)), "checkpoint")["extra_state"]
-                       for kind, more in (("half", ["--bf16"]), ("whole", [])))  # fmt: skip
+        half, whole = (
+            read_checkpoint(str(fit(data, tmp_path / kind, *flags, *more)), "checkpoint")["extra_state"]
+            for kind, more in (("half", ["--bf16"]), ("whole", []))
+        )
         assert half["val_loss"] == pytest.approx(whole["val_loss"], rel=0.02)
 
     def test_a_resumed_training_equals_one_never_stopped(self, data, teacher, tmp_path):
@@ -221,8 +348,9 @@ class TestBf16:
         train(data, tmp_path / "a", *kd, "--max-update", 5)
         train(data, tmp_path / "b", *kd, "--max-update", 3)
         train(data, tmp_path / "b", *kd, "--max-update", 5)
-        whole, resumed = (read_checkpoint(str(tmp_path / name / "checkpoint_last.pt"), "checkpoint")["model"]
-                          for name in "ab")  # fmt: skip
+        whole, resumed = (
+            read_checkpoint(str(tmp_path / name / "checkpoint_last.pt"), "checkpoint")["model"] for name in "ab"
+        )
         for name in whole:
             assert torch.equal(whole[name], resumed[name]), name
 

@@ -22,8 +22,9 @@ from lskd_nmt.scoring import hypotheses
 
 def save(file: Path, updates: int = 1, maximise: bool = True, **weights: object) -> Path:
     """A checkpoint with these weights, tensors or lists of floats."""
-    tensors = {name: value if isinstance(value, torch.Tensor) else torch.tensor(value)
-               for name, value in weights.items()}  # fmt: skip
+    tensors = {
+        name: value if isinstance(value, torch.Tensor) else torch.tensor(value) for name, value in weights.items()
+    }
     settings = {"model": {"updates": updates}, "checkpoint": {"maximize_best_checkpoint_metric": maximise}}
     history = {"optimizer_history": [{"num_updates": updates}], "extra_state": {"epoch": updates}}
     optimizer = {"last_optimizer_state": {"exp_avg": torch.ones(1000)}}
@@ -55,8 +56,12 @@ def average_refused(capsys, *arguments: object) -> str:
 def test_floats_are_their_mean_and_the_rest_is_the_newest(tmp_path):
     steps = torch.tensor([7, 8])
     first = {"weight": [[1.0, 2.0], [4.5, 0.0]], "bias": [0.25], "steps": steps, "flag": torch.tensor(True)}
-    files = several(tmp_path, first, {**first, "weight": [[3.0, -2.0], [0.5, 0.0]], "bias": [0.5]},
-                    {**first, "weight": [[2.0, 3.0], [1.0, -6.0]], "bias": [0.75]})  # fmt: skip
+    files = several(
+        tmp_path,
+        first,
+        {**first, "weight": [[3.0, -2.0], [0.5, 0.0]], "bias": [0.5]},
+        {**first, "weight": [[2.0, 3.0], [1.0, -6.0]], "bias": [0.75]},
+    )
     state = averaged(tmp_path, files)
     assert state["model"]["weight"].tolist() == [[2.0, 1.0], [2.0, -2.0]] and state["model"]["bias"].tolist() == [0.5]
     assert state["model"]["steps"].tolist() == [7, 8] and state["model"]["flag"].item() is True
@@ -144,14 +149,19 @@ def test_tensors_tied_in_the_newest_are_tied_where_the_others_have_them_equal_an
 # refusals
 
 
-@pytest.mark.parametrize("other, part", [
-    ({"a.w": [1.0, 2.0]}, "0.pt has no parameter b.w, unlike"),
-    ({"a.w": [1.0, 2.0], "b.w": [1], "c.w": [1.0]}, "0.pt has the parameter c.w, unlike"),
-    ({"a.w": [[1.0, 2.0]], "b.w": [1]},
-     "0.pt: parameter a.w is [1, 2] of torch.float32, in FOLDER/1.pt it is [2] of torch.float32"),
-    ({"a.w": torch.ones(2).half(), "b.w": [1]}, "0.pt: parameter a.w is [2] of torch.float16, in FOLDER/1.pt"),
-    ({"a.w": [1.0, 2.0], "b.w": [2]}, "0.pt: parameter b.w is of torch.int64 and differs from FOLDER/1.pt's"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "other, part",
+    [
+        ({"a.w": [1.0, 2.0]}, "0.pt has no parameter b.w, unlike"),
+        ({"a.w": [1.0, 2.0], "b.w": [1], "c.w": [1.0]}, "0.pt has the parameter c.w, unlike"),
+        (
+            {"a.w": [[1.0, 2.0]], "b.w": [1]},
+            "0.pt: parameter a.w is [1, 2] of torch.float32, in FOLDER/1.pt it is [2] of torch.float32",
+        ),
+        ({"a.w": torch.ones(2).half(), "b.w": [1]}, "0.pt: parameter a.w is [2] of torch.float16, in FOLDER/1.pt"),
+        ({"a.w": [1.0, 2.0], "b.w": [2]}, "0.pt: parameter b.w is of torch.int64 and differs from FOLDER/1.pt's"),
+    ],
+)
 def test_checkpoints_without_a_mean_are_refused_with_file_and_parameter(other, part, tmp_path, capsys):
     files = several(tmp_path, other, {"a.w": [0.0, 0.0], "b.w": [1]})
     line = average_refused(capsys, "--inputs", *files, "--out", tmp_path / "mean.pt")
@@ -168,15 +178,21 @@ def test_files_that_are_no_checkpoints_are_refused(tmp_path, capsys):
     assert not (tmp_path / "mean.pt").exists()
 
 
-@pytest.mark.parametrize("arguments, part", [
-    (["--inputs", "a.pt", "--last", "2"], "--last N or --best N goes with --folder DIR, and only with it"),
-    (["--folder", "."], "--last N or --best N goes with --folder DIR, and only with it"),
-    (["--folder", ".", "--last", "0"], "--last is 0: give a whole number from 1"),
-    (["--folder", ".", "--best", "-3"], "--best is -3: give a whole number from 1"),
-    (["--folder", "none", "--best", "1"], "--folder none does not exist: give the --save-dir of fairseq-train"),
-    (["--folder", ".", "--last", "1"], ". holds no checkpoint of an epoch (checkpointN.pt)"),
-    (["--folder", ".", "--best", "1"], ". holds no checkpoint.best_METRIC_X.pt: train with --keep-best-checkpoints"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments, part",
+    [
+        (["--inputs", "a.pt", "--last", "2"], "--last N or --best N goes with --folder DIR, and only with it"),
+        (["--folder", "."], "--last N or --best N goes with --folder DIR, and only with it"),
+        (["--folder", ".", "--last", "0"], "--last is 0: give a whole number from 1"),
+        (["--folder", ".", "--best", "-3"], "--best is -3: give a whole number from 1"),
+        (["--folder", "none", "--best", "1"], "--folder none does not exist: give the --save-dir of fairseq-train"),
+        (["--folder", ".", "--last", "1"], ". holds no checkpoint of an epoch (checkpointN.pt)"),
+        (
+            ["--folder", ".", "--best", "1"],
+            ". holds no checkpoint.best_METRIC_X.pt: train with --keep-best-checkpoints",
+        ),
+    ],
+)
 def test_calls_that_cannot_be_are_refused(arguments, part, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     save(tmp_path / "checkpoint_best.pt", w=[1.0])
@@ -209,9 +225,13 @@ def test_the_last_epochs_are_the_last_by_number(tmp_path, capsys):
     assert len(files) == 4 and said == f"{tmp_path} holds 4 of the last 5: averaging what is there\n"
 
 
-@pytest.mark.parametrize("metric, maximise, expected", [
-    ("bleu", True, ["10.5001", "9.8000"]), ("nll_loss", False, ["9.7993", "9.8000"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "metric, maximise, expected",
+    [
+        ("bleu", True, ["10.5001", "9.8000"]),
+        ("nll_loss", False, ["9.7993", "9.8000"]),
+    ],
+)
 def test_the_best_are_the_best_by_the_metric_in_their_names(metric, maximise, expected, tmp_path, capsys):
     for updates, value in enumerate(("9.8000", "10.5001", "9.7993")):
         save(tmp_path / f"checkpoint.best_{metric}_{value}.pt", updates, maximise, w=[1.0])
@@ -235,8 +255,18 @@ def test_the_best_by_two_metrics_are_not_mixed(tmp_path, capsys):
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory) -> Path:
     """The folder of a training of three epochs that keeps what both kinds of average need."""
-    return train(data, tmp_path_factory.mktemp("trained"), "--kd-weight", 0, "--max-epoch", 3, "--keep-last-epochs", 2,
-                 "--keep-best-checkpoints", 2)  # fmt: skip
+    return train(
+        data,
+        tmp_path_factory.mktemp("trained"),
+        "--kd-weight",
+        0,
+        "--max-epoch",
+        3,
+        "--keep-last-epochs",
+        2,
+        "--keep-best-checkpoints",
+        2,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -264,8 +294,24 @@ def translations(data: Path, model: Path, capsys) -> list[str]:
     from fairseq_cli import generate
 
     capsys.readouterr()
-    call(generate.cli_main, "fairseq-generate", data, "--user-dir", USER_DIR, "--path", model, "--gen-subset", "test",
-         "--cpu", "--num-workers", 0, "--required-batch-size-multiple", 1, "--log-format", "none")  # fmt: skip
+    call(
+        generate.cli_main,
+        "fairseq-generate",
+        data,
+        "--user-dir",
+        USER_DIR,
+        "--path",
+        model,
+        "--gen-subset",
+        "test",
+        "--cpu",
+        "--num-workers",
+        0,
+        "--required-batch-size-multiple",
+        1,
+        "--log-format",
+        "none",
+    )
     return hypotheses(capsys.readouterr().out.splitlines(), 12)
 
 
@@ -298,8 +344,13 @@ def test_an_average_can_be_exported(mean, data, tmp_path, monkeypatch):
 def config(**sections: dict) -> dict:
     """A small config; `teacher`, `student` and `train` add to it."""
     base = {"arch": "ls_transformer_tiny", "train": {"max-epoch": 3}}
-    return {"name": "small", "data": {"corpus": "toy"}, "teacher": base | sections.get("teacher", {}),
-            "student": base | sections.get("student", {}), "train": sections.get("train", {})}  # fmt: skip
+    return {
+        "name": "small",
+        "data": {"corpus": "toy"},
+        "teacher": base | sections.get("teacher", {}),
+        "student": base | sections.get("student", {}),
+        "train": sections.get("train", {}),
+    }
 
 
 def models(**sections: dict) -> dict[str, dict]:
@@ -337,26 +388,56 @@ def test_users_may_keep_more_than_is_averaged():
         assert "--no-epoch-checkpoints" not in flags(planned["teacher-ls0.1-s1"])
 
 
-@pytest.mark.parametrize("average, train_flags, part", [
-    ({"last": 3}, {"keep-last-epochs": 2},
-     "train.keep-last-epochs is 2 and teacher.average takes the last 3: remove the first"),
-    ({"last": 3}, {"no_epoch_checkpoints": True},
-     "train.no-epoch-checkpoints leaves nothing to teacher.average's last 3"),
-    ({"best": 3}, {"keep-best-checkpoints": 1},
-     "train.keep-best-checkpoints is 1 and teacher.average takes the best 3: remove the first"),
-    ({"best": 3}, {"keep-best-checkpoints": None},
-     "train.keep-best-checkpoints is None and teacher.average takes the best 3: remove the first"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "average, train_flags, part",
+    [
+        (
+            {"last": 3},
+            {"keep-last-epochs": 2},
+            "train.keep-last-epochs is 2 and teacher.average takes the last 3: remove the first",
+        ),
+        (
+            {"last": 3},
+            {"no_epoch_checkpoints": True},
+            "train.no-epoch-checkpoints leaves nothing to teacher.average's last 3",
+        ),
+        (
+            {"best": 3},
+            {"keep-best-checkpoints": 1},
+            "train.keep-best-checkpoints is 1 and teacher.average takes the best 3: remove the first",
+        ),
+        (
+            {"best": 3},
+            {"keep-best-checkpoints": None},
+            "train.keep-best-checkpoints is None and teacher.average takes the best 3: remove the first",
+        ),
+    ],
+)
 def test_users_may_not_keep_less_than_is_averaged(average, train_flags, part):
-    for sections in ({"teacher": {"average": average, "train": {"max-epoch": 3, **train_flags}}},
-                     {"teacher": {"average": average}, "train": train_flags}):  # fmt: skip
+    for sections in (
+        {"teacher": {"average": average, "train": {"max-epoch": 3, **train_flags}}},
+        {"teacher": {"average": average}, "train": train_flags},
+    ):
         with pytest.raises(LskdError) as refused:
             models(**sections)
         assert part in str(refused.value) and "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("value", [3, {}, "last", ["last"], {"last": 0}, {"best": 2.0}, {"last": True}, {"best": None},
-                                   {"first": 3}, {"last": 2, "best": 2}])  # fmt: skip
+@pytest.mark.parametrize(
+    "value",
+    [
+        3,
+        {},
+        "last",
+        ["last"],
+        {"last": 0},
+        {"best": 2.0},
+        {"last": True},
+        {"best": None},
+        {"first": 3},
+        {"last": 2, "best": 2},
+    ],
+)
 def test_an_average_that_cannot_be_is_refused(value):
     with pytest.raises(LskdError) as refused:
         resolve(config(student={"average": value}), "x.yaml")

@@ -43,8 +43,11 @@ DAMAGE = {
     "cut .bin": ("bin", cut, "bb.bin is cut, or of another binarisation"),
     "longer .bin": ("bin", appended, "bb.bin is cut, or of another binarisation"),
     "empty .bin": ("bin", lambda file: file.write_bytes(b""), "bb.bin is cut"),
-    "symbol beyond the dictionary": ("bin", lambda file: edited(file, 0, struct.pack("<H", 60_000)),
-                                     "bb.bin holds symbols that its dictionary of 16 lacks"),
+    "symbol beyond the dictionary": (
+        "bin",
+        lambda file: edited(file, 0, struct.pack("<H", 60_000)),
+        "bb.bin holds symbols that its dictionary of 16 lacks",
+    ),
     "cut .idx": ("idx", cut, "bb.idx is cut or has been added to"),
     "longer .idx": ("idx", appended, "bb.idx is cut or has been added to"),
     "empty .idx": ("idx", lambda file: file.write_bytes(b""), "bb.idx is no index of fairseq"),
@@ -58,7 +61,7 @@ DAMAGE = {
     "FIFO": ("idx", fifo, "bb.idx is a pipe (FIFO)"),
     "folder": ("bin", folder, "bb.bin is a folder"),
     "gone": ("bin", lambda file: file.unlink(), "bb.bin does not exist: binarise it again"),
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -117,12 +120,18 @@ def test_every_id_is_looked_at_however_many_at_a_time(data, monkeypatch, tmp_pat
         fairseq_io.translation_data(str(tmp_path / "bin"), LANGS, "valid")
 
 
-@pytest.mark.parametrize("verb", [
-    ["features", "--checkpoint", "T.pt", "--out", "o"], ["compare", "--models", "a=T.pt", "b=T.pt", "--out", "o"],
-    ["export", "--checkpoint", "T.pt", "--to", "fairseq", "--out", "o"], ["doctor"],
-    ["teacher-store", "--teacher-path", "T.pt", "--out", "o"], ["seqkd", "select", "--decoded", "d", "--out", "o"],
-    ["seqkd", "decode", "--teacher-path", "T.pt", "--out", "o"],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ["features", "--checkpoint", "T.pt", "--out", "o"],
+        ["compare", "--models", "a=T.pt", "b=T.pt", "--out", "o"],
+        ["export", "--checkpoint", "T.pt", "--to", "fairseq", "--out", "o"],
+        ["doctor"],
+        ["teacher-store", "--teacher-path", "T.pt", "--out", "o"],
+        ["seqkd", "select", "--decoded", "d", "--out", "o"],
+        ["seqkd", "decode", "--teacher-path", "T.pt", "--out", "o"],
+    ],
+)
 def test_a_colon_in_the_path_of_data_is_said_to_separate(verb, data, tmp_path, monkeypatch, capsys):
     from lskd_nmt import cli
 

@@ -115,6 +115,14 @@ def test_a_teacher_that_masks_symbols_is_learned_from(criterion):  # noqa: F811
 
 def test_bounds_do_not_stand_in_the_way_of_temperatures_in_use(data, teacher, tmp_path):
     for temperature in (0.05, 1000):
-        folder = train(data, tmp_path / str(temperature), "--teacher-path", teacher, "--temperature", temperature,
-                       "--max-update", 1)  # fmt: skip
+        folder = train(
+            data,
+            tmp_path / str(temperature),
+            "--teacher-path",
+            teacher,
+            "--temperature",
+            temperature,
+            "--max-update",
+            1,
+        )
         assert (folder / "checkpoint_last.pt").is_file()

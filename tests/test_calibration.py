@@ -185,7 +185,8 @@ def test_sentences_are_drawn_once_and_whole_until_the_budget(tmp_path):
     assert sum(lengths) >= 60 > sum(lengths[:-1])
     half = drawn_sentences[::2]
     assert sentences.rows_of(features.sentence, half).tolist() == [
-        n for n in range(features.tokens) if features.sentence[n] in half]  # fmt: skip
+        n for n in range(features.tokens) if features.sentence[n] in half
+    ]
 
 
 def test_sums_by_sentence():
@@ -224,14 +225,17 @@ def test_the_verb_writes_numbers_diagrams_and_where_they_come_from(tmp_path, cap
     assert fitted["fitted_on_tokens"] + fitted["measured_on_tokens"] == features.tokens
 
 
-@pytest.mark.parametrize("extra, part", [
-    (["--bins", "0"], "--bins holds [0]"),
-    (["--bins", "many"], "--bins is 'many'"),
-    (["--bins", ","], "--bins holds nothing"),
-    (["--temperature-tokens", "1"], "--temperature-tokens is 1"),
-    (["--seed", "-1"], "--seed is -1"),
-    (["--out", "."], "--out . is a folder"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "extra, part",
+    [
+        (["--bins", "0"], "--bins holds [0]"),
+        (["--bins", "many"], "--bins is 'many'"),
+        (["--bins", ","], "--bins holds nothing"),
+        (["--temperature-tokens", "1"], "--temperature-tokens is 1"),
+        (["--seed", "-1"], "--seed is -1"),
+        (["--out", "."], "--out . is a folder"),
+    ],
+)
 def test_the_verb_refuses_in_one_line_and_writes_nothing(extra, part, tmp_path, capsys):
     drawn(tmp_path / "f", seed=2)
     assert cli.main(["calibrate", str(tmp_path / "f"), "--out", str(tmp_path / "c.json"), *extra]) == 2

@@ -17,8 +17,16 @@ from lskd_nmt.losses.signals import top_k
 
 N, V, D, D_TEACHER = 13, 11, 6, 5
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
-GRID = list(itertools.product((0.0, 0.3, 1.0), (1.0, 2.5), ("both", "teacher"), (0.0, 0.1), ("others", "vocabulary"),
-                              ("dense", "bucket", "uniform", "renormalise")))  # fmt: skip
+GRID = list(
+    itertools.product(
+        (0.0, 0.3, 1.0),
+        (1.0, 2.5),
+        ("both", "teacher"),
+        (0.0, 0.1),
+        ("others", "vocabulary"),
+        ("dense", "bucket", "uniform", "renormalise"),
+    )
+)
 
 
 class Case:
@@ -99,8 +107,11 @@ def test_gradcheck(combination):
 def test_odd_shapes_and_the_default_chunk(n, v, d):
     case, options = Case(n=n, v=v, d=d), KdOptions(2.0, 0.5, 0.1)
     expected, found = case.dense(options), case.chunked(options)
-    for ours, theirs in zip(torch.autograd.grad(found.loss, case.inputs()),
-                            torch.autograd.grad(expected.loss.sum(), case.inputs()), strict=True):  # fmt: skip
+    for ours, theirs in zip(
+        torch.autograd.grad(found.loss, case.inputs()),
+        torch.autograd.grad(expected.loss.sum(), case.inputs()),
+        strict=True,
+    ):
         torch.testing.assert_close(ours, theirs, **EXACT)
 
 
@@ -141,11 +152,18 @@ def test_half_precision_keeps_gradients_wide_until_the_scale_is_known(scale, dty
         torch.testing.assert_close(ours.double() / scale, theirs, rtol=tolerance, atol=tolerance * theirs.abs().max())
 
 
-@pytest.mark.parametrize("options", [
-    KdOptions(2.0, 1e-3), KdOptions(20.0, 0.1, temperature_squared=False), KdOptions(64.0, 1.0),
-    KdOptions(2.0, 1e-3, tail="renormalise", top_k=3), KdOptions(2.0, 1e-3, tail="bucket", top_k=3),
-    KdOptions(2.0, 1e-3, tail="uniform", top_k=3), KdOptions(64.0, 0.5, divergence="reverse"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        KdOptions(2.0, 1e-3),
+        KdOptions(20.0, 0.1, temperature_squared=False),
+        KdOptions(64.0, 1.0),
+        KdOptions(2.0, 1e-3, tail="renormalise", top_k=3),
+        KdOptions(2.0, 1e-3, tail="bucket", top_k=3),
+        KdOptions(2.0, 1e-3, tail="uniform", top_k=3),
+        KdOptions(64.0, 0.5, divergence="reverse"),
+    ],
+)
 def test_no_balance_of_the_terms_overflows_half_precision(options):
     half, wide = Case(n=64, v=97, dtype=torch.float16), Case(n=64, v=97)
     for ours, theirs in zip(half.inputs(), wide.inputs(), strict=True):

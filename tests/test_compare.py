@@ -65,8 +65,15 @@ def test_medians_percentiles_and_busy_cores_are_those_of_the_clock(four_cores):
     settings = CompareSettings(threads=4, repeats=3)
     found = speed.measure(models, SENTENCES, settings, lambda line: None, machine.clocks())
     one, four = found["slow"]["subwords_per_second"]  # 12 subwords in 2, 1 and 4 seconds
-    assert one == {"threads": 1, "median": 6, "smallest": 3, "largest": 12, "repeats": [6, 12, 3], "subwords": 12,
-                   "cores_busy": 1.0}  # fmt: skip
+    assert one == {
+        "threads": 1,
+        "median": 6,
+        "smallest": 3,
+        "largest": 12,
+        "repeats": [6, 12, 3],
+        "subwords": 12,
+        "cores_busy": 1.0,
+    }
     assert (four["threads"], four["repeats"]) == (4, [12, 12, 12])
     median, p95 = found["slow"]["latency"]["median_ms"], found["slow"]["latency"]["p95_ms"]
     assert median == {"median": 5000, "smallest": 2000, "largest": 6000, "repeats": [2000, 5000, 6000]}
@@ -113,13 +120,17 @@ def test_ratios_are_to_the_first_model():
 
 def test_weights_count_what_is_shared_once_and_no_buffers():
     table, other = torch.ones(5, 2), torch.ones(3)
-    state = {"model": {
-        "encoder.version": torch.ones(1), "encoder.embed_positions._float_tensor": torch.ones(1),
-        "encoder.embed_tokens.weight": table,
-        "decoder.embed_tokens.weight": table,  # written on a CPU: the same tensor
-        "decoder.output_projection.weight": table.clone(),  # written on a GPU: an equal one
-        "encoder.layers.0.fc1.bias": other, "decoder.layers.0.fc1.bias": other.clone(),  # equal, and not shared
-    }}  # fmt: skip
+    state = {
+        "model": {
+            "encoder.version": torch.ones(1),
+            "encoder.embed_positions._float_tensor": torch.ones(1),
+            "encoder.embed_tokens.weight": table,
+            "decoder.embed_tokens.weight": table,  # written on a CPU: the same tensor
+            "decoder.output_projection.weight": table.clone(),  # written on a GPU: an equal one
+            "encoder.layers.0.fc1.bias": other,
+            "decoder.layers.0.fc1.bias": other.clone(),  # equal, and not shared
+        }
+    }
     assert fairseq_io.parameter_count(state) == 10 + 3 + 3
 
 
@@ -137,10 +148,26 @@ def compared(checkpoint, model, pieces, tmp_path_factory):
     stock = out.parent.parent / "stock.pt"
     torch.save(export.stock_state(fairseq_io.read_checkpoint(str(checkpoint), "x")), stock)
     models = [f"teacher={checkpoint}", f"stock_form={stock}", f"ct2={model}"]
-    words = ["compare", "--data", pieces, "--models", *models, "--out", out, "--split", "valid", "--sentences", 5,
-             "--threads", min(2, cores()), "--repeats", 2]  # fmt: skip
-    result = subprocess.run([sys.executable, "-m", "lskd_nmt.cli", *map(str, words)], cwd=ROOT, capture_output=True,
-                            text=True, check=True)  # fmt: skip
+    words = [
+        "compare",
+        "--data",
+        pieces,
+        "--models",
+        *models,
+        "--out",
+        out,
+        "--split",
+        "valid",
+        "--sentences",
+        5,
+        "--threads",
+        min(2, cores()),
+        "--repeats",
+        2,
+    ]
+    result = subprocess.run(
+        [sys.executable, "-m", "lskd_nmt.cli", *map(str, words)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert json.loads(result.stdout)["models"] == ["teacher", "stock_form", "ct2"]
     assert "repeat 2 of 2: 1 thread" in result.stderr and "DEBUG" not in result.stderr
     return out
@@ -190,27 +217,35 @@ with torch_threads(THREADS):
 def test_threads_are_those_asked_for_whatever_the_environment_sets(threads, environment):
     """At 1 of 4 one core works; at 3 of 1 there are two more threads than at 1."""
     names = {"OMP_NUM_THREADS": environment, "MKL_NUM_THREADS": environment, "PYTHONPATH": str(ROOT)}
-    result = subprocess.run([sys.executable, "-c", BUSY.replace("THREADS", str(threads))], capture_output=True,
-                            env={**os.environ, **names}, text=True, check=True)  # fmt: skip
+    result = subprocess.run(
+        [sys.executable, "-c", BUSY.replace("THREADS", str(threads))],
+        capture_output=True,
+        env={**os.environ, **names},
+        text=True,
+        check=True,
+    )
     busy, count, tasks = result.stdout.split()
     assert int(count) == threads
     assert float(busy) <= 1.5 if threads == 1 else int(tasks) >= threads
 
 
-@pytest.mark.parametrize("models, part", [
-    (["MODEL"], "give NAME=PATH"),
-    (["a="], "give NAME=PATH"),
-    (["a|b=MODEL"], "the name 'a|b': give letters"),
-    (["a=MODEL", "a=CHECKPOINT"], "the name 'a' twice"),
-    (["a=MODEL", "b=nowhere"], "model 'b': nowhere does not exist"),
-    (["a=MODEL", "b=EMPTY"], "has no model.bin"),
-    (["a=BARE"], "has no vocabulary"),
-    (["a=DAMAGED"], "CTranslate2 cannot load"),
-    (["a=TEXT"], "model 'a' TEXT cannot be read"),
-    (["a=OTHER"], "model 'a' has another source vocabulary than the data"),
-    (["a=FOREIGN"], "model 'a' has another source vocabulary than the data"),
-    (["a=STOCK"], "symbols in its encoder and the data's dictionary"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "models, part",
+    [
+        (["MODEL"], "give NAME=PATH"),
+        (["a="], "give NAME=PATH"),
+        (["a|b=MODEL"], "the name 'a|b': give letters"),
+        (["a=MODEL", "a=CHECKPOINT"], "the name 'a' twice"),
+        (["a=MODEL", "b=nowhere"], "model 'b': nowhere does not exist"),
+        (["a=MODEL", "b=EMPTY"], "has no model.bin"),
+        (["a=BARE"], "has no vocabulary"),
+        (["a=DAMAGED"], "CTranslate2 cannot load"),
+        (["a=TEXT"], "model 'a' TEXT cannot be read"),
+        (["a=OTHER"], "model 'a' has another source vocabulary than the data"),
+        (["a=FOREIGN"], "model 'a' has another source vocabulary than the data"),
+        (["a=STOCK"], "symbols in its encoder and the data's dictionary"),
+    ],
+)
 def test_what_is_no_model_of_the_data_is_refused(models, part, checkpoint, model, teacher, pieces, tmp_path, capsys):
     places = {name: tmp_path / name.lower() for name in ("EMPTY", "BARE", "DAMAGED", "FOREIGN", "TEXT", "STOCK")}
     for name in ("EMPTY", "BARE", "DAMAGED", "FOREIGN"):
@@ -222,8 +257,9 @@ def test_what_is_no_model_of_the_data_is_refused(models, part, checkpoint, model
         (places[name] / "shared_vocabulary.json").write_text(json.dumps(found))
     places["TEXT"].write_text("no checkpoint")
     state = export.stock_state(fairseq_io.read_checkpoint(str(checkpoint), "x"))
-    state["model"] = {name: tensor[:-1] if "embed_tokens" in name else tensor
-                      for name, tensor in state["model"].items()}  # fmt: skip
+    state["model"] = {
+        name: tensor[:-1] if "embed_tokens" in name else tensor for name, tensor in state["model"].items()
+    }
     torch.save(state, places["STOCK"])
     places |= {"MODEL": model, "CHECKPOINT": checkpoint, "OTHER": teacher}
     for name, place in places.items():
@@ -237,16 +273,19 @@ def test_what_is_no_model_of_the_data_is_refused(models, part, checkpoint, model
     assert sorted(tmp_path.iterdir()) == before
 
 
-@pytest.mark.parametrize("flags, part", [
-    (["--beam", "0"], "--beam is 0"),
-    (["--repeats", "0"], "--repeats is 0"),
-    (["--sentences", "-1"], "--sentences is -1"),
-    (["--threads", "5"], "--threads is 5 and this process may use 4 cores"),
-    (["--batch-tokens", "0"], "--batch-tokens is 0"),
-    (["--data", "nowhere"], "--data nowhere does not exist"),
-    (["--split", "dev"], "has no 'dev' of aa-bb"),
-    (["--out", "FILE"], "cannot be written"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, part",
+    [
+        (["--beam", "0"], "--beam is 0"),
+        (["--repeats", "0"], "--repeats is 0"),
+        (["--sentences", "-1"], "--sentences is -1"),
+        (["--threads", "5"], "--threads is 5 and this process may use 4 cores"),
+        (["--batch-tokens", "0"], "--batch-tokens is 0"),
+        (["--data", "nowhere"], "--data nowhere does not exist"),
+        (["--split", "dev"], "has no 'dev' of aa-bb"),
+        (["--out", "FILE"], "cannot be written"),
+    ],
+)
 def test_settings_that_cannot_be_are_refused(flags, part, checkpoint, pieces, tmp_path, capsys, four_cores):
     (tmp_path / "file").touch()
     words = ["compare", "--data", pieces, "--out", tmp_path / "out", "--models", f"a={checkpoint}", *flags]
@@ -269,38 +308,88 @@ def spread(middle, low=None, high=None):
 
 def written(name, size, bleu, speed, parameters=1000, quantization=None):
     kind = "fairseq" if quantization is None else "ctranslate2"
-    return {"name": name, "kind": kind, "quantization": quantization, "parameters": parameters, "megabytes": size,
-            "file_megabytes": 3 * size, "bleu": bleu, "chrf": 2 * bleu,
-            "subwords_per_second": [{"threads": 1, **spread(speed, speed - 1, speed + 1), "cores_busy": 0.99},
-                                    {"threads": 4, **spread(2 * speed, speed, 3 * speed), "cores_busy": 3.5}],
-            "latency": {"median_ms": spread(20.0, 19.0, 21.5), "p95_ms": spread(40.0, 39.0, 41.0)},
-            "ratios": {"megabytes": 0.25, "subwords_per_second": [2.5, 2.0], "bleu": 0.9}}  # fmt: skip
+    return {
+        "name": name,
+        "kind": kind,
+        "quantization": quantization,
+        "parameters": parameters,
+        "megabytes": size,
+        "file_megabytes": 3 * size,
+        "bleu": bleu,
+        "chrf": 2 * bleu,
+        "subwords_per_second": [
+            {"threads": 1, **spread(speed, speed - 1, speed + 1), "cores_busy": 0.99},
+            {"threads": 4, **spread(2 * speed, speed, 3 * speed), "cores_busy": 3.5},
+        ],
+        "latency": {"median_ms": spread(20.0, 19.0, 21.5), "p95_ms": spread(40.0, 39.0, 41.0)},
+        "ratios": {"megabytes": 0.25, "subwords_per_second": [2.5, 2.0], "bleu": 0.9},
+    }
 
 
 @pytest.fixture
 def content():
-    models = [written("teacher", 40.0, 30.0, 1000.0), written("student", 8.0, 29.0, 4000.0),
-              written("float32", 8.5, 29.0, 4100.0, None, "float32"),
-              written("int8", 2.0, 28.95, 4050.0, 7, "int8")]  # fmt: skip
+    models = [
+        written("teacher", 40.0, 30.0, 1000.0),
+        written("student", 8.0, 29.0, 4000.0),
+        written("float32", 8.5, 29.0, 4100.0, None, "float32"),
+        written("int8", 2.0, 28.95, 4050.0, 7, "int8"),
+    ]
     metric = {"signature": "nrefs:1", "text": "raw"}
-    return {"command": "lskd compare x", "commit": "abc", "host": {"cores": 4}, "models": models,
-            "settings": {"split": "test", "beam": 5, "repeats": 3, "batch_tokens": 2048},
-            "data": {"langs": ["en", "de"], "sentences": 1000}, "signatures": {"bleu": metric, "chrf": metric},
-            "timed": {"sentences": 200, "batches": 2, "load_before": 0.5}}  # fmt: skip
+    return {
+        "command": "lskd compare x",
+        "commit": "abc",
+        "host": {"cores": 4},
+        "models": models,
+        "settings": {"split": "test", "beam": 5, "repeats": 3, "batch_tokens": 2048},
+        "data": {"langs": ["en", "de"], "sentences": 1000},
+        "signatures": {"bleu": metric, "chrf": metric},
+        "timed": {"sentences": 200, "batches": 2, "load_before": 0.5},
+    }
 
 
 def test_the_table_shows_medians_ranges_and_ratios(content):
     text = comparison.markdown(content)
     rows = [[field.strip() for field in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
-    assert rows[0] == ["model", "kind", "parameters", "MB", "BLEU", "chrF", "subwords/s, 1 thread",
-                       "subwords/s, 4 threads", "ms, median", "ms, p95", "size", "speed, 1 thread", "speed, 4 threads",
-                       "BLEU share"]  # fmt: skip
-    assert rows[2] == ["teacher", "fairseq", "1,000", "40.0", "30.00", "60.00", "1,000 (999–1,001)",
-                       "2,000 (1,000–3,000)", "20.0 (19.0–21.5)", "40.0 (39.0–41.0)", "0.25 ×", "2.50 ×", "2.00 ×",
-                       "90.0 %"]  # fmt: skip
+    assert rows[0] == [
+        "model",
+        "kind",
+        "parameters",
+        "MB",
+        "BLEU",
+        "chrF",
+        "subwords/s, 1 thread",
+        "subwords/s, 4 threads",
+        "ms, median",
+        "ms, p95",
+        "size",
+        "speed, 1 thread",
+        "speed, 4 threads",
+        "BLEU share",
+    ]
+    assert rows[2] == [
+        "teacher",
+        "fairseq",
+        "1,000",
+        "40.0",
+        "30.00",
+        "60.00",
+        "1,000 (999–1,001)",
+        "2,000 (1,000–3,000)",
+        "20.0 (19.0–21.5)",
+        "40.0 (39.0–41.0)",
+        "0.25 ×",
+        "2.50 ×",
+        "2.00 ×",
+        "90.0 %",
+    ]
     assert rows[4][:3] == ["float32", "ctranslate2 float32", "–"]
-    for part in ("first 200 sentences, in 2 batches", "- BLEU: nrefs:1 (text raw)", "relative to teacher",
-                 "cores busy with 1 thread: teacher 0.99", "scores: all 1,000 sentences"):  # fmt: skip
+    for part in (
+        "first 200 sentences, in 2 batches",
+        "- BLEU: nrefs:1 (text raw)",
+        "relative to teacher",
+        "cores busy with 1 thread: teacher 0.99",
+        "scores: all 1,000 sentences",
+    ):
         assert part in text
     assert r"2.50 $\times$" in comparison.latex(content) and r"90.0 \%" in comparison.latex(content)
 

@@ -42,8 +42,13 @@ def test_means_and_differences_by_hand(tmp_path):
     two = np.log(2)  # log odds of 2 : 1 and of 1 : 2
     found = {}
     for name, states in (("plain", [two, two, -two]), ("student", [two, -two, -two])):
-        arrays = arrays_of(np.array([[each] for each in states], np.float32), np.array([[1.0], [0.0]]), [0, 0, 1],
-                           [2, 1], counts=np.array([5, 5000], dtype=np.uint64))  # fmt: skip
+        arrays = arrays_of(
+            np.array([[each] for each in states], np.float32),
+            np.array([[1.0], [0.0]]),
+            [0, 0, 1],
+            [2, 1],
+            counts=np.array([5, 5000], dtype=np.uint64),
+        )
         write_features(tmp_path / name, header_facts(["▁a", "b"]), arrays)
         found[name] = open_features(tmp_path / name)
     compared = confidence(found, PLAIN, silent)["models"]
@@ -93,10 +98,14 @@ def test_without_counts_there_are_no_buckets_of_frequency(tmp_path):
 def test_the_divergence_is_its_equation(bias, monkeypatch):
     monkeypatch.setattr("lskd_nmt.analysis.distribution.LOGITS", 5 * 3)  # three tokens at a time
     draw = np.random.default_rng(1)
-    p, q = (Model(draw.normal(size=(7, width)).astype(np.float16), draw.normal(size=(5, width)).astype(np.float32), b)
-            for width, b in ((3, bias), (2, None)))  # fmt: skip
-    rows = [np.exp(log_softmax(each.state.astype(float) @ each.projection.T + (0 if each.bias is None else each.bias)))
-            for each in (p, q)]  # fmt: skip
+    p, q = (
+        Model(draw.normal(size=(7, width)).astype(np.float16), draw.normal(size=(5, width)).astype(np.float32), b)
+        for width, b in ((3, bias), (2, None))
+    )
+    rows = [
+        np.exp(log_softmax(each.state.astype(float) @ each.projection.T + (0 if each.bias is None else each.bias)))
+        for each in (p, q)
+    ]
     expected = [slow_kl(a, b) for a, b in zip(*(each.tolist() for each in rows), strict=True)]
     assert kl(p, q).tolist() == pytest.approx(expected, rel=1e-4)
     assert kl(p, p).tolist() == pytest.approx([0] * 7, abs=1e-7)
@@ -146,15 +155,18 @@ def test_the_verb_compares_with_the_first_unless_told(models, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["baseline"] == "teacher"
 
 
-@pytest.mark.parametrize("extra, part", [
-    (["--baseline", "nobody"], "--baseline is nobody: one of plain, student, teacher"),
-    (["--teacher", "nobody"], "--teacher is nobody"),
-    (["--divergence-tokens", "0"], "--divergence-tokens is 0"),
-    (["--seed", "-1"], "--seed is -1"),
-    (["--models", "plain"], "--models has 'plain'"),
-    (["--models", "plain=nowhere"], "has no header.json"),
-    (["--out", "."], "--out . is a folder"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "extra, part",
+    [
+        (["--baseline", "nobody"], "--baseline is nobody: one of plain, student, teacher"),
+        (["--teacher", "nobody"], "--teacher is nobody"),
+        (["--divergence-tokens", "0"], "--divergence-tokens is 0"),
+        (["--seed", "-1"], "--seed is -1"),
+        (["--models", "plain"], "--models has 'plain'"),
+        (["--models", "plain=nowhere"], "has no header.json"),
+        (["--out", "."], "--out . is a folder"),
+    ],
+)
 def test_the_verb_refuses_in_one_line_and_writes_nothing(extra, part, models, tmp_path, capsys):
     folders = [f"{name}={tmp_path / name}" for name in models]
     assert cli.main(["confidence", "--models", *folders, "--out", str(tmp_path / "c.json"), *extra]) == 2

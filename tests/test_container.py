@@ -63,8 +63,10 @@ def test_compilers_stay_behind_and_nobody_is_root(steps):
 def test_no_package_is_installed_but_by_the_makefile_and_no_address_is_named(steps):
     runs = [step[1:] for step in steps if step[0] == "RUN"]
     assert not [run for run in runs if "pip" in run]
-    assert [run for run in runs if run[0] == "make"] == [["make", "fairseq", "PYTHON=python"],
-                                                         ["make", "env", "PYTHON=python"]]  # fmt: skip
+    assert [run for run in runs if run[0] == "make"] == [
+        ["make", "fairseq", "PYTHON=python"],
+        ["make", "env", "PYTHON=python"],
+    ]
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8") + (ROOT / "Makefile").read_text(encoding="utf-8")
     assert "://" not in text
 
@@ -77,8 +79,13 @@ def test_the_steps_install_in_order_what_constraints_txt_says(steps, tmp_path):
     for name, code in STAND_INS.items():
         (tools / name).write_text(f"#!/bin/sh\n{code}\n")
         (tools / name).chmod(0o755)
-    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "CALLS": str(calls), "SITE": str(site),
-                   "TOOLS": str(tools)}  # fmt: skip
+    environment = {
+        **os.environ,
+        "PATH": f"{tools}:{os.environ['PATH']}",
+        "CALLS": str(calls),
+        "SITE": str(site),
+        "TOOLS": str(tools),
+    }
     for step in steps:
         if step[0] == "COPY" and not step[1].startswith("--"):
             for name in step[1:-1]:

@@ -42,8 +42,12 @@ def test_gpu_hours_are_wall_hours_times_the_gpus_that_fairseq_lists(banner):
 
 
 def test_gpu_memory_is_what_the_fullest_logged_update_left(banner):
-    lines = [*banner(2), log_line("train_inner", num_updates="10", gb_free="61.5"),
-             epoch(1, 20, 100, 5, train_gb_free="60"), epoch(2, 40, 100, 5, train_gb_free="70.1")]  # fmt: skip
+    lines = [
+        *banner(2),
+        log_line("train_inner", num_updates="10", gb_free="61.5"),
+        epoch(1, 20, 100, 5, train_gb_free="60"),
+        epoch(2, 40, 100, 5, train_gb_free="70.1"),
+    ]
     assert logged_costs(lines, 60)["peak_gpu_memory_mb"] == 21475  # 20 GiB
     assert logged_costs(banner(1), 60)["peak_gpu_memory_mb"] is None  # no update was logged
     assert logged_costs([log_line("train_inner", gb_free="61.5")], 60)["peak_gpu_memory_mb"] is None
@@ -74,16 +78,30 @@ def test_decoding_speed_is_fairseqs():
 def test_attempts_add_up_and_those_of_before_stay_readable(tmp_path):
     file = tmp_path / "run.json"
     runs.write_json(file, {"attempts": [{"wall_seconds": 10.0, "cpu_seconds": 8.0, "exit_code": 1}]})
-    costs = {"wall_seconds": 1.0, "cpu_seconds": 2.0, "gpu_hours": 0.5, "peak_memory_mb": 300,
-             "peak_gpu_memory_mb": None}  # fmt: skip
+    costs = {
+        "wall_seconds": 1.0,
+        "cpu_seconds": 2.0,
+        "gpu_hours": 0.5,
+        "peak_memory_mb": 300,
+        "peak_gpu_memory_mb": None,
+    }
     watch.record_attempt(file, {"name": "a"}, ["train"], 0, costs, 250.0)
     record = runs.read_json(file)
-    assert {key: record[key] for key in costs} == {"wall_seconds": 11, "cpu_seconds": 10, "gpu_hours": None,
-                                                   "peak_memory_mb": 300, "peak_gpu_memory_mb": None}  # fmt: skip
+    assert {key: record[key] for key in costs} == {
+        "wall_seconds": 11,
+        "cpu_seconds": 10,
+        "gpu_hours": None,
+        "peak_memory_mb": 300,
+        "peak_gpu_memory_mb": None,
+    }
     assert record["words_per_second"] == 250 and record["attempts"][1]["gpu_hours"] == 0.5
     assert watch.together([costs, costs | {"peak_memory_mb": 200, "peak_gpu_memory_mb": 7}]) == {
-        "wall_seconds": 2, "cpu_seconds": 4, "gpu_hours": 1, "peak_memory_mb": 300, "peak_gpu_memory_mb": 7,
-    }  # fmt: skip
+        "wall_seconds": 2,
+        "cpu_seconds": 4,
+        "gpu_hours": 1,
+        "peak_memory_mb": 300,
+        "peak_gpu_memory_mb": 7,
+    }
 
 
 def test_peak_memory_is_that_of_the_largest_child(tmp_path):

@@ -32,8 +32,18 @@ def out(mine, tmp_path) -> Path:
     return tmp_path / "out"
 
 
-@pytest.mark.parametrize("names", [["bin/tool", "README"], ["raw/train.en"], ["settings"], ["prep.json"], [".git/HEAD"],
-                                   ["clean/train.en", "download/x.tgz"], [".made-by-lskd"]])  # fmt: skip
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["bin/tool", "README"],
+        ["raw/train.en"],
+        ["settings"],
+        ["prep.json"],
+        [".git/HEAD"],
+        ["clean/train.en", "download/x.tgz"],
+        [".made-by-lskd"],
+    ],
+)
 def test_a_folder_of_others_is_refused_and_left_as_it_was(mine, tmp_path, names):
     out = tmp_path / "project"
     for name in names:
@@ -53,8 +63,20 @@ def test_text_within_out_is_refused_and_kept(mine, tmp_path, is_good):
     if not is_good:
         (out / "raw" / "train.de").write_text("one line\n")
     before = snapshot(out)
-    flags = ["--corpus", "files", "--source-lang", "en", "--target-lang", "de", "--valid", mine / "valid",
-             "--test", mine / "test", "--out", out]  # fmt: skip
+    flags = [
+        "--corpus",
+        "files",
+        "--source-lang",
+        "en",
+        "--target-lang",
+        "de",
+        "--valid",
+        mine / "valid",
+        "--test",
+        mine / "test",
+        "--out",
+        out,
+    ]
     (tmp_path / "link").symlink_to(out / "raw")
     for train in (out / "raw" / "train", tmp_path / "link" / "train"):
         assert f"--train is {train}.en, in {out}/raw, which" in prepare(*flags, "--train", train, expect=2).stderr
@@ -179,29 +201,32 @@ def test_a_full_disk_is_said_of_the_file_that_was_being_written(mine, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("flags, message", [
-    (["--workers", "0"], "--workers is 0: give at least 1"),
-    (["--pairs", "0"], "--pairs is 0: give at least 1"),
-    (["--vocab-size", "0"], "--vocab-size is 0: give at least 1"),
-    (["--max-words", "0"], "--max-words is 0: give at least 1"),
-    (["--spm-sentences", "0"], "--spm-sentences is 0: give at least 1"),
-    (["--spm-sentences", "all"], "--spm-sentences is 'all': a whole number"),
-    (["--stage", "9"], "--stage is 9 and --stop-stage 5: the stages are 1 to 5"),
-    (["--stop-stage", "0"], "--stop-stage is 0: give at least 1"),
-    (["--stop-stage", "6"], "--stop-stage 6: the stages are 1 to 5"),
-    (["--stage", "3", "--stop-stage", "2"], "the last cannot come before the first"),
-    (["--stage", "08"], "--stage is 8 and"),
-    (["--seed", "-1"], "--seed is '-1': a whole number"),
-    (["--seed", "9" * 30], "a whole number"),
-    (["--stage", "3"], "--stage is 3, and out has no clean: start with --stage 2"),
-    (["--target-lang", "en"], "--source-lang and --target-lang are both en: give two languages"),
-    (["--target-lang", "../de"], "--target-lang is '../de': a code such as en"),
-    (["--out", "file/out"], "--out file/out cannot be made"),
-    (["--out", "file"], "--out file cannot be made"),
-    (["--train", "folder/train"], "folder/train.en is a folder, a pipe or a device: --train needs files"),
-    (["--train", "pipe"], "pipe.en is a folder, a pipe or a device: --train needs files"),
-    (["--train", ""], "--train is needed with --corpus files"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--workers", "0"], "--workers is 0: give at least 1"),
+        (["--pairs", "0"], "--pairs is 0: give at least 1"),
+        (["--vocab-size", "0"], "--vocab-size is 0: give at least 1"),
+        (["--max-words", "0"], "--max-words is 0: give at least 1"),
+        (["--spm-sentences", "0"], "--spm-sentences is 0: give at least 1"),
+        (["--spm-sentences", "all"], "--spm-sentences is 'all': a whole number"),
+        (["--stage", "9"], "--stage is 9 and --stop-stage 5: the stages are 1 to 5"),
+        (["--stop-stage", "0"], "--stop-stage is 0: give at least 1"),
+        (["--stop-stage", "6"], "--stop-stage 6: the stages are 1 to 5"),
+        (["--stage", "3", "--stop-stage", "2"], "the last cannot come before the first"),
+        (["--stage", "08"], "--stage is 8 and"),
+        (["--seed", "-1"], "--seed is '-1': a whole number"),
+        (["--seed", "9" * 30], "a whole number"),
+        (["--stage", "3"], "--stage is 3, and out has no clean: start with --stage 2"),
+        (["--target-lang", "en"], "--source-lang and --target-lang are both en: give two languages"),
+        (["--target-lang", "../de"], "--target-lang is '../de': a code such as en"),
+        (["--out", "file/out"], "--out file/out cannot be made"),
+        (["--out", "file"], "--out file cannot be made"),
+        (["--train", "folder/train"], "folder/train.en is a folder, a pipe or a device: --train needs files"),
+        (["--train", "pipe"], "pipe.en is a folder, a pipe or a device: --train needs files"),
+        (["--train", ""], "--train is needed with --corpus files"),
+    ],
+)
 def test_options_that_make_no_sense_are_refused_and_nothing_is_left(mine, tmp_path, monkeypatch, flags, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")

@@ -17,9 +17,11 @@ from conftest import ROOT
 from lskd_nmt import iwslt, prep
 from lskd_nmt.errors import LskdError
 
-WORDS = {"en": ["the", "a", "dog", "cat", "sees", "hears", "big", "small", "house", "tree", "and", "under"],
-         "de": ["der", "ein", "Hund", "Katze", "sieht", "hört", "groß", "klein", "Haus", "Baum", "und", "unter"],
-         "ru": ["это", "собака", "кошка", "видит", "слышит", "большой", "малый", "дом", "дерево", "и"]}  # fmt: skip
+WORDS = {
+    "en": ["the", "a", "dog", "cat", "sees", "hears", "big", "small", "house", "tree", "and", "under"],
+    "de": ["der", "ein", "Hund", "Katze", "sieht", "hört", "groß", "klein", "Haus", "Baum", "und", "unter"],
+    "ru": ["это", "собака", "кошка", "видит", "слышит", "большой", "малый", "дом", "дерево", "и"],
+}
 
 
 def sentence(lang: str, number: int) -> str:
@@ -53,8 +55,20 @@ def files(tmp_path_factory) -> Path:
 
 def flags_of(files: Path, out: Path, *more: object) -> list[object]:
     prefixes = [word for split in ("train", "valid", "test") for word in (f"--{split}", files / split)]
-    return ["--corpus", "files", "--source-lang", "en", "--target-lang", "de", *prefixes,
-            "--vocab-size", 80, "--out", out, *more]  # fmt: skip
+    return [
+        "--corpus",
+        "files",
+        "--source-lang",
+        "en",
+        "--target-lang",
+        "de",
+        *prefixes,
+        "--vocab-size",
+        80,
+        "--out",
+        out,
+        *more,
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -126,20 +140,23 @@ def test_check_finds_a_binary_that_lost_lines(prepared, tmp_path):
         prep.check(broken, ("en", "de"), {})
 
 
-@pytest.mark.parametrize("flags, message", [
-    (["--corpus", "wmt"], "--corpus is 'wmt': one of files iwslt14_en_de iwslt_en_ru toy"),
-    (["--vocab-size", "many"], "--vocab-size is 'many': a whole number"),
-    (["--form", "bpe"], "--form is 'bpe': raw or fairseq14"),
-    (["--form", "fairseq14"], "--form fairseq14 is the recipe of iwslt14_en_de, not of files"),
-    (["--max-ratio", "-1"], "--max-ratio is '-1'"),
-    (["--drop-empty", "maybe"], "--drop-empty is 'maybe': yes or no"),
-    (["--subwords", "words"], "--subwords is 'words': unigram or bpe"),
-    (["--test", "/nowhere/test"], "/nowhere/test.en cannot be read: --test takes the path without .en"),
-    (["--source-lang", ""], "--source-lang and --target-lang are needed"),
-    (["--size", "3"], "unknown option '--size'"),
-    (["--out", "/proc/new"], "--out /proc/new cannot be made"),
-    (["--vocab-size", "4000"], "--vocab-size is 4000: this text allows at most"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--corpus", "wmt"], "--corpus is 'wmt': one of files iwslt14_en_de iwslt_en_ru toy"),
+        (["--vocab-size", "many"], "--vocab-size is 'many': a whole number"),
+        (["--form", "bpe"], "--form is 'bpe': raw or fairseq14"),
+        (["--form", "fairseq14"], "--form fairseq14 is the recipe of iwslt14_en_de, not of files"),
+        (["--max-ratio", "-1"], "--max-ratio is '-1'"),
+        (["--drop-empty", "maybe"], "--drop-empty is 'maybe': yes or no"),
+        (["--subwords", "words"], "--subwords is 'words': unigram or bpe"),
+        (["--test", "/nowhere/test"], "/nowhere/test.en cannot be read: --test takes the path without .en"),
+        (["--source-lang", ""], "--source-lang and --target-lang are needed"),
+        (["--size", "3"], "unknown option '--size'"),
+        (["--out", "/proc/new"], "--out /proc/new cannot be made"),
+        (["--vocab-size", "4000"], "--vocab-size is 4000: this text allows at most"),
+    ],
+)
 def test_bad_options_are_refused(files, tmp_path, flags, message):
     result = prepare(*flags_of(files, tmp_path / "out", *flags), expect=2)
     assert message in result.stderr
@@ -228,9 +245,13 @@ def wit3_members(pair: str, folder: str = "", talks: int = 4, lines: int = 23) -
     for lang in langs:
         rows = []
         for talk in range(talks):
-            rows += ["<url>http://x</url>", "<keywords>talks</keywords>", f"<talkid>{talk}</talkid>",
-                     f"<title>{sentence(lang, 500 + talk)}</title>",
-                     f"<description>{sentence(lang, 600 + talk)}</description>"]  # fmt: skip
+            rows += [
+                "<url>http://x</url>",
+                "<keywords>talks</keywords>",
+                f"<talkid>{talk}</talkid>",
+                f"<title>{sentence(lang, 500 + talk)}</title>",
+                f"<description>{sentence(lang, 600 + talk)}</description>",
+            ]
             rows += [f" {sentence(lang, 100 * talk + i)} " for i in range(lines)]
         members[f"{folder}train.tags.{pair}.{lang}"] = "\n".join([*rows, ""]).encode()
         for name in iwslt.TEST_SETS:
@@ -285,8 +306,11 @@ def test_iwslt_en_ru_out_of_the_collection(tmp_path):
 
 
 def test_ted58_is_detokenised_and_keeps_its_split(tmp_path):
-    members = {f"datasets/ru_to_en/{lang}.{split}": b"Well , it &apos;s here .\n" * n
-               for lang in ("ru", "en") for split, n in (("train", 3), ("dev", 2), ("test", 1))}  # fmt: skip
+    members = {
+        f"datasets/ru_to_en/{lang}.{split}": b"Well , it &apos;s here .\n" * n
+        for lang in ("ru", "en")
+        for split, n in (("train", 3), ("dev", 2), ("test", 1))
+    }
     members |= {f"datasets/az_to_en/en.{split}": b"another pair\n" for split in ("train", "dev", "test")}
     (tmp_path / "qi.tar.gz").write_bytes(tgz(members))
     splits = iwslt.extract(tmp_path / "qi.tar.gz", "ted58", ("en", "ru"))
@@ -306,13 +330,16 @@ def test_ted2020_holds_out_its_end(tmp_path):
     assert splits["valid"][-1] == ("en 37999", "ru 37999")
 
 
-@pytest.mark.parametrize("content, message", [
-    (b"<html>sign in</html>", "is no readable archive"),
-    (tgz({"de-en/README": b"x"}), "holds no train.tags.de-en.en"),
-    (tgz({**wit3_members("de-en"), "train.tags.de-en.en": b"one line\n"}), "has 1 and 100 lines"),
-    (tgz({f"train.tags.de-en.{lang}": b"x\n" for lang in ("en", "de")}), "holds none of the test sets"),
-    (tgz({**wit3_members("de-en"), "train.tags.de-en.en": b"\xff\n"}), "train.tags.de-en.en is not UTF-8"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"<html>sign in</html>", "is no readable archive"),
+        (tgz({"de-en/README": b"x"}), "holds no train.tags.de-en.en"),
+        (tgz({**wit3_members("de-en"), "train.tags.de-en.en": b"one line\n"}), "has 1 and 100 lines"),
+        (tgz({f"train.tags.de-en.{lang}": b"x\n" for lang in ("en", "de")}), "holds none of the test sets"),
+        (tgz({**wit3_members("de-en"), "train.tags.de-en.en": b"\xff\n"}), "train.tags.de-en.en is not UTF-8"),
+    ],
+)
 def test_wrong_archives_are_refused(tmp_path, content, message):
     archive = tmp_path / "de-en.tgz"
     archive.write_bytes(content)
@@ -355,7 +382,11 @@ def test_next_mirror_is_asked_when_one_is_dead_or_sends_a_web_page(tmp_path, cur
 def test_unreachable_mirrors_end_in_one_line_that_says_what_to_fetch(tmp_path, curl):
     result = prepare("--corpus", "iwslt_en_ru", "--out", tmp_path / "out", path=curl("exit 6"), expect=2)
     line = next(line for line in result.stderr.splitlines() if "error" in line)
-    for part in ("2014-01.tgz from https://drive.google.com", "qi18naacl-dataset.tar.gz from http://www.phontron.com",
-                 "en-ru.txt.zip from https://object.pouta.csc.fi", "--raw-dir"):  # fmt: skip
+    for part in (
+        "2014-01.tgz from https://drive.google.com",
+        "qi18naacl-dataset.tar.gz from http://www.phontron.com",
+        "en-ru.txt.zip from https://object.pouta.csc.fi",
+        "--raw-dir",
+    ):
         assert part in line
     assert not (tmp_path / "out").exists()

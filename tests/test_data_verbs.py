@@ -10,8 +10,10 @@ import pytest
 from lskd_nmt import cli, folders, prep
 from lskd_nmt.errors import LskdError
 
-LINES = {"en": ["a dog sees the house", "the cat hears a dog", "two trees", "one house"],
-         "de": ["ein Hund sieht das Haus", "die Katze hört einen Hund", "zwei Bäume", "ein Haus"]}  # fmt: skip
+LINES = {
+    "en": ["a dog sees the house", "the cat hears a dog", "two trees", "one house"],
+    "de": ["ein Hund sieht das Haus", "die Katze hört einen Hund", "zwei Bäume", "ein Haus"],
+}
 
 
 def write(folder: Path, **texts: str) -> None:
@@ -67,10 +69,12 @@ def test_files_of_others_are_not_replaced(lskd, tmp_path, monkeypatch, verb):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as package:
         for lang in ("en", "de"):
             package.writestr(f"TED2020.de-en.{lang}", "".join(f"{lang} {n}\n" for n in range(40)))
-    flags = {"clean": ["--raw", tmp_path / "raw", "--out", tmp_path / "my" / "pieces"],
-             "iwslt": [tmp_path / "a.zip", "--layout", "ted2020", "--out", tmp_path / "my" / "pieces"],
-             "toy": ["--out", tmp_path / "my" / "pieces"],
-             "subwords": ["--clean", tmp_path / "raw", "--vocab-size", 30, "--out", tmp_path / "my"]}[verb]  # fmt: skip
+    flags = {
+        "clean": ["--raw", tmp_path / "raw", "--out", tmp_path / "my" / "pieces"],
+        "iwslt": [tmp_path / "a.zip", "--layout", "ted2020", "--out", tmp_path / "my" / "pieces"],
+        "toy": ["--out", tmp_path / "my" / "pieces"],
+        "subwords": ["--clean", tmp_path / "raw", "--vocab-size", 30, "--out", tmp_path / "my"],
+    }[verb]
     before = snapshot(tmp_path / "my")
     line = lskd(verb, *flags)
     assert f"{tmp_path}/my/pieces holds files that lskd {verb} did not make" in line or "is not an empty folder" in line
@@ -112,22 +116,34 @@ def test_what_is_read_is_not_replaced(lskd, tmp_path, verb, name):
 @pytest.mark.parametrize("verb", ["clean", "subwords", "toy"])
 def test_two_writers_of_a_folder_are_refused(lskd, tmp_path, verb):
     write(tmp_path / "raw")
-    flags = {"clean": ["--raw", tmp_path / "raw"], "subwords": ["--clean", tmp_path / "raw", "--vocab-size", 30],
-             "toy": ["--train", 5]}[verb]  # fmt: skip
+    flags = {
+        "clean": ["--raw", tmp_path / "raw"],
+        "subwords": ["--clean", tmp_path / "raw", "--vocab-size", 30],
+        "toy": ["--train", 5],
+    }[verb]
     with folders.hold(tmp_path / "out", "lskd other"):
         line = lskd(verb, *flags, "--out", tmp_path / "out")
     assert f"is being written by process {os.getpid()} on" in line and "(lskd other): wait for it" in line
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("texts, flags, remedy", [
-    ({}, ["--max-words", 1], "all 4 training pairs were dropped ({'long': 4}): give a larger --max-words"),
-    ({"train_de": "a b c d e f g h i j k\n" * 4}, ["--max-ratio", 1.5], "give a larger --max-ratio"),
-    ({f"{split}_{lang}": "the same\n" for split in ("train", "valid", "test") for lang in ("en", "de")}, [],
-     "({'in valid or test': 1}): the training text is the held-out text, so give other text, or keep it"),
-    ({"train_de": "\n \n\n\nx\n", "train_en": "a\nb\nc\nd\n\n"}, ["--drop-empty"],
-     "({'empty': 5}): one side of each is empty, so look at the files"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "texts, flags, remedy",
+    [
+        ({}, ["--max-words", 1], "all 4 training pairs were dropped ({'long': 4}): give a larger --max-words"),
+        ({"train_de": "a b c d e f g h i j k\n" * 4}, ["--max-ratio", 1.5], "give a larger --max-ratio"),
+        (
+            {f"{split}_{lang}": "the same\n" for split in ("train", "valid", "test") for lang in ("en", "de")},
+            [],
+            "({'in valid or test': 1}): the training text is the held-out text, so give other text, or keep it",
+        ),
+        (
+            {"train_de": "\n \n\n\nx\n", "train_en": "a\nb\nc\nd\n\n"},
+            ["--drop-empty"],
+            "({'empty': 5}): one side of each is empty, so look at the files",
+        ),
+    ],
+)
 def test_a_remedy_is_that_of_the_cause(lskd, tmp_path, texts, flags, remedy):
     write(tmp_path / "raw", **texts)
     assert remedy in lskd("clean", "--raw", tmp_path / "raw", "--out", tmp_path / "clean", *flags)
@@ -144,20 +160,26 @@ def test_a_vocabulary_is_not_blamed_for_what_cleaning_dropped(lskd, tmp_path):
         assert not (tmp_path / name).exists()
 
 
-@pytest.mark.parametrize("flags, message", [
-    (["clean", "--raw", "raw", "--out", "new", "--max-ratio", "nan"], "--max-ratio is nan: give a number from 0"),
-    (["clean", "--raw", "nowhere", "--out", "new"], "nowhere/train.en does not exist"),
-    (["clean", "--raw", "raw", "--out", "raw/train.en"], "is there and is no folder"),
-    (["clean", "--raw", "raw", "--out", "new", "--target-lang", "en"], "are both en: give two languages"),
-    (["clean", "--raw", "raw", "--out", "new", "--target-lang", "a/b"], "'a/b' is no language"),
-    (["subwords", "--clean", "raw", "--out", "new", "--vocab-size", "3"], "<unk>, <s> and </s> take three"),
-    (["subwords", "--clean", "raw", "--out", "new", "--vocab-size", "9", "--spm-sentences", "0"], "give at least 1"),
-    (["subwords", "--clean", "empty", "--out", "new", "--vocab-size", "9"], "empty/train.en is empty: give a file"),
-    (["subwords", "--clean", "uneven", "--out", "new", "--vocab-size", "30"], "has 4 lines and"),
-    (["subwords", "--clean", "short", "--out", "new", "--vocab-size", "30"], "has 1 lines and short/test.de has 2"),
-    (["check-data", "--out", "new", "--settings", "raw/train.en"], "says no corpus and no form: give that of"),
-    (["toy", "--train", "0", "--out", "new"], "--train is 0: give a whole number from 1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["clean", "--raw", "raw", "--out", "new", "--max-ratio", "nan"], "--max-ratio is nan: give a number from 0"),
+        (["clean", "--raw", "nowhere", "--out", "new"], "nowhere/train.en does not exist"),
+        (["clean", "--raw", "raw", "--out", "raw/train.en"], "is there and is no folder"),
+        (["clean", "--raw", "raw", "--out", "new", "--target-lang", "en"], "are both en: give two languages"),
+        (["clean", "--raw", "raw", "--out", "new", "--target-lang", "a/b"], "'a/b' is no language"),
+        (["subwords", "--clean", "raw", "--out", "new", "--vocab-size", "3"], "<unk>, <s> and </s> take three"),
+        (
+            ["subwords", "--clean", "raw", "--out", "new", "--vocab-size", "9", "--spm-sentences", "0"],
+            "give at least 1",
+        ),
+        (["subwords", "--clean", "empty", "--out", "new", "--vocab-size", "9"], "empty/train.en is empty: give a file"),
+        (["subwords", "--clean", "uneven", "--out", "new", "--vocab-size", "30"], "has 4 lines and"),
+        (["subwords", "--clean", "short", "--out", "new", "--vocab-size", "30"], "has 1 lines and short/test.de has 2"),
+        (["check-data", "--out", "new", "--settings", "raw/train.en"], "says no corpus and no form: give that of"),
+        (["toy", "--train", "0", "--out", "new"], "--train is 0: give a whole number from 1"),
+    ],
+)
 def test_what_makes_no_sense_is_refused_in_a_line(lskd, tmp_path, monkeypatch, flags, message):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "raw")
@@ -192,8 +214,9 @@ def test_a_folder_with_a_model_that_rewrites_is_checked_and_told_of(folder):
         file.write_text(f"{file.read_text(encoding='utf-8').strip()} m² …\n", encoding="utf-8")
     said: list[str] = []
     texts = [str(folder / "clean" / f"test.{lang}") for lang in ("en", "de")]
-    sentencepiece.SentencePieceTrainer.train(input=texts, model_prefix=str(folder / "spm" / "spm"), vocab_size=25,
-                                             minloglevel=2, hard_vocab_limit=False)  # fmt: skip
+    sentencepiece.SentencePieceTrainer.train(
+        input=texts, model_prefix=str(folder / "spm" / "spm"), vocab_size=25, minloglevel=2, hard_vocab_limit=False
+    )
     content = prep.check(folder, ("en", "de"), {}, said.append)
     assert content["lines_changed_by_subwords"] == {"test": 2}
     assert any("rewrites 2 lines of test by rules of its own" in line for line in said)
@@ -202,20 +225,24 @@ def test_a_folder_with_a_model_that_rewrites_is_checked_and_told_of(folder):
 def test_a_good_folder_is_recorded_with_no_file_but_its_own(folder):
     content = prep.check(folder, ("en", "de"), {})
     assert "lines_changed_by_subwords" not in content
-    assert list(content["sha256"]) == [f"clean/{split}.{lang}" for split in ("test", "train", "valid")
-                                       for lang in ("de", "en")] + ["spm/spm.model"]  # fmt: skip
+    assert list(content["sha256"]) == [
+        f"clean/{split}.{lang}" for split in ("test", "train", "valid") for lang in ("de", "en")
+    ] + ["spm/spm.model"]
 
 
-@pytest.mark.parametrize("name, content, message", [
-    ("clean/dropped.json", b"{", r"dropped\.json is no readable JSON"),
-    ("clean/dropped.json", None, r"dropped\.json does not exist"),
-    ("bin/test.en-de.de.idx", b"MMIDIDX", "is no fairseq index"),
-    ("bin/test.en-de.de.idx", b"x" * 99, "is no fairseq index"),
-    ("bin/dict.de.txt", None, r"dict\.de\.txt does not exist"),
-    ("bin/dict.de.txt", b"b 1\n", "has two dictionaries"),
-    ("spm/spm.model", b"\0" * 9, "is no readable sentencepiece model"),
-    ("clean/valid.de", b"a\nb\n", "has 1 lines and"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("clean/dropped.json", b"{", r"dropped\.json is no readable JSON"),
+        ("clean/dropped.json", None, r"dropped\.json does not exist"),
+        ("bin/test.en-de.de.idx", b"MMIDIDX", "is no fairseq index"),
+        ("bin/test.en-de.de.idx", b"x" * 99, "is no fairseq index"),
+        ("bin/dict.de.txt", None, r"dict\.de\.txt does not exist"),
+        ("bin/dict.de.txt", b"b 1\n", "has two dictionaries"),
+        ("spm/spm.model", b"\0" * 9, "is no readable sentencepiece model"),
+        ("clean/valid.de", b"a\nb\n", "has 1 lines and"),
+    ],
+)
 def test_a_damaged_folder_is_refused(folder, name, content, message):
     (folder / name).unlink()
     if content is not None:

@@ -34,8 +34,10 @@ def test_the_tail_is_the_slow_twins(with_bias, temperature):
     found = diagnosis.tail(state, weight, bias, [temperature], [1, 4, 22])[f"{temperature:g}"]
     mass, evenness, entropy = {1: [], 4: [], 22: []}, {1: [], 4: [], 22: []}, []
     for row in state:
-        z = [float(row @ w) / temperature + (0 if bias is None else float(bias[v]) / temperature)
-             for v, w in enumerate(weight)]  # fmt: skip
+        z = [
+            float(row @ w) / temperature + (0 if bias is None else float(bias[v]) / temperature)
+            for v, w in enumerate(weight)
+        ]
         p = sorted((math.exp(x) / sum(map(math.exp, z)) for x in z), reverse=True)
         entropy.append(-sum(x * math.log(x) for x in p))
         for k, of_tokens in mass.items():
@@ -82,10 +84,18 @@ def test_chunks_and_rotations_change_nothing(monkeypatch):
 
 # -------------------------------------------------------------------------------------------------------- sentences
 
-REFERENCE = ["Anna kauft 25 Äpfel in Berlin.", "Der Hund schläft.", "Am 3. Mai fährt Herr Krause nach Bonn.",
-             "Eine Frau liest ein Buch im Park."]  # fmt: skip
-SOURCE = ["Anna buys 25 apples in Berlin.", "The dog sleeps.", "On May 3 Mr Krause goes to Bonn.",
-          "A woman reads a book in the park."]  # fmt: skip
+REFERENCE = [
+    "Anna kauft 25 Äpfel in Berlin.",
+    "Der Hund schläft.",
+    "Am 3. Mai fährt Herr Krause nach Bonn.",
+    "Eine Frau liest ein Buch im Park.",
+]
+SOURCE = [
+    "Anna buys 25 apples in Berlin.",
+    "The dog sleeps.",
+    "On May 3 Mr Krause goes to Bonn.",
+    "A woman reads a book in the park.",
+]
 STUDENT = ["Jemand will etwas.", "Der Hund schläft.", "Am 3. Mai fährt Herr nach Bonn.", "Ein Zug."]
 TEACHER = [REFERENCE[0], "Eine Katze.", REFERENCE[2], REFERENCE[3]]
 SEEN = {"Der": 900, "Hund": 80, "schläft": 6, "Anna": 5, "kauft": 70, "Berlin": 8, "in": 999}
@@ -141,8 +151,10 @@ def test_who_is_right_and_who_is_wrong():
 
 def test_exchanging_the_systems_turns_the_result():
     given = {"reference": REFERENCE * 5, "source": None}
-    both = (texts(**given, teacher=ours * 5, student=theirs * 5)
-            for ours, theirs in ((TEACHER, STUDENT), (STUDENT, TEACHER)))  # fmt: skip
+    both = (
+        texts(**given, teacher=ours * 5, student=theirs * 5)
+        for ours, theirs in ((TEACHER, STUDENT), (STUDENT, TEACHER))
+    )
     one, other = (translations.comparison(each, translations.Rules())["groups"]["all"] for each in both)
     assert one["teacher_right_student_wrong"] == other["student_right_teacher_wrong"] == 10
     assert one["difference"]["value"] == pytest.approx(-other["difference"]["value"])

@@ -9,13 +9,23 @@ from lskd_nmt import differences
 from lskd_nmt.errors import LskdError
 from lskd_nmt.runs import sha256
 
-REFS = ["Der Hund läuft, weil er Hunger hat.", "Zwei Katzen schlafen auf dem Sofa.", "Ich weiß es nicht!",
-        "Heute scheint die Sonne über der Stadt."]  # fmt: skip
-HYPS = {"a1": ["Der Hund läuft, weil er Hunger hat.", "Zwei Katzen schlafen auf dem Bett.", "Ich weiß es nicht!",
-               "Heute scheint die Sonne."],
-        "a2": [*REFS[:3], "Heute scheint die Sonne."],
-        "b1": ["Der Hund läuft.", "Zwei Katzen schlafen.", "Ich weiß es nicht!", "Heute scheint die Sonne."],
-        "b2": ["Der Hund.", "Zwei Katzen schlafen auf dem Sofa.", "Ich weiß nicht!", "Heute nicht."]}  # fmt: skip
+REFS = [
+    "Der Hund läuft, weil er Hunger hat.",
+    "Zwei Katzen schlafen auf dem Sofa.",
+    "Ich weiß es nicht!",
+    "Heute scheint die Sonne über der Stadt.",
+]
+HYPS = {
+    "a1": [
+        "Der Hund läuft, weil er Hunger hat.",
+        "Zwei Katzen schlafen auf dem Bett.",
+        "Ich weiß es nicht!",
+        "Heute scheint die Sonne.",
+    ],
+    "a2": [*REFS[:3], "Heute scheint die Sonne."],
+    "b1": ["Der Hund läuft.", "Zwei Katzen schlafen.", "Ich weiß es nicht!", "Heute scheint die Sonne."],
+    "b2": ["Der Hund.", "Zwei Katzen schlafen auf dem Sofa.", "Ich weiß nicht!", "Heute nicht."],
+}
 
 
 @pytest.fixture
@@ -25,13 +35,17 @@ def outputs(tmp_path):
         return tmp_path / name
 
     reference = write("refs", REFS)
-    return {name: differences.Output(write(name, lines), reference, "de", "raw", int(name[1]), None)
-            for name, lines in HYPS.items()}  # fmt: skip
+    return {
+        name: differences.Output(write(name, lines), reference, "de", "raw", int(name[1]), None)
+        for name, lines in HYPS.items()
+    }
 
 
-CONTRASTS = {"score": differences.wanted([(1, ["a1", "a2"])]),
-             "a over b": differences.wanted([(1, ["a1", "a2"]), (-1, ["b1", "b2"])], "baseline"),
-             "a1 over b1": differences.wanted([(1, ["a1"]), (-1, ["b1"])], "baseline")}  # fmt: skip
+CONTRASTS = {
+    "score": differences.wanted([(1, ["a1", "a2"])]),
+    "a over b": differences.wanted([(1, ["a1", "a2"]), (-1, ["b1", "b2"])], "baseline"),
+    "a1 over b1": differences.wanted([(1, ["a1"]), (-1, ["b1"])], "baseline"),
+}
 
 
 def test_values_are_differences_of_sacrebleus_means(outputs, tmp_path):
@@ -51,8 +65,10 @@ def test_values_are_differences_of_sacrebleus_means(outputs, tmp_path):
 
 def test_the_order_of_models_changes_nothing(outputs, tmp_path):
     turned = {"a over b": differences.wanted([(1, ["a2", "a1"]), (-1, ["b1", "b2"])], "baseline")}
-    found = [differences.measure(outputs, contrasts, tmp_path / "s.json", lambda line: None)["results"]["a over b"]
-             for contrasts in ({"a over b": CONTRASTS["a over b"]}, turned)]  # fmt: skip
+    found = [
+        differences.measure(outputs, contrasts, tmp_path / "s.json", lambda line: None)["results"]["a over b"]
+        for contrasts in ({"a over b": CONTRASTS["a over b"]}, turned)
+    ]
     assert found[0] == found[1]
 
 

@@ -42,17 +42,23 @@ def test_it_is_the_slow_twins(centres):
 
     mask = np.random.default_rng(4).random((K, K)) < 0.5
     mask[range(K), range(K)], mask[range(K), (np.arange(K) + 1) % K] = False, True
-    slow = [np.mean([(d(centres, i, j) - d(other, i, j)) / d(centres, i, j) for j in range(K) if mask[i, j]])
-            for i in range(K)]  # fmt: skip
+    slow = [
+        np.mean([(d(centres, i, j) - d(other, i, j)) / d(centres, i, j) for j in range(K) if mask[i, j]])
+        for i in range(K)
+    ]
     assert eta(centres, other, mask) == pytest.approx(slow)
 
 
-@pytest.mark.parametrize("change", [
-    lambda c: c * 0.3,
-    lambda c: c + 7,
-    lambda c: c @ ortho_group.rvs(D, random_state=1),
-    lambda c: (c - c.mean(0)) * 1e-3,
-], ids=["scale", "shift", "rotation", "collapse"])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c * 0.3,
+        lambda c: c + 7,
+        lambda c: c @ ortho_group.rvs(D, random_state=1),
+        lambda c: (c - c.mean(0)) * 1e-3,
+    ],
+    ids=["scale", "shift", "rotation", "collapse"],
+)
 def test_what_moves_all_classes_alike_is_no_diffusion(centres, change):
     assert eta(centres, change(centres)) == pytest.approx(np.zeros(K), abs=1e-9)
 
@@ -106,8 +112,10 @@ def arms(teachers, rows, sentence, resamples, seed):
 def measured(corpus, moved_by, seeds=3, **settings):
     """An arm and its summary where at T = 2 the centres have moved by so much, alike in each seed."""
     target, sentence, centre, noise = corpus
-    states = {1.0: (centre[target] + noise).astype(np.float32),
-              2.0: ((centre + moved_by)[target] + noise).astype(np.float32)}  # fmt: skip
+    states = {
+        1.0: (centre[target] + noise).astype(np.float32),
+        2.0: ((centre + moved_by)[target] + noise).astype(np.float32),
+    }
     rows = classes.occurrences(target, range(K), 10**6, 1)
     chosen = {"resamples": 150, "seed": 1} | settings
     arm = diffusion.united(arms([states] * seeds, rows, sentence, **chosen))
@@ -213,8 +221,10 @@ def test_intervals_hold_the_truth_though_few_tokens_make_noisy_means():
     for _ in range(40):
         sentence, target = np.repeat(np.arange(SENTENCES), LENGTH), draw.integers(0, K, SENTENCES * LENGTH)
         of_sentence = draw.normal(size=(SENTENCES, width))[sentence]  # tokens of a sentence are alike
-        states = {1.0: centre[target] + of_sentence + draw.normal(size=(len(target), width)),
-                  2.0: (centre + step)[target] + of_sentence + draw.normal(size=(len(target), width))}  # fmt: skip
+        states = {
+            1.0: centre[target] + of_sentence + draw.normal(size=(len(target), width)),
+            2.0: (centre + step)[target] + of_sentence + draw.normal(size=(len(target), width)),
+        }
         (arm,) = arms([states], classes.occurrences(target, range(K), 10**6, 1), sentence, 100, 1)
         found.append(diffusion.summary(arm)["2"]["similar"])
         widths.append(arm.resampled[2.0][:, 0].std())

@@ -54,8 +54,10 @@ def test_divergence_equals_the_loop(name, temperature):
     for n, v in ((1, 2), (3, 7), (17, 53)):
         log_p, log_q = drawn(n, v)
         student = 1.0 if name in ("ttm", "wttm") else temperature
-        slow = [TWINS[name](softmax(a, temperature), softmax(b, student))
-                for a, b in zip(log_p.tolist(), log_q.tolist(), strict=True)]  # fmt: skip
+        slow = [
+            TWINS[name](softmax(a, temperature), softmax(b, student))
+            for a, b in zip(log_p.tolist(), log_q.tolist(), strict=True)
+        ]
         options = KdOptions(temperature, 0.5, divergence=name)
         found = kd_ls_terms(log_q, torch.zeros(n, dtype=torch.long), log_p, options).kd
         torch.testing.assert_close(found, torch.tensor(slow, dtype=torch.float64), rtol=1e-10, atol=1e-12)
@@ -121,9 +123,16 @@ def test_bounds():
             assert (of(f"jsd:{share}", log_p, log_q) <= share * (1 - share) * (forward + reverse) + rounding).all()
 
 
-@pytest.mark.parametrize("name, factor", [
-    ("reverse", 1.0), ("jsd:0.5", 0.25), ("jsd:0.1", 0.09), ("skew:0.1", 0.81), ("skew-reverse:0.1", 0.81),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, factor",
+    [
+        ("reverse", 1.0),
+        ("jsd:0.5", 0.25),
+        ("jsd:0.1", 0.09),
+        ("skew:0.1", 0.81),
+        ("skew-reverse:0.1", 0.81),
+    ],
+)
 def test_at_a_high_temperature_all_of_them_match_logits(name, factor):
     """Times τ² they tend to (1/2V)·‖a - b‖², a and b centred logits, but for the square of how far m is from each.
 
@@ -166,8 +175,10 @@ def test_ttm_is_kd_less_the_students_renyi_entropy():
     """τ·KL(p(τ) ‖ q) has the gradient of τ²·KL(p(τ) ‖ q(τ)) - τ·(τ-1)·H_{1/τ}(q), H_a Rényi's entropy."""
     (log_p, log_q), target, temperature = drawn(7, 13), torch.zeros(7, dtype=torch.long), 3.0
     z = log_q.clone().requires_grad_()
-    one, both = (kd_ls_terms(z.log_softmax(-1), target, log_p, KdOptions(temperature, 1.0, divergence=name)).loss
-                 for name in ("ttm", "forward"))  # fmt: skip
+    one, both = (
+        kd_ls_terms(z.log_softmax(-1), target, log_p, KdOptions(temperature, 1.0, divergence=name)).loss
+        for name in ("ttm", "forward")
+    )
     renyi = (z.log_softmax(-1) / temperature).logsumexp(-1) / (1 - 1 / temperature)
     right = both - temperature * (temperature - 1) * renyi
     slopes = [torch.autograd.grad(side.sum(), z)[0] for side in (one, right)]
@@ -193,8 +204,10 @@ def test_a_vocabulary_of_thousands_at_a_high_temperature_keeps_its_digits():
     log_p, log_q = drawn(4, 8000)
     for name in TWINS:
         options = KdOptions(64.0, 1.0, divergence=name)
-        exact, single = (kd_ls_terms(q, torch.zeros(4, dtype=torch.long), p, options).loss
-                         for p, q in ((log_p, log_q), (log_p.float(), log_q.float())))  # fmt: skip
+        exact, single = (
+            kd_ls_terms(q, torch.zeros(4, dtype=torch.long), p, options).loss
+            for p, q in ((log_p, log_q), (log_p.float(), log_q.float()))
+        )
         torch.testing.assert_close(single.double(), exact, rtol=0, atol=1e-2)
 
 
@@ -237,8 +250,23 @@ def test_wttm_without_tokens_is_a_connected_zero(criterion):  # noqa: F811
     assert float(loss.detach()) == 0 and student.table.grad.eq(0).all()
 
 
-@pytest.mark.parametrize("text", ["jsd", "jsd:", "jsd:0", "jsd:1", "jsd:nan", "skew:1", "skew:-0.1", "skew:x", "tvd:1",
-                                  "skew-reverse:1", "wttm:2", "JSD:0.5"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "jsd",
+        "jsd:",
+        "jsd:0",
+        "jsd:1",
+        "jsd:nan",
+        "skew:1",
+        "skew:-0.1",
+        "skew:x",
+        "tvd:1",
+        "skew-reverse:1",
+        "wttm:2",
+        "JSD:0.5",
+    ],
+)
 def test_parameters_out_of_range_are_refused_in_one_line(text):
     with pytest.raises(LskdError) as caught:
         KdOptions(divergence=text)

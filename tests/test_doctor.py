@@ -39,13 +39,16 @@ def test_the_size_of_the_teacher_is_the_models(teacher, data, plugin):
     assert loaded.facts[0].parameters == pytest.approx(expected, rel=0.01)  # and a version number or two
 
 
-@pytest.mark.parametrize("arguments, sick, part", [
-    (["--data", "nowhere"], "data", "--data nowhere does not exist"),
-    (["--data", "DATA", "--teacher-path", "nothing.pt"], "teacher", "teacher nothing.pt does not exist"),
-    (["--data", "DATA", "--arch", "ls_transformer_giant"], "memory", "--arch is ls_transformer_giant"),
-    (["--data", "DATA", "--max-tokens", "4000000000"], "memory", "lower --max-tokens"),
-    (["--data", "DATA", "--top-k", "4000000000000"], "teacher store", "a smaller --top-k"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments, sick, part",
+    [
+        (["--data", "nowhere"], "data", "--data nowhere does not exist"),
+        (["--data", "DATA", "--teacher-path", "nothing.pt"], "teacher", "teacher nothing.pt does not exist"),
+        (["--data", "DATA", "--arch", "ls_transformer_giant"], "memory", "--arch is ls_transformer_giant"),
+        (["--data", "DATA", "--max-tokens", "4000000000"], "memory", "lower --max-tokens"),
+        (["--data", "DATA", "--top-k", "4000000000000"], "teacher store", "a smaller --top-k"),
+    ],
+)
 def test_each_problem_is_named_with_its_fix(arguments, sick, part, data, capsys):
     code, findings, text = doctor(capsys, *(str(data) if part == "DATA" else part for part in arguments))
     assert code == 2 and not findings[sick]

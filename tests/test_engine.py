@@ -47,9 +47,14 @@ def trained(bench):
 def started(bench, *arguments, fake="", log="out"):
     """run.sh in the background; its output in a file."""
     with (bench.folder / log).open("w") as out:
-        return subprocess.Popen(["bash", RUN, "--config", "tiny.yaml", "--device", "cpu", *arguments], stdout=out,
-                                stderr=out, cwd=bench.folder, env={**bench.environment, "FAKE": fake},
-                                start_new_session=True)  # fmt: skip
+        return subprocess.Popen(
+            ["bash", RUN, "--config", "tiny.yaml", "--device", "cpu", *arguments],
+            stdout=out,
+            stderr=out,
+            cwd=bench.folder,
+            env={**bench.environment, "FAKE": fake},
+            start_new_session=True,
+        )
 
 
 def wait_for(condition, what):
@@ -98,8 +103,10 @@ def test_a_store_is_written_between_a_teacher_and_its_students(bench, prepared):
     done = bench.experiment("--device", "cpu", "--jobs", "3", "--until", "students")
     assert done.returncode == 0, done.stderr
     calls = [json.loads(line) for line in (bench.folder / "calls").read_text().splitlines()]
-    order = [(command, name) if command != "lskd" else (command, words[words.index("--out") + 1])
-             for command, name, _, *words in calls]  # fmt: skip
+    order = [
+        (command, name) if command != "lskd" else (command, words[words.index("--out") + 1])
+        for command, name, _, *words in calls
+    ]
     for alpha in ("0", "0.1"):
         wrote = order.index(("lskd", f"models/teacher-ls{alpha}-s1/store"))
         assert order.index(("fairseq-train", f"teacher-ls{alpha}-s1")) < wrote
@@ -120,7 +127,9 @@ def test_only_what_is_missing_is_made_again_and_what_comes_of_it(finished):
     assert done.returncode == 0 and scores(finished) == table
     made = {f"{path.parent.name}/{path.name}" for path, then in times.items() if path.stat().st_mtime_ns != then}
     assert made == {f"{PLAIN}/{file}" for file in ("model.pt", "test.hyp", "metrics.json")} | {
-        f"{STUDENT}/test.hyp", f"{STUDENT}/metrics.json"}  # fmt: skip
+        f"{STUDENT}/test.hyp",
+        f"{STUDENT}/metrics.json",
+    }
     assert trained(finished) == {PLAIN: 1}
     finished.run.joinpath("table.json").unlink()
     assert finished.experiment("--device", "cpu").returncode == 0
@@ -186,8 +195,9 @@ def test_every_job_has_gpus_of_its_own(bench, prepared):
         (bench.folder / "gpus").unlink()
         assert all(len(ids) == gpus and ids <= {"0", "1", "2"} for ids, _, _ in spans)
         assert len(spans) == (12 if jobs > 1 else 10)
-        together = [(a, b) for (a, start, end), (b, begin, stop) in combinations(spans, 2)
-                    if start < stop and begin < end]  # fmt: skip
+        together = [
+            (a, b) for (a, start, end), (b, begin, stop) in combinations(spans, 2) if start < stop and begin < end
+        ]
         assert all(a.isdisjoint(b) for a, b in together)
         assert bool(together) == (jobs > 1)
     done = bench.experiment("--gpus", 4, **environment)
@@ -273,8 +283,11 @@ def test_neither_a_dry_run_nor_a_graph_changes_anything(finished, prepared):
         return {line.removeprefix("would make ") for line in done.stdout.splitlines() if "model.pt" in line}
 
     def tree():
-        return {path: path.lstat().st_mtime_ns for path in (finished.folder / "runs").rglob("*")
-                if ".snakemake" not in path.parts}  # fmt: skip
+        return {
+            path: path.lstat().st_mtime_ns
+            for path in (finished.folder / "runs").rglob("*")
+            if ".snakemake" not in path.parts
+        }
 
     before = tree()
     finished.config.write_text(config + "seeds: [1, 2]\n")
@@ -332,8 +345,9 @@ def test_a_step_waits_for_a_training_that_outlived_its_pipeline(cleaned):
     bench = cleaned
     assert bench.experiment("--device", "cpu", "--until", "data").returncode == 0
     step = ["bash", STEPS / "train.sh", "--run", bench.run, "--model", TEACHER, "--device", "cpu"]
-    with subprocess.Popen(step, env={**bench.environment, "FAKE": f"hang {TEACHER}"}, stderr=subprocess.PIPE,
-                          start_new_session=True) as first:  # fmt: skip
+    with subprocess.Popen(
+        step, env={**bench.environment, "FAKE": f"hang {TEACHER}"}, stderr=subprocess.PIPE, start_new_session=True
+    ) as first:
         last = bench.model(TEACHER) / "checkpoints" / "checkpoint_last.pt"
         wait_for(last.is_file, "the first epoch")
         os.killpg(first.pid, signal.SIGKILL)  # the training has a session of its own
@@ -368,11 +382,14 @@ def test_students_of_another_runs_teacher_do_not_train_it_again(finished, prepar
     assert [row["name"] for row in rows] == [TEACHER, "student-ls0.1-t64-s1"]
 
 
-@pytest.mark.parametrize(("epochs", "file", "message"), [
-    (3, "", f"trained {TEACHER} with --max-epoch 2, the config now says --max-epoch 3: change"),
-    ("2, update-freq: 2", "", f"trained {TEACHER} with no more, the config now says --update-freq 2: change"),
-    (2, "model.pt", f"has not finished {TEACHER}: run it first"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("epochs", "file", "message"),
+    [
+        (3, "", f"trained {TEACHER} with --max-epoch 2, the config now says --max-epoch 3: change"),
+        ("2, update-freq: 2", "", f"trained {TEACHER} with no more, the config now says --update-freq 2: change"),
+        (2, "model.pt", f"has not finished {TEACHER}: run it first"),
+    ],
+)
 def test_a_teacher_of_another_recipe_or_unfinished_is_refused(epochs, file, message, finished, prepared):
     if file:
         finished.model(TEACHER).joinpath(file).unlink()
@@ -389,10 +406,13 @@ seqkd: {{beam: {beam}}}
 """
 
 
-@pytest.mark.parametrize(("student", "made"), [
-    ("store: features", "store/store.json"),
-    ("kd_level: sequence", "hypotheses/beam/hypotheses.json"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("student", "made"),
+    [
+        ("store: features", "store/store.json"),
+        ("kd_level: sequence", "hypotheses/beam/hypotheses.json"),
+    ],
+)
 def test_what_students_read_of_a_borrowed_teacher_is_made_once(student, made, finished, prepared):
     half = ("--device", "cpu", "--until", "students")
     for number in (1, 2):

@@ -13,18 +13,43 @@ from lskd_nmt.runs import Run
 
 
 def student(alpha, temperature, seed, **facts):
-    return {"name": f"s-{alpha}-{temperature}-{seed}{facts.get('tail', '')}", "role": "student", "seed": seed,
-            "teacher": f"t-{alpha}", "label_smoothing": alpha, "temperature": temperature, "kd_weight": 1.0,
-            "kd_level": "word", "hypotheses": None, "tail": "dense", "top_k": 0, **facts}  # fmt: skip
+    return {
+        "name": f"s-{alpha}-{temperature}-{seed}{facts.get('tail', '')}",
+        "role": "student",
+        "seed": seed,
+        "teacher": f"t-{alpha}",
+        "label_smoothing": alpha,
+        "temperature": temperature,
+        "kd_weight": 1.0,
+        "kd_level": "word",
+        "hypotheses": None,
+        "tail": "dense",
+        "top_k": 0,
+        **facts,
+    }
 
 
 def teacher(alpha):
-    return {"name": f"t-{alpha}", "role": "teacher", "seed": 1, "teacher": None, "label_smoothing": alpha,
-            "temperature": None, "kd_weight": 0.0}  # fmt: skip
+    return {
+        "name": f"t-{alpha}",
+        "role": "teacher",
+        "seed": 1,
+        "teacher": None,
+        "label_smoothing": alpha,
+        "temperature": None,
+        "kd_weight": 0.0,
+    }
 
 
-PLAIN = {"name": "plain", "role": "student", "seed": 1, "teacher": None, "label_smoothing": None, "temperature": None,
-         "kd_weight": 0.0}  # fmt: skip
+PLAIN = {
+    "name": "plain",
+    "role": "student",
+    "seed": 1,
+    "teacher": None,
+    "label_smoothing": None,
+    "temperature": None,
+    "kd_weight": 0.0,
+}
 
 
 @pytest.fixture
@@ -48,8 +73,11 @@ def run(tmp_path):
 def calls(run, verb):
     """The words of each call of a verb, folders by their names alone."""
     steps = Analyses(run, 500).steps()
-    return [" ".join(word.replace(f"{run.folder}/features/", "") for word in step.words[1:-2])
-            for step in steps if step.words[0] == verb]  # fmt: skip
+    return [
+        " ".join(word.replace(f"{run.folder}/features/", "") for word in step.words[1:-2])
+        for step in steps
+        if step.words[0] == verb
+    ]
 
 
 def test_students_are_compared_over_the_seeds_that_all_their_temperatures_have(run):
@@ -98,19 +126,31 @@ def test_a_teachers_translations_are_held_against_those_of_its_first_student(run
         (made.model_folder(name) / "test.hyp").touch()
     alone, together = (call.replace(f"{made.folder}/", "") for call in calls(made, "diagnose"))
     assert alone == "--teacher t-0.valid"  # it has no student
-    assert together == ("--teacher t-0.1.valid --hypotheses models/t-0.1/test.hyp models/s-0.1-1-1/test.hyp "
-                        "--reference data/clean/test.de --source data/clean/test.en "
-                        "--train-target data/clean/train.de")  # fmt: skip
+    assert together == (
+        "--teacher t-0.1.valid --hypotheses models/t-0.1/test.hyp models/s-0.1-1-1/test.hyp "
+        "--reference data/clean/test.de --source data/clean/test.en "
+        "--train-target data/clean/train.de"
+    )
 
 
 def test_groups_that_differ_in_more_than_temperature_have_names_of_their_own(run):
-    kinds = [{}, {"tail": "bucket", "top_k": 8}, {"kd_weight": 0.5, "tail": ""}, {"method": "jsd", "tail": None},
-             {"kd_level": "both", "hypotheses": "beam", "tail": "uniform", "top_k": 4}]  # fmt: skip
+    kinds = [
+        {},
+        {"tail": "bucket", "top_k": 8},
+        {"kd_weight": 0.5, "tail": ""},
+        {"method": "jsd", "tail": None},
+        {"kd_level": "both", "hypotheses": "beam", "tail": "uniform", "top_k": 4},
+    ]
     students = [student(0.1, t, 1, **kind) | {"name": f"s{n}-{t}"} for n, kind in enumerate(kinds) for t in (1, 2)]
     steps = Analyses(run([teacher(0.1), *students]), 500).steps()
     names = [step.output.parent.name for step in steps if step.words[0] == "diffuse"]
-    assert names == ["diffusion-dense", "diffusion-bucket8", "diffusion-dense-w0.5", "diffusion-jsd-dense",
-                     "diffusion-both-beam-uniform4"]  # fmt: skip
+    assert names == [
+        "diffusion-dense",
+        "diffusion-bucket8",
+        "diffusion-dense-w0.5",
+        "diffusion-jsd-dense",
+        "diffusion-both-beam-uniform4",
+    ]
 
 
 def test_what_is_there_stays_until_something_younger_is_in_it(run):
@@ -151,8 +191,11 @@ def test_temperatures_of_other_seeds_are_compared_apart(run):
         student(0.1, t, seed) for t, seeds in ((1, (1, 2, 3)), (2, (1, 2)), (3, (1, 2)), (64, (2, 3))) for seed in seeds
     ]
     steps = Analyses(run([teacher(0.1), *some]), 500).steps()
-    made = {step.output.parent.name: " ".join(step.words).replace(f"{step.output.parents[2]}/features/", "")
-            for step in steps if step.words[0] == "diffuse"}  # fmt: skip
+    made = {
+        step.output.parent.name: " ".join(step.words).replace(f"{step.output.parents[2]}/features/", "")
+        for step in steps
+        if step.words[0] == "diffuse"
+    }
     assert list(made) == ["diffusion-dense-t2-3", "diffusion-dense-t64"]
     assert "64=s-0.1-64-2.train:s-0.1-64-3.train" in made["diffusion-dense-t64"]
     assert "1=s-0.1-1-1.train:s-0.1-1-2.train 2=" in made["diffusion-dense-t2-3"]
@@ -168,8 +211,12 @@ def test_a_run_without_models_is_refused(run, capsys):
 
 def test_another_sample_replaces_the_one_that_is_there(checkpoint, pieces, tmp_path, capsys):
     model = teacher(0.1)
-    plan = {"name": "x", "data": {"folder": str(pieces.parent), "source_lang": "aa", "target_lang": "bb"},
-            "decode": {"beam": 2}, "models": [model]}  # fmt: skip
+    plan = {
+        "name": "x",
+        "data": {"folder": str(pieces.parent), "source_lang": "aa", "target_lang": "bb"},
+        "decode": {"beam": 2},
+        "models": [model],
+    }
     folder = tmp_path / "models" / model["name"]
     folder.mkdir(parents=True)
     (folder / "model.pt").symlink_to(checkpoint)

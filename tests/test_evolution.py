@@ -204,8 +204,20 @@ def test_a_training_compares_less_where_more_is_mixed_in(data, teacher, tmp_path
     for flags in ((), ("--self-evolution", "0:0.3"), ("--self-evolution", "0:1")):
         caplog.clear()
         with caplog.at_level("INFO"):
-            train(data, tmp_path, "--teacher-path", teacher, "--max-epoch", 1, "--no-save", "--lr", 1e-9,
-                  "--log-format", "json", *flags)  # fmt: skip
+            train(
+                data,
+                tmp_path,
+                "--teacher-path",
+                teacher,
+                "--max-epoch",
+                1,
+                "--no-save",
+                "--lr",
+                1e-9,
+                "--log-format",
+                "json",
+                *flags,
+            )
         lines = [record.getMessage() for record in caplog.records]
         found.append(float(next(json.loads(line) for line in lines if '"valid_kd_loss"' in line)["valid_kd_loss"]))
     assert found[0] > found[1] > found[2] > 0

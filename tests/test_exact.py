@@ -105,14 +105,17 @@ def slope_of(function, logits, step=Decimal("1e-15")):
         if z == NONE:
             slopes.append(0.0)
             continue
-        ends = [function([Decimal(x) + sign * step * (i == k) if x != NONE else x for i, x in enumerate(logits)])
-                for sign in (1, -1)]  # fmt: skip
+        ends = [
+            function([Decimal(x) + sign * step * (i == k) if x != NONE else x for i, x in enumerate(logits)])
+            for sign in (1, -1)
+        ]
         slopes.append(float((ends[0] - ends[1]) / (2 * step)))
     return slopes
 
 
-@pytest.mark.parametrize("name, value", [("forward", 0.5 * math.log(2)), ("skew:0.1", 0.29892), ("reverse", math.inf),
-                                         ("tvd", 0.25)])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, value", [("forward", 0.5 * math.log(2)), ("skew:0.1", 0.29892), ("reverse", math.inf), ("tvd", 0.25)]
+)
 def test_values_with_a_zero_by_hand(name, value):
     """p = (½, ½, 0), q = (½, ¼, ¼)."""
     log_p, log_q = torch.tensor([[0.5, 0.5, 0.0]]).log(), torch.tensor([[0.5, 0.25, 0.25]]).log()
@@ -171,8 +174,10 @@ def near(symbols, size, seed=0):
 # log p is of the order of log V, and rounded: by e, which is independent from symbol to symbol, and by a shift that all
 # share and that cancels. Where p and q differ by d, KL is p·d²/2, and its rounding p·d·e, random in sign: 2e/(d·√V) of
 # the whole, with e = log V · 6e-8. That is 2e-5 where V is 9 and d is 4e-3, and less for more symbols.
-@pytest.mark.parametrize("symbols, temperature, size", [(9, 64.0, 1.0), (9, 1000.0, 1.0), (300, 1000.0, 1.0),
-                                                        (9, 1.0, 1e-3), (300, 2.0, 1e-2), (9, 1e4, 1.0)])  # fmt: skip
+@pytest.mark.parametrize(
+    "symbols, temperature, size",
+    [(9, 64.0, 1.0), (9, 1000.0, 1.0), (300, 1000.0, 1.0), (9, 1.0, 1e-3), (300, 2.0, 1e-2), (9, 1e4, 1.0)],
+)
 @pytest.mark.parametrize("name", [name for name in NAMES if "ttm" not in name])
 def test_near_distributions_keep_their_digits_in_single_precision(name, symbols, temperature, size):
     teacher, student = near(symbols, size)
@@ -211,9 +216,12 @@ def test_bucket_at_a_high_temperature_in_a_large_vocabulary():
     generator = torch.Generator().manual_seed(3)
     log_p, log_q = (torch.randn(8, 32000, generator=generator) * 2 for _ in range(2))
     options = KdOptions(64.0, 1.0, tail="bucket", top_k=8)
-    found = [kd_ls_terms(q.log_softmax(-1), torch.zeros(8, dtype=torch.long), top_k(p.log_softmax(-1), 8, 64.0),
-                         options).kd.mean().item()
-             for p, q in ((log_p, log_q), (log_p.double(), log_q.double()))]  # fmt: skip
+    found = [
+        kd_ls_terms(q.log_softmax(-1), torch.zeros(8, dtype=torch.long), top_k(p.log_softmax(-1), 8, 64.0), options)
+        .kd.mean()
+        .item()
+        for p, q in ((log_p, log_q), (log_p.double(), log_q.double()))
+    ]
     assert found[0] == pytest.approx(found[1], rel=1e-2)
 
 
@@ -290,10 +298,13 @@ def test_autocast_leaves_the_digits_of_a_divergence():
             torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=0)
 
 
-@pytest.mark.parametrize("divergence, teacher, student", [
-    ("forward", [0.5, -0.5, 0.7], [1.0, 0.0, NONE]),
-    ("reverse", [0.5, -0.5, NONE], [1.0, 0.0, 0.7]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "divergence, teacher, student",
+    [
+        ("forward", [0.5, -0.5, 0.7], [1.0, 0.0, NONE]),
+        ("reverse", [0.5, -0.5, NONE], [1.0, 0.0, 0.7]),
+    ],
+)
 def test_an_infinite_divergence_of_a_token_that_is_not_selected_does_not_count(divergence, teacher, student):
     """Its weight is 0, and 0 times infinity is 0 here: what is left is the hard term and its gradient, q - y."""
     options = KdOptions(divergence=divergence, select="hard-gate")

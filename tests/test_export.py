@@ -44,8 +44,9 @@ def test_a_checkpoint_that_translates_otherwise_is_not_published(checkpoint, pie
 
     def broken(state, langs):
         changed = honest(state, langs)
-        changed["model"] = {name: torch.zeros_like(tensor) if "fc2" in name else tensor
-                            for name, tensor in changed["model"].items()}  # fmt: skip
+        changed["model"] = {
+            name: torch.zeros_like(tensor) if "fc2" in name else tensor for name, tensor in changed["model"].items()
+        }
         return changed
 
     monkeypatch.setattr(export, "stock_state", broken)
@@ -61,12 +62,15 @@ def test_a_converted_model_that_scores_otherwise_is_not_published(checkpoint, pi
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("extra, part", [
-    (["--quantization", "int3"], "--quantization is int3"),
-    (["--data", "nowhere"], "--data nowhere does not exist"),
-    (["--checkpoint", "nothing.pt"], "student nothing.pt does not exist"),
-    (["--out", "THERE"], "is there already"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "extra, part",
+    [
+        (["--quantization", "int3"], "--quantization is int3"),
+        (["--data", "nowhere"], "--data nowhere does not exist"),
+        (["--checkpoint", "nothing.pt"], "student nothing.pt does not exist"),
+        (["--out", "THERE"], "is there already"),
+    ],
+)
 def test_exports_that_cannot_be_are_refused(extra, part, checkpoint, pieces, tmp_path, capsys):
     (tmp_path / "there").mkdir()
     call = ["export", "--checkpoint", checkpoint, "--data", pieces, "--out", tmp_path / "m", "--to", "ctranslate2"]
@@ -121,11 +125,16 @@ def test_the_verb_reads_standard_input(model, monkeypatch, capsys):
     assert [row[0] for row in rich] == ["0", "0"] and float(rich[0][2]) >= float(rich[1][2])
 
 
-@pytest.mark.parametrize("flags, part", [
-    (["--beam", "0"], "--beam is 0"), (["--nbest", "9"], "--nbest is 9 and --beam is 5"),
-    (["--beam", "100000"], "--beam is 100000: give 1 to 1000"), (["--beam", "9" * 20], f"--beam is {'9' * 20}"),
-    (["--threads", "9" * 15], f"--threads is {'9' * 15}: give"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, part",
+    [
+        (["--beam", "0"], "--beam is 0"),
+        (["--nbest", "9"], "--nbest is 9 and --beam is 5"),
+        (["--beam", "100000"], "--beam is 100000: give 1 to 1000"),
+        (["--beam", "9" * 20], f"--beam is {'9' * 20}"),
+        (["--threads", "9" * 15], f"--threads is {'9' * 15}: give"),
+    ],
+)
 def test_beams_that_cannot_be_are_refused(flags, part, model, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", typed("a\n"))
     assert cli.main(["translate", str(model), *flags]) == 2

@@ -23,8 +23,12 @@ from lskd_nmt.teacher.store import TeacherStore
 from lskd_nmt.teacher.stored import StoredTeacher
 
 ROUNDING = {"rtol": 1e-5, "atol": 1e-6}  # float32: the teacher's own batches are others than the student's
-TAILS = [("--temperature", 1), ("--temperature", 64), ("--temperature", 2, "--top-k", 4, "--tail", "renormalise"),
-         ("--temperature", 3, "--top-k", 3)]  # fmt: skip
+TAILS = [
+    ("--temperature", 1),
+    ("--temperature", 64),
+    ("--temperature", 2, "--top-k", 4, "--tail", "renormalise"),
+    ("--temperature", 3, "--top-k", 3),
+]
 
 
 def write(out: Path, teachers: list[Path], data: Path, precision: str = "fp32", splits=("train", "valid")) -> dict:
@@ -220,8 +224,11 @@ def test_a_student_trains_from_the_store_without_a_teacher(store, data, tmp_path
     monkeypatch.setattr(LiveTeacher, "load", lambda *arguments: pytest.fail("a teacher was loaded"))
     folder = train(data, tmp_path / "m", "--teacher-store", store, "--temperature", 5, "--max-epoch", 1)
     assert (folder / "checkpoint_last.pt").is_file()
-    for flags, part in ((("--tail", "bucket"), "--tail is bucket"), (("--kd-weight", 0), "--kd-weight is 0"),
-                        (("--teacher-path", "t.pt"), "are both given")):  # fmt: skip
+    for flags, part in (
+        (("--tail", "bucket"), "--tail is bucket"),
+        (("--kd-weight", 0), "--kd-weight is 0"),
+        (("--teacher-path", "t.pt"), "are both given"),
+    ):
         with refused() as line:
             train(data, tmp_path / "n", "--teacher-store", store, *flags)
         assert part in line[0]

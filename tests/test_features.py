@@ -76,7 +76,9 @@ def test_the_header_says_of_what_it_is(whole, teacher, data):
     assert header["precision"] == "fp32" and header["width"] == found.state.shape[1] == 16
     words = " ".join(lines).split()
     assert {found.symbols[n]: int(count) for n, count in enumerate(found.counts) if count} == {
-        **{word: words.count(word) for word in set(words)}, "</s>": len(lines)}  # fmt: skip
+        **{word: words.count(word) for word in set(words)},
+        "</s>": len(lines),
+    }
 
 
 def test_half_precision_halves_the_states_and_leaves_the_statistics(whole, teacher, data, tmp_path):
@@ -152,14 +154,17 @@ def test_a_cut_or_edited_folder_is_refused(copy):
         frame.open_features(copy)
 
 
-@pytest.mark.parametrize("name, change, part", [
-    ("state", lambda array: np.full_like(array, np.nan), "state holds NaN"),
-    ("entropy", lambda array: np.where(np.arange(len(array)) == 3, np.float32(np.nan), array), "entropy holds NaN"),
-    ("target", lambda array: array + 60_000, "target hold symbols that the vocabulary lacks"),
-    ("target", lambda array: array.astype(np.float32), "target is of type float32"),
-    ("state", lambda array: array.astype("S3"), "state is of type |S3"),
-    ("position", lambda array: array[None], "the shape of position is not the header's"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, change, part",
+    [
+        ("state", lambda array: np.full_like(array, np.nan), "state holds NaN"),
+        ("entropy", lambda array: np.where(np.arange(len(array)) == 3, np.float32(np.nan), array), "entropy holds NaN"),
+        ("target", lambda array: array + 60_000, "target hold symbols that the vocabulary lacks"),
+        ("target", lambda array: array.astype(np.float32), "target is of type float32"),
+        ("state", lambda array: array.astype("S3"), "state is of type |S3"),
+        ("position", lambda array: array[None], "the shape of position is not the header's"),
+    ],
+)
 def test_values_that_nothing_can_be_computed_of_are_refused(name, change, part, copy):
     made = frame.open_features(copy)
     arrays = {each: getattr(made, each) for each in (*frame.TOKENS, "projection", "counts")}
@@ -221,15 +226,18 @@ def test_the_verb_writes_and_does_nothing_twice(teacher, data, tmp_path, capsys)
     assert "nothing to do" in capsys.readouterr().err and files_of(tmp_path / "f") == before
 
 
-@pytest.mark.parametrize("extra, part", [
-    (["--checkpoint", "nothing.pt"], "--checkpoint nothing.pt does not exist"),
-    (["--data", "nowhere"], "--data nowhere does not exist"),
-    (["--data", "a:b"], "give one folder"),
-    (["--split", "dev"], "has no 'dev'"),
-    (["--tokens", "0"], "--tokens is 0"),
-    (["--seed", "-1"], "--seed is -1"),
-    (["--max-tokens", "0"], "--max-tokens is 0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "extra, part",
+    [
+        (["--checkpoint", "nothing.pt"], "--checkpoint nothing.pt does not exist"),
+        (["--data", "nowhere"], "--data nowhere does not exist"),
+        (["--data", "a:b"], "give one folder"),
+        (["--split", "dev"], "has no 'dev'"),
+        (["--tokens", "0"], "--tokens is 0"),
+        (["--seed", "-1"], "--seed is -1"),
+        (["--max-tokens", "0"], "--max-tokens is 0"),
+    ],
+)
 def test_the_verb_refuses_in_one_line_and_leaves_nothing(extra, part, teacher, data, tmp_path, capsys):
     call = ["features", "--checkpoint", str(teacher), "--data", str(data), "--out", str(tmp_path / "f"), *extra]
     assert cli.main(call) == 2

@@ -38,22 +38,31 @@ def test_only_what_costs_time_makes_a_kind():
     assert [len(names) for names in kinds.groups([planned[0], longer]).values()] == [1, 1]
 
 
-@pytest.mark.parametrize(("words", "found"), [
-    ([], "no teacher"),
-    (["--teacher-path", "t"], "live teacher"),
-    (["--kd-weight", "0"], "plain"),
-    (["--teacher-store", "s"], "teacher store"),
-    (["--virtual-teacher", "correct"], "virtual teacher"),
-    (["--kd-level", "sequence", "--hypotheses", "h"], "sequence level"),
-    (["--kd-level", "both", "--hypotheses", "h", "--teacher-path", "t"], "both levels, live teacher"),
-    (["--kd-level", "both", "--hypotheses", "h", "--teacher-store", "s"], "both levels, teacher store"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ([], "no teacher"),
+        (["--teacher-path", "t"], "live teacher"),
+        (["--kd-weight", "0"], "plain"),
+        (["--teacher-store", "s"], "teacher store"),
+        (["--virtual-teacher", "correct"], "virtual teacher"),
+        (["--kd-level", "sequence", "--hypotheses", "h"], "sequence level"),
+        (["--kd-level", "both", "--hypotheses", "h", "--teacher-path", "t"], "both levels, live teacher"),
+        (["--kd-level", "both", "--hypotheses", "h", "--teacher-store", "s"], "both levels, teacher store"),
+    ],
+)
 def test_where_targets_come_from(words, found):
     assert kinds.signal([*COMMAND, *words]) == found
 
 
-MEASURED = {"wall_seconds": 30.0, "cpu_seconds": 45.0, "gpu_hours": 2 * 30 / 3600, "peak_memory_mb": 700,
-            "peak_gpu_memory_mb": 900, "parameters": 1_000_000}  # fmt: skip
+MEASURED = {
+    "wall_seconds": 30.0,
+    "cpu_seconds": 45.0,
+    "gpu_hours": 2 * 30 / 3600,
+    "peak_memory_mb": 700,
+    "peak_gpu_memory_mb": 900,
+    "parameters": 1_000_000,
+}
 LINES = [
     step(1, 10, 100, 1),  # warms up
     step(1, 20, 100, 500),  # 10 updates, 1000 words, 2 seconds
@@ -79,13 +88,16 @@ def test_a_probe_that_is_too_short_is_refused():
 SPEED = Speed(100.0, 50.0, 10.0, 5.0, 2.0, 1, 700, None, 1_000_000)  # half a second an update
 
 
-@pytest.mark.parametrize(("words", "updates", "validations", "at_most"), [
-    (["--max-epoch", "4", "--patience", "10"], 80, 4, False),  # 1000 words are 20 updates
-    (["--max-epoch", "4", "--patience", "2"], 80, 4, True),
-    (["--max-update", "30"], 30, 2, False),  # the second where it stops
-    (["--max-epoch", "4", "--max-update", "30", "--validate-interval-updates", "10"], 30, 5, False),
-    (["--max-epoch", "4", "--disable-validation", "--patience", "2"], 80, 0, False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "updates", "validations", "at_most"),
+    [
+        (["--max-epoch", "4", "--patience", "10"], 80, 4, False),  # 1000 words are 20 updates
+        (["--max-epoch", "4", "--patience", "2"], 80, 4, True),
+        (["--max-update", "30"], 30, 2, False),  # the second where it stops
+        (["--max-epoch", "4", "--max-update", "30", "--validate-interval-updates", "10"], 30, 5, False),
+        (["--max-epoch", "4", "--disable-validation", "--patience", "2"], 80, 0, False),
+    ],
+)
 def test_time_is_startup_steps_and_validations(words, updates, validations, at_most):
     found = predict.training(["fairseq-train", "data/bin", *words], SPEED, 1000)
     seconds = 10 + updates * 0.5 + validations * 5
@@ -94,13 +106,16 @@ def test_time_is_startup_steps_and_validations(words, updates, validations, at_m
     assert found["gpu_hours"] == round(seconds / 3600, 4)
 
 
-@pytest.mark.parametrize(("words", "count"), [
-    (["--no-epoch-checkpoints"], 3),  # last, best, model.pt
-    (["--no-epoch-checkpoints", "--keep-best-checkpoints", "5"], 8),
-    (["--keep-last-epochs", "2"], 5),
-    (["--keep-last-epochs", "20"], 7),  # there are four epochs
-    ([], 7),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        (["--no-epoch-checkpoints"], 3),  # last, best, model.pt
+        (["--no-epoch-checkpoints", "--keep-best-checkpoints", "5"], 8),
+        (["--keep-last-epochs", "2"], 5),
+        (["--keep-last-epochs", "20"], 7),  # there are four epochs
+        ([], 7),
+    ],
+)
 def test_disk_is_the_checkpoints_that_stay(words, count):
     found = predict.training(["fairseq-train", "d", "--max-epoch", "4", *words], SPEED, 1000)
     assert found["disk_mb"] == 12 * count  # 12 bytes a parameter
@@ -109,23 +124,46 @@ def test_disk_is_the_checkpoints_that_stay(words, count):
 TEACHERS = {"a": None, "b": None, "a1": "a", "a2": "a", "b1": "b"}
 
 
-@pytest.mark.parametrize(("minutes", "jobs", "wall"), [
-    ((5, 4, 3, 2, 1), 1, 15),  # one at a time: the sum
-    ((5, 4, 3, 2, 1), 5, 8),  # the longest chain
-    ((5, 4, 3, 2, 1), 2, 8),  # a until 5, then a1; b until 4, b1 until 5, a2
-    ((1, 9, 2, 1, 1), 2, 10),  # b1 waits for b although a job is free
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("minutes", "jobs", "wall"),
+    [
+        ((5, 4, 3, 2, 1), 1, 15),  # one at a time: the sum
+        ((5, 4, 3, 2, 1), 5, 8),  # the longest chain
+        ((5, 4, 3, 2, 1), 2, 8),  # a until 5, then a1; b until 4, b1 until 5, a2
+        ((1, 9, 2, 1, 1), 2, 10),  # b1 waits for b although a job is free
+    ],
+)
 def test_students_wait_for_their_teacher_and_for_a_free_job(minutes, jobs, wall):
     assert predict.makespan(dict(zip(TEACHERS, minutes, strict=True)), TEACHERS, jobs) == wall
 
 
 def test_all_together_adds_up_and_memory_is_of_the_largest_at_once():
-    models = [{"name": name, "after": after, "minutes": 60, "cpu_minutes": 120, "gpu_hours": 0.5, "disk_mb": 10,
-               "peak_memory_mb": memory, "peak_gpu_memory_mb": None, "at_most": False}
-              for (name, after), memory in zip(TEACHERS.items(), (100, 300, 200, 50, 1), strict=True)]  # fmt: skip
+    models = [
+        {
+            "name": name,
+            "after": after,
+            "minutes": 60,
+            "cpu_minutes": 120,
+            "gpu_hours": 0.5,
+            "disk_mb": 10,
+            "peak_memory_mb": memory,
+            "peak_gpu_memory_mb": None,
+            "at_most": False,
+        }
+        for (name, after), memory in zip(TEACHERS.items(), (100, 300, 200, 50, 1), strict=True)
+    ]
     found = predict.sweep(models, 2, 7.0)
-    assert found == {"jobs": 2, "wall_hours": 3, "cpu_hours": 10, "gpu_hours": 2.5, "checkpoints_mb": 50,
-                     "stores_mb": 7, "peak_memory_mb": 500, "peak_gpu_memory_mb": None, "at_most": False}  # fmt: skip
+    assert found == {
+        "jobs": 2,
+        "wall_hours": 3,
+        "cpu_hours": 10,
+        "gpu_hours": 2.5,
+        "checkpoints_mb": 50,
+        "stores_mb": 7,
+        "peak_memory_mb": 500,
+        "peak_gpu_memory_mb": None,
+        "at_most": False,
+    }
 
 
 @pytest.mark.parametrize(("load", "said"), [(0.9, False), (2.5, True)])
@@ -162,10 +200,19 @@ SMALL |= {"encoder-layers": 1, "decoder-layers": 1, "max-tokens": 100, "num-work
 
 
 def config_of(prepared, **train):
-    return {"name": "tiny", "data": {"dir": str(prepared)}, "train": {**SMALL, "max-epoch": 3, **train},
-            "teacher": {"arch": "ls_transformer_tiny", "label_smoothing": [0, 0.1]},
-            "student": {"arch": "ls_transformer_tiny", "temperature": [1, 2], "kd_level": ["word", "sequence", "both"],
-                        "hypotheses": ["multi"]}, "seqkd": {"nbest": 3}}  # fmt: skip
+    return {
+        "name": "tiny",
+        "data": {"dir": str(prepared)},
+        "train": {**SMALL, "max-epoch": 3, **train},
+        "teacher": {"arch": "ls_transformer_tiny", "label_smoothing": [0, 0.1]},
+        "student": {
+            "arch": "ls_transformer_tiny",
+            "temperature": [1, 2],
+            "kd_level": ["word", "sequence", "both"],
+            "hypotheses": ["multi"],
+        },
+        "seqkd": {"nbest": 3},
+    }
 
 
 def write_config(folder, config):
@@ -195,7 +242,13 @@ def test_every_kind_of_training_is_probed_and_nothing_is_left(prepared, tmp_path
     assert all(entry["minutes"] > 0 and entry["peak_memory_mb"] > 50 for entry in forecast["models"])
     assert forecast["sweep"]["stores_mb"] > 0
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
-        ".lock", "config.yaml", "forecast.json", "models", "plan.json", "run.json"]  # fmt: skip
+        ".lock",
+        "config.yaml",
+        "forecast.json",
+        "models",
+        "plan.json",
+        "run.json",
+    ]
     assert "probe 5 of 5" in said.err and "| student-ls0-t2-s1" in said.err
     updates = {entry["name"]: entry["updates"] for entry in forecast["models"]}
     words_of_an_epoch = sample.words_of(prepared / "bin", ("aa", "bb"), "train")
@@ -210,15 +263,18 @@ def test_what_stops_a_probe_is_said_in_one_line(prepared, tmp_path, refused):
     assert not (tmp_path / "run" / "forecast.json").exists() and not (tmp_path / "run" / "forecast.part").exists()
 
 
-@pytest.mark.parametrize(("words", "complaint"), [
-    (["none.yaml"], "none.yaml does not exist: give an experiment's YAML, or its run folder"),
-    (["x.yaml", "--updates", "3"], "--updates is 3: give at least 12"),
-    (["x.yaml", "--jobs", "0"], "--jobs is 0: a whole number from 1"),
-    (["x.yaml", "--threads", "-1"], "--threads is -1: a whole number from 0"),
-    (["."], "has no forecast.json: run lskd forecast CONFIG --out"),
-    (["tiny.yaml", "--precision", "fp16", "--device", "cpu"], "--precision fp16 needs a GPU"),
-    (["tiny.yaml", "--device", "gpu"], "--device gpu needs a GPU, and torch sees none"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["none.yaml"], "none.yaml does not exist: give an experiment's YAML, or its run folder"),
+        (["x.yaml", "--updates", "3"], "--updates is 3: give at least 12"),
+        (["x.yaml", "--jobs", "0"], "--jobs is 0: a whole number from 1"),
+        (["x.yaml", "--threads", "-1"], "--threads is -1: a whole number from 0"),
+        (["."], "has no forecast.json: run lskd forecast CONFIG --out"),
+        (["tiny.yaml", "--precision", "fp16", "--device", "cpu"], "--precision fp16 needs a GPU"),
+        (["tiny.yaml", "--device", "gpu"], "--device gpu needs a GPU, and torch sees none"),
+    ],
+)
 def test_what_cannot_be_forecast_is_refused(words, complaint, prepared, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
@@ -230,8 +286,10 @@ def test_what_cannot_be_forecast_is_refused(words, complaint, prepared, tmp_path
 
 
 def test_afterwards_the_forecast_stands_beside_what_it_came_to(tmp_path, capsys):
-    models = [{"name": name, "minutes": 2.0, "cpu_minutes": 4.0, "peak_memory_mb": 500, "at_most": True}
-              for name in ("a", "b")]  # fmt: skip
+    models = [
+        {"name": name, "minutes": 2.0, "cpu_minutes": 4.0, "peak_memory_mb": 500, "at_most": True}
+        for name in ("a", "b")
+    ]
     runs.write_json(tmp_path / "plan.json", {"models": models, "data": {"folder": "data"}})
     runs.write_json(tmp_path / "forecast.json", {"models": models})
     assert cli.main(["forecast", str(tmp_path)]) == 2  # nothing is trained

@@ -16,8 +16,11 @@ def world(pieces, checkpoint, model, tmp_path_factory):
     return build(tmp_path_factory.mktemp("fuzz") / "world", pieces, checkpoint, model)
 
 
-@pytest.mark.parametrize("bad", drawn(COUNT, SEED, [name for name in ENTRIES if name not in SLOW]),
-                         ids=lambda bad: f"{bad.entry}: {bad.target} {bad.how}")  # fmt: skip
+@pytest.mark.parametrize(
+    "bad",
+    drawn(COUNT, SEED, [name for name in ENTRIES if name not in SLOW]),
+    ids=lambda bad: f"{bad.entry}: {bad.target} {bad.how}",
+)
 def test_a_bad_input_is_answered_in_one_line(bad, world, tmp_path):
     outcome = run(bad, world, tmp_path)
     assert outcome.is_good, (bad, outcome)

@@ -8,8 +8,23 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-THIRD_PARTY = {"ctranslate2", "fairseq", "fairseq_cli", "jinja2", "markupsafe", "matplotlib", "numpy",
-               "omegaconf", "pandas", "sacrebleu", "sacremoses", "scipy", "sentencepiece", "torch", "yaml"}  # fmt: skip
+THIRD_PARTY = {
+    "ctranslate2",
+    "fairseq",
+    "fairseq_cli",
+    "jinja2",
+    "markupsafe",
+    "matplotlib",
+    "numpy",
+    "omegaconf",
+    "pandas",
+    "sacrebleu",
+    "sacremoses",
+    "scipy",
+    "sentencepiece",
+    "torch",
+    "yaml",
+}
 
 # prefix of a module -> (level, third party at the top of the file, third party also inside functions)
 HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
@@ -153,30 +168,33 @@ def test_imports_run_downhill(path):
             assert other == home or HOUSE[other][0] <= level, f"{home} (level {level}) imports {name} uphill"
 
 
-@pytest.mark.parametrize("module, blocked", [
-    ("lskd_nmt.losses.objective", ["fairseq"]),
-    ("lskd_nmt.teacher.live", ["fairseq"]),
-    ("lskd_nmt.cli", ["fairseq", "torch"]),
-    ("lskd_nmt.compare", ["fairseq", "torch", "ctranslate2"]),
-    ("lskd_nmt.analysis.calibrate", ["fairseq", "torch"]),
-    ("lskd_nmt.analysis.confidence", ["fairseq", "torch"]),
-    ("lskd_nmt.analysis.contents", ["fairseq", "torch"]),
-    ("lskd_nmt.analysis.translations", ["fairseq", "torch"]),
-    ("lskd_nmt.report.planes", ["fairseq", "torch"]),
-    ("lskd_nmt.report.diffusion", ["fairseq", "torch"]),
-    ("lskd_nmt.report.tail", ["fairseq", "torch"]),
-    ("lskd_nmt.report.ranking", ["fairseq", "torch"]),
-    ("lskd_nmt.report.tables", ["fairseq", "torch"]),
-    ("lskd_nmt.report.document", ["fairseq", "torch"]),
-    ("lskd_nmt.report.sweeps", ["fairseq", "torch"]),
-    ("lskd_nmt.report.temperature", ["fairseq", "torch"]),
-    ("lskd_nmt.report.plots", ["fairseq", "torch"]),
-    ("lskd_nmt.report.comparison", ["fairseq", "torch"]),
-    ("lskd_nmt.report.scatter", ["fairseq", "torch"]),
-    ("lskd_nmt.report.graph", ["fairseq", "torch"]),
-    ("lskd_nmt.report.page.render", ["fairseq", "torch"]),
-    ("lskd_nmt.report.page.analysed", ["fairseq", "torch"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "module, blocked",
+    [
+        ("lskd_nmt.losses.objective", ["fairseq"]),
+        ("lskd_nmt.teacher.live", ["fairseq"]),
+        ("lskd_nmt.cli", ["fairseq", "torch"]),
+        ("lskd_nmt.compare", ["fairseq", "torch", "ctranslate2"]),
+        ("lskd_nmt.analysis.calibrate", ["fairseq", "torch"]),
+        ("lskd_nmt.analysis.confidence", ["fairseq", "torch"]),
+        ("lskd_nmt.analysis.contents", ["fairseq", "torch"]),
+        ("lskd_nmt.analysis.translations", ["fairseq", "torch"]),
+        ("lskd_nmt.report.planes", ["fairseq", "torch"]),
+        ("lskd_nmt.report.diffusion", ["fairseq", "torch"]),
+        ("lskd_nmt.report.tail", ["fairseq", "torch"]),
+        ("lskd_nmt.report.ranking", ["fairseq", "torch"]),
+        ("lskd_nmt.report.tables", ["fairseq", "torch"]),
+        ("lskd_nmt.report.document", ["fairseq", "torch"]),
+        ("lskd_nmt.report.sweeps", ["fairseq", "torch"]),
+        ("lskd_nmt.report.temperature", ["fairseq", "torch"]),
+        ("lskd_nmt.report.plots", ["fairseq", "torch"]),
+        ("lskd_nmt.report.comparison", ["fairseq", "torch"]),
+        ("lskd_nmt.report.scatter", ["fairseq", "torch"]),
+        ("lskd_nmt.report.graph", ["fairseq", "torch"]),
+        ("lskd_nmt.report.page.render", ["fairseq", "torch"]),
+        ("lskd_nmt.report.page.analysed", ["fairseq", "torch"]),
+    ],
+)
 def test_module_imports_without(module, blocked):
     code = f"import sys; sys.modules.update(dict.fromkeys({blocked!r})); import {module}"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

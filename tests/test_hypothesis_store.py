@@ -28,8 +28,10 @@ def test_pairs_are_written_as_fairseq_s_own_builder_writes_them(tmp_path):
     from fairseq.data.indexed_dataset import make_builder
 
     draw = random.Random(1)
-    pairs = [tuple(np.array([draw.randrange(4, size) for _ in range(draw.randint(0, 300))]) for size in (90, 70_000))
-             for _ in range(20)]  # fmt: skip
+    pairs = [
+        tuple(np.array([draw.randrange(4, size) for _ in range(draw.randint(0, 300))]) for size in (90, 70_000))
+        for _ in range(20)
+    ]
     for some in (pairs, []):
         fairseq_io.write_pairs(str(tmp_path), LANGS, "train", iter(some), (90, 70_000))
         for side, (lang, size) in enumerate(zip(LANGS, (90, 70_000), strict=True)):
@@ -54,9 +56,13 @@ def stored(folder, rows):
     writer.finish(SYMBOLS)
     made = HypothesisStore.open(folder)
     assert {file.name for file in folder.iterdir()} == {"hypotheses.json", *(f"{name}.npy" for name in ARRAYS)}
-    return made, {int(key): [(made.ids[made.start[h] : made.start[h + 1]].tolist(), float(made.scores[h]))
-                              for h in range(made.first[at], made.first[at + 1])]
-                   for at, key in enumerate(made.keys)}  # fmt: skip
+    return made, {
+        int(key): [
+            (made.ids[made.start[h] : made.start[h + 1]].tolist(), float(made.scores[h]))
+            for h in range(made.first[at], made.first[at + 1])
+        ]
+        for at, key in enumerate(made.keys)
+    }
 
 
 def test_a_pair_that_stands_twice_has_the_hypotheses_of_both_places(tmp_path):
@@ -71,8 +77,13 @@ def test_a_pair_that_stands_twice_has_the_hypotheses_of_both_places(tmp_path):
 
 def test_a_store_is_the_same_however_many_sentences_are_sorted_at_a_time(tmp_path, monkeypatch):
     draw = random.Random(4)
-    rows = [(draw.getrandbits(4), [([draw.randrange(3, 16) for _ in range(draw.randint(1, 5))], -1.0)
-                                   for _ in range(draw.randint(0, 3))]) for _ in range(40)]  # fmt: skip
+    rows = [
+        (
+            draw.getrandbits(4),
+            [([draw.randrange(3, 16) for _ in range(draw.randint(1, 5))], -1.0) for _ in range(draw.randint(0, 3))],
+        )
+        for _ in range(40)
+    ]
     whole = stored(tmp_path / "whole", rows)
     monkeypatch.setattr(store, "CHUNK", 3)
     assert stored(tmp_path / "parts", rows)[1] == whole[1]
@@ -80,8 +91,9 @@ def test_a_store_is_the_same_however_many_sentences_are_sorted_at_a_time(tmp_pat
     by_key: dict[int, list] = {}
     for key, hypotheses in rows:
         by_key.setdefault(key, []).append([(ids, score) for ids, score in hypotheses])
-    assert whole[1] == {key: each[0] if all(one == each[0] for one in each) else list(chain(*each))
-                        for key, each in by_key.items()}  # fmt: skip
+    assert whole[1] == {
+        key: each[0] if all(one == each[0] for one in each) else list(chain(*each)) for key, each in by_key.items()
+    }
 
 
 def test_different_things_are_counted_exactly_in_sorted_runs(monkeypatch):
@@ -154,9 +166,15 @@ def test_a_teacher_is_asked_about_each_pair_once_short_ones_first():
     assert list(distinct_pairs([Texts([])], (3, 4))[0]) == []
 
 
-@pytest.mark.parametrize("pair, is_fine", [
-    (([4, 1, 2], [5, 2]), True), (([1, 4, 2], [5, 2]), False), (([4, 2], [5, 1, 2]), False), (([4, 2], [1, 2]), False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "pair, is_fine",
+    [
+        (([4, 1, 2], [5, 2]), True),
+        (([1, 4, 2], [5, 2]), False),
+        (([4, 2], [5, 1, 2]), False),
+        (([4, 2], [1, 2]), False),
+    ],
+)
 def test_padding_that_a_store_cannot_tell_from_padding_is_refused(pair, is_fine):
     datasets = [Texts([([4, 2], [4, 2]), pair])]
     if is_fine:

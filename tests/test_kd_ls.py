@@ -114,10 +114,16 @@ def test_tokens_that_are_not_selected_learn_the_hard_term_alone(criterion):
     assert float(kd_ls(student, sample)[0].detach()) == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("flags", [
-    {}, {"temperature": 3.0, "label_smoothing": 0.1}, {"ignore_prefix_size": 1},
-    {"select": "hard-gate-sentence", "ignore_prefix_size": 1}, {"select": "gap:1"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {},
+        {"temperature": 3.0, "label_smoothing": 0.1},
+        {"ignore_prefix_size": 1},
+        {"select": "hard-gate-sentence", "ignore_prefix_size": 1},
+        {"select": "gap:1"},
+    ],
+)
 def test_padded_batch_is_the_sum_of_its_sentences(criterion, flags):
     student, teacher = TableModel(1), TableModel(2)
     loss = criterion([teacher], report_accuracy=True, **flags)
@@ -177,8 +183,19 @@ def test_two_workers_log_what_one_does(criterion, plugin):
 def test_metrics_are_means_in_bits(criterion, plugin):
     from fairseq.logging import metrics
 
-    logs = [{"loss": 8.0, "nll_loss": 6.0, "kd_loss": 4.0, "kd_ntokens": 5, "seq_loss": 3.0, "seq_ntokens": 7,
-             "ntokens": 4, "sample_size": 2, "nsentences": 2}]  # fmt: skip
+    logs = [
+        {
+            "loss": 8.0,
+            "nll_loss": 6.0,
+            "kd_loss": 4.0,
+            "kd_ntokens": 5,
+            "seq_loss": 3.0,
+            "seq_ntokens": 7,
+            "ntokens": 4,
+            "sample_size": 2,
+            "nsentences": 2,
+        }
+    ]
     with metrics.aggregate(new_root=True) as meters:
         criterion().reduce_metrics(logs)
     values = meters.get_smoothed_values()
@@ -263,11 +280,33 @@ def test_batch_without_real_tokens_gives_a_connected_zero(criterion):
     assert float(loss) == 0 and student.table.grad.eq(0).all()
 
 
-@pytest.mark.parametrize("logs", [
-    [], [{}], [{"loss": 0.0, "nll_loss": 0.0, "ntokens": 0, "sample_size": 0, "nsentences": 0, "kd_loss": 0.0,
-                "kd_ntokens": 0, "tail_dense": 0, "kd_selected": 0.0, "rank_loss": 0.0, "seq_loss": 0.0,
-                "seq_ntokens": 0, "n_correct": 0, "total": 0, "kd_weight": 0.0, "kd_batches": 0}],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "logs",
+    [
+        [],
+        [{}],
+        [
+            {
+                "loss": 0.0,
+                "nll_loss": 0.0,
+                "ntokens": 0,
+                "sample_size": 0,
+                "nsentences": 0,
+                "kd_loss": 0.0,
+                "kd_ntokens": 0,
+                "tail_dense": 0,
+                "kd_selected": 0.0,
+                "rank_loss": 0.0,
+                "seq_loss": 0.0,
+                "seq_ntokens": 0,
+                "n_correct": 0,
+                "total": 0,
+                "kd_weight": 0.0,
+                "kd_batches": 0,
+            }
+        ],
+    ],
+)
 def test_nothing_counted_is_nothing_logged(criterion, logs):
     from fairseq.logging import metrics
 
@@ -280,10 +319,28 @@ def test_meters_that_were_reset_can_be_read(criterion):
     """As at every --log-interval: derived meters stay, and what they divide begins again at 0."""
     from fairseq.logging import metrics
 
-    logs = {"loss": 8.0, "nll_loss": 6.0, "ntokens": 4, "sample_size": 2, "nsentences": 2, "n_correct": 1, "total": 4,
-            "kd_loss": 4.0, "kd_ntokens": 5, "kd_selected": 2.0, "rank_loss": 1.0, "tail_bucket": 5, "seq_loss": 3.0,
-            "seq_ntokens": 7, "policy_loss": 1.0, "policy_ntokens": 1, "r_drop_loss": 1.0, "r_drop_ntokens": 4,
-            "kd_weight": 0.5, "kd_batches": 1}  # fmt: skip
+    logs = {
+        "loss": 8.0,
+        "nll_loss": 6.0,
+        "ntokens": 4,
+        "sample_size": 2,
+        "nsentences": 2,
+        "n_correct": 1,
+        "total": 4,
+        "kd_loss": 4.0,
+        "kd_ntokens": 5,
+        "kd_selected": 2.0,
+        "rank_loss": 1.0,
+        "tail_bucket": 5,
+        "seq_loss": 3.0,
+        "seq_ntokens": 7,
+        "policy_loss": 1.0,
+        "policy_ntokens": 1,
+        "r_drop_loss": 1.0,
+        "r_drop_ntokens": 4,
+        "kd_weight": 0.5,
+        "kd_batches": 1,
+    }
     with metrics.aggregate(new_root=True) as meters:
         criterion().reduce_metrics([logs])
         assert meters.get_smoothed_values()["accuracy"] == 25

@@ -13,22 +13,36 @@ from lskd_nmt.errors import LskdError
 from lskd_nmt.fairseq_io import read_checkpoint
 
 TORCHRUN = {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
-WORKERS = ["--distributed-world-size", "2", "--distributed-rank", "1", "--distributed-init-method", "env://",
-           "--distributed-no-spawn"]  # fmt: skip
+WORKERS = [
+    "--distributed-world-size",
+    "2",
+    "--distributed-rank",
+    "1",
+    "--distributed-init-method",
+    "env://",
+    "--distributed-no-spawn",
+]
 CPU = ["--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"]
 
 
-@pytest.mark.parametrize("words, environment, gpus, flags", [
-    ([], TORCHRUN, 0, WORKERS + CPU),
-    (["--cpu"], TORCHRUN, 4, WORKERS + CPU),
-    ([], TORCHRUN, 1, [*WORKERS, "--device-id", "0"]),
-    ([], TORCHRUN, 2, []),  # fairseq's own way works
-    ([], {}, 0, []),
-    ([], {**TORCHRUN, "WORLD_SIZE": "1"}, 0, []),
-    (["--distributed-world-size", "2", "--ddp-backend", "c10d"], TORCHRUN, 0,
-     [*WORKERS[2:], "--distributed-backend", "gloo"]),
-    (["--distributed-world-size=2", "--distributed-init-method", "tcp://a:1"], TORCHRUN, 0, []),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "words, environment, gpus, flags",
+    [
+        ([], TORCHRUN, 0, WORKERS + CPU),
+        (["--cpu"], TORCHRUN, 4, WORKERS + CPU),
+        ([], TORCHRUN, 1, [*WORKERS, "--device-id", "0"]),
+        ([], TORCHRUN, 2, []),  # fairseq's own way works
+        ([], {}, 0, []),
+        ([], {**TORCHRUN, "WORLD_SIZE": "1"}, 0, []),
+        (
+            ["--distributed-world-size", "2", "--ddp-backend", "c10d"],
+            TORCHRUN,
+            0,
+            [*WORKERS[2:], "--distributed-backend", "gloo"],
+        ),
+        (["--distributed-world-size=2", "--distributed-init-method", "tcp://a:1"], TORCHRUN, 0, []),
+    ],
+)
 def test_only_what_is_missing_is_added(words, environment, gpus, flags, plugin):
     from user_dir.launch import missing_flags
 
@@ -42,13 +56,16 @@ def test_another_number_of_workers_is_refused(plugin):
         missing_flags(["fairseq-train", "--distributed-world-size", "3"], TORCHRUN, 0)
 
 
-@pytest.mark.parametrize("words, tasks, gpus, flags", [
-    ([], "2", 0, [*WORKERS[:5], "tcp://node7:20042", WORKERS[6], *CPU]),
-    ([], "2", 1, [*WORKERS[:5], "tcp://node7:20042", WORKERS[6], "--device-id", "0"]),
-    ([], "2", 4, ["--distributed-port", "20042"]),  # what fairseq's own way lacks
-    (["--distributed-port", "9"], "2", 4, []),
-    ([], "1", 0, []),  # a step of one task, as every job of the pipeline is
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "words, tasks, gpus, flags",
+    [
+        ([], "2", 0, [*WORKERS[:5], "tcp://node7:20042", WORKERS[6], *CPU]),
+        ([], "2", 1, [*WORKERS[:5], "tcp://node7:20042", WORKERS[6], "--device-id", "0"]),
+        ([], "2", 4, ["--distributed-port", "20042"]),  # what fairseq's own way lacks
+        (["--distributed-port", "9"], "2", 4, []),
+        ([], "1", 0, []),  # a step of one task, as every job of the pipeline is
+    ],
+)
 def test_sruns_tasks_are_one_training_too(words, tasks, gpus, flags, plugin, tmp_path, monkeypatch):
     from user_dir.launch import missing_flags
 

@@ -48,8 +48,26 @@ def short_teacher(long_data, tmp_path_factory):
 def short_store(long_data, short_teacher, tmp_path_factory):
     """What it says; the longest pair is not in there."""
     out = tmp_path_factory.mktemp("store") / "store"
-    assert cli.main(["teacher-store", "--teacher-path", str(short_teacher), "--data", str(long_data), "--out", str(out),
-                     "--top-k", "4", "--temperatures", "1", "--device", "cpu"]) == 0  # fmt: skip
+    assert (
+        cli.main(
+            [
+                "teacher-store",
+                "--teacher-path",
+                str(short_teacher),
+                "--data",
+                str(long_data),
+                "--out",
+                str(out),
+                "--top-k",
+                "4",
+                "--temperatures",
+                "1",
+                "--device",
+                "cpu",
+            ]
+        )
+        == 0
+    )
     return out
 
 
@@ -136,26 +154,55 @@ def test_a_store_that_left_out_what_training_leaves_out_too(short_store, long_da
     assert updates(tmp_path / "m") == 2
 
 
-@pytest.mark.parametrize("flags, part", [
-    (["--max-source-positions", 7], "pair 2 of valid in {data} has 8 source symbols and the student takes 7: raise "
-                                    "--max-source-positions, or skip it with " + SKIP),
-    (["--max-target-positions", 7], "pair 2 of valid in {data} has 8 target symbols and the student takes 7"),
-    (["--max-tokens", 2], "has no sentence pair that training takes"),
-    (["--valid-subset", "validation"], "data folder {data} has no 'validation' of this language pair"),
-    (["--train-subset", "training"], "data folder {data} has no 'training' of this language pair"),
-    (["--ignore-prefix-size", LONGEST], f"--ignore-prefix-size is {LONGEST} and the longest target has {LONGEST}"),
-    (["--ignore-prefix-size", 1000], "--ignore-prefix-size is 1000 and the longest target has"),
-    (["--ignore-prefix-size", -1], "--ignore-prefix-size is -1: give 0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, part",
+    [
+        (
+            ["--max-source-positions", 7],
+            "pair 2 of valid in {data} has 8 source symbols and the student takes 7: raise "
+            "--max-source-positions, or skip it with " + SKIP,
+        ),
+        (["--max-target-positions", 7], "pair 2 of valid in {data} has 8 target symbols and the student takes 7"),
+        (["--max-tokens", 2], "has no sentence pair that training takes"),
+        (["--valid-subset", "validation"], "data folder {data} has no 'validation' of this language pair"),
+        (["--train-subset", "training"], "data folder {data} has no 'training' of this language pair"),
+        (["--ignore-prefix-size", LONGEST], f"--ignore-prefix-size is {LONGEST} and the longest target has {LONGEST}"),
+        (["--ignore-prefix-size", 1000], "--ignore-prefix-size is 1000 and the longest target has"),
+        (["--ignore-prefix-size", -1], "--ignore-prefix-size is -1: give 0"),
+    ],
+)
 def test_lengths_that_fairseq_stops_at_or_learns_nothing_from(stopped, long_data, flags, part):
     assert part.format(data=long_data) in stopped(long_data, "--kd-weight", 0, *flags)
 
 
 def test_lengths_that_still_train(long_data, tmp_path):
-    train(long_data, tmp_path / "m", "--kd-weight", 0, "--max-source-positions", 7, SKIP,
-          "--ignore-prefix-size", 6, "--max-update", 1, "--report-accuracy")  # fmt: skip
-    train(long_data, tmp_path / "n", "--kd-weight", 0, "--max-source-positions", 7, "--disable-validation",
-          "--max-update", 1, "--valid-subset", "nowhere")  # fmt: skip
+    train(
+        long_data,
+        tmp_path / "m",
+        "--kd-weight",
+        0,
+        "--max-source-positions",
+        7,
+        SKIP,
+        "--ignore-prefix-size",
+        6,
+        "--max-update",
+        1,
+        "--report-accuracy",
+    )
+    train(
+        long_data,
+        tmp_path / "n",
+        "--kd-weight",
+        0,
+        "--max-source-positions",
+        7,
+        "--disable-validation",
+        "--max-update",
+        1,
+        "--valid-subset",
+        "nowhere",
+    )
     assert updates(tmp_path / "m") == updates(tmp_path / "n") == 1
 
 
@@ -175,8 +222,25 @@ def test_hypotheses_longer_than_the_teacher_takes(stopped, long_data, tmp_path):
     train(long_data, tmp_path / "t", "--kd-weight", 0, "--max-update", 1, "--max-target-positions", LONGEST, *LEARNED)
     teacher, decoded, chosen = tmp_path / "t" / "checkpoint_last.pt", tmp_path / "decoded", tmp_path / "chosen"
     common = ["--data", str(long_data), "--out"]
-    assert cli.main(["seqkd", "decode", "--teacher-path", str(teacher), *common, str(decoded), "--engine", "fairseq",
-                     "--workers", "1", "--device", "cpu"]) == 0  # fmt: skip
+    assert (
+        cli.main(
+            [
+                "seqkd",
+                "decode",
+                "--teacher-path",
+                str(teacher),
+                *common,
+                str(decoded),
+                "--engine",
+                "fairseq",
+                "--workers",
+                "1",
+                "--device",
+                "cpu",
+            ]
+        )
+        == 0
+    )
     assert cli.main(["seqkd", "select", "--decoded", str(decoded), *common, str(chosen)]) == 0
     header = read_json(chosen / "hypotheses.json")
     header.pop("digest")
@@ -192,10 +256,13 @@ def test_data_of_which_fairseq_makes_no_batch(refused, long_data, tmp_path):
 
 
 @pytest.mark.parametrize("split", ["train", "train1", "valid"])
-@pytest.mark.parametrize("damage, part", [
-    (lambda content: content[:-2], "is cut, or of another binarisation"),
-    (lambda content: b"\x60\xea" + content[2:], "holds symbols that its dictionary of"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "damage, part",
+    [
+        (lambda content: content[:-2], "is cut, or of another binarisation"),
+        (lambda content: b"\x60\xea" + content[2:], "holds symbols that its dictionary of"),
+    ],
+)
 def test_binarised_text_that_is_damaged_is_refused_by_file(stopped, long_data, tmp_path, split, damage, part):
     shutil.copytree(long_data, tmp_path / "bin")
     for lang in ("aa", "bb"):

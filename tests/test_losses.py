@@ -166,11 +166,21 @@ def test_far_logits_at_extreme_temperatures_stay_finite(temperature):
 
 @pytest.mark.parametrize(
     "setting, value",
-    [("temperature", 0.0), ("temperature", -1.0), ("temperature", math.nan), ("temperature", math.inf),
-     ("kd_weight", -0.1), ("kd_weight", 1.5), ("kd_weight", math.nan),
-     ("label_smoothing", -0.1), ("label_smoothing", 1.0), ("label_smoothing", math.nan),
-     ("smoothing_over", "nobody"), ("temper", "student")],
-)  # fmt: skip
+    [
+        ("temperature", 0.0),
+        ("temperature", -1.0),
+        ("temperature", math.nan),
+        ("temperature", math.inf),
+        ("kd_weight", -0.1),
+        ("kd_weight", 1.5),
+        ("kd_weight", math.nan),
+        ("label_smoothing", -0.1),
+        ("label_smoothing", 1.0),
+        ("label_smoothing", math.nan),
+        ("smoothing_over", "nobody"),
+        ("temper", "student"),
+    ],
+)
 def test_settings_out_of_range_are_refused_with_flag_and_value(setting, value):
     with pytest.raises(LskdError) as caught:
         KdOptions(**{setting: value})

@@ -29,8 +29,20 @@ def test_a_method_may_set_all_flags_of_the_criterion_but_the_pipelines(plugin):
     from lskd_nmt.methods import FLAGS
     from user_dir.criterions.flags import KdLsConfig
 
-    pipelines = {"teacher-path", "teacher-data", "teacher-store", "kd-level", "hypotheses", "report-accuracy", "_name",
-                 "seed", "bf16", "max-update", "ddp-backend", "find-unused-parameters"}  # fmt: skip
+    pipelines = {
+        "teacher-path",
+        "teacher-data",
+        "teacher-store",
+        "kd-level",
+        "hypotheses",
+        "report-accuracy",
+        "_name",
+        "seed",
+        "bf16",
+        "max-update",
+        "ddp-backend",
+        "find-unused-parameters",
+    }
     assert (
         set(FLAGS)
         == {name.replace("_", "-") if name != "_name" else name for name in KdLsConfig.__dataclass_fields__} - pipelines

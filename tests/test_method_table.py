@@ -19,8 +19,11 @@ FLAGS = {"reverse": {"divergence": "reverse", "temperature": 2}, "word_kd": {"kd
 
 
 def lost(model):
-    return 0.05 if model["role"] == "teacher" else LOST.get(model.get("method"), 0.2) - 0.2 * (
-        model["label_smoothing"] or 0)  # fmt: skip
+    return (
+        0.05
+        if model["role"] == "teacher"
+        else LOST.get(model.get("method"), 0.2) - 0.2 * (model["label_smoothing"] or 0)
+    )
 
 
 def screening(folder, smoothings=(0.1,), order=("reverse", "r_drop", "word_kd"), heat=2.0, seeds=(1, 2)):
@@ -33,20 +36,34 @@ def screening(folder, smoothings=(0.1,), order=("reverse", "r_drop", "word_kd"),
         add(folder, models, f"student-plain-s{seed}", lost, role="student", seed=seed)
         for method in order:
             for alpha in smoothings if method != "r_drop" else [None]:
-                facts = {"label_smoothing": alpha, "teacher": f"teacher-ls{alpha:g}-s{seed}", "kd_level": "word",
-                         "temperature": heat if method == "reverse" else 1.0, "kd_weight": 0.5, "tail": "dense",
-                         "top_k": 0} if alpha is not None else {}  # fmt: skip
+                facts = (
+                    {
+                        "label_smoothing": alpha,
+                        "teacher": f"teacher-ls{alpha:g}-s{seed}",
+                        "kd_level": "word",
+                        "temperature": heat if method == "reverse" else 1.0,
+                        "kd_weight": 0.5,
+                        "tail": "dense",
+                        "top_k": 0,
+                    }
+                    if alpha is not None
+                    else {}
+                )
                 title = method if alpha is None else f"ls{alpha:g}-{method}"
                 add(folder, models, f"student-{title}-s{seed}", lost, role="student", seed=seed, method=method, **facts)
     for model in models:
         file = folder / "models" / model["name"] / "run.json"
         speed = SPEEDS[model.get("method")] + model["seed"] - 1.5  # their mean is the number above
         runs.write_json(file, runs.read_json(file) | {"updates_per_second": speed})
-    methods = {name: {"about": f"about {name}", "teacher": name != "r_drop", "live": False, "flags": FLAGS[name]}
-               for name in order}  # fmt: skip
+    methods = {
+        name: {"about": f"about {name}", "teacher": name != "r_drop", "live": False, "flags": FLAGS[name]}
+        for name in order
+    }
     data = {"folder": "data", "corpus": "files", "form": "raw", "source_lang": "en", "target_lang": "de"}
-    runs.write_json(folder / "plan.json", {"name": folder.name, "data": data, "models": models,
-                                           "config": {"student": {"methods": methods}}})  # fmt: skip
+    runs.write_json(
+        folder / "plan.json",
+        {"name": folder.name, "data": data, "models": models, "config": {"student": {"methods": methods}}},
+    )
     return folder
 
 
@@ -58,15 +75,24 @@ def run(tmp_path):
 def test_rows_are_plain_students_then_methods_in_the_plans_order(tmp_path):
     content = table(tmp_path, screening(tmp_path / "run", smoothings=(0.0, 0.1)))
     assert [cell["name"] for cell in content["cells"]] == [
-        "teacher-ls0", "teacher-ls0.1", "student-plain", "student-ls0-reverse", "student-ls0.1-reverse",
-        "student-r_drop", "student-ls0-word_kd", "student-ls0.1-word_kd"]  # fmt: skip
+        "teacher-ls0",
+        "teacher-ls0.1",
+        "student-plain",
+        "student-ls0-reverse",
+        "student-ls0.1-reverse",
+        "student-r_drop",
+        "student-ls0-word_kd",
+        "student-ls0.1-word_kd",
+    ]
     frame = tables.frame(content)
     assert list(frame["model"])[2:] == ["student without KD", "reverse", "reverse", "r_drop", "word_kd", "word_kd"]
     assert list(frame["teacher LS"])[2:] == ["–", "0", "0.1", "–", "0", "0.1"]
     assert list(frame["T"])[2:] == ["–", "2", "2", "–", "1", "1"]
     gains = [(each["at"], each["terms"]) for each in content["effects"] if each["of"]["method"]]
-    assert gains == [(f"T = {heat}, method {name}", [[1, f"student-ls0.1-{name}"], [-1, f"student-ls0-{name}"]])
-                     for heat, name in ((2, "reverse"), (1, "word_kd"))]  # fmt: skip
+    assert gains == [
+        (f"T = {heat}, method {name}", [[1, f"student-ls0.1-{name}"], [-1, f"student-ls0-{name}"]])
+        for heat, name in ((2, "reverse"), (1, "word_kd"))
+    ]
     assert not any(cell["published"] for cell in content["cells"] if cell["method"])
 
 
@@ -98,16 +124,24 @@ def test_a_baseline_is_that_of_the_same_teacher(tmp_path):
     run = screening(tmp_path / "run", smoothings=(0.0, 0.1))
     content = table(tmp_path, run, "--baseline", "word_kd")
     assert {cell["name"]: cell["baseline"] for cell in content["cells"]} == {
-        "teacher-ls0": None, "teacher-ls0.1": None, "student-plain": None, "student-r_drop": None,
-        "student-ls0-word_kd": None, "student-ls0.1-word_kd": None,
-        "student-ls0-reverse": "student-ls0-word_kd", "student-ls0.1-reverse": "student-ls0.1-word_kd"}  # fmt: skip
+        "teacher-ls0": None,
+        "teacher-ls0.1": None,
+        "student-plain": None,
+        "student-r_drop": None,
+        "student-ls0-word_kd": None,
+        "student-ls0.1-word_kd": None,
+        "student-ls0-reverse": "student-ls0-word_kd",
+        "student-ls0.1-reverse": "student-ls0.1-word_kd",
+    }
     content = table(tmp_path, run, "--baseline", "student-ls0-word_kd")
     assert cell_of(content, "student-r_drop")["baseline"] == "student-ls0-word_kd"
 
 
 def test_a_baseline_that_is_none_is_refused(tmp_path, run, capsys):
-    cases = {("plain", "plain"): "--baseline plain is given twice: give each once",
-             ("word_dk",): "--baseline is 'word_dk': plain, or one of reverse, r_drop, word_kd, "}  # fmt: skip
+    cases = {
+        ("plain", "plain"): "--baseline plain is given twice: give each once",
+        ("word_dk",): "--baseline is 'word_dk': plain, or one of reverse, r_drop, word_kd, ",
+    }
     for wishes, part in cases.items():
         words = [word for wish in wishes for word in ("--baseline", wish)]
         assert main(["table", str(run), "--out", str(tmp_path / "x"), *words]) == 2
@@ -118,8 +152,13 @@ def test_a_baseline_that_is_none_is_refused(tmp_path, run, capsys):
 def test_a_step_costs_what_plain_students_are_faster(tmp_path, run):
     content = table(tmp_path, run)
     costs = {cell["name"]: cell["step_cost"] for cell in content["cells"]}
-    assert costs == {"teacher-ls0.1": None, "student-plain": 1.0, "student-ls0.1-reverse": 1.5, "student-r_drop": 2.0,
-                     "student-ls0.1-word_kd": 1.2}  # fmt: skip
+    assert costs == {
+        "teacher-ls0.1": None,
+        "student-plain": 1.0,
+        "student-ls0.1-reverse": 1.5,
+        "student-r_drop": 2.0,
+        "student-ls0.1-word_kd": 1.2,
+    }
     text = document.markdown(content)
     assert "step cost (plain = 1)" in text and "measured while trainings ran side by side" in text
     assert "- reverse: about reverse (--divergence reverse --temperature 2)" in text
@@ -164,11 +203,16 @@ def test_the_figure_has_the_best_method_on_top_beside_plain_and_word_kd(tmp_path
     figure = ranking.figure(content)
     (axes,) = figure.axes
     assert [tick.get_text() for tick in axes.get_yticklabels()] == [
-        "reverse, teacher LS 0.1", "word_kd, teacher LS 0.1", "r_drop"]  # fmt: skip
+        "reverse, teacher LS 0.1",
+        "word_kd, teacher LS 0.1",
+        "r_drop",
+    ]
     assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the first is on top
     beside = {line.get_label(): line.get_xdata()[0] for line in axes.lines if not line.get_label().startswith("_")}
-    assert beside == {"student without KD": cell_of(content, "student-plain")["bleu"]["mean"],
-                      "word_kd, teacher LS 0.1": cell_of(content, "student-ls0.1-word_kd")["bleu"]["mean"]}  # fmt: skip
+    assert beside == {
+        "student without KD": cell_of(content, "student-plain")["bleu"]["mean"],
+        "word_kd, teacher LS 0.1": cell_of(content, "student-ls0.1-word_kd")["bleu"]["mean"],
+    }
     assert "cut at the frame" in axes.get_xlabel()
     low, high = axes.get_xlim()
     assert 0 < low < cell_of(content, "student-plain")["bleu"]["mean"] and high < 120
@@ -181,8 +225,9 @@ def test_sweeps_of_methods_are_paired_by_method(tmp_path, run):
     other = screening(tmp_path / "other", order=("word_kd", "r_drop"), heat=3.0)
     content = table(tmp_path, "--compare", run, other, name="compare")
     pairs = [(pair["first"]["name"], pair["second"]["name"]) for pair in content["cells"]]
-    assert pairs == [(name, name) for name in ("teacher-ls0.1", "student-plain", "student-r_drop",
-                                               "student-ls0.1-word_kd")]  # fmt: skip
+    assert pairs == [
+        (name, name) for name in ("teacher-ls0.1", "student-plain", "student-r_drop", "student-ls0.1-word_kd")
+    ]
     assert content["alone"] == {"run": ["student-ls0.1-reverse"], "other": []}
 
 
@@ -202,8 +247,11 @@ def test_pooled_seeds_narrow_the_intervals_of_two_and_are_said(tmp_path, run, ca
     found = cell_of(content, "student-ls0.1-reverse")["difference"]
     assert found["value"] == own["value"] and found["high"] - found["low"] < own["high"] - own["low"]
     assert cell_of(content, "teacher-ls0.1")["interval"] == teachers  # that of students is not said of teachers
-    rows = [[row["bleu"] for row in content["rows"] if f"{row['run']}/{row['name']}" in cell["members"]]
-            for cell in content["cells"] if cell["role"] == "student"]  # fmt: skip
+    rows = [
+        [row["bleu"] for row in content["rows"] if f"{row['run']}/{row['name']}" in cell["members"]]
+        for cell in content["cells"]
+        if cell["role"] == "student"
+    ]
     alone = [statistics.stdev(row) for row in rows]
     spread = content["significance"]["spread"]
     assert (spread["rows"], spread["degrees"], spread["largest"]) == (4, 4, pytest.approx(max(alone), abs=0.01))
@@ -214,7 +262,9 @@ def test_pooled_seeds_narrow_the_intervals_of_two_and_are_said(tmp_path, run, ca
     assert cell_of(table(tmp_path, run), "student-ls0.1-reverse")["difference"] == own
     capsys.readouterr()
     one = screening(tmp_path / "one", seeds=(1,))
-    for words, said in (([str(one)], "--pool-seeds needs students of two seeds: no row has them"),
-                        (["--compare", str(run), str(one)], "--pool-seeds is for the rows of one table")):  # fmt: skip
+    for words, said in (
+        ([str(one)], "--pool-seeds needs students of two seeds: no row has them"),
+        (["--compare", str(run), str(one)], "--pool-seeds is for the rows of one table"),
+    ):
         assert main(["table", *words, "--pool-seeds", "--out", str(tmp_path / "none")]) == 2
         assert said in capsys.readouterr().err and not (tmp_path / "none").exists()

@@ -25,8 +25,22 @@ def test_the_loss_of_a_training_is_the_sum_that_the_file_says(data, teacher, tmp
     """One epoch at learning rate ~0, validated: (1-λ)·NLL + λ·(τ^order·D + L_rank), in bits; wttm's D is weighed."""
     flags = flags_of(name) | {"label-smoothing": 0, "temperature": 1.5}
     with caplog.at_level("INFO"):
-        train(data, tmp_path, "--teacher-path", teacher, "--max-epoch", 1, "--no-save", "--lr", 1e-9, "--dropout", 0,
-              "--log-format", "json", *given(flags))  # fmt: skip
+        train(
+            data,
+            tmp_path,
+            "--teacher-path",
+            teacher,
+            "--max-epoch",
+            1,
+            "--no-save",
+            "--lr",
+            1e-9,
+            "--dropout",
+            0,
+            "--log-format",
+            "json",
+            *given(flags),
+        )
     lines = [record.getMessage() for record in caplog.records]
     (line,) = [json.loads(line) for line in lines if '"valid_loss"' in line]
     loss, nll, kd = (float(line[f"valid_{part}"]) for part in ("loss", "nll_loss", "kd_loss"))
@@ -46,13 +60,19 @@ def test_every_flag_of_a_file_is_one_of_the_criterion(plugin, name):
     assert {flag: getattr(options, flag) for flag in flags} == flags
 
 
-@pytest.mark.parametrize("flags, complaint", [
-    (("--divergence", "jsd:2"), "--divergence is jsd:2: give jsd:B with B between 0 and 1"),
-    (("--divergence", "tvd", "--top-k", 4), "--divergence is tvd and --tail is bucket"),
-    (("--rank", 5, "--top-k", 4), "--rank is 5 and --tail is bucket"),
-    (("--rank", -2), "--rank is -2"),
-    (("--kd-level", "sequence", "--hypotheses", "h", "--rank", 5), "--kd-level is sequence and does not read --rank"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, complaint",
+    [
+        (("--divergence", "jsd:2"), "--divergence is jsd:2: give jsd:B with B between 0 and 1"),
+        (("--divergence", "tvd", "--top-k", 4), "--divergence is tvd and --tail is bucket"),
+        (("--rank", 5, "--top-k", 4), "--rank is 5 and --tail is bucket"),
+        (("--rank", -2), "--rank is -2"),
+        (
+            ("--kd-level", "sequence", "--hypotheses", "h", "--rank", 5),
+            "--kd-level is sequence and does not read --rank",
+        ),
+    ],
+)
 def test_what_makes_no_sense_ends_in_one_line_before_the_first_batch(data, teacher, tmp_path, capsys, flags, complaint):
     path = () if "sequence" in flags else ("--teacher-path", teacher)
     with pytest.raises(SystemExit) as caught:

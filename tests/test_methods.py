@@ -100,10 +100,19 @@ def test_a_share_is_rounded_up_and_no_further(share, tokens, selected):
     assert chosen.weights({"student_nll": torch.arange(float(tokens))}, 1.0).soft.count_nonzero() == selected
 
 
-@pytest.mark.parametrize("flag, value", [
-    ("divergence", "backward"), ("divergence", "forward:2"), ("select", "batch"), ("select", "batch:0"),
-    ("select", "batch:1.5"), ("select", "batch:x"), ("select", "all:1"), ("select", "best"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flag, value",
+    [
+        ("divergence", "backward"),
+        ("divergence", "forward:2"),
+        ("select", "batch"),
+        ("select", "batch:0"),
+        ("select", "batch:1.5"),
+        ("select", "batch:x"),
+        ("select", "all:1"),
+        ("select", "best"),
+    ],
+)
 def test_what_the_tables_do_not_know_is_refused_in_one_line(flag, value):
     with pytest.raises(LskdError) as caught:
         KdOptions(**{flag: value})
@@ -131,7 +140,9 @@ def test_selection_works_with_a_top_k_where_the_student_alone_decides():
     facts = survey(options.selection.entry.facts, case.h, Projection(case.w, case.b), case.target, signal, options)
     weights = options.selection.weights(facts, options.kd_weight)
     assert weights.soft.count_nonzero() == -(-N // 2)
-    both = [kd_ls_from_features(case.h, Projection(case.w, case.b), case.target, given, options, terms=weights).loss
-            for given in (signal, case.teacher)]  # fmt: skip
+    both = [
+        kd_ls_from_features(case.h, Projection(case.w, case.b), case.target, given, options, terms=weights).loss
+        for given in (signal, case.teacher)
+    ]
     torch.testing.assert_close(*both, **EXACT)
     assert V > 3

@@ -23,14 +23,17 @@ def build(plugin, arch: str, symbols: int, **flags):
         return ARCH_MODEL_REGISTRY[arch].build_model(args, task), args
 
 
-@pytest.mark.parametrize("arch, symbols, millions", [  # METHODS: weights, biases, layer norms; no positions
-    ("ls_transformer_iwslt", 10152, 36.7),
-    ("ls_transformer_iwslt_small", 30000, 11.4),
-    ("ls_transformer_iwslt_small", 10000, 6.3),
-    ("ls_transformer_iwslt_small6", 10000, 13.6),
-    ("ls_transformer_base", 32768, 60.9),
-    ("ls_transformer_big", 32768, 209.9),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arch, symbols, millions",
+    [  # METHODS: weights, biases, layer norms; no positions
+        ("ls_transformer_iwslt", 10152, 36.7),
+        ("ls_transformer_iwslt_small", 30000, 11.4),
+        ("ls_transformer_iwslt_small", 10000, 6.3),
+        ("ls_transformer_iwslt_small6", 10000, 13.6),
+        ("ls_transformer_base", 32768, 60.9),
+        ("ls_transformer_big", 32768, 209.9),
+    ],
+)
 def test_parameter_counts_are_those_of_the_literature(plugin, arch, symbols, millions):
     model, _ = build(plugin, arch, symbols)
     assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, abs=0.06)

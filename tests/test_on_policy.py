@@ -67,9 +67,13 @@ def test_symbols_come_as_often_as_the_model_finds_them_probable(student):
     """The first symbol against its probability; all, decoded one by one, against those of one parallel pass."""
     task, model, criterion = student()
     batch = batch_of(task, 1)
-    many = {"id": torch.arange(4000), "net_input": {
-        "src_tokens": batch["net_input"]["src_tokens"].repeat(4000, 1),
-        "src_lengths": batch["net_input"]["src_lengths"].repeat(4000)}}  # fmt: skip
+    many = {
+        "id": torch.arange(4000),
+        "net_input": {
+            "src_tokens": batch["net_input"]["src_tokens"].repeat(4000, 1),
+            "src_lengths": batch["net_input"]["src_lengths"].repeat(4000),
+        },
+    }
     found = own(criterion, model, many)
     model.eval()
     with torch.no_grad():
@@ -158,10 +162,24 @@ def test_means_are_of_references_or_of_samples(plugin, student):
     from fairseq.logging import metrics
 
     _, _, criterion = student()
-    references = {"loss": 8.0, "nll_loss": 6.0, "kd_loss": 4.0, "kd_ntokens": 4, "ntokens": 4, "sample_size": 4,
-                  "nsentences": 2}  # fmt: skip
-    samples = {"loss": 3.0, "nll_loss": 0.0, "policy_loss": 3.0, "policy_ntokens": 6, "ntokens": 6, "sample_size": 6,
-               "nsentences": 2}  # fmt: skip
+    references = {
+        "loss": 8.0,
+        "nll_loss": 6.0,
+        "kd_loss": 4.0,
+        "kd_ntokens": 4,
+        "ntokens": 4,
+        "sample_size": 4,
+        "nsentences": 2,
+    }
+    samples = {
+        "loss": 3.0,
+        "nll_loss": 0.0,
+        "policy_loss": 3.0,
+        "policy_ntokens": 6,
+        "ntokens": 6,
+        "sample_size": 6,
+        "nsentences": 2,
+    }
     printed = []
     for logs in ([references], [samples], [references, samples]):
         with metrics.aggregate(new_root=True) as meters:
@@ -181,8 +199,24 @@ def test_means_are_of_references_or_of_samples(plugin, student):
 def test_a_window_without_references_has_no_accuracy(data, teacher, tmp_path, form, caplog):
     """Every update is the student's but for the validation's: a derived meter outlives the reset of what it divides."""
     with caplog.at_level("INFO"):
-        train(data, tmp_path, "--teacher-path", teacher, "--on-policy", "0:1:2", "--report-accuracy", "--seed", 1,
-              "--log-interval", 1, "--log-format", form, "--max-update", 4, "--no-save")  # fmt: skip
+        train(
+            data,
+            tmp_path,
+            "--teacher-path",
+            teacher,
+            "--on-policy",
+            "0:1:2",
+            "--report-accuracy",
+            "--seed",
+            1,
+            "--log-interval",
+            1,
+            "--log-format",
+            form,
+            "--max-update",
+            4,
+            "--no-save",
+        )
     if form == "json":
         logged = [json.loads(record.getMessage()) for record in caplog.records if record.name == "train_inner"]
         values = [(float(each["accuracy"]), "policy_loss" in each) for each in logged if "accuracy" in each]
@@ -195,16 +229,30 @@ def test_a_resumed_training_equals_one_never_stopped(data, teacher, tmp_path):
     train(data, tmp_path / "whole", *flags, "--max-epoch", 3)
     train(data, tmp_path / "parts", *flags, "--max-update", 5)
     train(data, tmp_path / "parts", *flags, "--max-epoch", 3)
-    whole, parts = (read_checkpoint(str(tmp_path / name / "checkpoint_last.pt"), "checkpoint")["model"]
-                    for name in ("whole", "parts"))  # fmt: skip
+    whole, parts = (
+        read_checkpoint(str(tmp_path / name / "checkpoint_last.pt"), "checkpoint")["model"]
+        for name in ("whole", "parts")
+    )
     for name, weight in whole.items():
         assert weight.equal(parts[name]), name
 
 
 def test_the_file_of_the_method_samples_in_half_of_the_updates(data, teacher, tmp_path, caplog):
     with caplog.at_level("INFO"):
-        train(data, tmp_path, "--teacher-path", teacher, *given(flags_of("on_policy")), "--no-save", "--max-epoch", 6,
-              "--log-format", "json", "--log-interval", 1)  # fmt: skip
+        train(
+            data,
+            tmp_path,
+            "--teacher-path",
+            teacher,
+            *given(flags_of("on_policy")),
+            "--no-save",
+            "--max-epoch",
+            6,
+            "--log-format",
+            "json",
+            "--log-interval",
+            1,
+        )
     lines = [json.loads(record.getMessage()) for record in caplog.records if record.name == "train_inner"]
     sampled = [line["loss"] == line.get("policy_loss") for line in lines]
     of_references = [line["loss"] == line.get("kd_loss") for line in lines]
@@ -213,8 +261,21 @@ def test_the_file_of_the_method_samples_in_half_of_the_updates(data, teacher, tm
 
 
 def test_two_workers_train_the_student_that_one_trains(data, teacher, tmp_path):
-    flags = ["--teacher-path", teacher, "--on-policy", 0.5, "--dropout", 0, "--max-tokens", 40,
-             "--no-epoch-checkpoints", "--optimizer", "sgd", "--lr", 0.1]  # fmt: skip
+    flags = [
+        "--teacher-path",
+        teacher,
+        "--on-policy",
+        0.5,
+        "--dropout",
+        0,
+        "--max-tokens",
+        40,
+        "--no-epoch-checkpoints",
+        "--optimizer",
+        "sgd",
+        "--lr",
+        0.1,
+    ]
     two = workers(data, tmp_path / "two", *flags)
     one = read_checkpoint(str(train(data, tmp_path / "one", *flags, "--update-freq", 2) / "checkpoint_last.pt"), "it")
     assert one["optimizer_history"][-1]["num_updates"] == two["optimizer_history"][-1]["num_updates"] > 5
@@ -222,18 +283,24 @@ def test_two_workers_train_the_student_that_one_trains(data, teacher, tmp_path):
         torch.testing.assert_close(two["model"][name], weight, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("flags, part", [
-    (["--on-policy", 1.5, "--teacher-path", "TEACHER"], "--on-policy is 1.5: give S, or S:E:UPDATES"),
-    (["--on-policy", 0.5, "--kd-weight", 0], "--on-policy is 0.5 and --kd-weight is 0: give a weight"),
-    (["--on-policy", 0.5], "needs a teacher beside it, give --teacher-path"),
-    (["--on-policy", 0.5, "--teacher-store", "nowhere"], "what the student says is in no store"),
-    (["--on-policy", 0.5, "--kd-level", "sequence", "--hypotheses", "nowhere"], "does not read --on-policy"),
-    (["--on-policy", 0.5, "--teacher-path", "TEACHER", "--select", "batch:0.5"], "--select is batch:0.5"),
-    (["--on-policy", 0.5, "--teacher-path", "TEACHER", "--r-drop", 5], "--on-policy is 0.5 and --r-drop is 5"),
-    (["--on-policy", 0.5, "--teacher-path", "TEACHER", "--self-evolution", "0.5:0.5"], "whose prior holds references"),
-    (["--on-policy", 0.5, "--teacher-path", "TEACHER", "--ignore-prefix-size", 1], "--ignore-prefix-size is 1"),
-    (["--on-policy", 0.5, "--teacher-path", "TEACHER", "--ddp-backend", "fully_sharded"], "is fully_sharded"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, part",
+    [
+        (["--on-policy", 1.5, "--teacher-path", "TEACHER"], "--on-policy is 1.5: give S, or S:E:UPDATES"),
+        (["--on-policy", 0.5, "--kd-weight", 0], "--on-policy is 0.5 and --kd-weight is 0: give a weight"),
+        (["--on-policy", 0.5], "needs a teacher beside it, give --teacher-path"),
+        (["--on-policy", 0.5, "--teacher-store", "nowhere"], "what the student says is in no store"),
+        (["--on-policy", 0.5, "--kd-level", "sequence", "--hypotheses", "nowhere"], "does not read --on-policy"),
+        (["--on-policy", 0.5, "--teacher-path", "TEACHER", "--select", "batch:0.5"], "--select is batch:0.5"),
+        (["--on-policy", 0.5, "--teacher-path", "TEACHER", "--r-drop", 5], "--on-policy is 0.5 and --r-drop is 5"),
+        (
+            ["--on-policy", 0.5, "--teacher-path", "TEACHER", "--self-evolution", "0.5:0.5"],
+            "whose prior holds references",
+        ),
+        (["--on-policy", 0.5, "--teacher-path", "TEACHER", "--ignore-prefix-size", 1], "--ignore-prefix-size is 1"),
+        (["--on-policy", 0.5, "--teacher-path", "TEACHER", "--ddp-backend", "fully_sharded"], "is fully_sharded"),
+    ],
+)
 def test_trainings_that_cannot_be_are_refused(flags, part, teacher, untrained):
     untrained(flags, part, TEACHER=teacher)
 

@@ -19,16 +19,19 @@ from lskd_nmt.errors import LskdError
 from lskd_nmt.teacher.live import LiveTeacher
 
 
-@pytest.mark.parametrize("output, reference, edits, shifts", [
-    ("a b c", "a b c", [RIGHT] * 3, 0),
-    ("a x c", "a b c", [RIGHT, SUBSTITUTED, RIGHT], 0),
-    ("a b x c", "a b c", [RIGHT, RIGHT, UNALIGNED, RIGHT], 0),
-    ("a c", "a b c", [RIGHT, RIGHT], 0),
-    ("d e a b c", "a b c d e", [RIGHT] * 5, 1),
-    ("d x a b c", "a b c d e", [RIGHT, UNALIGNED, RIGHT, RIGHT, RIGHT], 1),  # d moves: a b c stood right
-    ("a b", "", [UNALIGNED] * 2, 0),
-    ("", "a b", [], 0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "output, reference, edits, shifts",
+    [
+        ("a b c", "a b c", [RIGHT] * 3, 0),
+        ("a x c", "a b c", [RIGHT, SUBSTITUTED, RIGHT], 0),
+        ("a b x c", "a b c", [RIGHT, RIGHT, UNALIGNED, RIGHT], 0),
+        ("a c", "a b c", [RIGHT, RIGHT], 0),
+        ("d e a b c", "a b c d e", [RIGHT] * 5, 1),
+        ("d x a b c", "a b c d e", [RIGHT, UNALIGNED, RIGHT, RIGHT, RIGHT], 1),  # d moves: a b c stood right
+        ("a b", "", [UNALIGNED] * 2, 0),
+        ("", "a b", [], 0),
+    ],
+)
 def test_edits_by_hand(output, reference, edits, shifts):
     assert ter_edits(output.split(), reference.split()) == (edits, shifts)
 
@@ -58,9 +61,16 @@ def test_the_tokens_are_those_of_beam_search_with_their_own_probabilities(own, c
     for row, (source, reference) in enumerate(pairs_of(pieces, "test")):
         alone, _ = fairseq_io.net_input([(torch.from_numpy(source), torch.from_numpy(reference))], 1, 2)
         (((ids, score), _),) = fairseq_io.generate(
-            live.models, dataset.tgt_dict, alone, beam=2, sampling_topk=None, temperature=1.0, len_penalty=1.0,
-            max_len_a=1.5, max_len_b=20,
-        )  # fmt: skip
+            live.models,
+            dataset.tgt_dict,
+            alone,
+            beam=2,
+            sampling_topk=None,
+            temperature=1.0,
+            len_penalty=1.0,
+            max_len_a=1.5,
+            max_len_b=20,
+        )
         at = own.sentence == row
         assert own.target[at].tolist() == [*ids, 2]
         assert own.target_log_prob[at].mean() == pytest.approx(score, abs=1e-4)  # what the search thought of it

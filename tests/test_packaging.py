@@ -60,7 +60,11 @@ def test_plugin_is_found_by_its_name_from_any_folder(tmp_path, wheel):
         "from fairseq.criterions import CRITERION_REGISTRY; assert 'kd_ls' in CRITERION_REGISTRY"
     )
     result = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(site)}, capture_output=True, text=True,
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
     assert result.returncode == 0, result.stderr

@@ -32,11 +32,26 @@ def cells(tree, table):
     return [[cell.text_content() for cell in row] for row in tree.get_element_by_id(table).iter("tr")][1:]
 
 
-@pytest.mark.parametrize("text, value", [
-    ("36.26", 36.26), ("+0.66 [-0.34, +1.68]", 0.66), ("-0.74 [-1.78, +0.33]", -0.74), ("35.3 ± 0.2", 35.3),
-    ("1,949,696", 1949696), ("<0.001", 0.001), ("0.178, 0.2", 0.178), ("4.07e-06", 4.07e-06), ("12 %", 12),
-    ("–", None), ("", None), ("008561ab", None), ("1e5f", None), ("word", None), ("3rd", None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ("36.26", 36.26),
+        ("+0.66 [-0.34, +1.68]", 0.66),
+        ("-0.74 [-1.78, +0.33]", -0.74),
+        ("35.3 ± 0.2", 35.3),
+        ("1,949,696", 1949696),
+        ("<0.001", 0.001),
+        ("0.178, 0.2", 0.178),
+        ("4.07e-06", 4.07e-06),
+        ("12 %", 12),
+        ("–", None),
+        ("", None),
+        ("008561ab", None),
+        ("1e5f", None),
+        ("word", None),
+        ("3rd", None),
+    ],
+)
 def test_a_cell_is_sorted_by_the_number_that_it_begins_with(text, value):
     assert parts.number(text) == value
 
@@ -64,8 +79,16 @@ def test_a_figure_gets_ids_of_its_own_and_the_colours_of_the_page():
     <use xlink:href="#m1" style="fill: #ffffff; stroke: #D55E00"/><g clip-path="url(#p1)"/></svg>"""
     made = figures.inline(svg, "name", "title", "text")
     assert made.startswith("<svg ") and "rdf" not in made and "width=" not in made and "max-width: 90pt" in made
-    for part in ('id="name-m1"', 'xlink:href="#name-m1"', "url(#name-p1)", "stroke: currentColor", "fill: var(--paper)",
-                 "stroke: #D55E00", 'role="img"', '<title id="name-title">title</title>'):  # fmt: skip
+    for part in (
+        'id="name-m1"',
+        'xlink:href="#name-m1"',
+        "url(#name-p1)",
+        "stroke: currentColor",
+        "fill: var(--paper)",
+        "stroke: #D55E00",
+        'role="img"',
+        '<title id="name-title">title</title>',
+    ):
         assert part in made, part
 
 
@@ -78,8 +101,11 @@ def test_the_page_has_the_numbers_of_the_table(run, tmp_path):
     students = [cell for cell in content["cells"] if cell["temperature"] is not None]
     assert alpha == "0.1"
     for text, cell in zip(scores, students, strict=True):
-        expected = [f"{cell['bleu']['mean']:.2f} [{cell['interval'][0]:.2f}, {cell['interval'][1]:.2f}]",
-                    tables.interval(cell["difference"]), "not comparable"]  # fmt: skip
+        expected = [
+            f"{cell['bleu']['mean']:.2f} [{cell['interval'][0]:.2f}, {cell['interval'][1]:.2f}]",
+            tables.interval(cell["difference"]),
+            "not comparable",
+        ]
         assert text.split("\n") == expected
 
 
@@ -128,18 +154,24 @@ def test_only_analyses_that_are_there_have_a_section(run, tmp_path):
     runs.write_json(run / "analysis/calibration-student.json", calibration())
     runs.write_json(run / "analysis/mine.json", {"analysis": "mine", "words": [{"word": "a & b", "value": 0.123456}]})
     tree = html.parse(report(tmp_path / "some", run)).getroot()
-    assert tree.xpath("//section[starts-with(@id, 'analysis')]/@id") == ["analysis-calibration-section",
-                                                                         "analysis-mine-section"]  # fmt: skip
+    assert tree.xpath("//section[starts-with(@id, 'analysis')]/@id") == [
+        "analysis-calibration-section",
+        "analysis-mine-section",
+    ]
     (row,) = cells(tree, "calibration-forced-token")
     assert (row[:4], row[-1]) == (["student", "40", "0.2 [0.1, 0.3]", "0.143 [0.0429, 0.243]"], "1.25")
     assert cells(tree, "analysis-run-mine-1") == [["a & b", "0.123"]]
 
 
-@pytest.mark.parametrize("content", [
-    {"analysis": "calibration"}, {"analysis": "calibration", "decoding": 1, "token": 2},
-    {"analysis": "diffusion", "students": {"2": {"verdict": "", "by_class": {"a": {}}}}},
-    {"analysis": "projection", "tokens": ["a"]},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"analysis": "calibration"},
+        {"analysis": "calibration", "decoding": 1, "token": 2},
+        {"analysis": "diffusion", "students": {"2": {"verdict": "", "by_class": {"a": {}}}}},
+        {"analysis": "projection", "tokens": ["a"]},
+    ],
+)
 def test_an_analysis_of_another_form_is_named_and_no_page_is_written(run, tmp_path, capsys, content):
     runs.write_json(run / "analysis/odd.json", content)
     assert main(["report", str(run), "--out", str(tmp_path / "out")]) == 2
@@ -179,10 +211,14 @@ def test_seeds_of_two_runs_stand_in_one_row(run, tmp_path):
     assert [each["shown"] for each in systems[:2]] == [True, False]
 
 
-@pytest.mark.parametrize("arguments, part", [
-    (["--sentences", "-1", "--out", "out"], "--sentences is -1"), (["--out", "run"], "is a run folder"),
-    (["--baseline", "none", "--out", "out"], "--baseline is 'none'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments, part",
+    [
+        (["--sentences", "-1", "--out", "out"], "--sentences is -1"),
+        (["--out", "run"], "is a run folder"),
+        (["--baseline", "none", "--out", "out"], "--baseline is 'none'"),
+    ],
+)
 def test_wrong_arguments_are_refused_in_one_line(run, tmp_path, monkeypatch, capsys, arguments, part):
     monkeypatch.chdir(tmp_path)
     assert main(["report", "run", *arguments]) == 2
@@ -196,7 +232,10 @@ def test_the_figure_of_costs_shows_size_and_hours(run, tmp_path):
     content = runs.read_json(tmp_path / "out/data/table.json")
     drawn = tradeoff.figure(content)
     assert [axes.get_xlabel().split(",")[0].split(" (")[0] for axes in drawn.axes] == [
-        "parameters", "CPU hours of a training", "GPU hours of a training"]  # fmt: skip
+        "parameters",
+        "CPU hours of a training",
+        "GPU hours of a training",
+    ]
     for axes, expected in zip(drawn.axes, (10 / 1e6, 1.0, 0.5), strict=True):  # of each stand-in
         points = [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines]
         assert points == [(expected, cell["bleu"]["mean"]) for cell in content["cells"]]

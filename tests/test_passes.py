@@ -129,8 +129,19 @@ def composed(kd_ls, model, batch, number):
 
 @pytest.mark.parametrize("extra", [[], ["--rank", 5], ["--divergence", "wttm"]])
 def test_features_dense_logits_and_a_sum_of_plain_losses_agree(data, teacher, monkeypatch, extra):
-    flags = ["--teacher-path", teacher, "--kd-passes", 3, "--kd-weight", 0.4, "--label-smoothing", 0.1,
-             "--temperature", 2, *extra]  # fmt: skip
+    flags = [
+        "--teacher-path",
+        teacher,
+        "--kd-passes",
+        3,
+        "--kd-weight",
+        0.4,
+        "--label-smoothing",
+        0.1,
+        "--temperature",
+        2,
+        *extra,
+    ]
     task, model, kd_ls = build(data, *flags)
     model.train()
     batch, runs, asked = batch_of(task), [], []
@@ -154,20 +165,29 @@ def test_features_dense_logits_and_a_sum_of_plain_losses_agree(data, teacher, mo
             torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("flags, part", [
-    (["--kd-passes", 0, "--teacher-path", "TEACHER"], "--kd-passes is 0: give 1"),
-    (["--kd-passes", 1_000_000, "--teacher-path", "TEACHER"], "--kd-passes is 1000000: give 1"),
-    (["--kd-passes", 3, "--kd-weight", 0], "--kd-passes is 3 and --kd-weight is 0: give a weight"),
-    (["--kd-passes", 3], "needs a teacher beside it, give --teacher-path"),
-    (["--kd-passes", 3, "--teacher-store", "nowhere"], "what the student says is in no store"),
-    (["--kd-passes", 3, "--kd-level", "sequence", "--hypotheses", "nowhere"], "does not read --kd-passes"),
-    (["--kd-passes", 3, "--kd-level", "both", "--hypotheses", "nowhere"], "--kd-passes is 3 and --kd-level is both"),
-    (["--kd-passes", 3, "--teacher-path", "TEACHER", "--select", "batch:0.5"], "--select is batch:0.5"),
-    (["--kd-passes", 3, "--teacher-path", "TEACHER", "--r-drop", 5], "--kd-passes is 3 and --r-drop is 5"),
-    (["--kd-passes", 3, "--teacher-path", "TEACHER", "--self-evolution", "0.5:0.5"], "whose prior holds references"),
-    (["--kd-passes", 3, "--virtual-teacher", "reg_power"], "needs a teacher beside it, give --teacher-path"),
-    (["--kd-passes", 3, "--teacher-path", "TEACHER", "--on-policy", 0.5], "--on-policy is 0.5: both learn from"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, part",
+    [
+        (["--kd-passes", 0, "--teacher-path", "TEACHER"], "--kd-passes is 0: give 1"),
+        (["--kd-passes", 1_000_000, "--teacher-path", "TEACHER"], "--kd-passes is 1000000: give 1"),
+        (["--kd-passes", 3, "--kd-weight", 0], "--kd-passes is 3 and --kd-weight is 0: give a weight"),
+        (["--kd-passes", 3], "needs a teacher beside it, give --teacher-path"),
+        (["--kd-passes", 3, "--teacher-store", "nowhere"], "what the student says is in no store"),
+        (["--kd-passes", 3, "--kd-level", "sequence", "--hypotheses", "nowhere"], "does not read --kd-passes"),
+        (
+            ["--kd-passes", 3, "--kd-level", "both", "--hypotheses", "nowhere"],
+            "--kd-passes is 3 and --kd-level is both",
+        ),
+        (["--kd-passes", 3, "--teacher-path", "TEACHER", "--select", "batch:0.5"], "--select is batch:0.5"),
+        (["--kd-passes", 3, "--teacher-path", "TEACHER", "--r-drop", 5], "--kd-passes is 3 and --r-drop is 5"),
+        (
+            ["--kd-passes", 3, "--teacher-path", "TEACHER", "--self-evolution", "0.5:0.5"],
+            "whose prior holds references",
+        ),
+        (["--kd-passes", 3, "--virtual-teacher", "reg_power"], "needs a teacher beside it, give --teacher-path"),
+        (["--kd-passes", 3, "--teacher-path", "TEACHER", "--on-policy", 0.5], "--on-policy is 0.5: both learn from"),
+    ],
+)
 def test_trainings_that_cannot_be_are_refused(flags, part, teacher, untrained):
     untrained(flags, part, TEACHER=teacher)
 

@@ -7,11 +7,14 @@ from conftest import batch_of, build, gradients
 from lskd_nmt import fairseq_io
 
 
-@pytest.mark.parametrize("flags", [
-    ("--temperature", 2, "--kd-weight", 0.7, "--label-smoothing", 0.1, "--report-accuracy"),
-    ("--temperature", 3, "--kd-weight", 1, "--temper", "teacher", "--top-k", 3, "--ignore-prefix-size", 1),
-    ("--kd-weight", 0, "--label-smoothing", 0.1, "--smoothing-over", "vocabulary", "--report-accuracy"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--temperature", 2, "--kd-weight", 0.7, "--label-smoothing", 0.1, "--report-accuracy"),
+        ("--temperature", 3, "--kd-weight", 1, "--temper", "teacher", "--top-k", 3, "--ignore-prefix-size", 1),
+        ("--kd-weight", 0, "--label-smoothing", 0.1, "--smoothing-over", "vocabulary", "--report-accuracy"),
+    ],
+)
 def test_loss_logs_and_gradients_from_features_are_those_from_dense_logits(flags, teacher, data, plugin):
     task, model, criterion = build(data, *flags, "--teacher-path", f"{teacher}:{teacher}")
     batch = batch_of(task)
@@ -46,10 +49,13 @@ def test_features_that_stand_under_padding_change_nothing(teacher, data, plugin)
     assert all(ours.equal(theirs) for ours, theirs in zip(poisoned_slopes, slopes, strict=True))
 
 
-@pytest.mark.parametrize("setting, part", [
-    ({"ddp_backend": "fully_sharded"}, "fully_sharded keeps the output projection in pieces"),
-    ({"find_unused_parameters": True}, "takes an untied output projection for unused"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "setting, part",
+    [
+        ({"ddp_backend": "fully_sharded"}, "fully_sharded keeps the output projection in pieces"),
+        ({"find_unused_parameters": True}, "takes an untied output projection for unused"),
+    ],
+)
 def test_settings_that_need_dense_logits_get_them_and_are_told_once(setting, part, data, plugin, caplog):
     task, model, criterion = build(data, "--kd-weight", 0)
     batch = batch_of(task)

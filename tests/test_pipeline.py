@@ -244,8 +244,12 @@ def test_students_of_translations_wait_for_them(bench, prepared):
     assert made["decoded"][-4:] == ["--workers", "6", "--device", "cpu"]
     calls = [json.loads(line)[:2] for line in (bench.folder / "calls").read_text().splitlines()]
     students = [name for command, name in calls if command == "fairseq-train" and name.startswith("student")]
-    assert sorted(students) == ["student-ls0.1-both-beam-t1-s1", "student-ls0.1-both-interpolate-t1-s1",
-                                "student-ls0.1-sequence-beam-s1", "student-ls0.1-sequence-interpolate-s1"]  # fmt: skip
+    assert sorted(students) == [
+        "student-ls0.1-both-beam-t1-s1",
+        "student-ls0.1-both-interpolate-t1-s1",
+        "student-ls0.1-sequence-beam-s1",
+        "student-ls0.1-sequence-interpolate-s1",
+    ]
     assert calls.index(["fairseq-train", students[0]]) > calls.index(["lskd", "interpolate"])
     table = (bench.run / "table.md").read_text()
     assert "| both (interpolate)" in table and "| sequence (beam)" in table

@@ -53,11 +53,21 @@ def complaint(content):
 def test_a_grid_is_teachers_then_plain_students_then_one_student_per_teacher_and_temperature():
     models = expanded(teacher={"label_smoothing": [0, 0.1]}, student={"temperature": [1, 2.5]}, seeds=[1, 7])
     assert list(models) == [
-        "teacher-ls0-s1", "teacher-ls0-s7", "teacher-ls0.1-s1", "teacher-ls0.1-s7",
-        "student-plain-s1", "student-plain-s7",
-        "student-ls0-t1-s1", "student-ls0-t2.5-s1", "student-ls0-t1-s7", "student-ls0-t2.5-s7",
-        "student-ls0.1-t1-s1", "student-ls0.1-t2.5-s1", "student-ls0.1-t1-s7", "student-ls0.1-t2.5-s7",
-    ]  # fmt: skip
+        "teacher-ls0-s1",
+        "teacher-ls0-s7",
+        "teacher-ls0.1-s1",
+        "teacher-ls0.1-s7",
+        "student-plain-s1",
+        "student-plain-s7",
+        "student-ls0-t1-s1",
+        "student-ls0-t2.5-s1",
+        "student-ls0-t1-s7",
+        "student-ls0-t2.5-s7",
+        "student-ls0.1-t1-s1",
+        "student-ls0.1-t2.5-s1",
+        "student-ls0.1-t1-s7",
+        "student-ls0.1-t2.5-s7",
+    ]
 
 
 def test_a_student_learns_from_the_teacher_of_its_own_seed():
@@ -70,26 +80,38 @@ def test_a_student_learns_from_the_teacher_of_its_own_seed():
 
 def test_one_teacher_serves_the_students_of_all_seeds():
     models = expanded(teacher={"seed": 7}, seeds=[1, 2])
-    assert list(models) == ["teacher-ls0.1-s7", "student-plain-s1", "student-plain-s2",
-                            "student-ls0.1-t1-s1", "student-ls0.1-t1-s2"]  # fmt: skip
+    assert list(models) == [
+        "teacher-ls0.1-s7",
+        "student-plain-s1",
+        "student-plain-s2",
+        "student-ls0.1-t1-s1",
+        "student-ls0.1-t1-s2",
+    ]
     assert [flag(models[f"student-ls0.1-t1-s{seed}"], "seed") for seed in (1, 2)] == ["1", "2"]
     assert flag(models["student-ls0.1-t1-s2"], "teacher-path") == "models/teacher-ls0.1-s7/model.pt"
 
 
 def test_tails_and_weights_are_axes_of_the_grid():
     models = expanded(student={"plain": False, "tail": ["dense", "bucket:8"], "kd_weight": [1, 0.5], "temperature": 2})
-    assert list(models)[1:] == ["student-ls0.1-t2-s1", "student-ls0.1-bucket8-t2-s1", "student-ls0.1-t2-w0.5-s1",
-                                "student-ls0.1-bucket8-t2-w0.5-s1"]  # fmt: skip
+    assert list(models)[1:] == [
+        "student-ls0.1-t2-s1",
+        "student-ls0.1-bucket8-t2-s1",
+        "student-ls0.1-t2-w0.5-s1",
+        "student-ls0.1-bucket8-t2-w0.5-s1",
+    ]
     model = models["student-ls0.1-bucket8-t2-w0.5-s1"]
     assert (flag(model, "top-k"), flag(model, "tail"), flag(model, "kd-weight")) == ("8", "bucket", "0.5")
     assert (model["tail"], model["top_k"], model["kd_weight"]) == ("bucket", 8, 0.5)
     assert "--top-k" not in models["student-ls0.1-t2-s1"]["train_command"]
 
 
-@pytest.mark.parametrize(("keep", "tails", "words"), [
-    ("features", ["dense", "renormalise:4"], ["--keep", "features"]),
-    ("top-k", ["bucket:8", "renormalise:4"], ["--keep", "top-k", "--top-k", "8", "--temperatures", "1,64"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("keep", "tails", "words"),
+    [
+        ("features", ["dense", "renormalise:4"], ["--keep", "features"]),
+        ("top-k", ["bucket:8", "renormalise:4"], ["--keep", "top-k", "--top-k", "8", "--temperatures", "1,64"]),
+    ],
+)
 def test_a_store_keeps_what_its_students_read(keep, tails, words):
     models = expanded(student={"store": keep, "tail": tails, "temperature": [1, 64]})
     teacher, student = models["teacher-ls0.1-s1"], models["student-ls0.1-renormalise4-t64-s1"]
@@ -100,13 +122,19 @@ def test_a_store_keeps_what_its_students_read(keep, tails, words):
     assert "--teacher-path" not in student["train_command"]
 
 
-@pytest.mark.parametrize(("sections", "line"), [
-    ({"student": {"tail": ["bucket"]}}, "student.tail is ['bucket'], it must be dense, or bucket, uniform or "
-                                        "renormalise with its number of symbols, such as bucket:8"),
-    ({"student": {"store": "top-k"}}, "student.tail has dense, and student.store is top-k"),
-    ({"student": {"store": "features", "kd_level": "both"}}, "student.store is features, and student.kd_level is"),
-    ({"teacher": {"run": "elsewhere"}}, "data.dir is missing, teacher.run needs it"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("sections", "line"),
+    [
+        (
+            {"student": {"tail": ["bucket"]}},
+            "student.tail is ['bucket'], it must be dense, or bucket, uniform or "
+            "renormalise with its number of symbols, such as bucket:8",
+        ),
+        ({"student": {"store": "top-k"}}, "student.tail has dense, and student.store is top-k"),
+        ({"student": {"store": "features", "kd_level": "both"}}, "student.store is features, and student.kd_level is"),
+        ({"teacher": {"run": "elsewhere"}}, "data.dir is missing, teacher.run needs it"),
+    ],
+)
 def test_what_does_not_go_together_is_refused(sections, line):
     content = config(**{name: {**config()[name], **value} for name, value in sections.items()})
     assert line in complaint(content)
@@ -132,8 +160,10 @@ def test_the_objective_options_reach_the_command():
 
 
 def test_a_models_own_flags_win_over_the_shared_ones_and_those_over_the_defaults():
-    models = expanded(train={"lr": "1e-3", "dropout": 0.2, "patience": None, "eval-bleu": False},
-                      teacher={"train": {"max-epoch": 3, "dropout": 0.4}})  # fmt: skip
+    models = expanded(
+        train={"lr": "1e-3", "dropout": 0.2, "patience": None, "eval-bleu": False},
+        teacher={"train": {"max-epoch": 3, "dropout": 0.4}},
+    )
     teacher, student = models["teacher-ls0.1-s1"], models["student-plain-s1"]
     assert flag(teacher, "dropout") == "0.4" and flag(student, "dropout") == "0.2"
     assert flag(teacher, "lr") == "1e-3"
@@ -286,18 +316,37 @@ def test_the_preparation_command_has_the_configs_options(tmp_path):
     plan(read_config(file), "", tmp_path / "run")
     words = shlex.split((tmp_path / "run" / "prepare.sh").read_text().splitlines()[-1])
     options = dict(zip(words[2::2], words[3::2], strict=True))
-    assert options == {"--corpus": "toy", "--pairs": "300", "--keep-repeated": "yes", "--source-lang": "en",
-                       "--target-lang": "ru", "--form": "raw", "--out": "data"}  # fmt: skip
+    assert options == {
+        "--corpus": "toy",
+        "--pairs": "300",
+        "--keep-repeated": "yes",
+        "--source-lang": "en",
+        "--target-lang": "ru",
+        "--form": "raw",
+        "--out": "data",
+    }
 
 
 def test_students_of_translations_name_their_level_and_read_what_their_teacher_wrote():
-    models = expanded(student={"kd_level": ["word", "sequence", "both"], "hypotheses": ["beam", "multi"],
-                               "temperature": [1, 2], "plain": False}, seqkd={"beam": 8, "nbest": 4})  # fmt: skip
+    models = expanded(
+        student={
+            "kd_level": ["word", "sequence", "both"],
+            "hypotheses": ["beam", "multi"],
+            "temperature": [1, 2],
+            "plain": False,
+        },
+        seqkd={"beam": 8, "nbest": 4},
+    )
     assert list(models)[1:] == [
-        "student-ls0.1-t1-s1", "student-ls0.1-t2-s1", "student-ls0.1-sequence-beam-s1",
-        "student-ls0.1-sequence-multi-s1", "student-ls0.1-both-beam-t1-s1", "student-ls0.1-both-beam-t2-s1",
-        "student-ls0.1-both-multi-t1-s1", "student-ls0.1-both-multi-t2-s1",
-    ]  # fmt: skip
+        "student-ls0.1-t1-s1",
+        "student-ls0.1-t2-s1",
+        "student-ls0.1-sequence-beam-s1",
+        "student-ls0.1-sequence-multi-s1",
+        "student-ls0.1-both-beam-t1-s1",
+        "student-ls0.1-both-beam-t2-s1",
+        "student-ls0.1-both-multi-t1-s1",
+        "student-ls0.1-both-multi-t2-s1",
+    ]
     sequence, both = models["student-ls0.1-sequence-multi-s1"], models["student-ls0.1-both-beam-t2-s1"]
     assert flag(sequence, "kd-level") == "sequence" and flag(both, "kd-level") == "both"
     assert flag(sequence, "hypotheses") == "models/teacher-ls0.1-s1/hypotheses/multi"
@@ -312,16 +361,28 @@ def test_students_of_translations_name_their_level_and_read_what_their_teacher_w
     assert expanded()["teacher-ls0.1-s1"]["seqkd_commands"] == []
 
 
-@pytest.mark.parametrize("sections, part", [
-    ({"student": {"kd_level": "words"}}, "student.kd_level is 'words', it must be one of word, sequence, both"),
-    ({"student": {"kd_level": "both", "hypotheses": "interpolate"}}, "has interpolate, and seqkd.nbest is 1"),
-    ({"student": {"kd_level": "both"}, "seqkd": {"nbest": 6}}, "seqkd.nbest is 6 and seqkd.beam is 5"),
-    ({"student": {"kd_level": "both"}, "seqkd": {"temperature": 2}}, "seqkd.temperature is 2 without seqkd.sampling"),
-    ({"student": {"kd_level": "both"}, "seqkd": {"quantization": "int3"}}, "--quantization is int3: one of float32"),
-    ({"student": {"kd_level": "both"}, "seqkd": {"engine": "fairseq", "quantization": "int8"}}, "it is of ctranslate2"),
-    ({"student": {"kd_level": "both"}, "seqkd": {"max_ratio": 0.5}}, "seqkd.max_ratio is 0.5, it must be a number"),
-    ({"train": {"kd-level": "both"}}, "train.kd-level is set by the pipeline: use student.kd_level"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "sections, part",
+    [
+        ({"student": {"kd_level": "words"}}, "student.kd_level is 'words', it must be one of word, sequence, both"),
+        ({"student": {"kd_level": "both", "hypotheses": "interpolate"}}, "has interpolate, and seqkd.nbest is 1"),
+        ({"student": {"kd_level": "both"}, "seqkd": {"nbest": 6}}, "seqkd.nbest is 6 and seqkd.beam is 5"),
+        (
+            {"student": {"kd_level": "both"}, "seqkd": {"temperature": 2}},
+            "seqkd.temperature is 2 without seqkd.sampling",
+        ),
+        (
+            {"student": {"kd_level": "both"}, "seqkd": {"quantization": "int3"}},
+            "--quantization is int3: one of float32",
+        ),
+        (
+            {"student": {"kd_level": "both"}, "seqkd": {"engine": "fairseq", "quantization": "int8"}},
+            "it is of ctranslate2",
+        ),
+        ({"student": {"kd_level": "both"}, "seqkd": {"max_ratio": 0.5}}, "seqkd.max_ratio is 0.5, it must be a number"),
+        ({"train": {"kd-level": "both"}}, "train.kd-level is set by the pipeline: use student.kd_level"),
+    ],
+)
 def test_translations_that_cannot_be_made_are_refused(sections, part):
     assert part in complaint(config(**sections))
 

@@ -165,10 +165,37 @@ def test_the_ways_out_of_two_dictionaries_lead_out(data, refused, tmp_path):
     way_out = "a stock arch that keeps two embeddings, such as --arch transformer_iwslt_de_en"
 
     def fit(folder, *flags):
-        call(fairseq_train.cli_main, "fairseq-train", separate, "--user-dir", USER_DIR, "--cpu", "--save-dir", folder,
-             "--arch", "transformer_iwslt_de_en", "--encoder-embed-dim", 16, "--decoder-embed-dim", 16,
-             "--optimizer", "adam", "--max-tokens", 100, "--max-update", 1, "--num-workers", 0, "--log-format", "none",
-             "--encoder-layers", 1, "--decoder-layers", 1, *flags)  # fmt: skip
+        call(
+            fairseq_train.cli_main,
+            "fairseq-train",
+            separate,
+            "--user-dir",
+            USER_DIR,
+            "--cpu",
+            "--save-dir",
+            folder,
+            "--arch",
+            "transformer_iwslt_de_en",
+            "--encoder-embed-dim",
+            16,
+            "--decoder-embed-dim",
+            16,
+            "--optimizer",
+            "adam",
+            "--max-tokens",
+            100,
+            "--max-update",
+            1,
+            "--num-workers",
+            0,
+            "--log-format",
+            "none",
+            "--encoder-layers",
+            1,
+            "--decoder-layers",
+            1,
+            *flags,
+        )
         return folder / "checkpoint_last.pt"
 
     teacher = fit(tmp_path / "teacher", "--criterion", "label_smoothed_cross_entropy")
@@ -235,6 +262,26 @@ def test_dictionary_files_prove_a_teacher_that_lacks_its_symbols(data, edited, t
 def test_other_criterions_are_not_checked(data, tmp_path):
     from fairseq_cli import train as fairseq_train
 
-    call(fairseq_train.cli_main, "fairseq-train", data, "--user-dir", USER_DIR, "--no-save", "--cpu",
-         "--arch", "ls_transformer_tiny", "--criterion", "label_smoothed_cross_entropy", "--optimizer", "adam",
-         "--max-tokens", 100, "--max-epoch", 1, "--num-workers", 0, "--save-dir", tmp_path)  # fmt: skip
+    call(
+        fairseq_train.cli_main,
+        "fairseq-train",
+        data,
+        "--user-dir",
+        USER_DIR,
+        "--no-save",
+        "--cpu",
+        "--arch",
+        "ls_transformer_tiny",
+        "--criterion",
+        "label_smoothed_cross_entropy",
+        "--optimizer",
+        "adam",
+        "--max-tokens",
+        100,
+        "--max-epoch",
+        1,
+        "--num-workers",
+        0,
+        "--save-dir",
+        tmp_path,
+    )

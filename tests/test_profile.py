@@ -21,8 +21,9 @@ def taker(folder, job):
     """A job that takes one GPU of the one it sees, says so, and holds it until its stdin ends."""
     environment = {**os.environ, "TMPDIR": str(folder), "CUDA_VISIBLE_DEVICES": "0", "SLURM_JOB_ID": job}
     code = f"source {ROOT}/experiments/lib.sh; take_gpus 1; echo $CUDA_VISIBLE_DEVICES; read -r || true"
-    return subprocess.Popen(["bash", "-c", code], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                            text=True)  # fmt: skip
+    return subprocess.Popen(
+        ["bash", "-c", code], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
 
 
 def test_the_only_gpu_of_one_job_of_slurm_is_not_that_of_another(tmp_path):

@@ -70,11 +70,15 @@ def test_top_rates_are_counted():
 
 
 def test_triples_are_the_most_confused_pairs_with_the_least_confused_third():
-    given = np.array([[0.9, 0.30, 0.02, 0.01, 0.05],
-                      [0.1, 0.80, 0.00, 0.08, 0.01],
-                      [0.0, 0.02, 0.70, 0.10, 0.25],
-                      [0.0, 0.00, 0.06, 0.80, 0.00],
-                      [0.0, 0.00, 0.05, 0.00, 0.90]])  # fmt: skip
+    given = np.array(
+        [
+            [0.9, 0.30, 0.02, 0.01, 0.05],
+            [0.1, 0.80, 0.00, 0.08, 0.01],
+            [0.0, 0.02, 0.70, 0.10, 0.25],
+            [0.0, 0.00, 0.06, 0.80, 0.00],
+            [0.0, 0.00, 0.05, 0.00, 0.90],
+        ]
+    )
     confusion = confusions.mutual(given)
     assert confusion[0, 1] == confusion[1, 0] == pytest.approx(0.2)
     # pairs: 0 1 has 0.2, 2 4 has 0.15
@@ -156,8 +160,10 @@ def test_the_axes_are_sklearns(cloud):
 def test_turning_states_and_projection_together_changes_nothing(cloud):
     weight, states = cloud
     turn = ortho_group.rvs(WIDTH, random_state=2)
-    plain, turned = (projection.picture(weight @ by, None, [3, 8, 5], {"train": [each @ by for each in states]})
-                     for by in (np.eye(WIDTH), turn))  # fmt: skip
+    plain, turned = (
+        projection.picture(weight @ by, None, [3, 8, 5], {"train": [each @ by for each in states]})
+        for by in (np.eye(WIDTH), turn)
+    )
     for key in ("points", "centroids"):
         for one, other in zip(plain["splits"]["train"][key], turned["splits"]["train"][key], strict=True):
             assert np.array(one) == pytest.approx(np.array(other), abs=2e-5)  # rounded
@@ -165,8 +171,10 @@ def test_turning_states_and_projection_together_changes_nothing(cloud):
 
 def test_the_order_of_tokens_changes_nothing(cloud):
     weight, states = cloud
-    pictures = [projection.picture(weight, None, [3, 8, 5], {"train": given})["splits"]["train"]
-                for given in (states, [each[::-1] for each in states])]  # fmt: skip
+    pictures = [
+        projection.picture(weight, None, [3, 8, 5], {"train": given})["splits"]["train"]
+        for given in (states, [each[::-1] for each in states])
+    ]
     assert np.array(pictures[0]["centroids"]) == pytest.approx(np.array(pictures[1]["centroids"]), abs=2e-5)  # rounded
     assert pictures[0]["spreads"] == pytest.approx(pictures[1]["spreads"])
 

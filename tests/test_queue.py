@@ -197,8 +197,21 @@ def test_in_half_precision_it_does_too_and_the_queue_is_not_rounded(data, teache
 
 
 def test_a_student_that_remembers_may_start_from_one_that_does_not(data, teacher, tmp_path):
-    train(data, tmp_path / "new", "--teacher-path", teacher, "--finetune-from-model", teacher, "--max-epoch", 1,
-          "--select", "global:0.3:1000", "--no-epoch-checkpoints", "--required-batch-size-multiple", 1)  # fmt: skip
+    train(
+        data,
+        tmp_path / "new",
+        "--teacher-path",
+        teacher,
+        "--finetune-from-model",
+        teacher,
+        "--max-epoch",
+        1,
+        "--select",
+        "global:0.3:1000",
+        "--no-epoch-checkpoints",
+        "--required-batch-size-multiple",
+        1,
+    )
     (dataset,) = fairseq_io.translation_data(str(data), ("aa", "bb"), "train")
     tokens_of_an_epoch = sum(len(pair["target"]) for pair in (dataset[number] for number in range(len(dataset))))
     assert len(queue_of(tmp_path / "new" / "checkpoint_last.pt")) == tokens_of_an_epoch < 1000
@@ -212,8 +225,22 @@ def test_a_checkpoint_with_a_queue_is_averaged_decoded_and_exported(data, rememb
     averaging.average([remembering / f"checkpoint{epoch}.pt" for epoch in (3, 4)], mean)
     assert torch.equal(queue_of(mean), queue_of(remembering / "checkpoint4.pt"))
     capsys.readouterr()
-    call(generate.cli_main, "fairseq-generate", data, "--path", mean, "--gen-subset", "test", "--user-dir", USER_DIR,
-         "--required-batch-size-multiple", 1, "--beam", 2, "--cpu")  # fmt: skip
+    call(
+        generate.cli_main,
+        "fairseq-generate",
+        data,
+        "--path",
+        mean,
+        "--gen-subset",
+        "test",
+        "--user-dir",
+        USER_DIR,
+        "--required-batch-size-multiple",
+        1,
+        "--beam",
+        2,
+        "--cpu",
+    )
     assert sum(line.startswith("H-") for line in capsys.readouterr().out.splitlines()) == 12
     FairseqConverter(str(mean), str(data), user_dir=str(USER_DIR)).convert(str(tmp_path / "ct2"))
     assert (tmp_path / "ct2" / "model.bin").is_file()
@@ -250,8 +277,19 @@ def test_two_workers_fill_one_queue_as_one_worker_does(nine, teacher, tmp_path):
 @pytest.mark.parametrize("select", ["global:0.5:100", "hard-gate", "hard-gate-sentence", "gap:1"])
 def test_training_logs_the_share_of_tokens_that_it_distils(data, teacher, tmp_path, select, caplog):
     with caplog.at_level("INFO"):
-        train(data, tmp_path, "--teacher-path", teacher, "--select", select, "--max-epoch", 1, "--no-save",
-              "--log-format", "json")  # fmt: skip
+        train(
+            data,
+            tmp_path,
+            "--teacher-path",
+            teacher,
+            "--select",
+            select,
+            "--max-epoch",
+            1,
+            "--no-save",
+            "--log-format",
+            "json",
+        )
     lines = [record.getMessage() for record in caplog.records]
     (logged,) = (json.loads(line) for line in lines if '"train_kd_selected"' in line)
     assert 0 <= float(logged["train_kd_selected"]) <= 1
@@ -259,11 +297,14 @@ def test_training_logs_the_share_of_tokens_that_it_distils(data, teacher, tmp_pa
     assert 0 <= float(logged["valid_kd_selected"]) <= 1
 
 
-@pytest.mark.parametrize("flags, part", [
-    (["--select", "batch:0.5", "--kd-weight", 0], "--select is batch:0.5 and --kd-weight is 0"),
-    (["--select", "global:0.5:100", "--ddp-backend", "fully_sharded"], "--ddp-backend is fully_sharded"),
-    (["--select", "gap:1", "--kd-level", "both", "--hypotheses", "there"], "--select is gap:1, which chooses"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, part",
+    [
+        (["--select", "batch:0.5", "--kd-weight", 0], "--select is batch:0.5 and --kd-weight is 0"),
+        (["--select", "global:0.5:100", "--ddp-backend", "fully_sharded"], "--ddp-backend is fully_sharded"),
+        (["--select", "gap:1", "--kd-level", "both", "--hypotheses", "there"], "--select is gap:1, which chooses"),
+    ],
+)
 def test_selections_that_cannot_be_are_refused(flags, part, teacher, untrained):
     untrained(["--teacher-path", teacher, *flags], part)
 

@@ -90,8 +90,9 @@ def test_chunks_change_neither_loss_nor_gradient(options, bias):
     expected = case.slopes(dense.loss.sum())
     for chunk in (1, 4, 5, 2 * TOKENS + 1):
         for teacher in (case.teacher, case.signal(options)):
-            found = kd_ls_from_features(case.h, Projection(case.w, case.b), case.target, teacher, options,
-                                        passes=2, chunk=chunk, accuracy=True)  # fmt: skip
+            found = kd_ls_from_features(
+                case.h, Projection(case.w, case.b), case.target, teacher, options, passes=2, chunk=chunk, accuracy=True
+            )
             torch.testing.assert_close(found.loss, dense.loss.sum(), **EXACT)
             torch.testing.assert_close(found.nll, dense.nll, **EXACT)
             torch.testing.assert_close(found.apart, apart, **EXACT)
@@ -138,8 +139,9 @@ def test_the_divergence_is_symmetric_and_never_negative():
 def test_no_tensor_has_the_logits_of_all_tokens(options):
     case, chunk = TwoPasses(n=150, v=200, d=4, dtype=torch.float32), 10
     with Largest() as seen:
-        kd_ls_from_features(case.h, Projection(case.w, case.b), case.target, case.teacher, options, passes=2,
-                            chunk=chunk).loss.backward()  # fmt: skip
+        kd_ls_from_features(
+            case.h, Projection(case.w, case.b), case.target, case.teacher, options, passes=2, chunk=chunk
+        ).loss.backward()
     assert seen.elements == chunk * 200
 
 
@@ -152,8 +154,10 @@ def test_half_precision_holds_passes_that_are_far_apart(dtype, tolerance):
         for ours, theirs in zip(half.inputs(), wide.inputs(), strict=True):
             theirs.copy_(ours)
     options = KdOptions(kd_weight=0.0, label_smoothing=0.1, r_drop=5.0)
-    found, exact = ([kd_ls_from_features(case.h, Projection(case.w, case.b), case.target, None, options, passes=2)
-                     .loss, case] for case in (half, wide))  # fmt: skip
+    found, exact = (
+        [kd_ls_from_features(case.h, Projection(case.w, case.b), case.target, None, options, passes=2).loss, case]
+        for case in (half, wide)
+    )
     torch.testing.assert_close(found[0].double(), exact[0], rtol=1e-3, atol=0)
     slopes = torch.autograd.grad(exact[0], wide.inputs())
     for ours, theirs in zip(torch.autograd.grad(found[0], half.inputs()), slopes, strict=True):
@@ -267,8 +271,21 @@ def test_the_passes_of_a_transformer_differ_from_its_encoder_on(data):
 
 def test_a_training_logs_it_and_a_validation_does_not(data, teacher, tmp_path, caplog):
     with caplog.at_level("INFO"):
-        train(data, tmp_path, "--r-drop", 2.5, "--teacher-path", teacher, "--dropout", 0.3, "--max-epoch", 1,
-              "--no-save", "--log-format", "json")  # fmt: skip
+        train(
+            data,
+            tmp_path,
+            "--r-drop",
+            2.5,
+            "--teacher-path",
+            teacher,
+            "--dropout",
+            0.3,
+            "--max-epoch",
+            1,
+            "--no-save",
+            "--log-format",
+            "json",
+        )
     logs = [json.loads(r.getMessage()) for r in caplog.records if '_loss"' in r.getMessage()]
     trained, valid = (next(log for log in logs if f"{name}_loss" in log) for name in ("train", "valid"))
     assert float(trained["train_r_drop_loss"]) > 0 and "valid_r_drop_loss" not in valid

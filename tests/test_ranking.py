@@ -107,10 +107,13 @@ def test_no_tensor_has_the_vocabulary_once_for_each_symbol():
     assert seen.elements == chunk * 200
 
 
-@pytest.mark.parametrize("flags, match", [
-    ({"rank": -1}, "--rank is -1: give a number of symbols, or 0"),
-    ({"rank": 5, "tail": "bucket", "top_k": 8}, r"--rank is 5 and --tail is bucket: .*leave --top-k out"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, match",
+    [
+        ({"rank": -1}, "--rank is -1: give a number of symbols, or 0"),
+        ({"rank": 5, "tail": "bucket", "top_k": 8}, r"--rank is 5 and --tail is bucket: .*leave --top-k out"),
+    ],
+)
 def test_what_makes_no_sense_is_refused(flags, match):
     with pytest.raises(LskdError, match=match):
         KdOptions(**flags)

@@ -10,9 +10,14 @@ import pytest
 from lskd_nmt import records, runs
 from lskd_nmt.errors import LskdError
 
-PLAN = {"name": "r", "data": {"folder": "data", "source_lang": "en", "target_lang": "de", "form": "raw"},
-        "decode": {"beam": 5}, "models": [{"name": "a", "role": "teacher", "teacher": None, "seed": 1,
-                                           "train_command": ["x"], "label_smoothing": 0.1}]}  # fmt: skip
+PLAN = {
+    "name": "r",
+    "data": {"folder": "data", "source_lang": "en", "target_lang": "de", "form": "raw"},
+    "decode": {"beam": 5},
+    "models": [
+        {"name": "a", "role": "teacher", "teacher": None, "seed": 1, "train_command": ["x"], "label_smoothing": 0.1}
+    ],
+}
 
 
 def written(file, content):
@@ -32,22 +37,25 @@ def test_a_plan_as_it_should_be_is_read(tmp_path):
     assert run.models[0].get("temperature") is None
 
 
-@pytest.mark.parametrize("path, value, part", [
-    (("models",), {}, "models is {}, where a list is meant"),
-    (("models",), None, "models is null, where a list is meant"),
-    (("models", 0), "a", "models[0] is \"a\", where an object is meant"),
-    (("models", 0, "seed"), "1", "models[0].seed is \"1\", where a whole number is meant"),
-    (("models", 0, "seed"), True, "models[0].seed is true, where a whole number is meant"),
-    (("models", 0, "label_smoothing"), float("nan"), "models[0].label_smoothing is NaN, where a finite number is"),
-    (("models", 0, "label_smoothing"), 10**400, "where a finite number is meant"),
-    (("models", 0, "train_command"), ["x", 3], "models[0].train_command[1] is 3, where text is meant"),
-    (("data",), [], "data is [], where an object is meant"),
-    (("data", "folder"), 3, "data.folder is 3, where text is meant"),
-    (("models", 0, "name"), "../../home", "models[0].name is \"../../home\", where the name of a folder is meant"),
-    (("models", 0, "name"), "..", "models[0].name is \"..\", where the name of a folder is meant"),
-    (("models", 0, "role"), "pupil", "models[0].role is \"pupil\", where teacher or student is meant"),
-    (("name",), "x\x1b[31m\n" * 50, None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "path, value, part",
+    [
+        (("models",), {}, "models is {}, where a list is meant"),
+        (("models",), None, "models is null, where a list is meant"),
+        (("models", 0), "a", 'models[0] is "a", where an object is meant'),
+        (("models", 0, "seed"), "1", 'models[0].seed is "1", where a whole number is meant'),
+        (("models", 0, "seed"), True, "models[0].seed is true, where a whole number is meant"),
+        (("models", 0, "label_smoothing"), float("nan"), "models[0].label_smoothing is NaN, where a finite number is"),
+        (("models", 0, "label_smoothing"), 10**400, "where a finite number is meant"),
+        (("models", 0, "train_command"), ["x", 3], "models[0].train_command[1] is 3, where text is meant"),
+        (("data",), [], "data is [], where an object is meant"),
+        (("data", "folder"), 3, "data.folder is 3, where text is meant"),
+        (("models", 0, "name"), "../../home", 'models[0].name is "../../home", where the name of a folder is meant'),
+        (("models", 0, "name"), "..", 'models[0].name is "..", where the name of a folder is meant'),
+        (("models", 0, "role"), "pupil", 'models[0].role is "pupil", where teacher or student is meant'),
+        (("name",), "x\x1b[31m\n" * 50, None),
+    ],
+)
 def test_another_type_is_named_with_its_place(path, value, part, tmp_path):
     content = copy.deepcopy(PLAN)
     place = content
@@ -76,11 +84,18 @@ def test_a_key_that_is_missing_deep_inside_is_named_where_it_is_asked_for(tmp_pa
         again["none"]
 
 
-@pytest.mark.parametrize("content, part", [
-    ("", "is no readable JSON (line 1, column 1: Expecting value)"), ("[" * 100_000, "(nested too deeply)"),
-    ("3", "holds no JSON dict"), ("null", "holds no JSON dict"), ("[]", "holds no JSON dict"),
-    ('{"a": ' * 900 + "1" + "}" * 900, "lacks 'models'"), ("\0", "is no readable JSON"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "content, part",
+    [
+        ("", "is no readable JSON (line 1, column 1: Expecting value)"),
+        ("[" * 100_000, "(nested too deeply)"),
+        ("3", "holds no JSON dict"),
+        ("null", "holds no JSON dict"),
+        ("[]", "holds no JSON dict"),
+        ('{"a": ' * 900 + "1" + "}" * 900, "lacks 'models'"),
+        ("\0", "is no readable JSON"),
+    ],
+)
 def test_what_is_no_record_at_all(content, part, tmp_path):
     assert part in line(tmp_path / "plan.json", content)
 

@@ -68,12 +68,22 @@ def test_references_that_subwords_rewrite_are_counted(folder, pieces):
     assert found.lines == wide and found.changed_by_subwords == 1
 
 
-@pytest.mark.parametrize("lines, said", [
-    (RAW, False), (moses.tokenised(RAW, "en", escape=True), True), (moses.tokenised(RAW, "en"), True),
-    (["Bonjour !", "Oui : non ?"], False), (["我 喜欢 猫 。", "天气 好 。"], True), (["我喜欢猫。"], False),
-    (["state @-@ of"], True), (["a", "b"], False), ([], False), (["fish &amp; chips"], True),
-    (["Der Hund läuft."] * 30 + ["Ein Keks ."], False),  # a raw corpus has a few
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "lines, said",
+    [
+        (RAW, False),
+        (moses.tokenised(RAW, "en", escape=True), True),
+        (moses.tokenised(RAW, "en"), True),
+        (["Bonjour !", "Oui : non ?"], False),
+        (["我 喜欢 猫 。", "天气 好 。"], True),
+        (["我喜欢猫。"], False),
+        (["state @-@ of"], True),
+        (["a", "b"], False),
+        ([], False),
+        (["fish &amp; chips"], True),
+        (["Der Hund läuft."] * 30 + ["Ein Keks ."], False),  # a raw corpus has a few
+    ],
+)
 def test_tokenised_text_is_known_by_what_tokenisers_leave(lines, said):
     assert references.looks_tokenised(lines) == said
 

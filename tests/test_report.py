@@ -17,8 +17,10 @@ SIGNATURES = {"bleu": "nrefs:1|tok:13a", "chrf": "nc:6", "bleu_tokenised_lowerca
 
 def write_model(run, name, bleu, curve=((1, 5.0, 10.0), (2, 4.0, 12.5)), version="2"):
     folder = run / "models" / name
-    scores = {metric: {"score": bleu + shift, "signature": f"{signature}|version:{version}", "text": "raw"}
-              for shift, (metric, signature) in enumerate(SIGNATURES.items())}  # fmt: skip
+    scores = {
+        metric: {"score": bleu + shift, "signature": f"{signature}|version:{version}", "text": "raw"}
+        for shift, (metric, signature) in enumerate(SIGNATURES.items())
+    }
     runs.write_json(folder / "metrics.json", {"name": name, "sentences": 200, **scores})
     runs.write_json(folder / "run.json", {"parameters": 1234567, "cpu_seconds": 1800, "wall_seconds": 900})
     epochs = [{"epoch": epoch, "valid_nll_loss": loss, "valid_bleu": score} for epoch, loss, score in curve]
@@ -28,14 +30,26 @@ def write_model(run, name, bleu, curve=((1, 5.0, 10.0), (2, 4.0, 12.5)), version
 def planned(name, role, smoothing=None, temperature=None, seed=1):
     teacher = f"teacher-ls{smoothing:g}-s{seed}" if temperature else None
     weight = 1.0 if temperature else 0.0
-    return {"name": name, "role": role, "teacher": teacher, "label_smoothing": smoothing, "temperature": temperature,
-            "kd_weight": weight, "arch": "tiny", "seed": seed}  # fmt: skip
+    return {
+        "name": name,
+        "role": role,
+        "teacher": teacher,
+        "label_smoothing": smoothing,
+        "temperature": temperature,
+        "kd_weight": weight,
+        "arch": "tiny",
+        "seed": seed,
+    }
 
 
 @pytest.fixture
 def run(tmp_path):
-    models = [planned("teacher-ls0.1-s1", "teacher", 0.1), planned("teacher-ls0.1-s2", "teacher", 0.1, seed=2),
-              planned("student-plain-s1", "student"), planned("student-ls0.1-t2-s1", "student", 0.1, 2.0)]  # fmt: skip
+    models = [
+        planned("teacher-ls0.1-s1", "teacher", 0.1),
+        planned("teacher-ls0.1-s2", "teacher", 0.1, seed=2),
+        planned("student-plain-s1", "student"),
+        planned("student-ls0.1-t2-s1", "student", 0.1, 2.0),
+    ]
     data = {"folder": "data", "corpus": "files", "form": "raw", "source_lang": "en", "target_lang": "de"}
     runs.write_json(tmp_path / "plan.json", {"name": "try", "data": data, "models": models})
     for model, bleu in zip(models[:3], (30.0, 31.0, 20.5), strict=True):
@@ -124,14 +138,19 @@ def test_the_figures_show_the_numbers(run):
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["teacher, LS 0.1", "student without KD"]
     loss, bleu = plots.curves(run).axes
     assert [line.get_label() for line in bleu.lines] == [
-        "teacher-ls0.1 (2 seeds)", "_teacher-ls0.1-s2", "student-plain-s1"]  # fmt: skip
+        "teacher-ls0.1 (2 seeds)",
+        "_teacher-ls0.1-s2",
+        "student-plain-s1",
+    ]
     assert list(loss.lines[0].get_ydata()) == [5.0, 4.0] and list(bleu.lines[0].get_ydata()) == [10.0, 12.5]
 
 
 def test_of_many_learning_curves_those_to_compare_with_and_the_best_are_named(tmp_path):
     names = ["teacher-ls0-s1", "student-plain-s1", *(f"student-ls0-{i}-s1" for i in range(20))]
-    models = [{"name": name, "role": name.split("-")[0], "label_smoothing": None if "plain" in name else 0.0}
-              for name in names]  # fmt: skip
+    models = [
+        {"name": name, "role": name.split("-")[0], "label_smoothing": None if "plain" in name else 0.0}
+        for name in names
+    ]
     plan = {"data": {"folder": "data"}, "models": models}
     runs.write_json(tmp_path / "plan.json", plan)
     for number, name in enumerate(names):
@@ -142,8 +161,10 @@ def test_of_many_learning_curves_those_to_compare_with_and_the_best_are_named(tm
 
 
 def test_the_verbs_write_everything_beside_and_the_same_twice(run, tmp_path, capsys):
-    kinds = {"table": ["table.json", "table.md", "table.tex", "table.csv", "significance.json", "bleu.png", "bleu.svg"],
-             "curves": ["curves.png", "curves.svg"]}  # fmt: skip
+    kinds = {
+        "table": ["table.json", "table.md", "table.tex", "table.csv", "significance.json", "bleu.png", "bleu.svg"],
+        "curves": ["curves.png", "curves.svg"],
+    }
     for verb, files in kinds.items():
         written = []
         for out in (tmp_path / "first", tmp_path / "second"):

@@ -94,11 +94,42 @@ def stock(data, tmp_path_factory):
     from fairseq_cli import train as fairseq_train
 
     folder = tmp_path_factory.mktemp("stock")
-    call(fairseq_train.cli_main, "fairseq-train", data, "--user-dir", USER_DIR, "--save-dir", folder, "--cpu",
-         "--arch", "ls_transformer_tiny", "--encoder-embed-dim", 16, "--decoder-embed-dim", 16,
-         "--encoder-ffn-embed-dim", 16, "--decoder-ffn-embed-dim", 16, "--encoder-layers", 1, "--decoder-layers", 1,
-         *STOCK, "--optimizer", "adam", "--max-tokens", 100, "--max-update", 1, "--num-workers", 0,
-         "--no-epoch-checkpoints", "--log-format", "none")  # fmt: skip
+    call(
+        fairseq_train.cli_main,
+        "fairseq-train",
+        data,
+        "--user-dir",
+        USER_DIR,
+        "--save-dir",
+        folder,
+        "--cpu",
+        "--arch",
+        "ls_transformer_tiny",
+        "--encoder-embed-dim",
+        16,
+        "--decoder-embed-dim",
+        16,
+        "--encoder-ffn-embed-dim",
+        16,
+        "--decoder-ffn-embed-dim",
+        16,
+        "--encoder-layers",
+        1,
+        "--decoder-layers",
+        1,
+        *STOCK,
+        "--optimizer",
+        "adam",
+        "--max-tokens",
+        100,
+        "--max-update",
+        1,
+        "--num-workers",
+        0,
+        "--no-epoch-checkpoints",
+        "--log-format",
+        "none",
+    )
     return folder
 
 
@@ -125,35 +156,61 @@ def test_what_fairseq_allows_of_it_still_works(data, teacher, stock, tmp_path, w
     assert [each["criterion_name"] for each in history][-2:] == ["LabelSmoothedCrossEntropyCriterion", "KdLsCriterion"]
 
 
-@pytest.mark.parametrize("first, flags, part", [
-    ([], ["--encoder-layers", 2], "is of another model than --arch ls_transformer_tiny with its flags"),
-    ([], ["--decoder-ffn-embed-dim", 32], "size mismatch for decoder.layers.0.fc2.weight"),
-    ([], ["--arch", "lightconv", "--encoder-attention-heads", 4, "--decoder-attention-heads", 4, "--encoder-conv-dim",
-          16, "--decoder-conv-dim", 16, "--encoder-kernel-size-list", "[3]", "--decoder-kernel-size-list", "[3]"],
-     "is of another model than --arch lightconv"),
-    ([], ["--optimizer", "nag"], "was trained with FairseqAdam, and this training has FairseqNAG"),
-    ([], ["--fp16", "--memory-efficient-fp16"], "this training has MemoryEfficientFP16Optimizer"),
-    ([], ["--lr-scheduler", "reduce_lr_on_plateau"], "checkpoint_last.pt cannot be resumed (KeyError: 'best')"),
-    ([], ["--max-tokens", 5000], "go on with --reset-dataloader"),
-    ([], ["--select", "global:0.5:100"], "checkpoint_last.pt cannot be resumed (ValueError"),
-    ([], ["--finetune-from-model", "t.pt", "--restore-file", "t.pt"], "are both given: give one"),
-    ([], ["--finetune-from-model", "t.pt", "--reset-meters"], "resets everything, and --reset-meters is given"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "first, flags, part",
+    [
+        ([], ["--encoder-layers", 2], "is of another model than --arch ls_transformer_tiny with its flags"),
+        ([], ["--decoder-ffn-embed-dim", 32], "size mismatch for decoder.layers.0.fc2.weight"),
+        (
+            [],
+            [
+                "--arch",
+                "lightconv",
+                "--encoder-attention-heads",
+                4,
+                "--decoder-attention-heads",
+                4,
+                "--encoder-conv-dim",
+                16,
+                "--decoder-conv-dim",
+                16,
+                "--encoder-kernel-size-list",
+                "[3]",
+                "--decoder-kernel-size-list",
+                "[3]",
+            ],
+            "is of another model than --arch lightconv",
+        ),
+        ([], ["--optimizer", "nag"], "was trained with FairseqAdam, and this training has FairseqNAG"),
+        ([], ["--fp16", "--memory-efficient-fp16"], "this training has MemoryEfficientFP16Optimizer"),
+        ([], ["--lr-scheduler", "reduce_lr_on_plateau"], "checkpoint_last.pt cannot be resumed (KeyError: 'best')"),
+        ([], ["--max-tokens", 5000], "go on with --reset-dataloader"),
+        ([], ["--select", "global:0.5:100"], "checkpoint_last.pt cannot be resumed (ValueError"),
+        ([], ["--finetune-from-model", "t.pt", "--restore-file", "t.pt"], "are both given: give one"),
+        ([], ["--finetune-from-model", "t.pt", "--reset-meters"], "resets everything, and --reset-meters is given"),
+    ],
+)
 def test_a_training_with_other_flags(stops, first, flags, part):
     assert part in stops(first, *flags)
 
 
-@pytest.mark.parametrize("change, part", [
-    (lambda file: file.write_bytes(file.read_bytes()[:1000]), "cannot be read"),
-    (lambda file: file.write_bytes(b""), "cannot be read"),
-    (lambda file: file.write_text("no checkpoint\n"), "cannot be read"),
-    (as_folder, "is a folder where a checkpoint belongs"),
-    (edited(lambda state: state.pop("optimizer_history")), "holds no state of a training to resume"),
-    (edited(lambda state: state.update(optimizer_history=[])), "holds no state of a training to resume"),
-    (edited(lambda state: state.pop("extra_state")), "holds no state of a training to resume"),
-    (edited(lambda state: state["model"].pop("decoder.layers.0.fc1.weight")), "decoder.layers.0.fc1.weight"),
-    (edited(swap_two_symbols), "was trained with another target dictionary (16 symbols, the data have 16, 2 differ)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change, part",
+    [
+        (lambda file: file.write_bytes(file.read_bytes()[:1000]), "cannot be read"),
+        (lambda file: file.write_bytes(b""), "cannot be read"),
+        (lambda file: file.write_text("no checkpoint\n"), "cannot be read"),
+        (as_folder, "is a folder where a checkpoint belongs"),
+        (edited(lambda state: state.pop("optimizer_history")), "holds no state of a training to resume"),
+        (edited(lambda state: state.update(optimizer_history=[])), "holds no state of a training to resume"),
+        (edited(lambda state: state.pop("extra_state")), "holds no state of a training to resume"),
+        (edited(lambda state: state["model"].pop("decoder.layers.0.fc1.weight")), "decoder.layers.0.fc1.weight"),
+        (
+            edited(swap_two_symbols),
+            "was trained with another target dictionary (16 symbols, the data have 16, 2 differ)",
+        ),
+    ],
+)
 def test_a_checkpoint_that_cannot_be_resumed(stops, tmp_path, change, part):
     line = stops([], change=change)
     assert part in line and f"{tmp_path / 'm' / 'checkpoint_last.pt'}" in line
@@ -167,15 +224,18 @@ def test_the_remedy_for_a_damaged_checkpoint_works(goes_on, begun):
     assert goes_on([], "--restore-file", best, change=lambda file: file.write_bytes(b"")) == 2
 
 
-@pytest.mark.parametrize("first, flags", [
-    ([], []),
-    (["--lr-scheduler", "inverse_sqrt", "--warmup-updates", 2], ["--lr-scheduler", "cosine"]),
-    ([], ["--optimizer", "nag", "--reset-optimizer"]),
-    ([], ["--max-tokens", 5000, "--reset-dataloader"]),
-    ([], ["--bf16"]),
-    (["--bf16"], []),
-    ([], ["--restore-file", "nowhere.pt"]),  # fairseq begins anew
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "first, flags",
+    [
+        ([], []),
+        (["--lr-scheduler", "inverse_sqrt", "--warmup-updates", 2], ["--lr-scheduler", "cosine"]),
+        ([], ["--optimizer", "nag", "--reset-optimizer"]),
+        ([], ["--max-tokens", 5000, "--reset-dataloader"]),
+        ([], ["--bf16"]),
+        (["--bf16"], []),
+        ([], ["--restore-file", "nowhere.pt"]),  # fairseq begins anew
+    ],
+)
 def test_trainings_that_go_on(goes_on, first, flags):
     assert goes_on(first, *flags) == 2
 
@@ -192,11 +252,14 @@ def test_a_model_to_start_from_that_is_not_there(data, tmp_path, untrained):
     untrained(["--kd-weight", 0, "--finetune-from-model", "nowhere.pt"], "--finetune-from-model nowhere.pt does not")
 
 
-@pytest.mark.parametrize("place, part", [
-    ("file", "--save-dir {file} is no folder"),
-    ("file/below", "--save-dir {file}/below: {file} is no folder"),
-    ("link", "--save-dir {link} is no folder"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "place, part",
+    [
+        ("file", "--save-dir {file} is no folder"),
+        ("file/below", "--save-dir {file}/below: {file} is no folder"),
+        ("link", "--save-dir {link} is no folder"),
+    ],
+)
 def test_save_dirs_that_cannot_be_made(data, refused, tmp_path, place, part):
     (tmp_path / "file").write_text("of the user's")
     (tmp_path / "link").symlink_to("nowhere")

@@ -103,10 +103,17 @@ LOG = [
 
 def test_the_curve_has_an_entry_per_epoch_and_the_last_value_wins():
     assert training_log.curve(LOG) == [
-        {"epoch": 1, "valid_loss": 4.5, "valid_nll_loss": 4.0, "valid_bleu": 1.5, "updates": 20,
-         "train_loss": 5.0, "train_kd_loss": 0.5},
+        {
+            "epoch": 1,
+            "valid_loss": 4.5,
+            "valid_nll_loss": 4.0,
+            "valid_bleu": 1.5,
+            "updates": 20,
+            "train_loss": 5.0,
+            "train_kd_loss": 0.5,
+        },
         {"epoch": 2, "valid_loss": 3.0, "valid_nll_loss": 2.5, "valid_bleu": 7.0, "updates": 40},
-    ]  # fmt: skip
+    ]
 
 
 def test_the_model_size_is_what_fairseq_counted():

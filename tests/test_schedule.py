@@ -31,9 +31,22 @@ def test_without_a_schedule_nothing_changes():
     assert {share_schedule("0.3").at(update) for update in range(9)} == {0.3}
 
 
-@pytest.mark.parametrize("text", ["linear", "linear:0.1:5:5", "linear:1.1:5", "linear:nan:5", "linear:x:5",
-                                  "cosine:0:0", "cosine:0:-5", "cosine:0:1.5", "step:0:5", "constant:0",
-                                  ""])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "linear",
+        "linear:0.1:5:5",
+        "linear:1.1:5",
+        "linear:nan:5",
+        "linear:x:5",
+        "cosine:0:0",
+        "cosine:0:-5",
+        "cosine:0:1.5",
+        "step:0:5",
+        "constant:0",
+        "",
+    ],
+)
 def test_no_weight_schedule(text):
     with pytest.raises(LskdError, match=rf"^--kd-weight-schedule is {text}: give constant, linear:END\[:UPDATES\] or "):
         weight_schedule(text, 0.5, 9)

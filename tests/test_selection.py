@@ -138,8 +138,10 @@ def test_gates_by_hand():
     """Two sentences of two tokens: the student gives the first 1/8 and the other 1/8, the teacher 1/4 and 1/16."""
     student, teacher = torch.tensor([[2, 4, 4, 2], [2, 2, 2, 8]]).log()
     facts = {"student_nll": student, "teacher_nll": teacher, "sentence": torch.tensor([0, 0, 1, 1])}
-    soft = {text: KdOptions(select=text).selection.weights(facts, 1.0).soft.tolist()
-            for text in ("hard-gate", "hard-gate-sentence", "gap:1")}  # fmt: skip
+    soft = {
+        text: KdOptions(select=text).selection.weights(facts, 1.0).soft.tolist()
+        for text in ("hard-gate", "hard-gate-sentence", "gap:1")
+    }
     assert soft["hard-gate"] == [0, 0, 0, 1]
     assert soft["hard-gate-sentence"] == [0, 0, 1, 1]
     assert soft["gap:1"] == pytest.approx([0, 0.6, 0.6, 0])  # tanh(log 2) = (4 - 1) / (4 + 1)
@@ -159,15 +161,18 @@ def test_of_no_tokens_none_is_selected(text):
     assert weights.hard.shape == weights.soft.shape == (0,)
 
 
-@pytest.mark.parametrize("text, part", [
-    ("global:0.5", "give global:R:Q with R above 0 and at most 1, Q above 0 and at most 1000000 and whole"),
-    ("global:0.5:0", "and whole"),
-    ("global:0.5:2.5", "and whole"),
-    ("global:0.5:inf", "and whole"),
-    ("hard-gate:1", "give hard-gate"),
-    ("gap:0", "give gap:B with B above 0 and at most 1000"),
-    ("gap:-1", "give gap:B"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text, part",
+    [
+        ("global:0.5", "give global:R:Q with R above 0 and at most 1, Q above 0 and at most 1000000 and whole"),
+        ("global:0.5:0", "and whole"),
+        ("global:0.5:2.5", "and whole"),
+        ("global:0.5:inf", "and whole"),
+        ("hard-gate:1", "give hard-gate"),
+        ("gap:0", "give gap:B with B above 0 and at most 1000"),
+        ("gap:-1", "give gap:B"),
+    ],
+)
 def test_selections_out_of_range_are_refused_in_one_line(text, part):
     with pytest.raises(LskdError) as caught:
         KdOptions(select=text)

@@ -35,8 +35,9 @@ SETTINGS = DecodeSettings(beam=4, nbest=3, batch_tokens=40, shard_sentences=7)
 
 def decode(out: Path, teacher: Path, data: Path, settings: DecodeSettings = SETTINGS, part=(1, 1), accept=False):
     symbols, place = fairseq_io.read_symbols(str(data), LANGS), decoding.Place(1, 1, "cpu", part)
-    return decoding.decode(out, [str(teacher)], str(data), symbols, settings, place, lambda line: None,
-                           accept_difference=accept)  # fmt: skip
+    return decoding.decode(
+        out, [str(teacher)], str(data), symbols, settings, place, lambda line: None, accept_difference=accept
+    )
 
 
 def rows_of(folder: Path) -> list[Row]:
@@ -67,9 +68,31 @@ def generated(capsys, teacher, data, *flags) -> dict[int, list[tuple[str, float]
     from fairseq_cli import generate
 
     capsys.readouterr()
-    call(generate.cli_main, "fairseq-generate", data, "--user-dir", ROOT / "user_dir", "--path", teacher, "--cpu",
-         "--gen-subset", "train", "-s", "aa", "-t", "bb", "--max-len-a", 0, "--max-len-b", 20, *flags,
-         "--required-batch-size-multiple", 1, "--log-format", "none")  # fmt: skip
+    call(
+        generate.cli_main,
+        "fairseq-generate",
+        data,
+        "--user-dir",
+        ROOT / "user_dir",
+        "--path",
+        teacher,
+        "--cpu",
+        "--gen-subset",
+        "train",
+        "-s",
+        "aa",
+        "-t",
+        "bb",
+        "--max-len-a",
+        0,
+        "--max-len-b",
+        20,
+        *flags,
+        "--required-batch-size-multiple",
+        1,
+        "--log-format",
+        "none",
+    )
     found: dict[int, list[tuple[str, float]]] = {}
     for line in capsys.readouterr().out.splitlines():
         if line.startswith("H-"):
@@ -204,8 +227,13 @@ def test_empty_and_overlong_sentences_have_no_hypothesis(engine, teacher, data, 
 def test_samples_follow_the_seed_and_the_temperature(engine, teacher, data, tmp_path):
     base = replace(SETTINGS, engine=engine, sampling=True, nbest=4)
     hot = replace(base, temperature=5.0)
-    kinds = {"one": base, "again": base, "seed": replace(base, seed=2), "hot": hot,
-             "cold": replace(base, temperature=0.01)}  # fmt: skip
+    kinds = {
+        "one": base,
+        "again": base,
+        "seed": replace(base, seed=2),
+        "hot": hot,
+        "cold": replace(base, temperature=0.01),
+    }
     for name, settings in kinds.items():
         decode(tmp_path / name, teacher, data, settings)
     texts = {name: [[h.pieces for h in row.hypotheses] for row in rows_of(tmp_path / name)] for name in kinds}
@@ -256,13 +284,16 @@ def test_rows_that_are_all_there_once_and_in_order_pass():
     assert list(ledger.prove(rows, SOURCES, "x", 1, 4)) == rows
 
 
-@pytest.mark.parametrize("rows, part", [
-    ([0, 1, 3, 5], "missing: 2 rows (2, 4)"),
-    ([0, 1, 2, 2, 3, 4, 5], "there twice: 1 rows (2)"),
-    ([0, 2, 1, 3, 4, 5], "out of order: 1 rows (1)"),
-    ([0, 1, 2, 3, 4, 5, 6], "of another source sentence: 1 rows (6)"),
-    ([1, 2, 3, 5], "remove shards/ 00000.jsonl, 00001.jsonl and run"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "rows, part",
+    [
+        ([0, 1, 3, 5], "missing: 2 rows (2, 4)"),
+        ([0, 1, 2, 2, 3, 4, 5], "there twice: 1 rows (2)"),
+        ([0, 2, 1, 3, 4, 5], "out of order: 1 rows (1)"),
+        ([0, 1, 2, 3, 4, 5, 6], "of another source sentence: 1 rows (6)"),
+        ([1, 2, 3, 5], "remove shards/ 00000.jsonl, 00001.jsonl and run"),
+    ],
+)
 def test_rows_that_are_missing_doubled_disordered_or_beyond_are_named(rows, part):
     with pytest.raises(LskdError) as refused:
         list(ledger.prove([row(number) for number in rows], SOURCES, "x", 1, 4))
@@ -282,13 +313,19 @@ def test_swapped_translations_and_rows_of_other_settings_are_named():
 
 DAMAGES = {
     "doubled": (lambda lines: [lines[0], *lines], r"there twice: 1 rows \(14\)"),
-    "swapped": (lambda lines: [lines[1].replace('"row": 15', '"row": 14'), lines[0].replace('"row": 14', '"row": 15'),
-                               *lines[2:]], r"of another source sentence: 2 rows \(14, 15\)"),
+    "swapped": (
+        lambda lines: [
+            lines[1].replace('"row": 15', '"row": 14'),
+            lines[0].replace('"row": 14', '"row": 15'),
+            *lines[2:],
+        ],
+        r"of another source sentence: 2 rows \(14, 15\)",
+    ),
     "cut": (lambda lines: lines[:-1], r"missing: 1 rows \(20\)"),
     "disordered": (lambda lines: [lines[1], lines[0], *lines[2:]], r"out of order: 1 rows \(14\)"),
     "garbage": (lambda lines: ["{", *lines], r"00002\.jsonl line 1 is damaged"),
     "bytes": (lambda lines: [lines[0].replace("hyps", "\udcff"), *lines[1:]], r"00002\.jsonl line 1 is damaged"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -308,8 +345,10 @@ def test_engines_that_translate_otherwise_stop_a_long_run(teacher, data, tmp_pat
     honest = engines.CTranslate2Engine.translate
 
     def wrong(self, batch, settings):
-        return [[Hypothesis("a", -1.0)] * settings.nbest if number % 3 == 0 else hypotheses
-                for number, hypotheses in enumerate(honest(self, batch, settings))]  # fmt: skip
+        return [
+            [Hypothesis("a", -1.0)] * settings.nbest if number % 3 == 0 else hypotheses
+            for number, hypotheses in enumerate(honest(self, batch, settings))
+        ]
 
     monkeypatch.setattr(engines.CTranslate2Engine, "translate", wrong)
     with pytest.raises(LskdError, match=r"BLEU apart and \d\d\.\d % of the float32 translations are identical"):
@@ -318,24 +357,31 @@ def test_engines_that_translate_otherwise_stop_a_long_run(teacher, data, tmp_pat
     assert decode(tmp_path / "d", teacher, data, accept=True)["rows"] == 60
 
 
-@pytest.mark.parametrize("extra, part", [
-    (["--teacher-path", "TEACHER:TEACHER"], "CTranslate2 has no ensembles: use --engine fairseq"),
-    (["--teacher-path", "nothing.pt"], "teacher nothing.pt does not exist"),
-    (["--data", "nowhere"], "--data nowhere does not exist"),
-    (["--engine", "marian"], "--engine is marian"),
-    (["--nbest", "6"], "--nbest is 6 and --beam is 5"),
-    (["--temperature", "2"], "--temperature is 2 without --sampling"),
-    (["--sampling-topk", "4"], "--sampling-topk is 4 without --sampling"),
-    (["--engine", "fairseq", "--quantization", "int8"], "it is of ctranslate2"),
-    (["--quantization", "int3"], "--quantization is int3"),
-    (["--part", "3/2"], "--part is 3/2"), (["--part", "x"], "--part is 'x'"),
-    (["--beam", "0"], "--beam is 0"), (["--shard-sentences", "0"], "--shard-sentences is 0"),
-    (["--max-len-b", "0"], "--max-len-b is 0"), (["--max-len-a", "inf"], "--max-len-a is inf"),
-    (["--lenpen", "nan"], "--lenpen is nan"),
-    (["--lenpen", "1e30"], "--lenpen is 1e+30: give a number from -100 to 100"),
-    (["--sampling", "--seed", "-1"], "--seed is -1"),
-    (["--split", "dev"], "has no 'dev'"), (["--quantization", "float16", "--device", "cpu"], "as float16 on cpu"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "extra, part",
+    [
+        (["--teacher-path", "TEACHER:TEACHER"], "CTranslate2 has no ensembles: use --engine fairseq"),
+        (["--teacher-path", "nothing.pt"], "teacher nothing.pt does not exist"),
+        (["--data", "nowhere"], "--data nowhere does not exist"),
+        (["--engine", "marian"], "--engine is marian"),
+        (["--nbest", "6"], "--nbest is 6 and --beam is 5"),
+        (["--temperature", "2"], "--temperature is 2 without --sampling"),
+        (["--sampling-topk", "4"], "--sampling-topk is 4 without --sampling"),
+        (["--engine", "fairseq", "--quantization", "int8"], "it is of ctranslate2"),
+        (["--quantization", "int3"], "--quantization is int3"),
+        (["--part", "3/2"], "--part is 3/2"),
+        (["--part", "x"], "--part is 'x'"),
+        (["--beam", "0"], "--beam is 0"),
+        (["--shard-sentences", "0"], "--shard-sentences is 0"),
+        (["--max-len-b", "0"], "--max-len-b is 0"),
+        (["--max-len-a", "inf"], "--max-len-a is inf"),
+        (["--lenpen", "nan"], "--lenpen is nan"),
+        (["--lenpen", "1e30"], "--lenpen is 1e+30: give a number from -100 to 100"),
+        (["--sampling", "--seed", "-1"], "--seed is -1"),
+        (["--split", "dev"], "has no 'dev'"),
+        (["--quantization", "float16", "--device", "cpu"], "as float16 on cpu"),
+    ],
+)
 def test_decodings_that_cannot_be_are_refused(extra, part, teacher, data, tmp_path, capsys):
     words = ["seqkd", "decode", "--teacher-path", teacher, "--data", data, "--out", tmp_path / "d"]
     words += [word.replace("TEACHER", str(teacher)) for word in extra]
@@ -448,15 +494,27 @@ def test_diversity_is_counted_by_hand():
     report.add(["a b a", "a b a", "c"], "c", 2)
     report.add(["a b"], "x", 0)
     assert report.facts() == {
-        "hypotheses": 4, "sampled_share": 0.5, "distinct_share": 0.75, "reference_share": 0.25, "words": 9,
-        "distinct_words": 3, "type_token_ratio": 0.3333, "distinct_bigram_ratio": 0.4,
-    }  # fmt: skip
+        "hypotheses": 4,
+        "sampled_share": 0.5,
+        "distinct_share": 0.75,
+        "reference_share": 0.25,
+        "words": 9,
+        "distinct_words": 3,
+        "type_token_ratio": 0.3333,
+        "distinct_bigram_ratio": 0.4,
+    }
 
 
 def chosen(decoded, data, out, **settings):
     symbols = fairseq_io.read_symbols(str(data), LANGS)
-    return select.select(out, decoded if isinstance(decoded, list) else [decoded], str(data), symbols,
-                         SelectSettings(**settings), lambda line: None)  # fmt: skip
+    return select.select(
+        out,
+        decoded if isinstance(decoded, list) else [decoded],
+        str(data),
+        symbols,
+        SelectSettings(**settings),
+        lambda line: None,
+    )
 
 
 def test_the_store_the_corpus_and_the_rows_say_the_same(decoded, data, tmp_path):
@@ -507,8 +565,9 @@ def test_the_best_and_samples_may_be_united(decoded, teacher, data, tmp_path):
 def test_all_filtered_pairs_stay_in_the_store_and_leave_the_corpus(decoded, data, tmp_path):
     header = chosen(decoded, data, tmp_path / "h", max_ratio=1)
     (dataset,) = fairseq_io.translation_data(str(data), LANGS, "train")
-    found = HypothesisStore.open(tmp_path / "h").lookup([(dataset[i]["source"].numpy(), dataset[i]["target"].numpy())
-                                                         for i in range(60)])  # fmt: skip
+    found = HypothesisStore.open(tmp_path / "h").lookup(
+        [(dataset[i]["source"].numpy(), dataset[i]["target"].numpy()) for i in range(60)]
+    )
     empty = sum(not each for each in found)
     assert header["sentences_without"] == empty > 0 and header["dropped"]["ratio"] >= empty
     assert len(fairseq_io.piece_lines(str(tmp_path / "h" / "bin"), LANGS, "train")[0]) == 60 - empty
@@ -626,8 +685,9 @@ if __name__ == "__main__":
         shards = [Shard(number, range(number, number + 1)) for number in range(9)]
         run_shards(work, [partial(time.sleep, 600)], Corpus, shards, 2, Progress(9, "rows", print))
 """
-    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.DEVNULL,
-                          start_new_session=True) as child:  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as child:
         while child.poll() is None and len(processes_of_group(child.pid)) < 4:  # with Python's own tracker
             time.sleep(0.02)
         child.terminate()

@@ -31,8 +31,10 @@ def hypotheses(data, teacher, tmp_path_factory):
     (dataset,) = fairseq_io.translation_data(str(data), LANGS, "train")
     for number in range(len(dataset)):
         source, target = (dataset[number][side].numpy() for side in ("source", "target"))
-        ids = [np.array([*draw.choices(range(4, len(symbols.target)), k=draw.randint(1, 6)), EOS])
-               for _ in range(number % 4)]  # fmt: skip
+        ids = [
+            np.array([*draw.choices(range(4, len(symbols.target)), k=draw.randint(1, 6)), EOS])
+            for _ in range(number % 4)
+        ]
         chosen.setdefault(pair_key(source, target), [(each, -1.0) for each in ids])
         pairs += [(source, each) for each in ids]
     folder = tmp_path_factory.mktemp("hypotheses")
@@ -40,9 +42,12 @@ def hypotheses(data, teacher, tmp_path_factory):
     fairseq_io.write_pairs(str(folder / "bin"), LANGS, "train", pairs, (len(symbols.source), len(symbols.target)))
     for lang in LANGS:
         (folder / "bin" / f"dict.{lang}.txt").write_bytes((data / f"dict.{lang}.txt").read_bytes())
-    facts = {"symbols": {"source": symbols.source, "target": symbols.target, "langs": list(LANGS)},
-             "data": data_hashes(str(data), LANGS, ("train",)), "split": "train",
-             "decoded": [{"teacher": [{"file": "t.pt", "sha256": sha256(teacher)}]}]}  # fmt: skip
+    facts = {
+        "symbols": {"source": symbols.source, "target": symbols.target, "langs": list(LANGS)},
+        "data": data_hashes(str(data), LANGS, ("train",)),
+        "split": "train",
+        "decoded": [{"teacher": [{"file": "t.pt", "sha256": sha256(teacher)}]}],
+    }
     stores.write(folder, chosen, facts)
     return folder
 
@@ -233,18 +238,27 @@ def test_workers_without_hypotheses_or_without_a_batch_train_along(select, data,
     assert all(bool(weight.isfinite().all()) for weight in state["model"].values())
 
 
-@pytest.mark.parametrize("flags, part", [
-    (["--kd-level", "word", "--teacher-path", "TEACHER", "--hypotheses", "STORE"], "--kd-level is word"),
-    (["--kd-level", "sequence"], "--hypotheses is not given"),
-    (["--kd-level", "sequence", "--hypotheses", "nowhere"], "nowhere has no hypotheses.json"),
-    (["--kd-level", "sequence", "--hypotheses", "STORE", "--kd-weight", "0"], "--kd-weight is 0"),
-    (["--kd-level", "sequence", "--hypotheses", "STORE", "--temperature", "2"], "does not read --temperature"),
-    (["--kd-level", "sequence", "--hypotheses", "STORE", "--teacher-path", "TEACHER"], "does not read --teacher-path"),
-    (["--kd-level", "both", "--hypotheses", "STORE", "--teacher-path", "OTHER"], "are of another teacher (t.pt) than"),
-    (["--kd-level", "sequence", "--hypotheses", "STORE", "--truncate-source"], "leave out --truncate-source"),
-    (["--kd-level", "sequence", "--hypotheses", "STORE", "--max-target-positions", "4"], "up to 7 subwords"),
-    (["--kd-level", "both", "--hypotheses", "STORE"], "neither --teacher-path nor --teacher-store is given"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, part",
+    [
+        (["--kd-level", "word", "--teacher-path", "TEACHER", "--hypotheses", "STORE"], "--kd-level is word"),
+        (["--kd-level", "sequence"], "--hypotheses is not given"),
+        (["--kd-level", "sequence", "--hypotheses", "nowhere"], "nowhere has no hypotheses.json"),
+        (["--kd-level", "sequence", "--hypotheses", "STORE", "--kd-weight", "0"], "--kd-weight is 0"),
+        (["--kd-level", "sequence", "--hypotheses", "STORE", "--temperature", "2"], "does not read --temperature"),
+        (
+            ["--kd-level", "sequence", "--hypotheses", "STORE", "--teacher-path", "TEACHER"],
+            "does not read --teacher-path",
+        ),
+        (
+            ["--kd-level", "both", "--hypotheses", "STORE", "--teacher-path", "OTHER"],
+            "are of another teacher (t.pt) than",
+        ),
+        (["--kd-level", "sequence", "--hypotheses", "STORE", "--truncate-source"], "leave out --truncate-source"),
+        (["--kd-level", "sequence", "--hypotheses", "STORE", "--max-target-positions", "4"], "up to 7 subwords"),
+        (["--kd-level", "both", "--hypotheses", "STORE"], "neither --teacher-path nor --teacher-store is given"),
+    ],
+)
 def test_trainings_that_cannot_be_are_refused(flags, part, teacher, hypotheses, tmp_path, untrained):
     other = tmp_path / "other.pt"
     other.write_bytes(teacher.read_bytes() + b" ")

@@ -30,8 +30,14 @@ def test_a_folder_of_temporary_files_that_is_none_is_named(tmp_path):
     (tmp_path / "c.yaml").write_text((ROOT / "experiments" / "configs" / "quickstart.yaml").read_text())
     environment = {**os.environ, "LSKD_PYTHON": sys.executable, "TMPDIR": "/dev/null"}
     words = ["--config", "c.yaml", "--out", "made", "--device", "cpu", "--dry-run", "yes"]
-    done = subprocess.run(["bash", ROOT / "experiments/run.sh", *words], cwd=tmp_path, env=environment,
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        ["bash", ROOT / "experiments/run.sh", *words],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 2 and "TMPDIR is '/dev/null', where no folder can be made" in done.stderr
     assert [file.name for file in tmp_path.iterdir()] == ["c.yaml"]
 

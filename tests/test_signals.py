@@ -37,8 +37,10 @@ def test_kept_probabilities_are_the_full_softmaxs_at_every_temperature_of_the_gr
 def test_divergence_is_the_sum_written_out(k, temperature, tail):
     student, teacher = two_logits()
     signal = signals.top_k(teacher.log_softmax(-1), k, temperature)
-    slow = [top_k_kl(softmax(t, temperature), softmax(s, temperature), k, tail)
-            for s, t in zip(student.tolist(), teacher.tolist(), strict=True)]  # fmt: skip
+    slow = [
+        top_k_kl(softmax(t, temperature), softmax(s, temperature), k, tail)
+        for s, t in zip(student.tolist(), teacher.tolist(), strict=True)
+    ]
     fast = signals.top_k_kl(signal, tempered(student, temperature), tail)
     torch.testing.assert_close(fast, torch.tensor(slow, dtype=torch.float64), **EXACT)
 
@@ -78,12 +80,15 @@ def test_tail_of_nothing_and_of_everything_stay_finite():
             assert math.isfinite(value.item()) and log_q.grad.isfinite().all(), tail
 
 
-@pytest.mark.parametrize("flags, part", [
-    ({"tail": "dense", "top_k": 4}, "dense is for all symbols"),
-    ({"tail": "bucket"}, "--tail is bucket and --top-k is 0"),
-    ({"tail": "rest", "top_k": 4}, "--tail is rest"),
-    ({"tail": "bucket", "top_k": -1}, "--top-k is -1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, part",
+    [
+        ({"tail": "dense", "top_k": 4}, "dense is for all symbols"),
+        ({"tail": "bucket"}, "--tail is bucket and --top-k is 0"),
+        ({"tail": "rest", "top_k": 4}, "--tail is rest"),
+        ({"tail": "bucket", "top_k": -1}, "--top-k is -1"),
+    ],
+)
 def test_modes_that_do_not_go_together_are_refused(flags, part):
     with pytest.raises(LskdError, match=part):
         KdOptions(**flags)

@@ -29,8 +29,10 @@ def refs():
 
 @pytest.fixture(scope="module")
 def systems(refs):
-    return {name: noisy(refs, share, seed) for seed, (name, share) in
-            enumerate({"base": 0.3, "better": 0.24, "alike": 0.29, "worse": 0.5}.items())}  # fmt: skip
+    return {
+        name: noisy(refs, share, seed)
+        for seed, (name, share) in enumerate({"base": 0.3, "better": 0.24, "alike": 0.29, "worse": 0.5}.items())
+    }
 
 
 def statistics_of(hyps, refs):
@@ -43,10 +45,17 @@ def term(weight, seeds, hyps, refs):
     return significance.Term(weight, seeds, points, significance.resampled(found))
 
 
-@pytest.mark.parametrize("hyps", [
-    ["der Hund schläft im Haus", "die Katze sieht"], ["der Hund", "die"], ["x y z", "u v"], ["", ""],
-    ["der Hund schläft heute", "x x x x x x x"], ["der die das Hund Katze läuft heute nicht im Haus gern", ""],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "hyps",
+    [
+        ["der Hund schläft im Haus", "die Katze sieht"],
+        ["der Hund", "die"],
+        ["x y z", "u v"],
+        ["", ""],
+        ["der Hund schläft heute", "x x x x x x x"],
+        ["der die das Hund Katze läuft heute nicht im Haus gern", ""],
+    ],
+)
 def test_bleu_of_summed_statistics_is_sacrebleus(hyps):
     refs = ["der Hund schläft gern im Haus", "die Katze sieht das Haus nicht"]
     assert significance.bleu(statistics_of(hyps, refs).sum(0)) == pytest.approx(BLEU().corpus_score(hyps, [refs]).score)
@@ -87,8 +96,9 @@ def test_the_same_outputs_differ_by_nothing_and_are_not_significant(systems, ref
 
 def test_swapping_turns_the_interval_round_and_keeps_p(systems, refs):
     better, base = ([systems[name], noisy(systems[name], 0.02, 9)] for name in ("better", "base"))
-    there, back = (significance.contrast([term(sign, (1, 2), better, refs), term(-sign, (1, 2), base, refs)])
-                   for sign in (1, -1))  # fmt: skip
+    there, back = (
+        significance.contrast([term(sign, (1, 2), better, refs), term(-sign, (1, 2), base, refs)]) for sign in (1, -1)
+    )
     assert there["value"] > 0
     assert [-back[name] for name in ("value", "low", "high")] == pytest.approx(
         [there[n] for n in ("value", "high", "low")]

@@ -159,8 +159,10 @@ def test_a_step_from_the_store_is_the_live_step_through_the_records_encoding(tai
     layout = TopKLayout(4, GRID, len(task.target_dictionary))
 
     lengths = real.sum(1).tolist()
-    rows = [(s[s != 1].numpy(), t[t != 1].numpy())
-            for s, t in zip(batch["net_input"]["src_tokens"], batch["target"], strict=True)]  # fmt: skip
+    rows = [
+        (s[s != 1].numpy(), t[t != 1].numpy())
+        for s, t in zip(batch["net_input"]["src_tokens"], batch["target"], strict=True)
+    ]
     buffer = ShardBuffer(layout)
     buffer.add([pair_key(*row) for row in rows], lengths, layout.encode(record))
     buffer.write(tmp_path / "s" / "shards", "00000")
@@ -248,15 +250,18 @@ def test_the_verb_writes_says_what_the_tail_holds_and_does_nothing_twice(teacher
     assert "nothing to do" in capsys.readouterr().err and files_of(tmp_path / "s") == before
 
 
-@pytest.mark.parametrize("extra, part", [
-    (["--top-k", "0"], "--top-k is 0"),
-    (["--temperatures", "1,zwei"], "--temperatures is '1,zwei'"),
-    (["--temperatures", "0"], "--temperatures holds"),
-    (["--data", "nowhere"], "--data nowhere does not exist"),
-    (["--teacher-path", "nothing.pt"], "teacher nothing.pt does not exist"),
-    (["--splits", "train,dev"], "has no 'dev'"),
-    (["--shard-pairs", "0"], "--shard-pairs is 0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "extra, part",
+    [
+        (["--top-k", "0"], "--top-k is 0"),
+        (["--temperatures", "1,zwei"], "--temperatures is '1,zwei'"),
+        (["--temperatures", "0"], "--temperatures holds"),
+        (["--data", "nowhere"], "--data nowhere does not exist"),
+        (["--teacher-path", "nothing.pt"], "teacher nothing.pt does not exist"),
+        (["--splits", "train,dev"], "has no 'dev'"),
+        (["--shard-pairs", "0"], "--shard-pairs is 0"),
+    ],
+)
 def test_the_verb_refuses_in_one_line_and_leaves_nothing(extra, part, teacher, data, tmp_path, capsys):
     call = ["teacher-store", "--teacher-path", str(teacher), "--data", str(data), "--out", str(tmp_path / "s"), *extra]
     assert cli.main(call) == 2

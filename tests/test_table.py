@@ -39,22 +39,57 @@ def share(model):
 
 def add(folder, models, name, lost=share, lr="1", **facts):
     """One trained, decoded and scored model."""
-    model = {"name": name, "arch": "tiny", "teacher": None, "label_smoothing": None, "temperature": None,
-             "kd_weight": 0.0, "train_command": ["fairseq-train", "data/bin", "--lr", lr, "--seed", str(facts["seed"]),
-                                                 "--save-dir", f"models/{name}/checkpoints"]} | facts  # fmt: skip
+    model = {
+        "name": name,
+        "arch": "tiny",
+        "teacher": None,
+        "label_smoothing": None,
+        "temperature": None,
+        "kd_weight": 0.0,
+        "train_command": [
+            "fairseq-train",
+            "data/bin",
+            "--lr",
+            lr,
+            "--seed",
+            str(facts["seed"]),
+            "--save-dir",
+            f"models/{name}/checkpoints",
+        ],
+    } | facts
     models.append(model)
     hyps, scores = translations(lost(model), model["seed"])
     out = folder / "models" / name
     runs.write_text(out / "test.hyp", "".join(f"{line}\n" for line in hyps))
     hashes = {"hyp_sha256": runs.sha256(out / "test.hyp"), "ref_sha256": runs.sha256(folder / "data/clean/test.de")}
     runs.write_json(out / "metrics.json", {"name": name, **scores, **hashes})
-    runs.write_json(out / "run.json", {"parameters": 10, "cpu_seconds": 3600, "wall_seconds": 60, "gpu_hours": 0.5,
-                                       "peak_memory_mb": 100.0 * model["seed"], "words_per_second": 50.0})  # fmt: skip
+    runs.write_json(
+        out / "run.json",
+        {
+            "parameters": 10,
+            "cpu_seconds": 3600,
+            "wall_seconds": 60,
+            "gpu_hours": 0.5,
+            "peak_memory_mb": 100.0 * model["seed"],
+            "words_per_second": 50.0,
+        },
+    )
     runs.write_json(out / "curve.json", [{"epoch": 1, "valid_nll_loss": 4.0}, {"epoch": 2, "valid_nll_loss": 4.5}])
 
 
-def sweep(folder, seeds=(1, 2, 3), smoothings=(0.0, 0.1), temperatures=(1.0, 2.0), tails=("dense",), prep=None, lr="1",
-          lost=share, langs=("en", "de"), plain=True, refs=REFS):  # fmt: skip
+def sweep(
+    folder,
+    seeds=(1, 2, 3),
+    smoothings=(0.0, 0.1),
+    temperatures=(1.0, 2.0),
+    tails=("dense",),
+    prep=None,
+    lr="1",
+    lost=share,
+    langs=("en", "de"),
+    plain=True,
+    refs=REFS,
+):
     """A finished run of stand-ins."""
     runs.write_text(folder / "data/clean/test.de", "".join(f"{line}\n" for line in refs))
     facts = {"corpus": "files", "form": "raw", "source_lang": langs[0], "target_lang": langs[1]}
@@ -79,9 +114,22 @@ def sweep(folder, seeds=(1, 2, 3), smoothings=(0.0, 0.1), temperatures=(1.0, 2.0
         for alpha in smoothings:
             for tail in tails:
                 for heat in temperatures:
-                    add(folder, models, f"student-ls{alpha:g}-{tail}-t{heat:g}-s{seed}", lost, lr, role="student",
-                        seed=seed, teacher=f"teacher-ls{alpha:g}-s{seed}", label_smoothing=alpha, temperature=heat,
-                        kd_weight=1.0, kd_level="word", tail=tail, top_k=0 if tail == "dense" else 8)  # fmt: skip
+                    add(
+                        folder,
+                        models,
+                        f"student-ls{alpha:g}-{tail}-t{heat:g}-s{seed}",
+                        lost,
+                        lr,
+                        role="student",
+                        seed=seed,
+                        teacher=f"teacher-ls{alpha:g}-s{seed}",
+                        label_smoothing=alpha,
+                        temperature=heat,
+                        kd_weight=1.0,
+                        kd_level="word",
+                        tail=tail,
+                        top_k=0 if tail == "dense" else 8,
+                    )
     runs.write_json(folder / "plan.json", {"name": folder.name, "data": {"folder": "data", **facts}, "models": models})
     return folder
 
@@ -96,20 +144,35 @@ def cell_of(content, name):
     return next(cell for cell in content["cells"] if cell["name"] == name)
 
 
-@pytest.mark.parametrize("given, low, high, seeds, said", [
-    (0.5, 0.1, 0.9, 3, "reproduced"), (0.5, -0.1, 0.9, 3, "undecided"), (0.5, -0.9, -0.1, 3, "not reproduced"),
-    (-0.5, -0.9, -0.1, 3, "reproduced"), (-0.5, 0.1, 0.9, 5, "not reproduced"), (-0.5, -0.9, 0.0, 3, "undecided"),
-    (0.5, 0.1, 0.9, 1, "undecided (one seed)"), (0.5, -0.9, -0.1, 2, "undecided (2 seeds)"),
-    (0.05, -0.08, 0.09, 3, "reproduced"), (0.05, 0.2, 0.4, 3, "not reproduced"), (0.05, 0.02, 0.4, 3, "undecided"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "given, low, high, seeds, said",
+    [
+        (0.5, 0.1, 0.9, 3, "reproduced"),
+        (0.5, -0.1, 0.9, 3, "undecided"),
+        (0.5, -0.9, -0.1, 3, "not reproduced"),
+        (-0.5, -0.9, -0.1, 3, "reproduced"),
+        (-0.5, 0.1, 0.9, 5, "not reproduced"),
+        (-0.5, -0.9, 0.0, 3, "undecided"),
+        (0.5, 0.1, 0.9, 1, "undecided (one seed)"),
+        (0.5, -0.9, -0.1, 2, "undecided (2 seeds)"),
+        (0.05, -0.08, 0.09, 3, "reproduced"),
+        (0.05, 0.2, 0.4, 3, "not reproduced"),
+        (0.05, 0.02, 0.4, 3, "undecided"),
+    ],
+)
 def test_a_difference_is_judged_by_the_side_of_zero_on_which_its_interval_lies(given, low, high, seeds, said):
     assert verdicts.direction(given, low, high, seeds) == said
 
 
-@pytest.mark.parametrize("low, high, seeds, said", [
-    (26.2, 26.9, 3, "reproduced"), (26.6, 26.9, 3, "not reproduced"), (24.0, 28.0, 3, "undecided"),
-    (26.2, 26.9, 1, "undecided (one seed)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "low, high, seeds, said",
+    [
+        (26.2, 26.9, 3, "reproduced"),
+        (26.6, 26.9, 3, "not reproduced"),
+        (24.0, 28.0, 3, "undecided"),
+        (26.2, 26.9, 1, "undecided (one seed)"),
+    ],
+)
 def test_a_score_is_reproduced_by_a_narrow_interval_around_it(low, high, seeds, said):
     assert verdicts.absolute(26.461, low, high, seeds) == said
 
@@ -121,8 +184,10 @@ def test_published_numbers_are_those_of_the_source():
     assert published.bleu("en-ru", student | {"temperature": 4.0}) is None
     assert published.bleu("en-de", student | {"kd_level": "both"}) is None and published.bleu(None, student) is None
     # teacher, T = 1, 2, 3, 64: the gains that the methods' notes name
-    gains = [[round(numbers[0.1, heat] - numbers[0.0, heat], 3) for heat in (None, 1.0, 2.0, 3.0, 64.0)]
-             for numbers in published.BLEU.values()]  # fmt: skip
+    gains = [
+        [round(numbers[0.1, heat] - numbers[0.0, heat], 3) for heat in (None, 1.0, 2.0, 3.0, 64.0)]
+        for numbers in published.BLEU.values()
+    ]
     assert gains == [[0.289, 0.171, 0.318, 0.077, -0.103], [0.258, 0.057, 0.123, 0.280, -0.015]]
 
 
@@ -163,7 +228,8 @@ def test_the_gain_of_one_teacher_over_another_is_undecided_however_many_students
     content = table(tmp_path, run)
     said = {(each["effect"].split(":")[0], each["of"]["role"], each["verdict"]) for each in content["effects"]}
     assert {(kind, role) for kind, role, verdict in said if verdict == "undecided (one teacher)"} == {
-        ("LS gain", "student")}  # fmt: skip
+        ("LS gain", "student")
+    }
     assert ("order", "student", "reproduced") in said
 
 
@@ -171,9 +237,14 @@ def test_students_are_compared_with_the_baseline_and_teachers_are_not(tmp_path, 
     run = sweep(tmp_path / "run")
     content = table(tmp_path, run)
     assert {cell["name"]: cell["baseline"] for cell in content["cells"]} == {
-        "teacher-ls0": None, "teacher-ls0.1": None, "student-plain": None, "student-ls0-dense-t1": "student-plain",
-        "student-ls0-dense-t2": "student-plain", "student-ls0.1-dense-t1": "student-plain",
-        "student-ls0.1-dense-t2": "student-plain"}  # fmt: skip
+        "teacher-ls0": None,
+        "teacher-ls0.1": None,
+        "student-plain": None,
+        "student-ls0-dense-t1": "student-plain",
+        "student-ls0-dense-t2": "student-plain",
+        "student-ls0.1-dense-t1": "student-plain",
+        "student-ls0.1-dense-t2": "student-plain",
+    }
     cell = cell_of(content, "student-ls0.1-dense-t1")
     gap = cell["bleu"]["mean"] - cell_of(content, "student-plain")["bleu"]["mean"]
     assert cell["difference"]["value"] == pytest.approx(gap, abs=0.02) and cell["difference"]["low"] > 0
@@ -200,8 +271,11 @@ def test_absolute_verdicts_need_the_published_data_and_bleu(tmp_path):
     files = table(tmp_path, sweep(tmp_path / "files"))
     assert {cell["published"]["verdict"] for cell in files["cells"] if cell["published"]} == {"not comparable"}
     assert files["published"]["obstacles"] == [
-        "corpus files, not iwslt14_en_de", "text form raw, not fairseq14", "subwords unknown, not bpe",
-        "vocabulary size unknown, not 30000"]  # fmt: skip
+        "corpus files, not iwslt14_en_de",
+        "text form raw, not fairseq14",
+        "subwords unknown, not bpe",
+        "vocabulary size unknown, not 30000",
+    ]
     iwslt = table(tmp_path, sweep(tmp_path / "iwslt", prep=PREP))
     cell = cell_of(iwslt, "student-ls0-dense-t1")
     assert cell["published"]["verdict"] == "not reproduced" and cell["published"]["interval"][0] > 24.914
@@ -237,7 +311,12 @@ def test_other_signatures_stay_apart_and_say_what_differs(tmp_path):
     assert twin["differs_in"] == ["train.lr (1 or 2)"] and twin["named_runs"] == ["two"]
     assert cell_of(content, "two:student-ls0-dense-t1")["baseline"] == "two:student-plain"
     assert {each["at"] for each in content["effects"] if each["at"].endswith("two")} == {
-        "teacher, two", "T = 1, two", "T = 2, two", "α = 0, two", "α = 0.1, two"}  # fmt: skip
+        "teacher, two",
+        "T = 1, two",
+        "T = 2, two",
+        "α = 0, two",
+        "α = 0.1, two",
+    }
     text = document.markdown(content)
     assert "- two:student-plain differs from the row above it in train.lr (1 or 2)" in text
     assert "| student, teacher LS 0, T = 1 [two] " in text
@@ -260,8 +339,22 @@ def test_runs_of_other_test_sets_are_refused(tmp_path):
 
 
 def test_a_signature_knows_all_that_matters_and_nothing_else():
-    command = ["fairseq-train", "data/bin", "--lr", "1", "--seed", "3", "--save-dir", "x", "--adam-betas",
-               "(0.9, 0.98)", "--fp16", "--cpu", "--teacher-path", "t.pt"]  # fmt: skip
+    command = [
+        "fairseq-train",
+        "data/bin",
+        "--lr",
+        "1",
+        "--seed",
+        "3",
+        "--save-dir",
+        "x",
+        "--adam-betas",
+        "(0.9, 0.98)",
+        "--fp16",
+        "--cpu",
+        "--teacher-path",
+        "t.pt",
+    ]
     assert signature.flags(command) == {"adam-betas": "(0.9, 0.98)", "fp16": "", "lr": "1"}
     store = ["fairseq-train", "data/bin", "--teacher-store", "../../store8", "--tail", "bucket"]
     assert signature.flags(store) == {"teacher-store": "store8"}  # the tail is in the cell
@@ -293,8 +386,11 @@ def test_sweeps_of_other_tails_are_compared_where_the_rest_agrees(tmp_path):
     one, two = sweep(tmp_path / "one"), sweep(tmp_path / "two", tails=("bucket",), plain=False, smoothings=(0.1,))
     content = table(tmp_path, "--compare", one, two, name="compare")
     pairs = [(pair["first"]["name"], pair["second"]["name"]) for pair in content["cells"]]
-    assert pairs == [("teacher-ls0.1", "teacher-ls0.1"), ("student-ls0.1-dense-t1", "student-ls0.1-bucket-t1"),
-                     ("student-ls0.1-dense-t2", "student-ls0.1-bucket-t2")]  # fmt: skip
+    assert pairs == [
+        ("teacher-ls0.1", "teacher-ls0.1"),
+        ("student-ls0.1-dense-t1", "student-ls0.1-bucket-t1"),
+        ("student-ls0.1-dense-t2", "student-ls0.1-bucket-t2"),
+    ]
     assert "- no baseline: no student without KD is scored here" in table(tmp_path, two, kind="md")
     assert content["alone"]["one"] == ["teacher-ls0", "student-plain", "student-ls0-dense-t1", "student-ls0-dense-t2"]
     both = sweep(tmp_path / "both", tails=("dense", "bucket"))
@@ -313,9 +409,13 @@ def test_sweeps_of_other_test_sets_or_grids_are_not_compared(tmp_path, capsys):
 
 def test_what_the_verb_is_given_must_make_sense(tmp_path, capsys):
     run = str(sweep(tmp_path / "run", seeds=(1,)))
-    for arguments, part in (([], "give run folders, or --compare"), ([run, "--compare", run, run], "give run folders"),
-                            ([run, run], "give --out DIR"), ([run, run, "--out", "x"], "give each run once"),
-                            (["--compare", run, run], "give --out DIR")):  # fmt: skip
+    for arguments, part in (
+        ([], "give run folders, or --compare"),
+        ([run, "--compare", run, run], "give run folders"),
+        ([run, run], "give --out DIR"),
+        ([run, run, "--out", "x"], "give each run once"),
+        (["--compare", run, run], "give --out DIR"),
+    ):
         assert main(["table", *arguments]) == 2
         assert part in capsys.readouterr().err
 
@@ -337,15 +437,19 @@ def test_the_temperature_figure_has_a_panel_for_each_tail_and_dashes_what_is_pub
 
 def test_a_named_baseline_of_its_own_run_is_preferred():
     facts = (("plain", None, "a"), ("b:plain", None, "b"), ("x", 0.1, "b"), ("y", 0.1, "c"))
-    cells = [{"name": name, "role": "student", "label_smoothing": smoothing, "runs": [run]}
-             for name, smoothing, run in facts]  # fmt: skip
+    cells = [
+        {"name": name, "role": "student", "label_smoothing": smoothing, "runs": [run]} for name, smoothing, run in facts
+    ]
     assert {name: base["name"] for name, base in baselines.baseline(cells, "plain").items()} == {"x": "b:plain"}
 
 
 def test_p_values_below_four_seeds_are_of_the_scatter_of_all_rows_and_the_table_says_so(tmp_path):
     content = table(tmp_path, sweep(tmp_path / "run"))
-    rows = [[row["bleu"] for row in content["rows"] if f"{row['run']}/{row['name']}" in cell["members"]]
-            for cell in content["cells"] if cell["role"] == "student"]  # fmt: skip
+    rows = [
+        [row["bleu"] for row in content["rows"] if f"{row['run']}/{row['name']}" in cell["members"]]
+        for cell in content["cells"]
+        if cell["role"] == "student"
+    ]
     pooled = content["significance"]["pooled"]["students"]
     assert (pooled["rows"], pooled["degrees"]) == (5, 10) and content["significance"]["spread"] is None
     assert pooled["deviation"] == pytest.approx(statistics.fmean(map(statistics.variance, rows)) ** 0.5, abs=0.01)

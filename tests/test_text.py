@@ -37,19 +37,22 @@ def test_only_line_feeds_end_lines(bitext):
     assert text.read_bitext(prefix, LANGS) == [("a b c d", "1")]
 
 
-@pytest.mark.parametrize("raw, expected", [
-    ("  two  words\t", "two words"),
-    ("no\u00a0break", "no break"),
-    ("e\u0301", "é"),
-    ("\ufeffmark", "mark"),
-    ("zero\u200bwidth", "zerowidth"),
-    ("soft\u00adhyphen", "softhyphen"),
-    ("bell\x07", "bell"),
-    ("\u0646\u200c\u0645", "\u0646\u200c\u0645"),  # Persian needs its non-joiner
-    ("u\u00ad\u0308ber", "über"),  # what stands between a letter and its accent goes first
-    ("\u1100\ufeff\u1161", "가"),
-    ("q\u0307\u200b\u0323", "q\u0323\u0307"),  # dot below before dot above, in Unicode's order
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "raw, expected",
+    [
+        ("  two  words\t", "two words"),
+        ("no\u00a0break", "no break"),
+        ("e\u0301", "é"),
+        ("\ufeffmark", "mark"),
+        ("zero\u200bwidth", "zerowidth"),
+        ("soft\u00adhyphen", "softhyphen"),
+        ("bell\x07", "bell"),
+        ("\u0646\u200c\u0645", "\u0646\u200c\u0645"),  # Persian needs its non-joiner
+        ("u\u00ad\u0308ber", "über"),  # what stands between a letter and its accent goes first
+        ("\u1100\ufeff\u1161", "가"),
+        ("q\u0307\u200b\u0323", "q\u0323\u0307"),  # dot below before dot above, in Unicode's order
+    ],
+)
 def test_normalised(raw, expected):
     assert text.normalised(raw) == expected
     assert text.normalised(expected) == expected
@@ -94,13 +97,16 @@ def test_an_error_of_writing_names_the_file_and_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("source, target, message", [
-    (b"a\nb\n", b"1\n", r"x.aa has 2 lines and \S+x.bb has 1: line i"),
-    (b"", b"1\n", r"x.aa is empty: give"),
-    (b"\n\n", b"1\n2\n", r"x.aa is empty: give"),
-    (b"a\n\xff\xfe\n", b"1\n2\n", r"x.aa line 2 is not UTF-8 \(byte 1\): convert"),
-    (b"a\nb\nc\n", b"1\n\n \n", r"x.bb has 2 empty lines \(line 2, 3\): fill"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "source, target, message",
+    [
+        (b"a\nb\n", b"1\n", r"x.aa has 2 lines and \S+x.bb has 1: line i"),
+        (b"", b"1\n", r"x.aa is empty: give"),
+        (b"\n\n", b"1\n2\n", r"x.aa is empty: give"),
+        (b"a\n\xff\xfe\n", b"1\n2\n", r"x.aa line 2 is not UTF-8 \(byte 1\): convert"),
+        (b"a\nb\nc\n", b"1\n\n \n", r"x.bb has 2 empty lines \(line 2, 3\): fill"),
+    ],
+)
 def test_bad_files_are_refused_with_the_place(bitext, source, target, message):
     with pytest.raises(LskdError, match=message) as caught:
         text.read_bitext(bitext(source, target), LANGS)
@@ -159,23 +165,29 @@ def test_sides_of_a_pair_do_not_run_together(clean):
     assert clean(pairs, 5) == (pairs, {})
 
 
-@pytest.mark.parametrize("line, lang, words", [
-    ("two words", "de", 2),
-    ("我们昨天在学校里见过他。", "zh", 6),  # 12 characters
-    ("我们昨天在学校里见过他。", "zh-Hant", 6),
-    ("我们昨天在学校里见过他。", "de", 1),
-    ("我们 昨天 在 学校 里 见过 他 。", "zh", 8),  # somebody has separated the words already
-    ("https://www.example.org/a/b/c", "zh", 1),
-    ("是", "zh", 1),
-    ("ฉันกินข้าว", "th", 2),  # 10 characters
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "line, lang, words",
+    [
+        ("two words", "de", 2),
+        ("我们昨天在学校里见过他。", "zh", 6),  # 12 characters
+        ("我们昨天在学校里见过他。", "zh-Hant", 6),
+        ("我们昨天在学校里见过他。", "de", 1),
+        ("我们 昨天 在 学校 里 见过 他 。", "zh", 8),  # somebody has separated the words already
+        ("https://www.example.org/a/b/c", "zh", 1),
+        ("是", "zh", 1),
+        ("ฉันกินข้าว", "th", 2),  # 10 characters
+    ],
+)
 def test_words_are_estimated_where_no_spaces_separate_them(line, lang, words):
     assert text.words(line, lang) == words
 
 
 def test_a_ratio_of_words_keeps_translations_into_a_language_without_spaces(clean):
-    good = [("we met him at school yesterday", "我们昨天在学校里见过他。"), ("yes", "是的。"),
-            ("he is a doctor and lives in the city", "他是医生，住在城里。")]  # fmt: skip
+    good = [
+        ("we met him at school yesterday", "我们昨天在学校里见过他。"),
+        ("yes", "是的。"),
+        ("he is a doctor and lives in the city", "他是医生，住在城里。"),
+    ]
     bad = [("yes", "我们昨天在学校里见过他，他是医生，住在城里。"), ("he is a doctor and lives in the city", "他")]
     assert clean(good + bad, 175, 2.5, langs=("en", "zh_CN")) == (good, {"ratio": 2})
     assert clean([("a", "字" * 351), ("b", "字" * 350)], 175, langs=("en", "zh"))[1] == {"long": 1}
@@ -224,8 +236,9 @@ def test_a_model_leaves_signs_as_they_are(tmp_path, kind):
 def test_a_model_with_rules_of_its_own_is_found_out(tmp_path):
     lines = ["der Hund", f"{SIGNS} here", "die Katze", CHINESE]
     prefix = tmp_path / "other"
-    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(lines * 3), model_prefix=str(prefix), vocab_size=48,
-                                             minloglevel=2)  # fmt: skip
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines * 3), model_prefix=str(prefix), vocab_size=48, minloglevel=2
+    )
     model = subwords.Subwords(tmp_path / "other.model")
     assert model.normalises(lines) == 2 and model.first_loss(lines) == 2
     assert model.rewritten("m² ，") == "m2 ," and model.rewritten("der Hund") == "der Hund"
@@ -304,10 +317,13 @@ def test_same_text_gives_the_same_model(model):
     assert (model / "spm.model").read_bytes() == (model / "elsewhere" / "spm.model").read_bytes()
 
 
-@pytest.mark.parametrize("size, message", [
-    (5000, r"--vocab-size is 5000: this text allows at most \d+$"),
-    (5, r"--vocab-size is 5: the characters of this text alone need \d+$"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "size, message",
+    [
+        (5000, r"--vocab-size is 5000: this text allows at most \d+$"),
+        (5, r"--vocab-size is 5: the characters of this text alone need \d+$"),
+    ],
+)
 def test_impossible_vocabulary_sizes_name_the_limit(model, tmp_path, size, message):
     with pytest.raises(LskdError, match=message):
         subwords.learn([model / "train.aa"], tmp_path / "spm", size)

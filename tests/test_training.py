@@ -19,8 +19,9 @@ def weights(path) -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def student(data, teacher, tmp_path_factory):
     """Four epochs of a student in one go."""
-    return train(data, tmp_path_factory.mktemp("student"), "--teacher-path", teacher, "--temperature", 2,
-                 "--max-epoch", 4)  # fmt: skip
+    return train(
+        data, tmp_path_factory.mktemp("student"), "--teacher-path", teacher, "--temperature", 2, "--max-epoch", 4
+    )
 
 
 def test_resumed_student_equals_one_never_stopped(data, teacher, student, tmp_path):
@@ -101,9 +102,22 @@ def test_validation_bleu_is_the_students(data, teacher, tmp_path, caplog):
 def test_translations_of_nothing_score_zero_and_do_not_stop_the_training(data, tmp_path, caplog):
     silent = json.dumps({"beam": 12, "lenpen": -100, "min_len": 0})  # the shortest hypothesis always wins
     with caplog.at_level("INFO"):
-        train(data, tmp_path, "--kd-weight", 0, "--max-epoch", 2, "--log-format", "json", "--eval-bleu",
-              "--eval-bleu-args", silent, "--best-checkpoint-metric", "bleu",
-              "--maximize-best-checkpoint-metric")  # fmt: skip
+        train(
+            data,
+            tmp_path,
+            "--kd-weight",
+            0,
+            "--max-epoch",
+            2,
+            "--log-format",
+            "json",
+            "--eval-bleu",
+            "--eval-bleu-args",
+            silent,
+            "--best-checkpoint-metric",
+            "bleu",
+            "--maximize-best-checkpoint-metric",
+        )
     valid = [json.loads(r.getMessage()) for r in caplog.records if '"valid_loss"' in r.getMessage()]
     assert [float(line["valid_bleu"]) for line in valid] == [0, 0]
     assert (tmp_path / "checkpoint_best.pt").is_file()
@@ -112,9 +126,22 @@ def test_translations_of_nothing_score_zero_and_do_not_stop_the_training(data, t
 def test_stock_generate_reads_the_student(data, student, capsys):
     from fairseq_cli import generate
 
-    call(generate.cli_main, "fairseq-generate", data, "--path", student / "checkpoint_best.pt", "--gen-subset", "test",
-         "--required-batch-size-multiple", 1,
-         "--user-dir", USER_DIR, "--beam", 2, "--cpu")  # fmt: skip
+    call(
+        generate.cli_main,
+        "fairseq-generate",
+        data,
+        "--path",
+        student / "checkpoint_best.pt",
+        "--gen-subset",
+        "test",
+        "--required-batch-size-multiple",
+        1,
+        "--user-dir",
+        USER_DIR,
+        "--beam",
+        2,
+        "--cpu",
+    )
     hypotheses = [line for line in capsys.readouterr().out.splitlines() if line.startswith("H-")]
     assert sorted(int(line.split("\t")[0][2:]) for line in hypotheses) == list(range(12))
 
@@ -134,9 +161,28 @@ def test_every_switch_reaches_the_loss(data, teacher, tmp_path, temper, caplog):
     for switch in ((), ("--no-temperature-squared",)):
         caplog.clear()
         with caplog.at_level("INFO"):
-            train(data, tmp_path, "--teacher-path", teacher, "--max-epoch", 1, "--no-save", "--lr", 1e-9,
-                  "--dropout", 0, "--kd-weight", 1, "--temperature", 3, "--temper", temper,
-                  "--log-format", "json", *switch)  # fmt: skip
+            train(
+                data,
+                tmp_path,
+                "--teacher-path",
+                teacher,
+                "--max-epoch",
+                1,
+                "--no-save",
+                "--lr",
+                1e-9,
+                "--dropout",
+                0,
+                "--kd-weight",
+                1,
+                "--temperature",
+                3,
+                "--temper",
+                temper,
+                "--log-format",
+                "json",
+                *switch,
+            )
         lines = [record.getMessage() for record in caplog.records]
         results.append(next(json.loads(line) for line in lines if '"valid_kd_loss"' in line))
     squared, plain = results

@@ -36,8 +36,13 @@ class Echo:
 
     def translate_batch(self, batch, num_hypotheses, **_):
         self.seen += batch
-        return [Result([[*pieces, *["▁+"] * rank] for rank in range(num_hypotheses)],
-                       [-(2.0**rank) * len(pieces) for rank in range(num_hypotheses)]) for pieces in batch]  # fmt: skip
+        return [
+            Result(
+                [[*pieces, *["▁+"] * rank] for rank in range(num_hypotheses)],
+                [-(2.0**rank) * len(pieces) for rank in range(num_hypotheses)],
+            )
+            for pieces in batch
+        ]
 
 
 @pytest.fixture
@@ -84,13 +89,23 @@ def test_a_line_is_cut_after_its_sentences_and_nowhere_else(lang, marked):
     assert sentences(marked.replace("|", ""), lang) == [part.strip() for part in marked.split("|") if part]
 
 
-@pytest.mark.parametrize("lang, whole, parts, text", [
-    ("de", True, ["a.", "", "b."], "a. b."), ("zh", True, ["a.", "b."], "a. b."), (None, True, ["a.", "b."], "a. b."),
-    ("zh", True, ["好。", "是"], "好。是"), ("zho_Hans", True, ["好。", "A"], "好。A"),
-    ("zh_CN", False, ["好", "是"], "好是"), ("ja", True, ["", "はい。", "いいえ"], "はい。いいえ"),
-    (None, True, ["好。", "是"], "好。是"), (None, False, ["ก", "ข"], "กข"),
-    ("th", False, ["ก", "ข"], "กข"), ("th", True, ["ก", "ข"], "ก ข"), ("ko", False, ["좋", "다"], "좋 다"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "lang, whole, parts, text",
+    [
+        ("de", True, ["a.", "", "b."], "a. b."),
+        ("zh", True, ["a.", "b."], "a. b."),
+        (None, True, ["a.", "b."], "a. b."),
+        ("zh", True, ["好。", "是"], "好。是"),
+        ("zho_Hans", True, ["好。", "A"], "好。A"),
+        ("zh_CN", False, ["好", "是"], "好是"),
+        ("ja", True, ["", "はい。", "いいえ"], "はい。いいえ"),
+        (None, True, ["好。", "是"], "好。是"),
+        (None, False, ["ก", "ข"], "กข"),
+        ("th", False, ["ก", "ข"], "กข"),
+        ("th", True, ["ก", "ข"], "ก ข"),
+        ("ko", False, ["좋", "다"], "좋 다"),
+    ],
+)
 def test_parts_meet_with_a_space_where_the_script_has_one(lang, whole, parts, text):
     assert united(parts, lang, whole) == text
 
@@ -107,9 +122,12 @@ def test_every_sentence_of_a_line_is_translated_by_itself(echo):
 def test_the_best_of_a_line_are_the_best_of_all_combinations_of_its_sentences(echo):
     (found,) = echo(source_lang="en", target_lang="de").translate(["One more old man. Done."], beam=4, nbest=4)
     # scores -4, -8, -16 of the first sentence, -1, -2, -4 of the second; of the line their mean
-    assert found == [Translation("One more old man. Done.", -2.5), Translation("One more old man. Done. +", -3.0),
-                     Translation("One more old man. Done. + +", -4.0),
-                     Translation("One more old man. + Done.", -4.5)]  # fmt: skip
+    assert found == [
+        Translation("One more old man. Done.", -2.5),
+        Translation("One more old man. Done. +", -3.0),
+        Translation("One more old man. Done. + +", -4.0),
+        Translation("One more old man. + Done.", -4.5),
+    ]
     assert next(echo(target_lang="de").translate(["", "x"], beam=2, nbest=2)) == [Translation("", 0.0)] * 2
 
 
@@ -166,8 +184,10 @@ def test_what_cleaning_takes_out_makes_no_difference(sign, echo):
 
 
 def test_composed_and_decomposed_letters_are_one(echo):
-    one, other = ([best.text for best in next(echo(source_lang="de", target_lang="en").translate([line]))]
-                  for line in ("Mu\u0308ller", "Müller"))  # fmt: skip
+    one, other = (
+        [best.text for best in next(echo(source_lang="de", target_lang="en").translate([line]))]
+        for line in ("Mu\u0308ller", "Müller")
+    )
     assert one == other == ["Müller"]
 
 
@@ -175,26 +195,35 @@ def test_a_model_of_tokenised_lower_cased_text_gets_such_text_and_answers_in_pla
     """The form of fairseq's IWSLT14: `can't` is `can &apos;t` there."""
     translator = echo(source_lang="en", target_lang="de", form="fairseq14")
     (best,) = next(translator.translate(["He can't wait, Dr. Brown. Why?"]))
-    assert translator.model.seen == [["▁he", "▁can", "▁&apos;t", "▁wait", "▁,", "▁dr.", "▁brown", "▁."],
-                                     ["▁why", "▁?"]]  # fmt: skip
+    assert translator.model.seen == [["▁he", "▁can", "▁&apos;t", "▁wait", "▁,", "▁dr.", "▁brown", "▁."], ["▁why", "▁?"]]
     assert best.text == "he can 't wait, dr. brown. why?"
     raw = echo(source_lang="en", target_lang="de", form="raw")
     next(raw.translate(["He can't."]))
     assert raw.model.seen == [["▁He", "▁can't."]]
 
 
-@pytest.mark.parametrize("facts, part", [
-    ({"form": "bpe"}, "in the form bpe, this version knows raw and fairseq14"), ({"form": 3}, "form is no text"),
-    ({"max_source_positions": "x"}, "no numbers of positions"), ({"max_target_positions": 0}, "numbers of positions"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "facts, part",
+    [
+        ({"form": "bpe"}, "in the form bpe, this version knows raw and fairseq14"),
+        ({"form": 3}, "form is no text"),
+        ({"max_source_positions": "x"}, "no numbers of positions"),
+        ({"max_target_positions": 0}, "numbers of positions"),
+    ],
+)
 def test_exports_of_another_kind_are_refused(facts, part, echo):
     with pytest.raises(translate.LskdError, match=part):
         echo(**facts)
 
 
 GOOD, BAD = "The teacher waits.", b"caf\xe9"
-BAD_LINES = {"latin1": BAD, "surrogate": b"\xed\xa0\x80", "overlong": b"\xc0\xaf", "cut": "é".encode()[:1],
-             "utf16": "Hi".encode("utf-16")}  # fmt: skip
+BAD_LINES = {
+    "latin1": BAD,
+    "surrogate": b"\xed\xa0\x80",
+    "overlong": b"\xc0\xaf",
+    "cut": "é".encode()[:1],
+    "utf16": "Hi".encode("utf-16"),
+}
 
 
 def run(monkeypatch, capsys, folder, content, *flags):
@@ -233,10 +262,19 @@ def test_many_bad_lines_are_counted_and_the_first_ones_named(echo, monkeypatch, 
     assert "200 of the input's lines not UTF-8, answered by empty lines (1, 2, 3, 4, 5, …)" in errors[-1]
 
 
-@pytest.mark.parametrize("content, answers", [
-    (b"", []), (b"\n", [""]), (b"a", ["a"]), (b"a\r\nb\r\n", ["a", "b"]), (b"a\rb\n", ["a b"]), (b"\x00\n", [""]),
-    ("a\u2028b\u0085c\nd".encode(), ["a b c", "d"]), (b"\xef\xbb\xbfa\n", ["a"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "content, answers",
+    [
+        (b"", []),
+        (b"\n", [""]),
+        (b"a", ["a"]),
+        (b"a\r\nb\r\n", ["a", "b"]),
+        (b"a\rb\n", ["a b"]),
+        (b"\x00\n", [""]),
+        ("a\u2028b\u0085c\nd".encode(), ["a b c", "d"]),
+        (b"\xef\xbb\xbfa\n", ["a"]),
+    ],
+)
 def test_only_line_feeds_end_a_line(content, answers, echo, monkeypatch, capsys, tmp_path):
     echo(source_lang="en", target_lang="de")
     code, out, _ = run(monkeypatch, capsys, tmp_path / "m", content)

@@ -25,8 +25,16 @@ KINDS = get_args(VirtualTeacher)
 
 
 def settings(kind, temperature=1.0, weight=0.3, epsilon=0.0, share=None, squared=True):
-    return KdOptions(temperature, weight, epsilon, temperature_squared=squared, tail="uniform", top_k=1,
-                     virtual_teacher=kind, virtual_share=share)  # fmt: skip
+    return KdOptions(
+        temperature,
+        weight,
+        epsilon,
+        temperature_squared=squared,
+        tail="uniform",
+        top_k=1,
+        virtual_teacher=kind,
+        virtual_share=share,
+    )
 
 
 def signal(options, target, symbols=V):
@@ -42,10 +50,16 @@ def slopes(loss, case):
     return torch.autograd.grad(2.5 * loss, case.inputs())
 
 
-@pytest.mark.parametrize("symbols, kind, share, expected", [
-    (10_000, "reg_prob_as_logit", 0.99, 1.05e-4), (10_000, "reg_power", 0.99, 2.0e-4),
-    (10, "reg_prob_as_logit", 0.99, 0.1045), (10, "reg_power", 0.99, 0.135), (10, "reg_power", 0.999, 0.149),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "symbols, kind, share, expected",
+    [
+        (10_000, "reg_prob_as_logit", 0.99, 1.05e-4),
+        (10_000, "reg_power", 0.99, 2.0e-4),
+        (10, "reg_prob_as_logit", 0.99, 0.1045),
+        (10, "reg_power", 0.99, 0.135),
+        (10, "reg_power", 0.999, 0.149),
+    ],
+)
 def test_the_two_readings_at_temperature_20_are_as_far_apart_as_computed_by_hand(symbols, kind, share, expected):
     """e^{0.99/20} / (e^{0.99/20} + V-1), say, is 1.05/V; (0.99·9/0.01)^{1/20} = 1.404, over 1.404 + 9 it is 0.135."""
     assert math.exp(virtual_log_prob(kind, share, symbols, 20.0)) == pytest.approx(expected, rel=5e-3)
@@ -114,12 +128,18 @@ def test_a_student_that_says_what_its_virtual_teacher_says_has_no_divergence(kin
     assert kd_ls_terms(student, target, signal(options, target), options).kd.abs().max() < 1e-12
 
 
-@pytest.mark.parametrize("settings, message", [
-    ({"virtual_teacher": "wise"}, "--virtual-teacher is wise: give one of"),
-    ({"virtual_teacher": "reg_power", "virtual_share": 1.0}, "--virtual-share is 1.0: give a number"),
-    ({"virtual_teacher": "reg_power", "virtual_share": math.nan}, "--virtual-share is nan: give a number"),
-    ({"virtual_teacher": "correct", "divergence": "reverse"}, "--divergence is reverse and --virtual-teacher is corr"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"virtual_teacher": "wise"}, "--virtual-teacher is wise: give one of"),
+        ({"virtual_teacher": "reg_power", "virtual_share": 1.0}, "--virtual-share is 1.0: give a number"),
+        ({"virtual_teacher": "reg_power", "virtual_share": math.nan}, "--virtual-share is nan: give a number"),
+        (
+            {"virtual_teacher": "correct", "divergence": "reverse"},
+            "--divergence is reverse and --virtual-teacher is corr",
+        ),
+    ],
+)
 def test_settings_that_make_no_sense(settings, message):
     with pytest.raises(LskdError) as caught:
         KdOptions(**settings)
@@ -152,8 +172,10 @@ def last_valid(caplog):
 def test_a_training_with_a_uniform_teacher_is_one_with_label_smoothing(data, tmp_path, caplog):
     """LSR-OS at T = 1 beside ε = 0.1 over the vocabulary: the same weights, and losses apart by 0.1·log V."""
     both = []
-    for flags in (("--virtual-teacher", "correct", "--kd-weight", 0.1),
-                  ("--kd-weight", 0, "--label-smoothing", 0.1, "--smoothing-over", "vocabulary")):  # fmt: skip
+    for flags in (
+        ("--virtual-teacher", "correct", "--kd-weight", 0.1),
+        ("--kd-weight", 0, "--label-smoothing", 0.1, "--smoothing-over", "vocabulary"),
+    ):
         caplog.clear()
         with caplog.at_level("INFO"):
             train(data, tmp_path, "--no-save", "--max-epoch", 1, "--log-format", "json", *flags)
@@ -166,8 +188,15 @@ def test_a_training_with_a_uniform_teacher_is_one_with_label_smoothing(data, tmp
 
 def test_flags_that_a_virtual_teacher_does_not_read(refuses):  # noqa: F811
     virtual = "--virtual-teacher", "reg_power"
-    for flags in (("--teacher-path", "t.pt"), ("--teacher-store", "store"), ("--teacher-data", "d"), ("--top-k", 8),
-                  ("--tail", "bucket"), ("--temper", "teacher"), ("--hypotheses", "h")):  # fmt: skip
+    for flags in (
+        ("--teacher-path", "t.pt"),
+        ("--teacher-store", "store"),
+        ("--teacher-data", "d"),
+        ("--top-k", 8),
+        ("--tail", "bucket"),
+        ("--temper", "teacher"),
+        ("--hypotheses", "h"),
+    ):
         line = refuses(*virtual, *flags)
         assert f"--virtual-teacher reg_power does not read {flags[0]}: leave one of them out" in line
     assert "--virtual-teacher reg_power is for --kd-level word, not both" in refuses(*virtual, "--kd-level", "both")

@@ -38,10 +38,14 @@ def parts(logs, temperature=2.0):
     return float(logs["nll_loss"]), temperature**2 * float(logs["kd_loss"])
 
 
-@pytest.mark.parametrize("schedule, weights", [
-    ("constant", {0: 0.8, 99: 0.8}), ("linear:0.2:10", {0: 0.8, 5: 0.5, 10: 0.2, 99: 0.2}),
-    ("cosine:0.2:10", {0: 0.8, 5: 0.5, 10: 0.2, 99: 0.2}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "schedule, weights",
+    [
+        ("constant", {0: 0.8, 99: 0.8}),
+        ("linear:0.2:10", {0: 0.8, 5: 0.5, 10: 0.2, 99: 0.2}),
+        ("cosine:0.2:10", {0: 0.8, 5: 0.5, 10: 0.2, 99: 0.2}),
+    ],
+)
 def test_each_update_has_its_weight(distilling, schedule, weights):
     step, criterion, _, _ = distilling(kd_weight=0.8, kd_weight_schedule=schedule, temperature=2.0)
     for update, weight in weights.items():
@@ -55,11 +59,14 @@ def test_each_update_has_its_weight(distilling, schedule, weights):
             assert in_validation[2]["kd_weight"] == logs["kd_weight"] and in_validation[0].equal(loss)
 
 
-@pytest.mark.parametrize("flags, silent, heard", [
-    ({"kd_weight": 0.8, "kd_weight_schedule": "linear:0:10", "select": "batch:0.5"}, 10, 9),
-    ({"kd_weight": 0.0, "kd_weight_schedule": "cosine:0.5:10"}, 0, 1),
-    ({"kd_weight": 0.8, "kd_weight_schedule": "linear:0:10", "top_k": 3}, 11, 9),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, silent, heard",
+    [
+        ({"kd_weight": 0.8, "kd_weight_schedule": "linear:0:10", "select": "batch:0.5"}, 10, 9),
+        ({"kd_weight": 0.0, "kd_weight_schedule": "cosine:0.5:10"}, 0, 1),
+        ({"kd_weight": 0.8, "kd_weight_schedule": "linear:0:10", "top_k": 3}, 11, 9),
+    ],
+)
 def test_at_weight_0_the_teacher_is_not_run(distilling, flags, silent, heard):
     step, _, _, teacher = distilling(**flags)
     asked = []
@@ -127,8 +134,10 @@ def test_a_training_resumed_at_rest_equals_one_never_stopped(data, teacher, tmp_
     train(data, tmp_path / "parts", *flags, "--max-update", stop)
     state = read_checkpoint(str(tmp_path / "parts" / "checkpoint_last.pt"), "checkpoint")
     train(data, tmp_path / "parts", *flags, "--max-epoch", 4)
-    whole, parts = (read_checkpoint(str(tmp_path / name / "checkpoint_last.pt"), "checkpoint")["model"]
-                    for name in ("whole", "parts"))  # fmt: skip
+    whole, parts = (
+        read_checkpoint(str(tmp_path / name / "checkpoint_last.pt"), "checkpoint")["model"]
+        for name in ("whole", "parts")
+    )
     assert state["extra_state"]["TranslationTask"] == {"kd_bleu": 25.0}
     for name, weight in whole.items():
         assert weight.equal(parts[name]), name
@@ -140,8 +149,10 @@ def test_a_resumed_schedule_goes_on(data, teacher, tmp_path):
     train(data, tmp_path / "parts", *flags, "--max-update", 4)
     train(data, tmp_path / "parts", *flags, "--max-epoch", 3)
     train(data, tmp_path / "constant", *flags[:4], "--max-epoch", 3)
-    whole, parts, constant = (read_checkpoint(str(tmp_path / name / "checkpoint_last.pt"), "checkpoint")["model"]
-                              for name in ("whole", "parts", "constant"))  # fmt: skip
+    whole, parts, constant = (
+        read_checkpoint(str(tmp_path / name / "checkpoint_last.pt"), "checkpoint")["model"]
+        for name in ("whole", "parts", "constant")
+    )
     assert all(weight.equal(parts[name]) for name, weight in whole.items())
     assert not all(weight.equal(constant[name]) for name, weight in whole.items())
 
@@ -157,21 +168,45 @@ def test_the_files_of_the_method_start_at_the_teacher_alone(data, teacher, tmp_p
 
 def test_a_validation_of_silence_counts_as_0(data, teacher, tmp_path, plugin):
     silent = json.dumps({"beam": 12, "lenpen": -100, "min_len": 0})
-    folder = train(data, tmp_path / "m", "--teacher-path", teacher, "--kd-until-bleu", 20, "--eval-bleu", *BEST,
-                   "--eval-bleu-args", silent, "--max-epoch", 1)  # fmt: skip
+    folder = train(
+        data,
+        tmp_path / "m",
+        "--teacher-path",
+        teacher,
+        "--kd-until-bleu",
+        20,
+        "--eval-bleu",
+        *BEST,
+        "--eval-bleu-args",
+        silent,
+        "--max-epoch",
+        1,
+    )
     state = read_checkpoint(str(folder / "checkpoint_last.pt"), "checkpoint")
     assert state["extra_state"]["TranslationTask"] == {"kd_bleu": 0.0}
 
 
-@pytest.mark.parametrize("flags, part", [
-    (["--kd-weight-schedule", "linear:2:5"], "--kd-weight-schedule is linear:2:5: give constant, linear:END[:UPDATES]"),
-    (["--kd-weight", 0, "--kd-weight-schedule", "linear:0:5"], "and --kd-weight is 0: give a weight"),
-    (["--kd-weight", 0, "--kd-until-bleu", 20], "--kd-until-bleu is 20.0 and --kd-weight is 0: give a weight"),
-    (["--kd-until-bleu", 100], "--kd-until-bleu is 100.0: give a BLEU from 0 to below 100"),
-    (["--kd-until-bleu", 20], "validation measures no BLEU: add --eval-bleu"),
-    (["--kd-weight-schedule", "linear:0:5"], "--best-checkpoint-metric is loss, which changes with the weight: give"),
-    (["--kd-until-bleu", 20, "--eval-bleu", "--disable-validation"], "validation measures no BLEU"),
-    (["--kd-weight", 0, "--kd-weight-schedule", "linear:0.5:5", *BEST], "neither --teacher-path nor --teacher-store"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, part",
+    [
+        (
+            ["--kd-weight-schedule", "linear:2:5"],
+            "--kd-weight-schedule is linear:2:5: give constant, linear:END[:UPDATES]",
+        ),
+        (["--kd-weight", 0, "--kd-weight-schedule", "linear:0:5"], "and --kd-weight is 0: give a weight"),
+        (["--kd-weight", 0, "--kd-until-bleu", 20], "--kd-until-bleu is 20.0 and --kd-weight is 0: give a weight"),
+        (["--kd-until-bleu", 100], "--kd-until-bleu is 100.0: give a BLEU from 0 to below 100"),
+        (["--kd-until-bleu", 20], "validation measures no BLEU: add --eval-bleu"),
+        (
+            ["--kd-weight-schedule", "linear:0:5"],
+            "--best-checkpoint-metric is loss, which changes with the weight: give",
+        ),
+        (["--kd-until-bleu", 20, "--eval-bleu", "--disable-validation"], "validation measures no BLEU"),
+        (
+            ["--kd-weight", 0, "--kd-weight-schedule", "linear:0.5:5", *BEST],
+            "neither --teacher-path nor --teacher-store",
+        ),
+    ],
+)
 def test_trainings_that_cannot_be_are_refused(flags, part, untrained):
     untrained(flags, part)

@@ -52,8 +52,21 @@ def result(folder, name):
 def test_project_draws_what_the_teacher_confuses(write, tmp_path, capsys):
     teacher, student, valid = write("teacher"), write("student", seed=2), write("valid", "valid", seed=3)
     out = tmp_path / "out"
-    assert lskd("project", "--teacher", teacher, "--models", f"teacher={teacher}", f"T = 2={student}:{valid}",
-                "--points", "30,10", "--out", out) == 0  # fmt: skip
+    assert (
+        lskd(
+            "project",
+            "--teacher",
+            teacher,
+            "--models",
+            f"teacher={teacher}",
+            f"T = 2={student}:{valid}",
+            "--points",
+            "30,10",
+            "--out",
+            out,
+        )
+        == 0
+    )
     content = result(out, "projection")
     assert set(content["tokens"][:2]) == {"▁hot", "▁warm"} and content["tokens"] == content["proposed"][0]["tokens"]
     assert json.loads(capsys.readouterr().out)["tokens"] == content["tokens"]
@@ -82,30 +95,43 @@ def test_projections_do_not_depend_on_the_axes_of_the_state(write, tmp_path):
 def test_figures_are_the_same_again_and_show_symbols_as_they_are(write, tmp_path, capsys):
     teacher = write("teacher")
     for out in ("one", "two"):
-        assert lskd("project", "--tokens", "▁$x_{,▁hot,▁dog", "--models", f"$a$<b>={teacher}:{teacher}",
-                    "--out", tmp_path / out) == 0  # fmt: skip
+        assert (
+            lskd(
+                "project",
+                "--tokens",
+                "▁$x_{,▁hot,▁dog",
+                "--models",
+                f"$a$<b>={teacher}:{teacher}",
+                "--out",
+                tmp_path / out,
+            )
+            == 0
+        )
     for kind in FIGURES:
         files = [tmp_path / out / f"projection.{kind}" for out in ("one", "two")]
         assert files[0].read_bytes() == files[1].read_bytes()
     assert capsys.readouterr().err == "", "matplotlib complains of nothing"
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["--models", "a=F"], "give --tokens, or --teacher to propose them"),
-    (["--models", "a=F", "--tokens", "▁hot,▁dog"], "--tokens are ▁hot, ▁dog: give three different ones"),
-    (["--models", "a=F", "--tokens", "▁hot,▁dog,▁hot"], "--tokens are ▁hot, ▁dog, ▁hot: give three different ones"),
-    (["--models", "a=F", "--tokens", "▁hot,▁dog,▁cat"], "the target vocabulary has no ▁cat"),
-    (["--models", "a=F", "--tokens", "▁hot,▁dog,<s>"], "less than two occurrences: <s> in train"),
-    (["--models", "a=F", "a=F", "--tokens", "x"], "--models has a twice"),
-    (["--models", "F", "--tokens", "x"], "give NAME=TRAIN:VALID"),
-    (["--models", "a=F:F:F", "--tokens", "x"], "give one folder of train, and one of valid after ':'"),
-    (["--models", "a=F", "--tokens", "x", "--points", "9"], "--points is '9': give two numbers above 1"),
-    (["--models", "a=F", "--tokens", "x", "--points", "150,inf"], "--points is '150,inf': give whole numbers"),
-    (["--models", "a=F", "--teacher", "F", "--minimum", "9999"], "0 words have 9999 occurrences or more"),
-    (["--models", "a=F", "b=OTHER", "--tokens", "▁hot,▁dog,▁old"], "b (train) and a (train) are of other symbols"),
-    (["--models", "a=F:OTHER", "--tokens", "▁hot,▁dog,▁$x_{"], "train and valid of a are of other symbols"),
-    (["--models", "a=nowhere", "--tokens", "x"], "features folder nowhere has no header.json"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--models", "a=F"], "give --tokens, or --teacher to propose them"),
+        (["--models", "a=F", "--tokens", "▁hot,▁dog"], "--tokens are ▁hot, ▁dog: give three different ones"),
+        (["--models", "a=F", "--tokens", "▁hot,▁dog,▁hot"], "--tokens are ▁hot, ▁dog, ▁hot: give three different ones"),
+        (["--models", "a=F", "--tokens", "▁hot,▁dog,▁cat"], "the target vocabulary has no ▁cat"),
+        (["--models", "a=F", "--tokens", "▁hot,▁dog,<s>"], "less than two occurrences: <s> in train"),
+        (["--models", "a=F", "a=F", "--tokens", "x"], "--models has a twice"),
+        (["--models", "F", "--tokens", "x"], "give NAME=TRAIN:VALID"),
+        (["--models", "a=F:F:F", "--tokens", "x"], "give one folder of train, and one of valid after ':'"),
+        (["--models", "a=F", "--tokens", "x", "--points", "9"], "--points is '9': give two numbers above 1"),
+        (["--models", "a=F", "--tokens", "x", "--points", "150,inf"], "--points is '150,inf': give whole numbers"),
+        (["--models", "a=F", "--teacher", "F", "--minimum", "9999"], "0 words have 9999 occurrences or more"),
+        (["--models", "a=F", "b=OTHER", "--tokens", "▁hot,▁dog,▁old"], "b (train) and a (train) are of other symbols"),
+        (["--models", "a=F:OTHER", "--tokens", "▁hot,▁dog,▁$x_{"], "train and valid of a are of other symbols"),
+        (["--models", "a=nowhere", "--tokens", "x"], "features folder nowhere has no header.json"),
+    ],
+)
 def test_project_refuses(write, tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     write("F"), write("OTHER", symbols=[*SYMBOLS[:-1], "▁new"])
@@ -118,8 +144,27 @@ def test_project_refuses(write, tmp_path, monkeypatch, capsys, arguments, messag
 def test_diffuse_finds_the_planted_move_and_takes_the_control_off(write, tmp_path, capsys):
     first, second = write("t1"), write("t2", nearer=0.5)
     out = tmp_path / "out"
-    assert lskd("diffuse", "--teacher", first, "--students", f"1={first}", f"2={second}", f"64={first}", "--control",
-                f"1={first}", f"2={second}", "--similar", 1, "--resamples", 120, "--out", out) == 0  # fmt: skip
+    assert (
+        lskd(
+            "diffuse",
+            "--teacher",
+            first,
+            "--students",
+            f"1={first}",
+            f"2={second}",
+            f"64={first}",
+            "--control",
+            f"1={first}",
+            f"2={second}",
+            "--similar",
+            1,
+            "--resamples",
+            120,
+            "--out",
+            out,
+        )
+        == 0
+    )
     content = result(out, "diffusion")
     assert content["similar"]["▁hot"] == ["▁warm"] and content["similar"]["▁warm"] == ["▁hot"]
     moved, same = content["students"]["2"], content["students"]["64"]
@@ -153,20 +198,23 @@ def test_seeds_of_students_are_united(write, tmp_path):
     assert together["similar"]["uncorrected"] == pytest.approx(np.mean(alone))
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["--students", "2=F"], "--students has the temperatures 2: give 1 and at least one other"),
-    (["--students", "1=F"], "--students has the temperatures 1: give 1 and at least one other"),
-    (["--students", "1=F", " -2=F"], "give 1 and at least one other"),
-    (["--students", "1=F", "hot=F"], "--students has 1, hot: give a temperature before each '='"),
-    (["--students", "1=F", "2=F", "--control", "2=F"], "--control has the temperatures 2"),
-    (["--students", "1=F", "2=F", "--minimum", "9"], "--minimum or --occurrences is 9: a mean state needs 20"),
-    (["--students", "1=F", "2=F", "--occurrences", "7"], "--minimum or --occurrences is 7: a mean state needs 20"),
-    (["--students", "1=F", "2=F", "--classes", "2"], "--classes is 2: give 3 or more"),
-    (["--students", "1=F", "2=F", "--resamples", "0"], "--resamples is 0: give a number above 0"),
-    (["--students", "1=F", "2=F", "--similar", "4"], "--similar is 4: of 5 classes, 1 to 3"),
-    (["--students", "1=F", "2=F:OTHER"], "--students has folders: 1 at 1, 2 at 2: give as many seeds"),
-    (["--students", "1=F:F", "2=F:OTHER"], "students 2 (2) and teacher are of other symbols"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--students", "2=F"], "--students has the temperatures 2: give 1 and at least one other"),
+        (["--students", "1=F"], "--students has the temperatures 1: give 1 and at least one other"),
+        (["--students", "1=F", " -2=F"], "give 1 and at least one other"),
+        (["--students", "1=F", "hot=F"], "--students has 1, hot: give a temperature before each '='"),
+        (["--students", "1=F", "2=F", "--control", "2=F"], "--control has the temperatures 2"),
+        (["--students", "1=F", "2=F", "--minimum", "9"], "--minimum or --occurrences is 9: a mean state needs 20"),
+        (["--students", "1=F", "2=F", "--occurrences", "7"], "--minimum or --occurrences is 7: a mean state needs 20"),
+        (["--students", "1=F", "2=F", "--classes", "2"], "--classes is 2: give 3 or more"),
+        (["--students", "1=F", "2=F", "--resamples", "0"], "--resamples is 0: give a number above 0"),
+        (["--students", "1=F", "2=F", "--similar", "4"], "--similar is 4: of 5 classes, 1 to 3"),
+        (["--students", "1=F", "2=F:OTHER"], "--students has folders: 1 at 1, 2 at 2: give as many seeds"),
+        (["--students", "1=F:F", "2=F:OTHER"], "students 2 (2) and teacher are of other symbols"),
+    ],
+)
 def test_diffuse_refuses(write, tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     write("F"), write("OTHER", symbols=[*SYMBOLS[:-1], "▁new"])
@@ -196,10 +244,13 @@ def test_diagnose_measures_the_tail_of_the_features(write, tmp_path):
 
 @pytest.fixture
 def texts(tmp_path):
-    lines = {"reference": ["Herr Krause hat 25 Äpfel.", "Der Hund schläft."],
-             "source": ["Mr Krause has 25 apples.", "The dog sleeps."],
-             "teacher": ["Herr Krause hat 25 Äpfel.", "Ein Hund schläft."],
-             "student": ["Nein $ <b>", "Der Hund schläft."], "train": ["Der Hund schläft."] * 9}  # fmt: skip
+    lines = {
+        "reference": ["Herr Krause hat 25 Äpfel.", "Der Hund schläft."],
+        "source": ["Mr Krause has 25 apples.", "The dog sleeps."],
+        "teacher": ["Herr Krause hat 25 Äpfel.", "Ein Hund schläft."],
+        "student": ["Nein $ <b>", "Der Hund schläft."],
+        "train": ["Der Hund schläft."] * 9,
+    }
     for name, each in lines.items():
         (tmp_path / name).write_text("".join(f"{line}\n" for line in each), encoding="utf-8")
     return {name: tmp_path / name for name in lines}
@@ -207,27 +258,50 @@ def texts(tmp_path):
 
 def test_diagnose_shows_what_the_teacher_gets_right(texts, tmp_path):
     out = tmp_path / "out"
-    assert lskd("diagnose", "--hypotheses", texts["teacher"], texts["student"], "--reference", texts["reference"],
-                "--source", texts["source"], "--train-target", texts["train"], "--out", out) == 0  # fmt: skip
+    assert (
+        lskd(
+            "diagnose",
+            "--hypotheses",
+            texts["teacher"],
+            texts["student"],
+            "--reference",
+            texts["reference"],
+            "--source",
+            texts["source"],
+            "--train-target",
+            texts["train"],
+            "--out",
+            out,
+        )
+        == 0
+    )
     content = result(out, "diagnosis")
     assert "tail" not in content and set(content["sentences"]["sha256"]) == {
-        "teacher", "student", "reference", "source", "train_target"}  # fmt: skip
+        "teacher",
+        "student",
+        "reference",
+        "source",
+        "train_target",
+    }
     (example,) = content["sentences"]["examples"]
     assert example["student"] == "Nein $ <b>" and example["names"] == ["Krause"] and example["numbers"] == ["25"]
     assert example["rare_words"] == ["Herr", "Krause", "hat", "Äpfel"]
     assert all((out / f"sentences.{kind}").stat().st_size for kind in FIGURES)
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ([], "give --teacher, or --hypotheses with --reference, or both"),
-    (["--hypotheses", "teacher", "student"], "--hypotheses and --reference need each other"),
-    (["--hypotheses", "teacher", "student", "--reference", "train"], "reference has 9 lines, teacher 2, student 2"),
-    (["--hypotheses", "teacher", "gone", "--reference", "train"], "gone does not exist"),
-    (["--teacher", "F", "--top", "0,4"], "--temperatures, --top and --sample must be above 0"),
-    (["--teacher", "F", "--top", "1.9"], "--top is '1.9': give whole numbers"),
-    (["--teacher", "F", "--temperatures", "warm"], "--temperatures is 'warm': give numbers with commas"),
-    (["--teacher", "F", "--temperatures", "nan"], "--temperatures is 'nan': give numbers with commas"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "give --teacher, or --hypotheses with --reference, or both"),
+        (["--hypotheses", "teacher", "student"], "--hypotheses and --reference need each other"),
+        (["--hypotheses", "teacher", "student", "--reference", "train"], "reference has 9 lines, teacher 2, student 2"),
+        (["--hypotheses", "teacher", "gone", "--reference", "train"], "gone does not exist"),
+        (["--teacher", "F", "--top", "0,4"], "--temperatures, --top and --sample must be above 0"),
+        (["--teacher", "F", "--top", "1.9"], "--top is '1.9': give whole numbers"),
+        (["--teacher", "F", "--temperatures", "warm"], "--temperatures is 'warm': give numbers with commas"),
+        (["--teacher", "F", "--temperatures", "nan"], "--temperatures is 'nan': give numbers with commas"),
+    ],
+)
 def test_diagnose_refuses(write, texts, tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     write("F")

@@ -53,18 +53,28 @@ def missing_flags(words: Sequence[str], environment: Mapping[str, str], gpus: in
     launch = launch_of(environment)
     if launch is None or launch.workers == "1":
         return []
-    given = {word.partition("=")[0]: (word.partition("=")[2] or after)
-             for word, after in zip(words, [*words[1:], ""], strict=True) if word.startswith("--")}  # fmt: skip
+    given = {
+        word.partition("=")[0]: (word.partition("=")[2] or after)
+        for word, after in zip(words, [*words[1:], ""], strict=True)
+        if word.startswith("--")
+    }
     said = given.get("--distributed-world-size", launch.workers)
-    require(said == launch.workers, f"--distributed-world-size is {said} and {launch.launcher} started "
-                                    f"{launch.workers} processes: leave the flag out")  # fmt: skip
+    require(
+        said == launch.workers,
+        f"--distributed-world-size is {said} and {launch.launcher} started "
+        f"{launch.workers} processes: leave the flag out",
+    )
     on_cpu = gpus == 0 or "--cpu" in given
     if "--distributed-init-method" in given:
         return []
     if gpus > 1 and not on_cpu:  # fairseq's own way
         return [] if not launch.port or "--distributed-port" in given else ["--distributed-port", launch.port]
-    flags = {"--distributed-world-size": launch.workers, "--distributed-rank": launch.rank,
-             "--distributed-init-method": meeting_place(launch, environment), "--distributed-no-spawn": ""}  # fmt: skip
+    flags = {
+        "--distributed-world-size": launch.workers,
+        "--distributed-rank": launch.rank,
+        "--distributed-init-method": meeting_place(launch, environment),
+        "--distributed-no-spawn": "",
+    }
     if on_cpu:
         flags |= {"--distributed-backend": "gloo", "--ddp-backend": "legacy_ddp"}
     else:

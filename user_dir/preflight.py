@@ -50,8 +50,11 @@ def check_training(cfg: Any) -> None:
     check_level(cfg.criterion)
     check_own_output(cfg.criterion)
     validates = not cfg.dataset.disable_validation
-    check_weight(cfg.criterion, bool(getattr(cfg.task, "eval_bleu", False)) and validates,
-                 cfg.checkpoint.best_checkpoint_metric if validates and not cfg.checkpoint.no_save else "")  # fmt: skip
+    check_weight(
+        cfg.criterion,
+        bool(getattr(cfg.task, "eval_bleu", False)) and validates,
+        cfg.checkpoint.best_checkpoint_metric if validates and not cfg.checkpoint.no_save else "",
+    )
     if validates and student is not None and getattr(cfg.task, "eval_bleu", False):
         check_validation(cfg.task, student.langs[1])
     if student is None:
@@ -144,8 +147,10 @@ def check_store(cfg: Any, student: Symbols, splits: Sequence[Split]) -> None:
     require(not cfg.criterion.teacher_path, f"--teacher-store {folder} and --teacher-path are both given: give one")
     require(task == "translation", f"--teacher-store is for the translation task, this is {task}: use --teacher-path")
     opened = store.check(folder, student, cfg.criterion.temperature)
-    require(options_of(cfg.criterion, opened.layout.kept).kd_weight > 0,
-            f"--teacher-store {folder} is given and --kd-weight is 0: leave one of them out")  # fmt: skip
+    require(
+        options_of(cfg.criterion, opened.layout.kept).kd_weight > 0,
+        f"--teacher-store {folder} is given and --kd-weight is 0: leave one of them out",
+    )
     data, names = cfg.task.data, [cfg.dataset.train_subset, *cfg.dataset.valid_subset.split(",")]
     if cfg.criterion.hypotheses:  # the teacher is asked about its own translations
         data, names = f"{cfg.criterion.hypotheses}/{hypotheses.BIN}", [cfg.dataset.train_subset]
@@ -159,12 +164,17 @@ def check_hypotheses(cfg: Any, student: Symbols) -> tuple[float, int]:
     task = cfg.task._name
     require(task == "translation", f"--hypotheses is for the translation task, this is {task}: train on its bin folder")
     require(not cfg.task.truncate_source, "--hypotheses are of whole sentences: leave out --truncate-source")
-    require(not cfg.distributed_training.broadcast_buffers or cfg.distributed_training.distributed_world_size == 1,
-            "--hypotheses with --broadcast-buffers leaves workers waiting for each other: leave it out")  # fmt: skip
+    require(
+        not cfg.distributed_training.broadcast_buffers or cfg.distributed_training.distributed_world_size == 1,
+        "--hypotheses with --broadcast-buffers leaves workers waiting for each other: leave it out",
+    )
     opened = hypotheses.check(cfg.criterion.hypotheses, student)
     longest, most = opened.header["longest"], cfg.task.max_target_positions
-    require(longest <= most, f"--hypotheses {cfg.criterion.hypotheses} have up to {longest} subwords and "
-                             f"--max-target-positions is {most}: raise it")  # fmt: skip
+    require(
+        longest <= most,
+        f"--hypotheses {cfg.criterion.hypotheses} have up to {longest} subwords and "
+        f"--max-target-positions is {most}: raise it",
+    )
     if str(cfg.criterion.kd_level) == "both":
         check_own_prefixes(cfg, opened)
     require_pairs(opened, cfg.task.data, student.langs, [cfg.dataset.train_subset])
@@ -181,10 +191,12 @@ def check_own_prefixes(cfg: Any, opened: hypotheses.HypothesisStore) -> None:
     decoders = [decoding["teacher"] for decoding in opened.header.get("decoded", [])]
     names = ", ".join(sorted({entry["file"] for teacher in decoders for entry in teacher}))
     unread = not given and not flags.teacher_store  # a teacher that is not there is refused by its own line
-    require(unread or any(given and given == {entry["sha256"] for entry in teacher} for teacher in decoders),
-            f"--hypotheses {flags.hypotheses} are of another teacher ({names}) than "
-            f"{flags.teacher_store or flags.teacher_path}: decode with this one, or use "
-            "--kd-level sequence")  # fmt: skip
+    require(
+        unread or any(given and given == {entry["sha256"] for entry in teacher} for teacher in decoders),
+        f"--hypotheses {flags.hypotheses} are of another teacher ({names}) than "
+        f"{flags.teacher_store or flags.teacher_path}: decode with this one, or use "
+        "--kd-level sequence",
+    )
 
 
 def check_save_dir(cfg: Any) -> None:

@@ -20,8 +20,9 @@ def resampled(sums: Array) -> Array:
     there are.
     """
     generator, size = np.random.default_rng(SEED), max(1, DRAWN // len(sums))
-    drawn = (counts(len(sums), len(sums), min(size, RESAMPLES - start), generator)
-             for start in range(0, RESAMPLES, size))  # fmt: skip
+    drawn = (
+        counts(len(sums), len(sums), min(size, RESAMPLES - start), generator) for start in range(0, RESAMPLES, size)
+    )
     return np.stack([row.astype(np.float64) @ sums for rows in drawn for row in rows])
 
 

@@ -96,10 +96,12 @@ def calibrate(features: Features, settings: CalibrationSettings, show: Callable[
         show(f"fitting the temperature on {min(settings.tokens, features.tokens) // 2:,} tokens")
         fitted = post_hoc(features, settings)
     return {
-        "analysis": "calibration", "decoding": "teacher-forced" if features.edit is None else "own output",
+        "analysis": "calibration",
+        "decoding": "teacher-forced" if features.edit is None else "own output",
         "equations": calibration.EQUATIONS,
         "settings": {**asdict(settings), "resamples": bootstrap.RESAMPLES, "bootstrap_seed": SEED},
-        "features": described(features), **found,
+        "features": described(features),
+        **found,
         "entropy_histogram": distribution.entropy_histogram(features.entropy, len(features.projection)),
         "temperature": fitted,
-    }  # fmt: skip
+    }

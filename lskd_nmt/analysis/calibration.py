@@ -36,8 +36,10 @@ def binned(confidence: NDArray[np.floating], right: NDArray[np.bool_], edges: Ar
     """
     bins, groups = len(edges) - 1, int(group.max(initial=-1)) + 1
     cell = group * bins + np.searchsorted(edges[1:-1], confidence.astype(np.float64), side="left")
-    sums = [np.bincount(cell, weights, groups * bins).reshape(groups, bins)
-            for weights in (np.ones(len(cell)), confidence, right)]  # fmt: skip
+    sums = [
+        np.bincount(cell, weights, groups * bins).reshape(groups, bins)
+        for weights in (np.ones(len(cell)), confidence, right)
+    ]
     return np.stack(sums, axis=1)
 
 

@@ -33,8 +33,11 @@ def ids_of(names: Sequence[str], symbols: Sequence[str]) -> list[int]:
     """The ids of symbols given by name; all that are unknown are named at once."""
     where = {symbol: index for index, symbol in enumerate(symbols)}
     unknown = [name for name in names if name not in where]
-    require(not unknown, f"the target vocabulary has no {', '.join(unknown)}: give symbols as they stand in "
-                         f"dict.*.txt, the first piece of a word with {START} before it")  # fmt: skip
+    require(
+        not unknown,
+        f"the target vocabulary has no {', '.join(unknown)}: give symbols as they stand in "
+        f"dict.*.txt, the first piece of a word with {START} before it",
+    )
     return [where[name] for name in names]
 
 

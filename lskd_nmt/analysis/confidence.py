@@ -52,8 +52,10 @@ def confidence(
         require(name is None or name in models, f"{flag} is {name}: one of {', '.join(models)}")
     require_comparable(models)
     base = models[settings.baseline]
-    partitions = {"all": (np.zeros(base.tokens, dtype=np.intp), ["all"]),
-                  "position": (buckets(base.position, POSITION), names(POSITION))}  # fmt: skip
+    partitions = {
+        "all": (np.zeros(base.tokens, dtype=np.intp), ["all"]),
+        "position": (buckets(base.position, POSITION), names(POSITION)),
+    }
     if base.counts is not None:
         partitions["frequency"] = buckets(base.counts[base.target], FREQUENCY), names(FREQUENCY)
     compared: dict[str, dict[str, Any]] = {name: {"features": described(each)} for name, each in models.items()}
@@ -67,10 +69,12 @@ def confidence(
         if settings.teacher not in (None, name):
             compared[name]["agreement"] = agreement(models[settings.teacher], features, settings)
     return {
-        "analysis": "confidence", "decoding": "teacher-forced", "equations": EQUATIONS,
+        "analysis": "confidence",
+        "decoding": "teacher-forced",
+        "equations": EQUATIONS,
         "settings": {**asdict(settings), "resamples": bootstrap.RESAMPLES, "bootstrap_seed": SEED},
         "models": compared,
-    }  # fmt: skip
+    }
 
 
 def values(features: Features) -> dict[str, Array]:
@@ -103,8 +107,10 @@ def compare(sums: Mapping[str, Array], baseline: str, labels: list[str]) -> dict
 
     together = np.concatenate([each.reshape(len(each), -1) for each in sums.values()], axis=1)  # drawn alike
     drawn = np.split(bootstrap.resampled(together), len(sums), axis=1)
-    found = {name: (means(each.reshape(len(each), -1).sum(0)), means(draws))
-             for (name, each), draws in zip(sums.items(), drawn, strict=True)}  # fmt: skip
+    found = {
+        name: (means(each.reshape(len(each), -1).sum(0)), means(draws))
+        for (name, each), draws in zip(sums.items(), drawn, strict=True)
+    }
     base_value, base_draws = found[baseline]
     result: dict[str, list[dict[str, Any]]] = {}
     for name, (value, draws) in found.items():

@@ -34,10 +34,16 @@ def tail(
             sums[place] += np.column_stack(tail_of(ordered / temperature, tops)).sum(0)
         done(len(chunk))
     means = sums / len(state)
-    return {f"{temperature:g}": {"entropy": float(row[0]),
-                                 "tail": {str(k): {"mass": float(mass), "evenness": float(evenness)}
-                                          for k, mass, evenness in zip(tops, row[1::2], row[2::2], strict=True)}}
-            for temperature, row in zip(temperatures, means, strict=True)}  # fmt: skip
+    return {
+        f"{temperature:g}": {
+            "entropy": float(row[0]),
+            "tail": {
+                str(k): {"mass": float(mass), "evenness": float(evenness)}
+                for k, mass, evenness in zip(tops, row[1::2], row[2::2], strict=True)
+            },
+        }
+        for temperature, row in zip(temperatures, means, strict=True)
+    }
 
 
 def arranged(logits: Matrix, most: int) -> Matrix:
@@ -60,8 +66,10 @@ def tail_of(arranged: Matrix, tops: Sequence[int]) -> list[Matrix]:
     weights = np.exp(logs)
     products = weights * logs
     # outside of the top `most`, `most` − 1, …, 0
-    masses, sums = (np.cumsum(np.column_stack((each[:, : size - most].sum(1), each[:, size - most :])), axis=1)
-                    for each in (weights, products))  # fmt: skip
+    masses, sums = (
+        np.cumsum(np.column_stack((each[:, : size - most].sum(1), each[:, size - most :])), axis=1)
+        for each in (weights, products)
+    )
     total = masses[:, -1]
     found = [np.log(total) - sums[:, -1] / total]
     for k in tops:

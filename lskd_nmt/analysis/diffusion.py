@@ -47,8 +47,10 @@ def relative_distances(centres: Matrix) -> Matrix:
 
 def similar(probabilities: Matrix, count: int) -> Mask:
     """S1: for each class the `count` others to which the teacher gives most probability in its place.   -> (K, K)"""
-    require(0 < count < len(probabilities) - 1, f"--similar is {count}: of {len(probabilities)} classes, 1 to "
-            f"{len(probabilities) - 2} can be the similar ones")  # fmt: skip
+    require(
+        0 < count < len(probabilities) - 1,
+        f"--similar is {count}: of {len(probabilities)} classes, 1 to {len(probabilities) - 2} can be the similar ones",
+    )
     others = np.where(np.eye(len(probabilities), dtype=bool), -1.0, probabilities)
     chosen = np.argsort(-others, axis=1, kind="stable")[:, :count]
     mask = np.zeros_like(others, dtype=bool)
@@ -82,9 +84,14 @@ class Arm:
 
 
 def arms(
-    teachers: Sequence[Mapping[float, States]], sentences: Sequence[Ids], size: int, mask: Mask, resamples: int,
-    seed: int, done: Callable[[int], None] = lambda resamples: None,
-) -> list[Arm]:  # fmt: skip
+    teachers: Sequence[Mapping[float, States]],
+    sentences: Sequence[Ids],
+    size: int,
+    mask: Mask,
+    resamples: int,
+    seed: int,
+    done: Callable[[int], None] = lambda resamples: None,
+) -> list[Arm]:
     """Each teacher's students at their temperatures, 1 among them, on the same resamples of `size` sentences.
 
     `sentences` has the place of each token's sentence among them, from 0; `done` is told how many resamples more are
@@ -94,8 +101,11 @@ def arms(
 
     def indices(centres: Mapping[float, Matrix]) -> dict[float, Matrix]:
         distances = {temperature: relative_distances(each) for temperature, each in centres.items()}
-        return {temperature: np.stack([index(distances[1.0], each, one) for one in masks], axis=-2)
-                for temperature, each in distances.items() if temperature != 1}  # fmt: skip
+        return {
+            temperature: np.stack([index(distances[1.0], each, one) for one in masks], axis=-2)
+            for temperature, each in distances.items()
+            if temperature != 1
+        }
 
     generator = np.random.default_rng(seed)
     found: list[list[dict[float, Matrix]]] = [[] for _ in teachers]
@@ -105,18 +115,24 @@ def arms(
             drawn = {t: resampled_centroids(states, sentences, weights) for t, states in students.items()}
             parts.append({t: each.mean(-1) for t, each in indices(drawn).items()})
         done(len(weights))
-    return [Arm(indices({t: centroids(states) for t, states in students.items()}),
-                {t: np.concatenate([part[t] for part in parts]) for t in students if t != 1})
-            for students, parts in zip(teachers, found, strict=True)]  # fmt: skip
+    return [
+        Arm(
+            indices({t: centroids(states) for t, states in students.items()}),
+            {t: np.concatenate([part[t] for part in parts]) for t in students if t != 1},
+        )
+        for students, parts in zip(teachers, found, strict=True)
+    ]
 
 
 def united(seeds: Sequence[Arm]) -> Arm:
     """The mean over trainings that differ in their seed; resamples draw seeds, too, as those of BLEU do."""
     size, temperatures = len(seeds), seeds[0].by_class
     weights = {t: seed_weights(range(size), len(seeds[0].resampled[t])) for t in temperatures}  # (R, seeds)
-    return Arm({t: np.mean([each.by_class[t] for each in seeds], axis=0) for t in temperatures},
-               {t: np.einsum("rs,srp->rp", weights[t], np.stack([each.resampled[t] for each in seeds]))
-                for t in temperatures}, size)  # fmt: skip
+    return Arm(
+        {t: np.mean([each.by_class[t] for each in seeds], axis=0) for t in temperatures},
+        {t: np.einsum("rs,srp->rp", weights[t], np.stack([each.resampled[t] for each in seeds])) for t in temperatures},
+        size,
+    )
 
 
 def estimate(value: float, resampled: Matrix) -> dict[str, float]:
@@ -125,8 +141,12 @@ def estimate(value: float, resampled: Matrix) -> dict[str, float]:
     The noise of mean states adds to every distance, and most to the smallest: the plain value is nearer to 0.
     """
     low, high = np.quantile(resampled, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return {"value": float(2 * value - resampled.mean()), "low": float(2 * value - high),
-            "high": float(2 * value - low), "uncorrected": float(value)}  # fmt: skip
+    return {
+        "value": float(2 * value - resampled.mean()),
+        "low": float(2 * value - high),
+        "high": float(2 * value - low),
+        "uncorrected": float(value),
+    }
 
 
 def summary(arm: Arm) -> dict[str, Any]:
@@ -136,15 +156,24 @@ def summary(arm: Arm) -> dict[str, Any]:
 
 def control(smoothed: Arm, plain: Arm) -> dict[str, Any]:
     """Δη, the index with label smoothing less that without, at the temperatures that both have."""
-    return {f"{t:g}": assessed(smoothed.by_class[t].mean(-1) - plain.by_class[t].mean(-1),
-                               smoothed.resampled[t] - plain.resampled[t], min(smoothed.seeds, plain.seeds))
-            for t in smoothed.by_class if t in plain.by_class}  # fmt: skip
+    return {
+        f"{t:g}": assessed(
+            smoothed.by_class[t].mean(-1) - plain.by_class[t].mean(-1),
+            smoothed.resampled[t] - plain.resampled[t],
+            min(smoothed.seeds, plain.seeds),
+        )
+        for t in smoothed.by_class
+        if t in plain.by_class
+    }
 
 
 def assessed(value: Matrix, resampled: Matrix, seeds: int) -> dict[str, Any]:
     """Of (S1, S2) and its resamples (R, 2)."""
-    found = {"similar": estimate(value[0], resampled[:, 0]), "others": estimate(value[1], resampled[:, 1]),
-             "margin": estimate(value[0] - value[1], resampled[:, 0] - resampled[:, 1])}  # fmt: skip
+    found = {
+        "similar": estimate(value[0], resampled[:, 0]),
+        "others": estimate(value[1], resampled[:, 1]),
+        "margin": estimate(value[0] - value[1], resampled[:, 0] - resampled[:, 1]),
+    }
     return {**found, "seeds": seeds, "verdict": verdict(found["similar"], found["margin"], seeds)}
 
 

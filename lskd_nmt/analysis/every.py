@@ -44,8 +44,14 @@ class Analyses:
 
     def steps(self) -> list[Step]:
         """All of them, each after what it needs."""
-        return [*self.features(), *self.calibrations(), *self.confidences(), *self.diffusions(), *self.projections(),
-                *self.diagnoses()]  # fmt: skip
+        return [
+            *self.features(),
+            *self.calibrations(),
+            *self.confidences(),
+            *self.diffusions(),
+            *self.projections(),
+            *self.diagnoses(),
+        ]
 
     def folder(self, model: Model, split: str) -> Path:
         """Where the features of a model are."""
@@ -58,14 +64,30 @@ class Analyses:
     def features(self) -> Iterable[Step]:
         """Of all models: the whole of valid, a sample of train, and the models' own translations of valid."""
         data, beam = self.run.plan["data"], str(self.run.plan["decode"]["beam"])
-        kinds = {"valid": ["--split", "valid"], "train": ["--split", "train", "--tokens", str(self.tokens)],
-                 OWN: ["--split", "valid", "--own-output", beam]}  # fmt: skip
+        kinds = {
+            "valid": ["--split", "valid"],
+            "train": ["--split", "train", "--tokens", str(self.tokens)],
+            OWN: ["--split", "valid", "--own-output", beam],
+        }
         for model in self.models:
             checkpoint = self.run.model_folder(model["name"]) / "model.pt"
             for kind, options in kinds.items():
-                words = ["features", "--checkpoint", str(checkpoint), "--data", str(self.run.data / "bin"),
-                         "--source-lang", data["source_lang"], "--target-lang", data["target_lang"], *options,
-                         "--device", self.device, "--out", str(self.folder(model, kind))]  # fmt: skip
+                words = [
+                    "features",
+                    "--checkpoint",
+                    str(checkpoint),
+                    "--data",
+                    str(self.run.data / "bin"),
+                    "--source-lang",
+                    data["source_lang"],
+                    "--target-lang",
+                    data["target_lang"],
+                    *options,
+                    "--device",
+                    self.device,
+                    "--out",
+                    str(self.folder(model, kind)),
+                ]
                 yield Step(words, self.header(model, kind), [checkpoint], self.tokens if kind == "train" else None)
 
     def step(self, words: Sequence[str], out: Path, made: Path, features: Iterable[Path]) -> Step:
@@ -106,8 +128,13 @@ class Analyses:
                 words = ["diffuse", "--teacher", str(self.folder(used[0], "train"))]
                 for flag, side in (("--students", treated), ("--control", control)):
                     if side:
-                        words += [flag, *(f"{t:g}=" + ":".join(str(self.folder(side[t][s], "train")) for s in seeds)
-                                          for t in (1, *temperatures))]  # fmt: skip
+                        words += [
+                            flag,
+                            *(
+                                f"{t:g}=" + ":".join(str(self.folder(side[t][s], "train")) for s in seeds)
+                                for t in (1, *temperatures)
+                            ),
+                        ]
                         used += [side[t][seed] for t in (1, *temperatures) for seed in seeds]
                 suffix = "-t" + "-".join(f"{t:g}" for t in temperatures) if len(parts) > 1 else ""
                 out = self.out / f"diffusion-{name_of(key)}{suffix}"
@@ -123,8 +150,13 @@ class Analyses:
             seed = min(model["seed"] for model in members)
             shown = [model for model in members if model["seed"] == seed]
             teacher = self.teacher_of(max(shown, key=lambda model: model["label_smoothing"]))
-            words = ["project", "--teacher", str(self.folder(teacher, "train")), "--models",
-                     *(f"{m['name']}={self.folder(m, 'train')}:{self.folder(m, 'valid')}" for m in shown)]  # fmt: skip
+            words = [
+                "project",
+                "--teacher",
+                str(self.folder(teacher, "train")),
+                "--models",
+                *(f"{m['name']}={self.folder(m, 'train')}:{self.folder(m, 'valid')}" for m in shown),
+            ]
             out = self.out / f"projection-{name_of(key)}"
             used = [self.header(model, split) for model in shown for split in ("train", "valid")]
             yield self.step(words, out, out / "projection.json", [*used, self.header(teacher, "train")])

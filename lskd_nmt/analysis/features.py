@@ -32,9 +32,15 @@ MADE_BEFORE_MARKS = (frame.KIND.file, "state.npy", "state.npy.part")
 
 
 def write_model_features(
-    folder: Path, checkpoint: str, data: str, symbols: Symbols, settings: FeatureSettings, device: str,
-    show: Callable[[str], None], teacher_data: str | None = None,
-) -> dict[str, Any]:  # fmt: skip
+    folder: Path,
+    checkpoint: str,
+    data: str,
+    symbols: Symbols,
+    settings: FeatureSettings,
+    device: str,
+    show: Callable[[str], None],
+    teacher_data: str | None = None,
+) -> dict[str, Any]:
     """Make the features of one checkpoint in `folder`; the header. A folder of others is refused."""
     with folders.hold(folder, WHAT):
         folders.require_own(folder, WHAT, MADE_BEFORE_MARKS)
@@ -42,9 +48,15 @@ def write_model_features(
 
 
 def write_held(
-    folder: Path, checkpoint: str, data: str, symbols: Symbols, settings: FeatureSettings, device: str,
-    show: Callable[[str], None], teacher_data: str | None,
-) -> dict[str, Any]:  # fmt: skip
+    folder: Path,
+    checkpoint: str,
+    data: str,
+    symbols: Symbols,
+    settings: FeatureSettings,
+    device: str,
+    show: Callable[[str], None],
+    teacher_data: str | None,
+) -> dict[str, Any]:
     """The same, while nobody else writes there."""
     model = LiveTeacher.load([checkpoint], symbols, data, teacher_data)
     facts = origin(model, checkpoint, data, symbols, settings)
@@ -53,8 +65,10 @@ def write_held(
         return read_json(folder / frame.KIND.file)
     projections = model.projections()
     if projections is None:
-        raise LskdError(f"--checkpoint {checkpoint} has no plain output projection: its states say nothing "
-                        "of its probabilities, give a transformer's")  # fmt: skip
+        raise LskdError(
+            f"--checkpoint {checkpoint} has no plain output projection: its states say nothing "
+            "of its probabilities, give a transformer's"
+        )
     (dataset,) = fairseq_io.translation_data(data, symbols.langs, settings.split)
     entries = sample(dataset, settings)
     fitting = [entry for entry in entries if fits(entry, model.max_positions())]
@@ -73,8 +87,10 @@ def write_held(
     counts = fairseq_io.target_counts(data, symbols.langs, "train")  # may be refused: before anything is written
     folders.mark(folder, WHAT)
     with ExitStack() as stack:
-        streams = {name: stack.enter_context(new_array(folder / f"{name}.npy", kind, shape(name, tokens, width)))
-                   for name, kind in kinds.items()}  # fmt: skip
+        streams = {
+            name: stack.enter_context(new_array(folder / f"{name}.npy", kind, shape(name, tokens, width)))
+            for name, kind in kinds.items()
+        }
         progress = Progress(tokens, "tokens", show)
         for window in windows(fitting):
             for name, rows in said(model, window, dataset, device, settings.max_tokens).items():
@@ -92,16 +108,24 @@ def origin(
     """What the features are of."""
     (fact,) = model.facts
     return {
-        "model": {"file": Path(checkpoint).name, "sha256": sha256(Path(checkpoint)), "arch": fact.arch,
-                  "label_smoothing": fact.label_smoothing},
-        "data": {"split": settings.split, "langs": list(symbols.langs),
-                 "hashes": data_hashes(data, symbols.langs, (settings.split,))[settings.split]},
+        "model": {
+            "file": Path(checkpoint).name,
+            "sha256": sha256(Path(checkpoint)),
+            "arch": fact.arch,
+            "label_smoothing": fact.label_smoothing,
+        },
+        "data": {
+            "split": settings.split,
+            "langs": list(symbols.langs),
+            "hashes": data_hashes(data, symbols.langs, (settings.split,))[settings.split],
+        },
         "symbols": {"source": symbols.source, "target": symbols.target},
         "sample": {"tokens": settings.tokens, "seed": None if settings.tokens is None else settings.seed},
         "precision": settings.precision,
-        "decoding": None if not settings.beam else {
-            "beam": settings.beam, "length_penalty": LENGTH_PENALTY, "max_length": list(MAX_LENGTH)},
-    }  # fmt: skip
+        "decoding": None
+        if not settings.beam
+        else {"beam": settings.beam, "length_penalty": LENGTH_PENALTY, "max_length": list(MAX_LENGTH)},
+    }
 
 
 def already_there(folder: Path, facts: dict[str, Any]) -> bool:
@@ -110,16 +134,22 @@ def already_there(folder: Path, facts: dict[str, Any]) -> bool:
         return False
     header = frame.open_features(folder).header
     other = [key for key in facts if header.get(key) != facts[key]]
-    require(not other, f"--out {folder} holds features of other {', '.join(other)}: give another folder, "
-                       "or remove this one")  # fmt: skip
+    require(
+        not other, f"--out {folder} holds features of other {', '.join(other)}: give another folder, or remove this one"
+    )
     return True
 
 
 def token_kinds(symbols: int, precision: str) -> dict[str, np.dtype[Any]]:
     """The type of each array of tokens."""
     ids, number = id_type(symbols), np.dtype(np.float32)
-    special = {"state": NUMBERS[precision], "target": ids, "top": ids, "sentence": np.dtype(np.uint32),
-               "position": np.dtype(np.uint16)}  # fmt: skip
+    special = {
+        "state": NUMBERS[precision],
+        "target": ids,
+        "top": ids,
+        "sentence": np.dtype(np.uint32),
+        "position": np.dtype(np.uint16),
+    }
     return {name: special.get(name, number) for name in frame.TOKENS}
 
 
@@ -155,8 +185,9 @@ def said(
 
 def batch_said(model: LiveTeacher, items: Sequence[Any], symbols: Any, device: str) -> dict[str, Tensor]:
     """States and statistics of a batch's N target tokens, pair after pair."""
-    net_input, target = fairseq_io.net_input([(item["source"], item["target"]) for item in items],
-                                             symbols.pad(), symbols.eos())  # fmt: skip
+    net_input, target = fairseq_io.net_input(
+        [(item["source"], item["target"]) for item in items], symbols.pad(), symbols.eos()
+    )
     net_input = {name: tensor.to(device) for name, tensor in net_input.items()}
     real = target.ne(symbols.pad())
     found = model.features(net_input, real.to(device))

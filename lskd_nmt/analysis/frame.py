@@ -20,9 +20,13 @@ Array = NDArray[Any]
 
 FORMAT = 1
 KIND = Kind(
-    "features folder", "header.json", (FORMAT,), finish="give a folder that lskd features finished, or run it again",
-    again="run lskd features again", make="run lskd features",
-)  # fmt: skip
+    "features folder",
+    "header.json",
+    (FORMAT,),
+    finish="give a folder that lskd features finished, or run it again",
+    again="run lskd features again",
+    make="run lskd features",
+)
 TOKENS = ("state", "target", "target_log_prob", "top", "top_log_prob", "entropy", "sum_squares", "sentence", "position")
 MODEL = ("projection", "bias", "counts")
 OPTIONAL = ("bias", "counts", "edit")
@@ -65,8 +69,10 @@ def open_features(folder: str | Path, *, verify: bool = True) -> Features:
     folder, header = Path(folder), read_header(folder, KIND)
     other = sorted(set(header["arrays"]) - {*TOKENS, *MODEL, *OPTIONAL})
     require(not other, f"{folder / KIND.file}: {other[:1]} is no array of features: {KIND.again}")
-    arrays = {name: map_array(folder / f"{name}.npy", KIND, digest if verify else None)
-              for name, digest in header["arrays"].items()}  # fmt: skip
+    arrays = {
+        name: map_array(folder / f"{name}.npy", KIND, digest if verify else None)
+        for name, digest in header["arrays"].items()
+    }
     complaint = misfit(arrays, header) or (misvalued(arrays) if verify else None)
     require(complaint is None, f"{KIND.name} {folder}: {complaint}: {KIND.again}")
     return Features(header, **arrays)
@@ -79,8 +85,12 @@ def write_features(folder: str | Path, facts: Mapping[str, Any], arrays: Mapping
     """
     folder = Path(folder)
     hashes = {name: write_array(folder / f"{name}.npy", array) for name, array in arrays.items()}
-    sizes = {"tokens": len(arrays["target"]), "sentences": len(np.unique(arrays["sentence"])),
-             "width": arrays["state"].shape[1], "precision": f"fp{8 * arrays['state'].itemsize}"}  # fmt: skip
+    sizes = {
+        "tokens": len(arrays["target"]),
+        "sentences": len(np.unique(arrays["sentence"])),
+        "width": arrays["state"].shape[1],
+        "precision": f"fp{8 * arrays['state'].itemsize}",
+    }
     return finish(folder, {**facts, **sizes}, hashes)
 
 
@@ -117,8 +127,11 @@ def misvalued(arrays: Mapping[str, Array]) -> str | None:
 def require_comparable(features: Mapping[str, Features]) -> None:
     """Refuse models whose rows are not the same tokens of the same data."""
     own = [name for name, each in features.items() if each.edit is not None]
-    require(not own, f"{', '.join(own)}: features of a model's own output have no tokens in common with others: "
-                     "run lskd features without --own-output")  # fmt: skip
+    require(
+        not own,
+        f"{', '.join(own)}: features of a model's own output have no tokens in common with others: "
+        "run lskd features without --own-output",
+    )
     first, *others = features
     one = features[first]
     for name in others:
@@ -128,11 +141,16 @@ def require_comparable(features: Mapping[str, Features]) -> None:
             data = [{**each, "hashes": None} for each in data]
         parts = {"symbols": [each.header["symbols"] for each in (one, other)], "data": data}
         unlike = [part for part, (ours, theirs) in parts.items() if ours != theirs]
-        require(not unlike, f"{name} and {first} are of other {', '.join(unlike)}: "
-                            "run lskd features for both on one split of one data folder")  # fmt: skip
+        require(
+            not unlike,
+            f"{name} and {first} are of other {', '.join(unlike)}: "
+            "run lskd features for both on one split of one data folder",
+        )
         same = all(np.array_equal(getattr(one, part), getattr(other, part)) for part in ("target", "sentence"))
-        require(same, f"{name} and {first} are of other sentences: run lskd features for both with one --tokens "
-                      "and one --seed")  # fmt: skip
+        require(
+            same,
+            f"{name} and {first} are of other sentences: run lskd features for both with one --tokens and one --seed",
+        )
 
 
 def described(features: Features) -> dict[str, Any]:

@@ -30,9 +30,14 @@ class Outputs:
 
 
 def translated(
-    model: LiveTeacher, dataset: Any, entries: Sequence[Entry], beam: int, max_tokens: int, device: str,
+    model: LiveTeacher,
+    dataset: Any,
+    entries: Sequence[Entry],
+    beam: int,
+    max_tokens: int,
+    device: str,
     show: Callable[[str], None],
-) -> tuple[Outputs, list[Entry]]:  # fmt: skip
+) -> tuple[Outputs, list[Entry]]:
     """The best translation that beam search finds of every source, and the entries with its length."""
     symbols = dataset.tgt_dict
     progress, targets, edits = Progress(len(entries), "sentences translated", show), {}, {}
@@ -43,9 +48,16 @@ def translated(
         net_input, _ = fairseq_io.net_input(pairs, symbols.pad(), symbols.eos())
         net_input = {name: tensor.to(device) for name, tensor in net_input.items()}
         found = fairseq_io.generate(
-            model.models, symbols, net_input, beam=beam, sampling_topk=None, temperature=1.0,
-            len_penalty=LENGTH_PENALTY, max_len_a=MAX_LENGTH[0], max_len_b=MAX_LENGTH[1],
-        )  # fmt: skip
+            model.models,
+            symbols,
+            net_input,
+            beam=beam,
+            sampling_topk=None,
+            temperature=1.0,
+            len_penalty=LENGTH_PENALTY,
+            max_len_a=MAX_LENGTH[0],
+            max_len_b=MAX_LENGTH[1],
+        )
         for entry, item, hypotheses in zip(batch, items, found, strict=True):
             ids = hypotheses[0][0]
             words, reference = ([symbols[i] for i in side] for side in (ids, item["target"].tolist()[:-1]))

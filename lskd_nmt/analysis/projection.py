@@ -37,8 +37,10 @@ def basis(projection: Array, bias: Array | None, classes: Sequence[int]) -> Matr
     rows = np.asarray(projection[list(classes)], dtype=np.float64)
     if bias is not None:
         rows = np.column_stack((rows, np.asarray(bias[list(classes)], dtype=np.float64)))
-    require(np.linalg.matrix_rank(rows) == 3, "the rows of the output projection of the three tokens span no space of "
-            "three dimensions: give other --tokens")  # fmt: skip
+    require(
+        np.linalg.matrix_rank(rows) == 3,
+        "the rows of the output projection of the three tokens span no space of three dimensions: give other --tokens",
+    )
     q, triangle = np.linalg.qr(rows.T)
     return np.asarray(q * np.sign(np.diag(triangle)))
 
@@ -87,9 +89,13 @@ def split(points: Sequence[Matrix]) -> dict[str, Any]:
     `distances`: between the means of the first and second, the first and third, the second and third class.
     """
     centres = [each.mean(0) for each in points]
-    spreads = [float(np.sqrt(((each - centre) ** 2).sum(1).mean()))
-               for each, centre in zip(points, centres, strict=True)]  # fmt: skip
+    spreads = [
+        float(np.sqrt(((each - centre) ** 2).sum(1).mean())) for each, centre in zip(points, centres, strict=True)
+    ]
     pairs = ((0, 1), (0, 2), (1, 2))
-    return {"points": [each.round(DIGITS).tolist() for each in points],
-            "centroids": [centre.round(DIGITS).tolist() for centre in centres], "spreads": spreads,
-            "distances": [float(np.linalg.norm(centres[a] - centres[b])) for a, b in pairs]}  # fmt: skip
+    return {
+        "points": [each.round(DIGITS).tolist() for each in points],
+        "centroids": [centre.round(DIGITS).tolist() for centre in centres],
+        "spreads": spreads,
+        "distances": [float(np.linalg.norm(centres[a] - centres[b])) for a, b in pairs],
+    }

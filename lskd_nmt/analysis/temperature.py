@@ -22,8 +22,9 @@ class Scored(NamedTuple):
     curvature: float
 
 
-def score(state: NDArray[np.floating], projection: Array, bias: Array | None, target: NDArray[np.integer],
-          temperature: float) -> Scored:  # fmt: skip
+def score(
+    state: NDArray[np.floating], projection: Array, bias: Array | None, target: NDArray[np.integer], temperature: float
+) -> Scored:
     """Log-probabilities at T, and the mean NLL's derivatives: E_p[z] − z_y, and the variance of z under p.   (N, D)"""
     parts, slope, curvature = [], 0.0, 0.0
     for at in chunks(len(target), len(projection)):
@@ -38,8 +39,9 @@ def score(state: NDArray[np.floating], projection: Array, bias: Array | None, ta
         p *= z
         curvature += float((np.einsum("nv,nv->n", p, z, dtype=np.float64) - mean**2).sum())
     log_prob, top, right = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Scored(log_prob.astype(np.float64), top.astype(np.float64), right, slope / len(target),
-                  curvature / len(target))  # fmt: skip
+    return Scored(
+        log_prob.astype(np.float64), top.astype(np.float64), right, slope / len(target), curvature / len(target)
+    )
 
 
 def fit(state: NDArray[np.floating], projection: Array, bias: Array | None, target: NDArray[np.integer]) -> float:

@@ -66,9 +66,11 @@ def word_counts(lines: Sequence[str]) -> Counter[str]:
 def capitalised(line: str) -> set[str]:
     """Words of two letters or more with a capital, not at the beginning of a sentence."""
     found = list(WORD.finditer(line))
-    return {after[0] for before, after in pairwise(found)
-            if after[0][0].isupper() and len(after[0]) > 1
-            and not BEGINNING.search(line[before.end() : after.start()])}  # fmt: skip
+    return {
+        after[0]
+        for before, after in pairwise(found)
+        if after[0][0].isupper() and len(after[0]) > 1 and not BEGINNING.search(line[before.end() : after.start()])
+    }
 
 
 def special_words(texts: Texts, rules: Rules) -> dict[str, list[set[str]]]:
@@ -77,13 +79,15 @@ def special_words(texts: Texts, rules: Rules) -> dict[str, list[set[str]]]:
     found = {"numbers": [set(filter(has_digit, line)) for line in lines]}
     if texts.frequency is not None:
         seen = texts.frequency
-        found["rare words"] = [{word for word in line if seen.get(word, 0) <= rules.rare and not has_digit(word)}
-                               for line in lines]  # fmt: skip
+        found["rare words"] = [
+            {word for word in line if seen.get(word, 0) <= rules.rare and not has_digit(word)} for line in lines
+        ]
     if not rules.copied_names:
         found["names"] = [capitalised(line) for line in texts.reference]
     elif texts.source is not None:
-        found["names"] = [capitalised(line) & capitalised(source)
-                          for line, source in zip(texts.reference, texts.source, strict=True)]  # fmt: skip
+        found["names"] = [
+            capitalised(line) & capitalised(source) for line, source in zip(texts.reference, texts.source, strict=True)
+        ]
     return found
 
 
@@ -99,15 +103,19 @@ def sentence_scores(
 ) -> dict[str, Matrix]:
     """sacreBLEU's sentence chrF and sentence BLEU (effective order).   -> (S,) each"""
     metrics = {"chrf": CHRF(), "bleu": sentence_bleu(lang, tokenize)}
-    return {name: np.array([metric.sentence_score(line, [ref]).score
-                            for line, ref in zip(lines, reference, strict=True)])
-            for name, metric in metrics.items()}  # fmt: skip
+    return {
+        name: np.array([metric.sentence_score(line, [ref]).score for line, ref in zip(lines, reference, strict=True)])
+        for name, metric in metrics.items()
+    }
 
 
 def comparison(texts: Texts, rules: Rules) -> dict[str, Any]:
     """Which sentences the teacher gets right and the student wrong, by kind; and the reverse, for scale."""
-    sizes = {name: len(lines) for name, lines in vars(texts).items()
-             if name not in ("reference", "frequency") and lines is not None}  # fmt: skip
+    sizes = {
+        name: len(lines)
+        for name, lines in vars(texts).items()
+        if name not in ("reference", "frequency") and lines is not None
+    }
     other = [f"{name} {size}" for name, size in sizes.items() if size != len(texts.reference)]
     require(not other, f"reference has {len(texts.reference)} lines, {', '.join(other)}: give lines of one test set")
     require(bool(texts.reference), "the reference is empty: give a test set")
@@ -118,11 +126,16 @@ def comparison(texts: Texts, rules: Rules) -> dict[str, Any]:
     special = special_words(texts, rules)
     buckets = {"all": np.ones(len(texts.reference), dtype=bool), **length_buckets(texts.reference)}
     for kind, found in special.items():
-        buckets |= {f"with {kind}": np.array([bool(each) for each in found]),
-                    f"without {kind}": np.array([not each for each in found])}  # fmt: skip
-    return {"sentences": len(texts.reference), "groups": groups(scores, buckets, rules),
-            "words": {kind: recall(found, texts) for kind, found in special.items()},
-            "examples": examples(texts, scores, special, rules)}  # fmt: skip
+        buckets |= {
+            f"with {kind}": np.array([bool(each) for each in found]),
+            f"without {kind}": np.array([not each for each in found]),
+        }
+    return {
+        "sentences": len(texts.reference),
+        "groups": groups(scores, buckets, rules),
+        "words": {kind: recall(found, texts) for kind, found in special.items()},
+        "examples": examples(texts, scores, special, rules),
+    }
 
 
 def groups(scores: Mapping[str, Mapping[str, Matrix]], buckets: Mapping[str, Mask], rules: Rules) -> dict[str, Any]:
@@ -131,14 +144,16 @@ def groups(scores: Mapping[str, Mapping[str, Matrix]], buckets: Mapping[str, Mas
     found = {}
     for name, mask in buckets.items():
         if mask.any():
-            means = {metric: {who: float(scores[who][metric][mask].mean()) for who in scores}
-                     for metric in ("chrf", "bleu")}  # fmt: skip
+            means = {
+                metric: {who: float(scores[who][metric][mask].mean()) for who in scores} for metric in ("chrf", "bleu")
+            }
             found[name] = {
-                "sentences": int(mask.sum()), **means,
+                "sentences": int(mask.sum()),
+                **means,
                 "difference": interval((teacher - student)[mask]),
                 "teacher_right_student_wrong": right_and_wrong(teacher[mask], student[mask], rules),
                 "student_right_teacher_wrong": right_and_wrong(student[mask], teacher[mask], rules),
-            }  # fmt: skip
+            }
     return found
 
 
@@ -162,8 +177,10 @@ def interval(values: Matrix) -> dict[str, float | None]:
 def recall(special: Sequence[set[str]], texts: Texts) -> dict[str, int]:
     """How many of the reference's words of a kind each system writes in the same sentence."""
     systems = {"teacher": texts.teacher, "student": texts.student}
-    there = {who: sum(len(wanted & set(words(line))) for wanted, line in zip(special, lines, strict=True))
-             for who, lines in systems.items()}  # fmt: skip
+    there = {
+        who: sum(len(wanted & set(words(line))) for wanted, line in zip(special, lines, strict=True))
+        for who, lines in systems.items()
+    }
     return {"reference": sum(map(len, special)), **there}
 
 
@@ -177,9 +194,16 @@ def examples(
     teacher, student = scores["teacher"]["chrf"], scores["student"]["chrf"]
     chosen = np.flatnonzero(is_worse(teacher, student, rules))
     order = chosen[np.argsort(student[chosen] - teacher[chosen], kind="stable")][: rules.examples]
-    return [{"row": int(row), "source": None if texts.source is None else texts.source[row],
-             "reference": texts.reference[row], "teacher": texts.teacher[row], "student": texts.student[row],
-             "chrf": {who: round(float(scores[who]["chrf"][row]), 1) for who in scores},
-             "bleu": {who: round(float(scores[who]["bleu"][row]), 1) for who in scores},
-             **{kind.replace(" ", "_"): sorted(found[row]) for kind, found in special.items()}}
-            for row in order]  # fmt: skip
+    return [
+        {
+            "row": int(row),
+            "source": None if texts.source is None else texts.source[row],
+            "reference": texts.reference[row],
+            "teacher": texts.teacher[row],
+            "student": texts.student[row],
+            "chrf": {who: round(float(scores[who]["chrf"][row]), 1) for who in scores},
+            "bleu": {who: round(float(scores[who]["bleu"][row]), 1) for who in scores},
+            **{kind.replace(" ", "_"): sorted(found[row]) for kind, found in special.items()},
+        }
+        for row in order
+    ]

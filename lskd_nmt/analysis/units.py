@@ -40,8 +40,9 @@ def tokens(features: Features) -> Units:
 def words(features: Features) -> Units:
     """Words: confidence is the product of the pieces' confidences; right if all pieces are."""
     starts = word_starts(features.symbols, features.target, features.position)
-    top, target = (np.add.reduceat(each.astype(np.float64), starts)
-                   for each in (features.top_log_prob, features.target_log_prob))  # fmt: skip
+    top, target = (
+        np.add.reduceat(each.astype(np.float64), starts) for each in (features.top_log_prob, features.target_log_prob)
+    )
     right = np.logical_and.reduceat(features.top == features.target, starts)
     return Units(np.exp(top), right, features.sentence[starts], {"nll": -target, "target_probability": np.exp(target)})
 

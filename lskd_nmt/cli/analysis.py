@@ -20,11 +20,17 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     verb.add_argument("--split", default="valid", help="(default: %(default)s)")
     verb.add_argument("--tokens", type=whole(1), help="draw whole sentences until there are so many (default: all)")
     verb.add_argument("--seed", type=whole(0), default=1, help="of the draw (default: %(default)s)")
-    verb.add_argument("--own-output", type=whole(0), default=0, metavar="BEAM",
-                      help="of the model's own translations, found by beam search, not of the references")  # fmt: skip
+    verb.add_argument(
+        "--own-output",
+        type=whole(0),
+        default=0,
+        metavar="BEAM",
+        help="of the model's own translations, found by beam search, not of the references",
+    )
     add_languages(verb)
-    verb.add_argument("--precision", choices=("fp16", "fp32"), default="fp16",
-                      help="of the states (default: %(default)s)")  # fmt: skip
+    verb.add_argument(
+        "--precision", choices=("fp16", "fp32"), default="fp16", help="of the states (default: %(default)s)"
+    )
     verb.add_argument(
         "--max-tokens", type=whole(1), default=4096, help="in a batch of the model (default: %(default)s)"
     )
@@ -35,8 +41,13 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     verb.add_argument("features", type=Path, metavar="FEATURES", help="a folder of lskd features")
     verb.add_argument("--out", type=Path, required=True, metavar="FILE.json")
     verb.add_argument("--bins", default="15,20", help="of equal width, and of equal mass (default: %(default)s)")
-    verb.add_argument("--temperature-tokens", type=int, default=20_000, metavar="N",
-                      help="half to fit the temperature, half to see what it does (default: %(default)s)")  # fmt: skip
+    verb.add_argument(
+        "--temperature-tokens",
+        type=int,
+        default=20_000,
+        metavar="N",
+        help="half to fit the temperature, half to see what it does (default: %(default)s)",
+    )
     verb.add_argument("--seed", type=whole(0), default=1, help="of their draw (default: %(default)s)")
 
     about = "how sure several models are of the same tokens, against one of them, by frequency and position"
@@ -45,8 +56,13 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     verb.add_argument("--out", type=Path, required=True, metavar="FILE.json")
     verb.add_argument("--baseline", metavar="NAME", help="what the others are compared with (default: the first)")
     verb.add_argument("--teacher", metavar="NAME", help="one of them, whom the others may follow")
-    verb.add_argument("--divergence-tokens", type=whole(1), default=20_000, metavar="N",
-                      help="of whole distributions compared with the teacher's (default: %(default)s)")  # fmt: skip
+    verb.add_argument(
+        "--divergence-tokens",
+        type=whole(1),
+        default=20_000,
+        metavar="N",
+        help="of whole distributions compared with the teacher's (default: %(default)s)",
+    )
     verb.add_argument("--seed", type=whole(0), default=1, help="of their draw (default: %(default)s)")
 
 
@@ -55,14 +71,14 @@ def run_features(args: argparse.Namespace) -> None:
     from lskd_nmt.analysis.features import write_model_features
     from lskd_nmt.analysis.sample import FeatureSettings
 
-    settings = FeatureSettings(args.split, args.tokens, args.seed, args.precision, args.own_output,
-                               args.max_tokens)  # fmt: skip
+    settings = FeatureSettings(args.split, args.tokens, args.seed, args.precision, args.own_output, args.max_tokens)
     fairseq_io.require_data(args.data, several=False)
     require(Path(args.checkpoint).is_file(), f"--checkpoint {args.checkpoint} does not exist: give a .pt file")
     symbols, device = symbols_of(args), fairseq_io.device(args.device)
     with fairseq_io.quiet():
-        header = write_model_features(args.out, args.checkpoint, args.data, symbols, settings, device, show,
-                                      args.teacher_data)  # fmt: skip
+        header = write_model_features(
+            args.out, args.checkpoint, args.data, symbols, settings, device, show, args.teacher_data
+        )
     print(json.dumps({"features": str(args.out), **{name: header[name] for name in ("sentences", "tokens", "width")}}))
 
 

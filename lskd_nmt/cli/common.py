@@ -55,9 +55,11 @@ def publish(args: argparse.Namespace, file: Path, content: Mapping[str, Any]) ->
 
 
 def verb_of(
-    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, about: str,
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    about: str,
     run: Callable[[argparse.Namespace], None],
-) -> argparse.ArgumentParser:  # fmt: skip
+) -> argparse.ArgumentParser:
     """A verb, and what it runs."""
     verb = verbs.add_parser(name, help=about, description=about)
 
@@ -93,8 +95,10 @@ def symbols_of(args: argparse.Namespace) -> Symbols:
     langs = found if all(found) else fairseq_io.language_pair(first)
     symbols = fairseq_io.read_symbols(first, langs)
     if symbols is None:
-        raise LskdError(f"--data {first} lacks dict.{langs[0]}.txt or dict.{langs[1]}.txt: "
-                        "give the output folder of fairseq-preprocess")  # fmt: skip
+        raise LskdError(
+            f"--data {first} lacks dict.{langs[0]}.txt or dict.{langs[1]}.txt: "
+            "give the output folder of fairseq-preprocess"
+        )
     return symbols
 
 

@@ -40,8 +40,10 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     clean.add_argument("--raw", type=Path, required=True, metavar="DIR", help="holds {train,valid,test}.LANG")
     clean.add_argument("--max-words", type=int, default=175)
     clean.add_argument("--max-ratio", type=real(0), default=0, help="of the two lengths in words; 0 is any")
-    clean.epilog = ("Words of a language without spaces are estimated from its characters: a word has 2 in Chinese, "
-                    "2.5 in Japanese, 5 in Thai, Lao, Khmer, Burmese and Tibetan.")  # fmt: skip
+    clean.epilog = (
+        "Words of a language without spaces are estimated from its characters: a word has 2 in Chinese, "
+        "2.5 in Japanese, 5 in Thai, Lao, Khmer, Burmese and Tibetan."
+    )
     clean.add_argument("--drop-empty", action="store_true", help="drop pairs with an empty side instead of refusing")
     clean.add_argument("--keep-repeated", action="store_true", help="keep repeated and held-out pairs in train")
 
@@ -49,9 +51,13 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     subwords.add_argument("--clean", type=Path, required=True, metavar="DIR")
     subwords.add_argument("--vocab-size", type=int, required=True)
     subwords.add_argument("--kind", choices=("unigram", "bpe"), default="unigram")
-    subwords.add_argument("--spm-sentences", type=int, metavar="N",
-                          help="learn from N lines, drawn from both languages (default: as many as fit into 4 GB: at "
-                          "most 5,000,000, and 150,000,000 characters for unigram)")  # fmt: skip
+    subwords.add_argument(
+        "--spm-sentences",
+        type=int,
+        metavar="N",
+        help="learn from N lines, drawn from both languages (default: as many as fit into 4 GB: at "
+        "most 5,000,000, and 150,000,000 characters for unigram)",
+    )
 
     check = add("check-data", run_check, "prove a prepared folder's invariants and write its prep.json")
     check.add_argument(
@@ -66,8 +72,10 @@ def answer(**facts: object) -> None:
 
 def languages(args: argparse.Namespace) -> tuple[str, str]:
     """Source and target, which must be two."""
-    require(args.source_lang != args.target_lang,
-            f"--source-lang and --target-lang are both {args.source_lang}: give two languages")  # fmt: skip
+    require(
+        args.source_lang != args.target_lang,
+        f"--source-lang and --target-lang are both {args.source_lang}: give two languages",
+    )
     for lang in (args.source_lang, args.target_lang):
         require(bool(lang) and "/" not in lang, f"'{lang}' is no language: give a code such as en")
     return args.source_lang, args.target_lang
@@ -97,8 +105,11 @@ def require_replaceable(place: Path, what: str, names: Iterable[str], known: Seq
     folders.require_own(place, what, known)
     own = {*names, folders.MARK}
     others = sorted(path.name for path in place.glob("*") if path.name not in own or path.is_dir())
-    require(not others, f"--out {place} holds {others[0] if others else ''}, which {what} did not make: "
-                        "move it to another place, or give another --out")  # fmt: skip
+    require(
+        not others,
+        f"--out {place} holds {others[0] if others else ''}, which {what} did not make: "
+        "move it to another place, or give another --out",
+    )
 
 
 def text_names(langs: Sequence[str]) -> list[str]:
@@ -132,8 +143,11 @@ def run_iwslt(args: argparse.Namespace) -> None:
     counts = {split: len(pairs) for split, pairs in splits.items()}
     found = ",".join(str(counts[split]) for split in SPLITS)
     is_expected = args.expected in ("any", found)
-    require(is_expected, f"{args.archive} gives {found} pairs of train,valid,test, not the published {args.expected}: "
-                         "it is another edition; give --expected-counts any to use it all the same")  # fmt: skip
+    require(
+        is_expected,
+        f"{args.archive} gives {found} pairs of train,valid,test, not the published {args.expected}: "
+        "it is another edition; give --expected-counts any to use it all the same",
+    )
     with new_folder(args.out, "lskd iwslt", text_names(langs)) as new:
         for split, pairs in splits.items():
             text.write_bitext(new / split, langs, pairs)
@@ -161,10 +175,15 @@ def run_clean(args: argparse.Namespace) -> None:
                 if split == "train":
                     total = text.count_lines(args.raw / f"{split}.{langs[0]}")
                     counts["train"], dropped = cleaning.clean(
-                        raw, new / split, langs, cleaning.Limits(args.max_words, args.max_ratio),
-                        [] if args.keep_repeated else held_out, not args.keep_repeated, args.drop_empty,
+                        raw,
+                        new / split,
+                        langs,
+                        cleaning.Limits(args.max_words, args.max_ratio),
+                        [] if args.keep_repeated else held_out,
+                        not args.keep_repeated,
+                        args.drop_empty,
                         Progress(total, "pairs cleaned", show).add,
-                    )  # fmt: skip
+                    )
                 else:
                     pairs = text.read_bitext(raw, langs)
                     counts[split] = text.write_bitext(new / split, langs, pairs)
@@ -172,8 +191,11 @@ def run_clean(args: argparse.Namespace) -> None:
             except LskdError as error:
                 complaints[split] = str(error)
         require(not complaints, "; ".join(complaints[split] for split in SPLITS if split in complaints))
-        require(counts["train"] > 0, f"all {sum(dropped.values())} training pairs were dropped ({dropped}): "
-                                     f"{cleaning.advice(dropped) if dropped else ''}")  # fmt: skip
+        require(
+            counts["train"] > 0,
+            f"all {sum(dropped.values())} training pairs were dropped ({dropped}): "
+            f"{cleaning.advice(dropped) if dropped else ''}",
+        )
         runs.write_json(new / "dropped.json", dropped)
     answer(out=str(args.out), pairs={split: counts[split] for split in SPLITS}, dropped=dropped)
 
@@ -190,8 +212,10 @@ def run_subwords(args: argparse.Namespace) -> None:
 
     langs = languages(args)
     require(args.vocab_size > 3, f"--vocab-size is {args.vocab_size}: give more, <unk>, <s> and </s> take three")
-    require(args.spm_sentences is None or args.spm_sentences > 0,
-            f"--spm-sentences is {args.spm_sentences}: give at least 1")  # fmt: skip
+    require(
+        args.spm_sentences is None or args.spm_sentences > 0,
+        f"--spm-sentences is {args.spm_sentences}: give at least 1",
+    )
     for name in ("spm", "pieces"):
         require_apart(args.clean, "--clean", args.out / name)
     is_ours = any((args.out / name).is_file() for name in ("settings", "prep.json"))  # made before there were marks

@@ -34,12 +34,20 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     diagnose.add_argument(
         "--right", type=real(0, 100), default=60.0, help="sentence chrF at least (default: %(default)s)"
     )
-    diagnose.add_argument("--margin", type=real(0, 100), default=20.0,
-                          help="wrong is below --right, and so far below the other (default: %(default)s)")  # fmt: skip
+    diagnose.add_argument(
+        "--margin",
+        type=real(0, 100),
+        default=20.0,
+        help="wrong is below --right, and so far below the other (default: %(default)s)",
+    )
     diagnose.add_argument("--rare", type=whole(0), default=5, help="occurrences at most (default: %(default)s)")
-    diagnose.add_argument("--names", choices=("copied", "reference"), default="copied",
-                          help="words with a capital inside a sentence: written alike in source and reference, or in "
-                          "the reference (for another script; not for German, default: %(default)s)")  # fmt: skip
+    diagnose.add_argument(
+        "--names",
+        choices=("copied", "reference"),
+        default="copied",
+        help="words with a capital inside a sentence: written alike in source and reference, or in "
+        "the reference (for another script; not for German, default: %(default)s)",
+    )
     diagnose.add_argument("--examples", type=whole(0), default=20, help="sentences shown (default: %(default)s)")
 
 
@@ -71,8 +79,13 @@ def compared(args: argparse.Namespace) -> dict[str, Any]:
     """What the teacher gets right and the student wrong, with the hashes of what was read."""
     from lskd_nmt.analysis import translations
 
-    files = {"teacher": args.hypotheses[0], "student": args.hypotheses[1], "reference": args.reference,
-             "source": args.source, "train_target": args.train_target}  # fmt: skip
+    files = {
+        "teacher": args.hypotheses[0],
+        "student": args.hypotheses[1],
+        "reference": args.reference,
+        "source": args.source,
+        "train_target": args.train_target,
+    }
     teacher, student, reference = map(runs.read_lines, (*args.hypotheses, args.reference))
     source = runs.read_lines(args.source) if args.source else None
     frequency = translations.word_counts(runs.read_lines(args.train_target)) if args.train_target else None
@@ -81,5 +94,8 @@ def compared(args: argparse.Namespace) -> dict[str, Any]:
     rules = translations.Rules(
         args.right, args.margin, args.rare, args.names == "copied", args.examples, lang, args.tokenize
     )
-    return {"settings": asdict(rules), "sha256": {name: runs.sha256(file) for name, file in files.items() if file},
-            **translations.comparison(texts, rules)}  # fmt: skip
+    return {
+        "settings": asdict(rules),
+        "sha256": {name: runs.sha256(file) for name, file in files.items() if file},
+        **translations.comparison(texts, rules),
+    }

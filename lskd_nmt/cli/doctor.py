@@ -31,8 +31,17 @@ def run_doctor(args: argparse.Namespace) -> None:
 
     langs = (args.source_lang, args.target_lang)
     temperatures = numbers_of(args.temperatures, "--temperatures", float)
-    patient = Patient(args.data, langs if all(langs) else None, split_paths(args.teacher_path), args.teacher_data,
-                      args.arch, args.max_tokens, args.top_k, len(temperatures), args.out)  # fmt: skip
+    patient = Patient(
+        args.data,
+        langs if all(langs) else None,
+        split_paths(args.teacher_path),
+        args.teacher_data,
+        args.arch,
+        args.max_tokens,
+        args.top_k,
+        len(temperatures),
+        args.out,
+    )
     with fairseq_io.quiet():
         findings = examine(patient)
     for finding in findings:

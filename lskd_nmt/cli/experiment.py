@@ -107,9 +107,15 @@ def run_watch(args: argparse.Namespace) -> None:
     code = watching.watch(runnable(command), args.folder, log, progress.line, teller(args.model))
     measured, lines = cost.measured(), runs.read_lines(log)
     logged = logged_costs(lines[len(before) :], measured["wall_seconds"], updates(before))
-    facts = {"name": args.model, "seed": model["seed"], "parameters": training_log.parameters(lines),
-             "data": runs.data_hashes(run.data), "versions": runs.versions(), "host": runs.host(),
-             "updates_per_second": updates_per_second(lines)}  # fmt: skip
+    facts = {
+        "name": args.model,
+        "seed": model["seed"],
+        "parameters": training_log.parameters(lines),
+        "data": runs.data_hashes(run.data),
+        "versions": runs.versions(),
+        "host": runs.host(),
+        "updates_per_second": updates_per_second(lines),
+    }
     watching.record_attempt(folder / "run.json", facts, command, code, measured | logged, words_per_second(lines))
     runs.write_json(folder / "curve.json", training_log.curve(lines))
     answer(model=args.model, exit_code=code, curve=str(folder / "curve.json"))

@@ -55,8 +55,12 @@ def run_forecast(args: argparse.Namespace) -> None:
         planning.plan(config, args.config.read_text(encoding="utf-8"), folder)
         prepare(folder)
         settings = {name: getattr(args, name) for name in ("device", "precision", "threads")}
-        content = {**origin(args), "host": runs.host(), **settings,
-                   **probed(runs.Run(folder), machine, args.jobs, other_load)}  # fmt: skip
+        content = {
+            **origin(args),
+            "host": runs.host(),
+            **settings,
+            **probed(runs.Run(folder), machine, args.jobs, other_load),
+        }
         runs.write_json(folder / FILE, content)
     print(json.dumps({"forecast": str(folder / FILE), **content["sweep"]}))
 

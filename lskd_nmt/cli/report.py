@@ -20,9 +20,14 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     verb.add_argument("folders", nargs="+", type=Path, metavar="RUN", help="several: seeds of one cell are united")
     verb.add_argument("--out", type=Path, required=True, metavar="DIR", help="index.html, figures and data go there")
     verb.add_argument("--title", help="(default: the runs' names)")
-    verb.add_argument("--sentences", type=int, default=SENTENCES, metavar="N",
-                      help="test sentences in the page; 0: none, nor any of their text, examples of analyses included "
-                      "(default: %(default)s)")  # fmt: skip
+    verb.add_argument(
+        "--sentences",
+        type=int,
+        default=SENTENCES,
+        metavar="N",
+        help="test sentences in the page; 0: none, nor any of their text, examples of analyses included "
+        "(default: %(default)s)",
+    )
     add_baseline(verb)
     verb.add_argument("--published", default="auto", choices=PAIRS, help="as in lskd table")
 
@@ -30,12 +35,16 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 def run_report(args: argparse.Namespace) -> None:
     """`lskd report RUN [RUN…] --out DIR`."""
     require(args.sentences >= 0, f"--sentences is {args.sentences}: give 0 or more")
-    require(not (args.out / "plan.json").is_file(), f"--out {args.out} is a run folder: give another, such as "
-            f"{args.out / 'report'}")  # fmt: skip
+    require(
+        not (args.out / "plan.json").is_file(),
+        f"--out {args.out} is a run folder: give another, such as {args.out / 'report'}",
+    )
     with folders.hold(args.out, WHAT):
         own = folders.is_own(args.out, WHAT, ("data/table.json",))  # before there were marks
-        require(own or not (args.out / "index.html").exists(), f"--out {args.out} has an index.html that {WHAT} did "
-                                                               "not make: give a new or an empty folder")  # fmt: skip
+        require(
+            own or not (args.out / "index.html").exists(),
+            f"--out {args.out} has an index.html that {WHAT} did not make: give a new or an empty folder",
+        )
         write_report(args)
         folders.mark(args.out, WHAT)
 
@@ -51,18 +60,38 @@ def write_report(args: argparse.Namespace) -> None:
     content = assessed(args, args.folders, names, known_differences(args))
     found = {name: runs.Run(folder) for name, folder in places.items()}
     analyses = sources.analyses(places, args.sentences > 0)
-    calls = {"command": args.command, "commit": runs.commit() or "not recorded",
-             "versions": ", ".join(f"{name} {version}" for name, version in runs.versions().items())}  # fmt: skip
-    parts = [sections.results(content), sections.effects(content, f"command: {args.command}"),
-             *analysed.sections(analyses), sections.costs(content), sections.curves(places),
-             sections.records(content, found, calls)]  # fmt: skip
-    data = {"table.json": as_json(content), "table.csv": tables.csv(content),
-            "significance.json": (args.out / "data" / "significance.json").read_text(encoding="utf-8")}  # fmt: skip
+    calls = {
+        "command": args.command,
+        "commit": runs.commit() or "not recorded",
+        "versions": ", ".join(f"{name} {version}" for name, version in runs.versions().items()),
+    }
+    parts = [
+        sections.results(content),
+        sections.effects(content, f"command: {args.command}"),
+        *analysed.sections(analyses),
+        sections.costs(content),
+        sections.curves(places),
+        sections.records(content, found, calls),
+    ]
+    data = {
+        "table.json": as_json(content),
+        "table.csv": tables.csv(content),
+        "significance.json": (args.out / "data" / "significance.json").read_text(encoding="utf-8"),
+    }
     data |= {f"analysis-{slug(each.run)}-{slug(each.name)}.json": as_json(each.content) for each in analyses}
     texts = sources.sentences(found, content, args.sentences)
     page = render.write(args.out, args.title or content["name"], [part for part in parts if part], texts, data)
-    print(json.dumps({"page": str(page), "bytes": page.stat().st_size, "models": len(content["rows"]),
-                      "analyses": [f"{each.run}/{each.name}" for each in analyses]}, ensure_ascii=False))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "page": str(page),
+                "bytes": page.stat().st_size,
+                "models": len(content["rows"]),
+                "analyses": [f"{each.run}/{each.name}" for each in analyses],
+            },
+            ensure_ascii=False,
+        )
+    )
 
 
 def known_differences(args: argparse.Namespace) -> Path:

@@ -47,8 +47,9 @@ class Defaults(argparse.ArgumentDefaultsHelpFormatter):
 def register_decode(steps: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """`seqkd decode`."""
     decode = add(steps, "decode", run_decode, "let the teacher translate the training source, in shards that resume")
-    decode.add_argument("--teacher-path", required=True, metavar="A.pt[:B.pt]",
-                        help="several are an ensemble, for --engine fairseq")  # fmt: skip
+    decode.add_argument(
+        "--teacher-path", required=True, metavar="A.pt[:B.pt]", help="several are an ensemble, for --engine fairseq"
+    )
     decode.add_argument("--teacher-data", metavar="DIR", help="where the teacher's dict.*.txt are, if it does not say")
     decode.add_argument("--engine", default="ctranslate2", help="ctranslate2 or fairseq")
     decode.add_argument("--quantization", default="float32", help="of ctranslate2, such as int8")
@@ -66,10 +67,15 @@ def register_decode(steps: "argparse._SubParsersAction[argparse.ArgumentParser]"
     decode.add_argument("--workers", type=int, default=0, help="processes; 0: one for each core or GPU")
     decode.add_argument("--threads", type=int, default=1, help="of each process")
     decode.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where it runs")
-    decode.add_argument("--part", default="1/1", metavar="I/N", help="do every N-th shard, from the I-th: one of N "
-                                                                     "machines that share the folder")  # fmt: skip
-    decode.add_argument("--accept-difference", action="store_true",
-                        help="go on although CTranslate2 and fairseq translate differently")  # fmt: skip
+    decode.add_argument(
+        "--part",
+        default="1/1",
+        metavar="I/N",
+        help="do every N-th shard, from the I-th: one of N machines that share the folder",
+    )
+    decode.add_argument(
+        "--accept-difference", action="store_true", help="go on although CTranslate2 and fairseq translate differently"
+    )
 
 
 def register_select(steps: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -82,8 +88,9 @@ def register_select(steps: "argparse._SubParsersAction[argparse.ArgumentParser]"
     select.add_argument("--method", default="beam", help=methods)
     select.add_argument("--hypotheses", type=int, default=0, help="of multi, the first so many; 0: all")
     select.add_argument("--similarity", default="bleu", help="of interpolate: smoothed sentence bleu, or chrf")
-    select.add_argument("--max-ratio", type=float, default=0,
-                        help="of the lengths of source and hypothesis in subwords; 0: any")  # fmt: skip
+    select.add_argument(
+        "--max-ratio", type=float, default=0, help="of the lengths of source and hypothesis in subwords; 0: any"
+    )
     add_tokenize(select, "of the smoothed sentence bleu")
     select.add_argument("--drop-copies", action="store_true", help="drop hypotheses that repeat the source")
 
@@ -103,8 +110,18 @@ def run_decode(args: argparse.Namespace) -> None:
     place = Place(args.workers, args.threads, args.device, (int(part[1]), int(part[2])))
     symbols = symbols_of(args)
     with fairseq_io.quiet():
-        ledger = decode(args.out, split_paths(args.teacher_path), args.data, symbols, settings, place, show,
-                        args.split, args.teacher_data, args.accept_difference)  # fmt: skip
+        ledger = decode(
+            args.out,
+            split_paths(args.teacher_path),
+            args.data,
+            symbols,
+            settings,
+            place,
+            show,
+            args.split,
+            args.teacher_data,
+            args.accept_difference,
+        )
     facts = {} if ledger is None else {name: ledger[name] for name in ("rows", "hypotheses", "empty_rows")}
     print(json.dumps({"decoded": str(args.out), "complete": ledger is not None, **facts}))
 
@@ -119,6 +136,16 @@ def run_select(args: argparse.Namespace) -> None:
     decoded = [Path(folder) for folder in split_paths(args.decoded)]
     with fairseq_io.quiet():
         header = select(args.out, decoded, args.data, symbols, settings, show, args.split)
-    shown = ("sentences", "hypotheses", "dropped", "sentences_without", "sampled_share", "distinct_share",
-             "reference_share", "distinct_words", "type_token_ratio", "distinct_bigram_ratio")  # fmt: skip
+    shown = (
+        "sentences",
+        "hypotheses",
+        "dropped",
+        "sentences_without",
+        "sampled_share",
+        "distinct_share",
+        "reference_share",
+        "distinct_words",
+        "type_token_ratio",
+        "distinct_bigram_ratio",
+    )
     print(json.dumps({"hypotheses_store": str(args.out), **{name: header[name] for name in shown}}))

@@ -57,9 +57,13 @@ def register_compare(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]
     about = "one table and one picture of several models: size, BLEU, chrF, speed and latency on this machine's cores"
     verb = verb_of(verbs, "compare", about, run_compare)
     verb.add_argument("--data", type=Path, required=True, metavar="DIR", help="binarised data")
-    verb.add_argument("--models", nargs="+", required=True, metavar="NAME=PATH",
-                      help="a fairseq checkpoint or a folder of lskd export --to ctranslate2; the others' ratios are "
-                           "to the first")  # fmt: skip
+    verb.add_argument(
+        "--models",
+        nargs="+",
+        required=True,
+        metavar="NAME=PATH",
+        help="a fairseq checkpoint or a folder of lskd export --to ctranslate2; the others' ratios are to the first",
+    )
     verb.add_argument("--out", type=Path, required=True, metavar="DIR")
     verb.add_argument("--split", default="test", help="(default: %(default)s)")
     verb.add_argument("--beam", type=int, default=5, help="(default: %(default)s)")
@@ -71,8 +75,9 @@ def register_compare(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]
         "--threads", type=whole(0), default=0, metavar="N", help="all threads (default: cores it may use)"
     )
     add_tokenize(verb)
-    verb.add_argument("--batch-tokens", type=whole(1), default=2048,
-                      help="padded source subwords of a batch (default: %(default)s)")  # fmt: skip
+    verb.add_argument(
+        "--batch-tokens", type=whole(1), default=2048, help="padded source subwords of a batch (default: %(default)s)"
+    )
 
 
 def run_average(args: argparse.Namespace) -> None:
@@ -180,8 +185,15 @@ def run_compare(args: argparse.Namespace) -> None:
         content = compare(models, args.data, settings, show)
         runs.write_json(args.out / "compare.json", {**origin(args), "host": runs.host(), **content})
         report_comparison(args.out)
-    print(json.dumps({"compare": str(args.out / "compare.json"), "models": list(models),
-                      "bleu": [model["bleu"] for model in content["models"]]}))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "compare": str(args.out / "compare.json"),
+                "models": list(models),
+                "bleu": [model["bleu"] for model in content["models"]],
+            }
+        )
+    )
 
 
 def report_comparison(folder: Path) -> None:

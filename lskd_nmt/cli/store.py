@@ -20,9 +20,13 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     verb.add_argument("--data", required=True, metavar="DIR[:DIR]", help="binarised data of the student")
     verb.add_argument("--out", type=Path, required=True, metavar="DIR")
     add_languages(verb)
-    verb.add_argument("--keep", choices=("top-k", "features"), default="top-k",
-                      help="of each token: its most probable symbols, or the decoder's features, from which students "
-                      "have every symbol at every temperature (default: %(default)s)")  # fmt: skip
+    verb.add_argument(
+        "--keep",
+        choices=("top-k", "features"),
+        default="top-k",
+        help="of each token: its most probable symbols, or the decoder's features, from which students "
+        "have every symbol at every temperature (default: %(default)s)",
+    )
     verb.add_argument("--top-k", type=int, help=f"symbols kept of each token (default: {TOP_K})")
     verb.add_argument("--temperatures", help=f"students can train at these (default: {TEMPERATURES})")
     verb.add_argument("--precision", choices=("fp16", "fp32"), default="fp16", help="stored as (default: %(default)s)")
@@ -40,9 +44,10 @@ def run_store(args: argparse.Namespace) -> None:
 
     symbols = symbols_of(args)
     if args.keep == "features":
-        require(args.top_k is None and args.temperatures is None,
-                "--keep features has every symbol at every temperature: leave out --top-k and "
-                "--temperatures")  # fmt: skip
+        require(
+            args.top_k is None and args.temperatures is None,
+            "--keep features has every symbol at every temperature: leave out --top-k and --temperatures",
+        )
         layout: Layout = FeatureLayout((), len(symbols.target), args.precision)
     else:
         given = TEMPERATURES if args.temperatures is None else args.temperatures
@@ -57,5 +62,14 @@ def run_store(args: argparse.Namespace) -> None:
     for temperature, mass in header["tail_mass"].items():
         k = header["layout"]["k"]
         show(f"T = {temperature}: {100 * mass:.1f} % of the teacher's mass lies outside of its top {k}")
-    print(json.dumps({"store": str(args.out), "sentences": header["sentences"], "tokens": header["tokens"],
-                      "bytes_per_token": layout_of(header).token_bytes, "tail_mass": header["tail_mass"]}))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "store": str(args.out),
+                "sentences": header["sentences"],
+                "tokens": header["tokens"],
+                "bytes_per_token": layout_of(header).token_bytes,
+                "tail_mass": header["tail_mass"],
+            }
+        )
+    )

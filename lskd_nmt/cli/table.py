@@ -24,8 +24,12 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     table.add_argument("--compare", nargs=2, type=Path, metavar=("A", "B"), help="two runs side by side instead")
     table.add_argument("--out", type=Path, metavar="DIR", help="where to write; the run folder if one is given")
     add_baseline(table)
-    table.add_argument("--published", default="auto", choices=PAIRS,
-                       help="whose published numbers stand beside: auto takes the language pair's")  # fmt: skip
+    table.add_argument(
+        "--published",
+        default="auto",
+        choices=PAIRS,
+        help="whose published numbers stand beside: auto takes the language pair's",
+    )
 
     text = "the learning curves of a run as a figure"
     curves = verb_of(verbs, "curves", text, run_curves)
@@ -41,9 +45,13 @@ def add_baseline(verb: argparse.ArgumentParser) -> None:
         help="how seeds scatter is one number for all students, pooled over their rows, in intervals and "
         "p-values alike: for many rows of two or three seeds that scatter alike",
     )
-    verb.add_argument("--baseline", action="append", metavar="CELL",
-                      help="what students are compared with, again for several: plain (the student without KD; "
-                      "the default), a method, or a model's name without its seed, such as student-ls0-t1")  # fmt: skip
+    verb.add_argument(
+        "--baseline",
+        action="append",
+        metavar="CELL",
+        help="what students are compared with, again for several: plain (the student without KD; "
+        "the default), a method, or a model's name without its seed, such as student-ls0-t1",
+    )
 
 
 def run_table(args: argparse.Namespace) -> None:
@@ -63,8 +71,12 @@ def run_table(args: argparse.Namespace) -> None:
     for name, figure in (("temperature", temperature.figure(content)), ("methods", ranking.figure(content))):
         if figure is not None:
             plots.save(figure, out / name)
-    print(json.dumps({"table": str(out / "table.json"), "models": len(content["rows"]),
-                      "not_scored": content["not_scored"]}, ensure_ascii=False))  # fmt: skip
+    print(
+        json.dumps(
+            {"table": str(out / "table.json"), "models": len(content["rows"]), "not_scored": content["not_scored"]},
+            ensure_ascii=False,
+        )
+    )
 
 
 def run_compare(args: argparse.Namespace) -> None:
@@ -74,8 +86,10 @@ def run_compare(args: argparse.Namespace) -> None:
 
     names = results.labels(args.compare)
     sweeps.require_comparable(*(results.results([run], [name]) for run, name in zip(args.compare, names, strict=True)))
-    single = [assessed(args, [folder], [name], args.out / f"significance-{number}.json")
-              for number, (folder, name) in enumerate(zip(args.compare, names, strict=True), start=1)]  # fmt: skip
+    single = [
+        assessed(args, [folder], [name], args.out / f"significance-{number}.json")
+        for number, (folder, name) in enumerate(zip(args.compare, names, strict=True), start=1)
+    ]
     content = sweeps.side_by_side(*single)
     pools = effects.pools([pair[side] for side in ("first", "second") for pair in content["cells"]])
     measured = differences.measure(
@@ -119,9 +133,15 @@ def outputs_of(folders: Sequence[Path], names: Sequence[str]) -> "dict[str, Outp
             if (folder / "metrics.json").is_file():
                 metrics = runs.read_json(folder / "metrics.json")
                 found[f"{name}/{model['name']}"] = Output(
-                    folder / "test.hyp", reference, data["target_lang"], data["form"], model["seed"],
-                    metrics.get("hyp_sha256"), metrics.get("ref_sha256"), results.tokenizer(metrics),
-                )  # fmt: skip
+                    folder / "test.hyp",
+                    reference,
+                    data["target_lang"],
+                    data["form"],
+                    model["seed"],
+                    metrics.get("hyp_sha256"),
+                    metrics.get("ref_sha256"),
+                    results.tokenizer(metrics),
+                )
     return found
 
 

@@ -30,10 +30,20 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     diffuse = verb_of(verbs, "diffuse", about, run_diffuse)
     diffuse.add_argument("--out", type=Path, required=True, metavar="DIR")
     diffuse.add_argument("--teacher", required=True, metavar="FEATURES", help="whose confusions say what is similar")
-    diffuse.add_argument("--students", nargs="+", required=True, metavar="T=FEATURES[:FEATURES…]",
-                         help="at T = 1 and others; several are seeds, in the same order at each T")  # fmt: skip
-    diffuse.add_argument("--control", nargs="+", default=[], metavar="T=FEATURES[:FEATURES…]",
-                         help="students of a teacher without label smoothing, at the same temperatures")  # fmt: skip
+    diffuse.add_argument(
+        "--students",
+        nargs="+",
+        required=True,
+        metavar="T=FEATURES[:FEATURES…]",
+        help="at T = 1 and others; several are seeds, in the same order at each T",
+    )
+    diffuse.add_argument(
+        "--control",
+        nargs="+",
+        default=[],
+        metavar="T=FEATURES[:FEATURES…]",
+        help="students of a teacher without label smoothing, at the same temperatures",
+    )
     diffuse.add_argument("--similar", type=whole(0), default=3, help="similar words of a word (default: %(default)s)")
     diffuse.add_argument("--occurrences", type=int, default=2000, help="of a word, at most (default: %(default)s)")
     diffuse.add_argument("--resamples", type=int, default=1000, help="of the sentences (default: %(default)s)")
@@ -69,8 +79,12 @@ def run_project(args: argparse.Namespace) -> None:
     if teacher:
         content |= {"proposed": proposed, "proposed_by": {**asdict(choice(args)), "features": described(teacher)}}
     write(args, "projection", content, {"projection": planes.figure(content)})
-    print(json.dumps({"projection": str(args.out / "projection.json"), "tokens": list(tokens), "models": list(models)},
-                     ensure_ascii=False))  # fmt: skip
+    print(
+        json.dumps(
+            {"projection": str(args.out / "projection.json"), "tokens": list(tokens), "models": list(models)},
+            ensure_ascii=False,
+        )
+    )
 
 
 def run_diffuse(args: argparse.Namespace) -> None:
@@ -79,8 +93,9 @@ def run_diffuse(args: argparse.Namespace) -> None:
     from lskd_nmt.analysis.frame import open_features
     from lskd_nmt.report import diffusion
 
-    students, control = (by_temperature(given, flag) for given, flag in
-                         ((args.students, "--students"), (args.control, "--control")))  # fmt: skip
+    students, control = (
+        by_temperature(given, flag) for given, flag in ((args.students, "--students"), (args.control, "--control"))
+    )
     settings = contents.Resampling(args.similar, args.occurrences, args.resamples, args.seed)
     progress = Progress(settings.resamples, "resamples", show)
     content = contents.diffuse(open_features(args.teacher), students, control, choice(args), settings, progress.add)
@@ -116,8 +131,10 @@ def by_temperature(given: Sequence[str], flag: str) -> "Mapping[float, Sequence[
         folders = {float(name): value.split(":") for name, value in pairs.items()}
     except ValueError:
         raise LskdError(f"{flag} has {', '.join(pairs)}: give a temperature before each '='") from None
-    require(not folders or (1.0 in folders and len(folders) > 1 and min(folders) > 0),
-            f"{flag} has the temperatures {', '.join(pairs)}: give 1 and at least one other")  # fmt: skip
+    require(
+        not folders or (1.0 in folders and len(folders) > 1 and min(folders) > 0),
+        f"{flag} has the temperatures {', '.join(pairs)}: give 1 and at least one other",
+    )
     counts = {t: len(seeds) for t, seeds in sorted(folders.items())}
     shown = ", ".join(f"{count} at {t:g}" for t, count in counts.items())
     require(len(set(counts.values())) < 2, f"{flag} has folders: {shown}: give as many seeds at each temperature")

@@ -30,8 +30,10 @@ def compare(
     langs = fairseq_io.language_pair(str(data))
     symbols = fairseq_io.read_symbols(str(data), langs)
     if symbols is None:
-        raise LskdError(f"--data {data} lacks dict.{langs[0]}.txt or dict.{langs[1]}.txt: "
-                        "give the output folder of fairseq-preprocess")  # fmt: skip
+        raise LskdError(
+            f"--data {data} lacks dict.{langs[0]}.txt or dict.{langs[1]}.txt: "
+            "give the output folder of fairseq-preprocess"
+        )
     candidates = [examine(name, path, symbols) for name, path in models.items()]
     bleu_tokenizer(langs[1], settings.tokenize)  # refused before anything is translated
     source, _ = fairseq_io.piece_lines(str(data), langs, settings.split)
@@ -54,20 +56,36 @@ def compare(
         )
     speed = measure(loaded, timed_sentences, settings, show, clocks or Clocks())
     rows: list[dict[str, Any]] = [
-        {**asdict(candidate), "bleu": quality[candidate.name]["bleu"]["score"],
-         "chrf": quality[candidate.name]["chrf"]["score"], **speed[candidate.name]} for candidate in candidates
-    ]  # fmt: skip
+        {
+            **asdict(candidate),
+            "bleu": quality[candidate.name]["bleu"]["score"],
+            "chrf": quality[candidate.name]["chrf"]["score"],
+            **speed[candidate.name],
+        }
+        for candidate in candidates
+    ]
     return {
         "settings": asdict(settings),
-        "data": {"folder": str(data), "langs": list(langs), "form": truth.form, "sentences": len(sentences),
-                 "references": truth.source, "references_changed_by_subwords": truth.changed_by_subwords,
-                 "tokenizer": quality[candidates[0].name]["bleu"]["tokenizer"]},
-        "timed": {"sentences": len(timed_sentences), "load_before": round(load_before, 2),
-                  "batches": len(list(batches(timed_sentences, settings.batch_tokens)))},
-        "signatures": {metric: {key: quality[candidates[0].name][metric][key] for key in ("signature", "text")}
-                       for metric in ("bleu", "chrf")},
+        "data": {
+            "folder": str(data),
+            "langs": list(langs),
+            "form": truth.form,
+            "sentences": len(sentences),
+            "references": truth.source,
+            "references_changed_by_subwords": truth.changed_by_subwords,
+            "tokenizer": quality[candidates[0].name]["bleu"]["tokenizer"],
+        },
+        "timed": {
+            "sentences": len(timed_sentences),
+            "load_before": round(load_before, 2),
+            "batches": len(list(batches(timed_sentences, settings.batch_tokens))),
+        },
+        "signatures": {
+            metric: {key: quality[candidates[0].name][metric][key] for key in ("signature", "text")}
+            for metric in ("bleu", "chrf")
+        },
         "models": [{**row, "ratios": ratios(row, rows[0])} for row in rows],
-    }  # fmt: skip
+    }
 
 
 def ratios(row: Mapping[str, Any], first: Mapping[str, Any]) -> dict[str, Any]:

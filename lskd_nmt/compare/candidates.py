@@ -32,8 +32,10 @@ def parse_models(words: Sequence[str]) -> dict[str, Path]:
     for word in words:
         name, _, path = word.partition("=")
         require("=" in word and bool(path), f"--models has '{word}': give NAME=PATH, such as student=student.pt")
-        require(bool(re.fullmatch(r"[\w.+-]+", name)),
-                f"--models has the name '{name}': give letters, digits, and . _ + - only")  # fmt: skip
+        require(
+            bool(re.fullmatch(r"[\w.+-]+", name)),
+            f"--models has the name '{name}': give letters, digits, and . _ + - only",
+        )
         require(name not in models, f"--models has the name '{name}' twice: give each model its own")
         models[name] = Path(path)
     return models
@@ -41,8 +43,11 @@ def parse_models(words: Sequence[str]) -> dict[str, Path]:
 
 def examine(name: str, path: Path, symbols: Symbols) -> Candidate:
     """The model's size, if it is one and its vocabulary that of the data."""
-    require(path.exists(), f"model '{name}': {path} does not exist: give a fairseq checkpoint (.pt) or a folder of "
-                           "lskd export --to ctranslate2")  # fmt: skip
+    require(
+        path.exists(),
+        f"model '{name}': {path} does not exist: give a fairseq checkpoint (.pt) or a folder of "
+        "lskd export --to ctranslate2",
+    )
     return examine_folder(name, path, symbols) if path.is_dir() else examine_checkpoint(name, path, symbols)
 
 
@@ -55,11 +60,21 @@ def examine_checkpoint(name: str, path: Path, symbols: Symbols) -> Candidate:
     for side, ours in (("encoder", symbols.source), ("decoder", symbols.target)):
         table = state["model"].get(f"{side}.embed_tokens.weight")
         require(table is not None, f"model '{name}': {path} has no {side} with an embedding: give a transformer")
-        require(len(table) == len(ours), f"model '{name}' has {len(table)} symbols in its {side} and the data's "
-                                         f"dictionary {len(ours)}: give --data that it was trained on")  # fmt: skip
+        require(
+            len(table) == len(ours),
+            f"model '{name}' has {len(table)} symbols in its {side} and the data's "
+            f"dictionary {len(ours)}: give --data that it was trained on",
+        )
     size = sum(tensor.nbytes for tensor in fairseq_io.weights(state).values())
-    return Candidate(name, str(path), "fairseq", None, fairseq_io.parameter_count(state), megabytes(size),
-                     megabytes(path.stat().st_size))  # fmt: skip
+    return Candidate(
+        name,
+        str(path),
+        "fairseq",
+        None,
+        fairseq_io.parameter_count(state),
+        megabytes(size),
+        megabytes(path.stat().st_size),
+    )
 
 
 def examine_folder(name: str, path: Path, symbols: Symbols) -> Candidate:
@@ -76,8 +91,13 @@ def examine_folder(name: str, path: Path, symbols: Symbols) -> Candidate:
 
 def folder_vocabulary(name: str, path: Path, langs: tuple[str, str]) -> Symbols:
     """What a CTranslate2 folder translates from and into, by fairseq's names of the special symbols."""
-    files = [next((file for file in (path / f"{side}_vocabulary.json", path / "shared_vocabulary.json")
-                   if file.is_file()), None) for side in ("source", "target")]  # fmt: skip
+    files = [
+        next(
+            (file for file in (path / f"{side}_vocabulary.json", path / "shared_vocabulary.json") if file.is_file()),
+            None,
+        )
+        for side in ("source", "target")
+    ]
     lists = []
     for file in files:
         if file is None:
@@ -91,9 +111,12 @@ def require_vocabulary(name: str, theirs: Symbols, ours: Symbols) -> None:
     for side in ("source", "target"):
         lists: tuple[list[str], list[str]] = getattr(theirs, side), getattr(ours, side)
         where = differences(*lists)
-        require(not where, f"model '{name}' has another {side} vocabulary than the data ({len(lists[0])} and "
-                           f"{len(lists[1])} symbols, {len(where)} indices differ, the first is {[*where, 0][0]}): "
-                           "give --data that it was trained on")  # fmt: skip
+        require(
+            not where,
+            f"model '{name}' has another {side} vocabulary than the data ({len(lists[0])} and "
+            f"{len(lists[1])} symbols, {len(where)} indices differ, the first is {[*where, 0][0]}): "
+            "give --data that it was trained on",
+        )
 
 
 def megabytes(size: int) -> float:

@@ -28,8 +28,10 @@ class CompareSettings:
         self.decoding()  # refuses what it cannot do
         require(self.repeats > 0, f"--repeats is {self.repeats}: give a number above 0")
         require(self.sentences >= 0, f"--sentences is {self.sentences}: give a number above 0, or 0 for all")
-        require(1 <= self.threads <= cores(), f"--threads is {self.threads} and this process may use {cores()} cores: "
-                                              f"give 1 to {cores()}, or 0 for all")  # fmt: skip
+        require(
+            1 <= self.threads <= cores(),
+            f"--threads is {self.threads} and this process may use {cores()} cores: give 1 to {cores()}, or 0 for all",
+        )
 
     def decoding(self) -> DecodeSettings:
         """As the engines take it."""

@@ -53,8 +53,10 @@ def load_model(candidate: Candidate, data: Path, langs: tuple[str, str], setting
         engines = {count: CTranslate2Engine(Path(candidate.path), workers=count) for count in settings.thread_counts()}
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
-        raise LskdError(f"model '{candidate.name}': CTranslate2 cannot load {candidate.path} ({reason}): export it "
-                        "again with lskd export") from None  # fmt: skip
+        raise LskdError(
+            f"model '{candidate.name}': CTranslate2 cannot load {candidate.path} ({reason}): export it "
+            "again with lskd export"
+        ) from None
 
     def with_ctranslate2(sentences: Sequence[Pieces], threads: int) -> list[str]:
         run = translate_all if threads == 1 else translate_at_once
@@ -104,8 +106,13 @@ def measure(
                 spans.append(timed(translate, [sentence], 1, clocks))
                 progress.add(1)
             alone[name].append(spans)
-    return {name: {"subwords_per_second": [speed(threads, whole[name, threads]) for threads in counts],
-                   "latency": latency(alone[name])} for name in models}  # fmt: skip
+    return {
+        name: {
+            "subwords_per_second": [speed(threads, whole[name, threads]) for threads in counts],
+            "latency": latency(alone[name]),
+        }
+        for name in models
+    }
 
 
 def timed(translate: Translate, sentences: Sequence[Pieces], threads: int, clocks: Clocks) -> Span:
@@ -118,16 +125,22 @@ def timed(translate: Translate, sentences: Sequence[Pieces], threads: int, clock
 
 def speed(threads: int, spans: Sequence[Span]) -> dict[str, Any]:
     """Output subwords a second."""
-    return {"threads": threads, **spread([span.subwords / span.seconds for span in spans]),
-            "subwords": spans[0].subwords, "cores_busy": cores_busy(spans)}  # fmt: skip
+    return {
+        "threads": threads,
+        **spread([span.subwords / span.seconds for span in spans]),
+        "subwords": spans[0].subwords,
+        "cores_busy": cores_busy(spans),
+    }
 
 
 def latency(repeats: Sequence[Sequence[Span]]) -> dict[str, Any]:
     """Milliseconds of a sentence alone: the median and the 95th percentile over the sentences of each repeat."""
     times = [[1000 * span.seconds for span in spans] for spans in repeats]
-    return {"median_ms": spread([statistics.median(each) for each in times]),
-            "p95_ms": spread([percentile(each, P95) for each in times]),
-            "cores_busy": cores_busy([span for spans in repeats for span in spans])}  # fmt: skip
+    return {
+        "median_ms": spread([statistics.median(each) for each in times]),
+        "p95_ms": spread([percentile(each, P95) for each in times]),
+        "cores_busy": cores_busy([span for spans in repeats for span in spans]),
+    }
 
 
 def cores_busy(spans: Sequence[Span]) -> float:
@@ -137,8 +150,12 @@ def cores_busy(spans: Sequence[Span]) -> float:
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
     """The median of the repeats, the smallest, the largest, and all of them."""
-    return {"median": round(statistics.median(values), 2), "smallest": round(min(values), 2),
-            "largest": round(max(values), 2), "repeats": [round(value, 2) for value in values]}  # fmt: skip
+    return {
+        "median": round(statistics.median(values), 2),
+        "smallest": round(min(values), 2),
+        "largest": round(max(values), 2),
+        "repeats": [round(value, 2) for value in values],
+    }
 
 
 def percentile(values: Sequence[float], share: float) -> float:

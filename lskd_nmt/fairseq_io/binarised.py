@@ -20,11 +20,15 @@ def require_data(data: str, flag: str = "--data", *, several: bool = True) -> No
     folders = data.split(":")
     lacking = [folder for folder in folders if not Path(folder).is_dir()]
     if len(folders) > 1 and Path(data).is_dir() and (lacking or not several):
-        raise LskdError(f"{flag} {data} has a colon, which separates folders here ({', '.join(folders)}): give a path "
-                        "without one, such as a symbolic link to it")  # fmt: skip
+        raise LskdError(
+            f"{flag} {data} has a colon, which separates folders here ({', '.join(folders)}): give a path "
+            "without one, such as a symbolic link to it"
+        )
     require(several or len(folders) == 1, f"{flag} is {data}: give one folder")
-    require(not lacking, f"{flag} {lacking[0] if lacking else ''} does not exist: "
-                         "give the output folder of fairseq-preprocess")  # fmt: skip
+    require(
+        not lacking,
+        f"{flag} {lacking[0] if lacking else ''} does not exist: give the output folder of fairseq-preprocess",
+    )
 
 
 def require_whole(folder: str, split: str, langs: Sequence[str], symbols: Sequence[int]) -> None:
@@ -37,8 +41,10 @@ def require_whole(folder: str, split: str, langs: Sequence[str], symbols: Sequen
         files = [Path(folder) / f"{stem}.{lang}" for lang in langs]
         if any(Path(f"{file}.idx").exists() for file in files):
             counts = [count_of(file, size) for file, size in zip(files, symbols, strict=True)]
-            require(len({*counts} - {None}) < 2, f"{folder}/{stem} has {counts[0]} sentences of {langs[0]} and "
-                                                 f"{counts[1]} of {langs[1]}: {AGAIN}")  # fmt: skip
+            require(
+                len({*counts} - {None}) < 2,
+                f"{folder}/{stem} has {counts[0]} sentences of {langs[0]} and {counts[1]} of {langs[1]}: {AGAIN}",
+            )
 
 
 def count_of(file: Path, symbols: int) -> int | None:
@@ -67,6 +73,8 @@ def count_of(file: Path, symbols: int) -> int | None:
         require(data.stat().st_size == tokens * kind.itemsize, f"{data} is cut, or of another binarisation: {AGAIN}")
         for start in range(0, tokens, AT_ONCE):
             ids = np.fromfile(data, kind, min(AT_ONCE, tokens - start), offset=start * kind.itemsize)
-            require(int(ids.min()) >= 0 and int(ids.max()) < symbols,
-                    f"{data} holds symbols that its dictionary of {symbols} lacks: {AGAIN}")  # fmt: skip
+            require(
+                int(ids.min()) >= 0 and int(ids.max()) < symbols,
+                f"{data} holds symbols that its dictionary of {symbols} lacks: {AGAIN}",
+            )
     return int(count)

@@ -18,8 +18,10 @@ def language_pair(folder: str) -> tuple[str, str]:
     from fairseq.data import data_utils
 
     source, target = data_utils.infer_language_pair(folder)
-    require(None not in (source, target), f"data folder {folder} holds no train.SRC-TGT.* files: "
-                                          "give the output folder of fairseq-preprocess")  # fmt: skip
+    require(
+        None not in (source, target),
+        f"data folder {folder} holds no train.SRC-TGT.* files: give the output folder of fairseq-preprocess",
+    )
     return source, target
 
 
@@ -60,8 +62,10 @@ def translation_data(data: str, langs: tuple[str, str], split: str) -> list[Any]
             try:
                 task.load_dataset(split, epoch=epoch)
             except FileNotFoundError:
-                raise LskdError(f"data folder {folder} has no '{split}' of {langs[0]}-{langs[1]}: "
-                                "name what it has with --split or --splits") from None  # fmt: skip
+                raise LskdError(
+                    f"data folder {folder} has no '{split}' of {langs[0]}-{langs[1]}: "
+                    "name what it has with --split or --splits"
+                ) from None
         datasets.append(task.dataset(split))
     return datasets
 

@@ -175,10 +175,17 @@ def tied_output(model: Any) -> bool:
 
 
 def generate(
-    models: Sequence[Any], symbols: Any, net_input: Mapping[str, Any], *, beam: int, sampling_topk: int | None,
+    models: Sequence[Any],
+    symbols: Any,
+    net_input: Mapping[str, Any],
+    *,
+    beam: int,
+    sampling_topk: int | None,
     temperature: float,
-    len_penalty: float, max_len_a: float, max_len_b: int,
-) -> list[list[tuple[list[int], float]]]:  # fmt: skip
+    len_penalty: float,
+    max_len_a: float,
+    max_len_b: int,
+) -> list[list[tuple[list[int], float]]]:
     """Symbol ids without the end, and score, of each sentence's `beam` hypotheses, as fairseq-generate finds them.
 
     Sorted by their scores; found by beam search, or drawn among the `sampling_topk` most probable symbols (0: all).
@@ -189,7 +196,15 @@ def generate(
     for model in models:
         model.make_generation_fast_(beamable_mm_beam_size=None, need_attn=False)
     search = None if sampling_topk is None else Sampling(symbols, sampling_topk or -1)
-    generator = SequenceGenerator(models, symbols, beam_size=beam, max_len_a=max_len_a, max_len_b=max_len_b,
-                                  temperature=temperature, len_penalty=len_penalty, search_strategy=search)  # fmt: skip
+    generator = SequenceGenerator(
+        models,
+        symbols,
+        beam_size=beam,
+        max_len_a=max_len_a,
+        max_len_b=max_len_b,
+        temperature=temperature,
+        len_penalty=len_penalty,
+        search_strategy=search,
+    )
     found = generator.generate(models, {"net_input": net_input})
     return [[(hypothesis["tokens"].tolist()[:-1], float(hypothesis["score"])) for hypothesis in best] for best in found]

@@ -134,8 +134,10 @@ class Gradients:
     def times(self, upstream: Tensor) -> tuple[Tensor | None, ...]:
         """All three, multiplied, and only then in the type of what they belong to."""
         sums = self.features, self.weight, self.bias
-        return tuple(None if total is None else (total * upstream).to(final)
-                     for total, final in zip(sums, self.types, strict=True))  # fmt: skip
+        return tuple(
+            None if total is None else (total * upstream).to(final)
+            for total, final in zip(sums, self.types, strict=True)
+        )
 
 
 class ChunkedObjective(torch.autograd.Function):

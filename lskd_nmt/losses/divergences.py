@@ -163,8 +163,10 @@ def divergence_named(text: str) -> Chosen:
         parameter = float(value)
     except ValueError:
         parameter = math.nan
-    require(entry.parameter.holds(parameter), f"--divergence is {text}: give {name}:{letter} with "
-            f"{entry.parameter.words}, as {name}:{(low + high) / 2:g}")  # fmt: skip
+    require(
+        entry.parameter.holds(parameter),
+        f"--divergence is {text}: give {name}:{letter} with {entry.parameter.words}, as {name}:{(low + high) / 2:g}",
+    )
     return Chosen(name, entry, parameter)
 
 

@@ -59,6 +59,8 @@ def evolution_named(text: str) -> Evolution:
     except ValueError:
         gold = hard = math.nan
     if not (0 <= gold <= 1 and 0 < hard <= 1):
-        raise LskdError(f"--self-evolution is {text}: give B:R, the gold symbol's share of the prior from 0 to 1 and "
-                        "the share of hard tokens above 0 and at most 1, as 0.5:0.5")  # fmt: skip
+        raise LskdError(
+            f"--self-evolution is {text}: give B:R, the gold symbol's share of the prior from 0 to 1 and "
+            "the share of hard tokens above 0 and at most 1, as 0.5:0.5"
+        )
     return Evolution(gold, hard)

@@ -65,8 +65,10 @@ class KdOptions:
         elif self.top_k < 0:
             complaints.append(f"--top-k is {self.top_k}: give a number of symbols, or 0 for all of them")
         elif (self.tail == "dense") != (self.top_k == 0):
-            complaints.append(f"--tail is {self.tail} and --top-k is {self.top_k}: dense is for all symbols "
-                              "(--top-k 0), bucket, uniform and renormalise for the top k")  # fmt: skip
+            complaints.append(
+                f"--tail is {self.tail} and --top-k is {self.top_k}: dense is for all symbols "
+                "(--top-k 0), bucket, uniform and renormalise for the top k"
+            )
         complaints += self.out_of_range()
         for named in ("chosen", "selection", "evolution"):
             try:
@@ -88,8 +90,9 @@ class KdOptions:
         if self.virtual_share is not None and not 0 < self.virtual_share < 1:
             complaints.append(f"--virtual-share is {self.virtual_share}: give a number above 0 and below 1")
         if not 0 <= self.r_drop <= MOST_R_DROP:
-            complaints.append(f"--r-drop is {self.r_drop}: give a number above 0, or 0 for one pass, and at most "
-                              f"{MOST_R_DROP:g}")  # fmt: skip
+            complaints.append(
+                f"--r-drop is {self.r_drop}: give a number above 0, or 0 for one pass, and at most {MOST_R_DROP:g}"
+            )
         return complaints
 
     def require_symbols(self, symbols: int) -> None:
@@ -105,11 +108,16 @@ class KdOptions:
             by_token = [f"--select is {self.select}"] if self.selection.name != "all" else []
             by_token += [f"--divergence is {self.divergence}"] if self.chosen.entry.facts else []
             by_token += [f"--self-evolution is {self.self_evolution}"] if self.evolution else []
-            return [f"{need} and --r-drop is {self.r_drop:g}: its two passes would weigh tokens differently, leave one "
-                    "of them out" for need in by_token]  # fmt: skip
+            return [
+                f"{need} and --r-drop is {self.r_drop:g}: its two passes would weigh tokens differently, leave one "
+                "of them out"
+                for need in by_token
+            ]
         if self.evolution and self.chosen.name != "forward":
-            return [f"--self-evolution is {self.self_evolution} and --divergence is {self.divergence}: it is a forward "
-                    "KL of its own, leave one of them out"]  # fmt: skip
+            return [
+                f"--self-evolution is {self.self_evolution} and --divergence is {self.divergence}: it is a forward "
+                "KL of its own, leave one of them out"
+            ]
         if not (self.virtual_teacher or self.top_k):
             return []
         asks_teacher = any(not fact.startswith("student_") for fact in self.selection.entry.facts)
@@ -117,9 +125,12 @@ class KdOptions:
         needs += [f"--select is {self.select}"] if asks_teacher else []
         needs += [f"--rank is {self.rank}"] if self.rank else []
         needs += [f"--self-evolution is {self.self_evolution}"] if self.evolution else []
-        cause = (f"--virtual-teacher is {self.virtual_teacher}: it needs a real teacher, leave one of them out"
-                 if self.virtual_teacher else f"--tail is {self.tail}: it needs the teacher's whole distribution, "
-                 "leave --top-k out (a store of features has it)")  # fmt: skip
+        cause = (
+            f"--virtual-teacher is {self.virtual_teacher}: it needs a real teacher, leave one of them out"
+            if self.virtual_teacher
+            else f"--tail is {self.tail}: it needs the teacher's whole distribution, "
+            "leave --top-k out (a store of features has it)"
+        )
         return [f"{need} and {cause}" for need in needs]
 
     @cached_property

@@ -11,8 +11,10 @@ SHAPES: dict[str, Callable[[float], float]] = {
     "linear": lambda share: share,
     "cosine": lambda share: (1 - math.cos(math.pi * share)) / 2,
 }
-WEIGHT_FORMS = ("constant, linear:END[:UPDATES] or cosine:END[:UPDATES], with END from 0 to 1 and UPDATES above 0, "
-                "--max-update if not given")  # fmt: skip
+WEIGHT_FORMS = (
+    "constant, linear:END[:UPDATES] or cosine:END[:UPDATES], with END from 0 to 1 and UPDATES above 0, "
+    "--max-update if not given"
+)
 SHARE_FORMS = "S, or S:E:UPDATES to go from S to E, with shares from 0 to 1, not both 0, and UPDATES above 0"
 
 

@@ -35,9 +35,13 @@ def virtual_log_prob(kind: VirtualTeacher, share: float, symbols: int, temperatu
 
 
 def virtual_signal(
-    target: Tensor, symbols: int, kind: VirtualTeacher, share: float | None, temperature: float,
+    target: Tensor,
+    symbols: int,
+    kind: VirtualTeacher,
+    share: float | None,
+    temperature: float,
     dtype: torch.dtype = torch.float32,
-) -> TopK:  # fmt: skip
+) -> TopK:
     """What a virtual teacher says: a top k of one symbol, the gold one, exact with the tail mode `uniform`.   (N,)"""
     a = usual_share(kind, symbols) if share is None else share
     log_p = virtual_log_prob(kind, a, symbols, temperature)

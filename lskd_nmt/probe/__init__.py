@@ -22,17 +22,26 @@ def forecast(run: Run, machine: Machine, jobs: int, show: Callable[[str], None])
     with Scratch(run, machine, show) as scratch:
         for number, names in enumerate(kinds.values(), 1):
             first = run.model(names[0])
-            show(f"probe {number} of {len(kinds)}: {first['arch']}, {signal(first['train_command'])}, "
-                 f"for {len(names)} of {len(run.models)} models")  # fmt: skip
+            show(
+                f"probe {number} of {len(kinds)}: {first['arch']}, {signal(first['train_command'])}, "
+                f"for {len(names)} of {len(run.models)} models"
+            )
             speeds |= dict.fromkeys(names, scratch.probe(first))
             for name in names:
                 if first["role"] == "teacher":
                     scratch.teach(name, first["name"])
                 stores |= sizes(run.model(name)["train_command"], scratch.stores_mb, first["name"])
         words = scratch.words["train"]
-    models = [{"name": model["name"], "arch": model["arch"], "targets": signal(model["train_command"]),
-               "after": model["teacher"], **predict.training(model["train_command"], speeds[model["name"]], words)}
-              for model in run.models]  # fmt: skip
+    models = [
+        {
+            "name": model["name"],
+            "arch": model["arch"],
+            "targets": signal(model["train_command"]),
+            "after": model["teacher"],
+            **predict.training(model["train_command"], speeds[model["name"]], words),
+        }
+        for model in run.models
+    ]
     return {
         "updates": machine.updates,
         "target_subwords": words,

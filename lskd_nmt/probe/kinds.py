@@ -8,17 +8,39 @@ from lskd_nmt.flag_values import LOGGING
 
 # of fairseq-train: flags whose values do not change what an update costs
 FREE = {
-    "seed", "save-dir", "label-smoothing", "smoothing-over", "temperature", "kd-weight", "temper",
-    "no-temperature-squared", "teacher-path", "teacher-store", "hypotheses", "lr", "warmup-updates", "warmup-init-lr",
-    "weight-decay", "dropout", "max-epoch", "max-update", "patience", "log-interval", "keep-last-epochs",
-    "keep-best-checkpoints", "no-epoch-checkpoints",
-} | LOGGING  # fmt: skip
+    "seed",
+    "save-dir",
+    "label-smoothing",
+    "smoothing-over",
+    "temperature",
+    "kd-weight",
+    "temper",
+    "no-temperature-squared",
+    "teacher-path",
+    "teacher-store",
+    "hypotheses",
+    "lr",
+    "warmup-updates",
+    "warmup-init-lr",
+    "weight-decay",
+    "dropout",
+    "max-epoch",
+    "max-update",
+    "patience",
+    "log-interval",
+    "keep-last-epochs",
+    "keep-best-checkpoints",
+    "no-epoch-checkpoints",
+} | LOGGING
 
 
 def flags(command: Sequence[str]) -> dict[str, str]:
     """The flags of a fairseq command without their dashes; one without a value has an empty one."""
-    return {word[2:]: "" if after.startswith("--") else after
-            for word, after in pairwise([*command, "--"]) if word.startswith("--")}  # fmt: skip
+    return {
+        word[2:]: "" if after.startswith("--") else after
+        for word, after in pairwise([*command, "--"])
+        if word.startswith("--")
+    }
 
 
 def with_flags(command: Sequence[str], changes: Mapping[str, str | None]) -> list[str]:

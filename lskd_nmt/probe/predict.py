@@ -73,12 +73,16 @@ def sweep(models: Sequence[Mapping[str, Any]], jobs: int, stores_mb: float) -> d
 
 def makespan(minutes: Mapping[str, float], after: Mapping[str, str | None], jobs: int) -> float:
     """When the last is done, `jobs` at a time: of those that may start, the one with the longest chain behind it."""
-    chain = {name: minutes[name] + max((minutes[other] for other in minutes if after[other] == name), default=0.0)
-             for name in minutes}  # fmt: skip
+    chain = {
+        name: minutes[name] + max((minutes[other] for other in minutes if after[other] == name), default=0.0)
+        for name in minutes
+    }
     waiting, running, done, now = set(minutes), list[tuple[float, str]](), set[str](), 0.0
     while waiting or running:
-        ready = sorted((name for name in waiting if after[name] is None or after[name] in done),
-                       key=lambda name: (-chain[name], name))  # fmt: skip
+        ready = sorted(
+            (name for name in waiting if after[name] is None or after[name] in done),
+            key=lambda name: (-chain[name], name),
+        )
         for name in ready[: jobs - len(running)]:
             waiting.remove(name)
             running.append((now + minutes[name], name))

@@ -68,8 +68,18 @@ def store_command(plan: Mapping[str, Any], model: Mapping[str, Any], folder: str
             if entry[:2] == ["lskd", "teacher-store"] and folder in entry:
                 return [str(word) for word in entry]
             pending.extend(entry)
-    return ["lskd", "teacher-store", "--teacher-path", f"models/{model['teacher']}/model.pt", "--data",
-            model["train_command"][1], "--out", folder, "--temperatures", temperature]  # fmt: skip
+    return [
+        "lskd",
+        "teacher-store",
+        "--teacher-path",
+        f"models/{model['teacher']}/model.pt",
+        "--data",
+        model["train_command"][1],
+        "--out",
+        folder,
+        "--temperatures",
+        temperature,
+    ]
 
 
 def folder_bytes(folder: Path) -> int:

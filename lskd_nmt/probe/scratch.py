@@ -65,8 +65,7 @@ class Scratch:
         name, command = model["name"], self.short(model)
         if signal(command) != "plain":
             command = self.with_stores(model, command)
-        write_json(self.folder / "plan.json",
-                   {**self.run.plan, "models": [{**model, "train_command": command}]})  # fmt: skip
+        write_json(self.folder / "plan.json", {**self.run.plan, "models": [{**model, "train_command": command}]})
         folder = self.folder / "models" / name
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         self.lskd(["watch", "--run", str(self.folder.absolute()), "--model", name, "--", *self.machine.flags], name)
@@ -75,10 +74,16 @@ class Scratch:
     def short(self, model: Mapping[str, Any]) -> list[str]:
         """The model's command, for a few updates and one validation; a teacher's leaves a checkpoint."""
         changes: dict[str, str | None] = {
-            "max-update": str(self.machine.updates), "log-interval": str(max(1, self.machine.updates // 6)),
-            "log-format": "json", "no-epoch-checkpoints": "", "keep-last-epochs": None, "keep-best-checkpoints": None,
-            "save-interval-updates": None, "validate-interval-updates": None, "no-save": None,
-        }  # fmt: skip
+            "max-update": str(self.machine.updates),
+            "log-interval": str(max(1, self.machine.updates // 6)),
+            "log-format": "json",
+            "no-epoch-checkpoints": "",
+            "keep-last-epochs": None,
+            "keep-best-checkpoints": None,
+            "save-interval-updates": None,
+            "validate-interval-updates": None,
+            "no-save": None,
+        }
         given = flags(model["train_command"])
         if "eval-bleu-args" in given:  # an untrained model never ends: its translations are cut at the source's length
             search = {**json.loads(given["eval-bleu-args"]), "max_len_a": 1.0, "max_len_b": 0}
@@ -128,8 +133,10 @@ class Scratch:
 
     def lskd(self, words: Sequence[str], what: str) -> None:
         """Run a verb in the scratch folder; its lines are shown."""
-        places = {"PYTHONPATH": [str(ROOT), os.environ.get("PYTHONPATH", "")],
-                  "PATH": [str(Path(sys.executable).parent), os.environ["PATH"]]}  # fmt: skip
+        places = {
+            "PYTHONPATH": [str(ROOT), os.environ.get("PYTHONPATH", "")],
+            "PATH": [str(Path(sys.executable).parent), os.environ["PATH"]],
+        }
         environment = [f"{name}={':'.join(filter(None, folders))}" for name, folders in places.items()]
         command = ["env", *environment, *self.machine.environment, sys.executable, "-m", "lskd_nmt.cli", *words]
         complaints: list[str] = []

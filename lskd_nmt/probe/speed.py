@@ -44,8 +44,11 @@ def windows(lines: Sequence[str]) -> list[tuple[float, float, float]]:
 
 def validations(lines: Sequence[str]) -> list[float]:
     """Words a second of each validation; 0 where it was one batch, which fairseq does not time."""
-    return [values["valid_wps"] for tag, values in filter(None, map(record, lines))
-            if tag == "valid" and "valid_wps" in values]  # fmt: skip
+    return [
+        values["valid_wps"]
+        for tag, values in filter(None, map(record, lines))
+        if tag == "valid" and "valid_wps" in values
+    ]
 
 
 def speed(lines: Sequence[str], measured: Mapping[str, Any], valid_words: float) -> Speed:

@@ -13,18 +13,21 @@ def markdown(content: Mapping[str, Any]) -> str:
     """What each model will take, and all of them."""
     has_gpus = content["sweep"]["gpu_hours"] > 0
     speeds = {name: probe["words_per_second"] for probe in content["probes"] for name in probe["models"]}
-    rows = [{
-        "model": model["name"],
-        "learns from": model["targets"],
-        "words/s": f"{speeds[model['name']]:,.0f}",
-        "epochs": limit(model, f"{model['epochs']:g}"),
-        "wall": limit(model, duration(60 * model["minutes"])),
-        "CPU min": limit(model, f"{model['cpu_minutes']:.1f}"),
-        **({"GPU h": limit(model, f"{model['gpu_hours']:.2f}")} if has_gpus else {}),
-        "peak MB": number(model["peak_memory_mb"]),
-        **({"peak GPU MB": number(model["peak_gpu_memory_mb"])} if has_gpus else {}),
-        "disk MB": number(model["disk_mb"]),
-    } for model in content["models"]]  # fmt: skip
+    rows = [
+        {
+            "model": model["name"],
+            "learns from": model["targets"],
+            "words/s": f"{speeds[model['name']]:,.0f}",
+            "epochs": limit(model, f"{model['epochs']:g}"),
+            "wall": limit(model, duration(60 * model["minutes"])),
+            "CPU min": limit(model, f"{model['cpu_minutes']:.1f}"),
+            **({"GPU h": limit(model, f"{model['gpu_hours']:.2f}")} if has_gpus else {}),
+            "peak MB": number(model["peak_memory_mb"]),
+            **({"peak GPU MB": number(model["peak_gpu_memory_mb"])} if has_gpus else {}),
+            "disk MB": number(model["disk_mb"]),
+        }
+        for model in content["models"]
+    ]
     return as_text(rows, notes(content))
 
 
@@ -68,20 +71,25 @@ def compared(run: Run, content: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def comparison(rows: Sequence[Mapping[str, Any]], models: int) -> str:
     """The table of `compared`."""
-    lines = [{
-        "model": row["name"],
-        "forecast min": limit(row, f"{row['minutes']:.1f}"),
-        "wall min": f"{row['actual_minutes']:.1f}",
-        "ratio": f"{row['minutes_ratio']:.2f}",
-        "forecast CPU min": limit(row, f"{row['cpu_minutes']:.1f}"),
-        "CPU min": f"{row['actual_cpu_minutes']:.1f}",
-        "CPU ratio": f"{row['cpu_minutes_ratio']:.2f}",
-        "forecast MB": number(row["peak_memory_mb"]),
-        "peak MB": number(row["actual_peak_memory_mb"]),
-    } for row in rows]  # fmt: skip
+    lines = [
+        {
+            "model": row["name"],
+            "forecast min": limit(row, f"{row['minutes']:.1f}"),
+            "wall min": f"{row['actual_minutes']:.1f}",
+            "ratio": f"{row['minutes_ratio']:.2f}",
+            "forecast CPU min": limit(row, f"{row['cpu_minutes']:.1f}"),
+            "CPU min": f"{row['actual_cpu_minutes']:.1f}",
+            "CPU ratio": f"{row['cpu_minutes_ratio']:.2f}",
+            "forecast MB": number(row["peak_memory_mb"]),
+            "peak MB": number(row["actual_peak_memory_mb"]),
+        }
+        for row in rows
+    ]
     said, came = (sum(row[key] for row in rows) for key in ("cpu_minutes", "actual_cpu_minutes"))
-    return as_text(lines, [f"{len(rows)} of {models} models are trained: {came:.1f} CPU minutes, "
-                           f"{came / said:.2f} of the forecast"])  # fmt: skip
+    return as_text(
+        lines,
+        [f"{len(rows)} of {models} models are trained: {came:.1f} CPU minutes, {came / said:.2f} of the forecast"],
+    )
 
 
 def limit(row: Mapping[str, Any], text: str) -> str:

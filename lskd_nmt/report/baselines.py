@@ -23,8 +23,17 @@ def baseline(cells: Sequence[Cell], wish: str) -> dict[str, Cell]:
     methods = [found for found in dict.fromkeys(map(method, cells)) if found]
     known = wish == "plain" or wish in names or wish in methods
     require(known, f"--baseline is '{wish}': plain, or one of {', '.join([*methods, *names])}")
-    chosen = [cell for cell in cells if (label(cell) == "student without KD" if wish == "plain" else
-                                         cell["name"] == wish if wish in names else method(cell) == wish)]  # fmt: skip
+    chosen = [
+        cell
+        for cell in cells
+        if (
+            label(cell) == "student without KD"
+            if wish == "plain"
+            else cell["name"] == wish
+            if wish in names
+            else method(cell) == wish
+        )
+    ]
     pairs = {cell["name"]: closest(of_its_teacher(chosen, cell), cell) for cell in cells if cell["role"] == "student"}
     return {name: base for name, base in pairs.items() if base is not None and base["name"] != name}
 

@@ -68,8 +68,13 @@ def group(entry: Mapping[str, Any]) -> str:
     """All of a distilled student but its teacher's label smoothing and its temperature, or its method."""
     if method(entry):
         return f"method {method(entry)}"
-    return ", ".join([f"level {level(entry)}", *([f"tail {tail(entry)}"] if entry["tail"] else []),
-                      f"KD weight {entry['kd_weight']:g}"])  # fmt: skip
+    return ", ".join(
+        [
+            f"level {level(entry)}",
+            *([f"tail {tail(entry)}"] if entry["tail"] else []),
+            f"KD weight {entry['kd_weight']:g}",
+        ]
+    )
 
 
 def row_title(cell: Mapping[str, Any]) -> str:

@@ -55,8 +55,10 @@ def frame(content: Mapping[str, Any]) -> pd.DataFrame:
 def notes(content: Mapping[str, Any]) -> list[str]:
     """The lines under the table: signatures, how speed was measured, and where from."""
     timed, settings, first = content["timed"], content["settings"], content["models"][0]["name"]
-    lines = [f"{LABELS[metric]}: {found['signature']} (text {found['text']})"
-             for metric, found in content["signatures"].items()]  # fmt: skip
+    lines = [
+        f"{LABELS[metric]}: {found['signature']} (text {found['text']})"
+        for metric, found in content["signatures"].items()
+    ]
     lines += [
         *about_scores(content["data"]),
         f"scores: all {content['data']['sentences']:,} sentences of {settings['split']}, beam {settings['beam']}",
@@ -93,8 +95,9 @@ def busy(models: Sequence[Mapping[str, Any]]) -> list[str]:
     """How many cores worked in each measurement of each model."""
     lines = []
     for number, speed in enumerate(models[0]["subwords_per_second"]):
-        shown = ", ".join(f"{model['name']} {model['subwords_per_second'][number]['cores_busy']:.2f}"
-                          for model in models)  # fmt: skip
+        shown = ", ".join(
+            f"{model['name']} {model['subwords_per_second'][number]['cores_busy']:.2f}" for model in models
+        )
         lines.append(f"cores busy with {threads(speed['threads'])}: {shown}")
     return lines
 
@@ -114,8 +117,10 @@ def csv(content: Mapping[str, Any]) -> str:
     lines = []
     for model in content["models"]:
         ratios = model["ratios"]
-        line = {name: model[name] for name in ("name", "kind", "quantization", "parameters", "megabytes",
-                                               "file_megabytes", "bleu", "chrf")}  # fmt: skip
+        line = {
+            name: model[name]
+            for name in ("name", "kind", "quantization", "parameters", "megabytes", "file_megabytes", "bleu", "chrf")
+        }
         for speed in model["subwords_per_second"]:
             names = ("median", "smallest", "largest")
             line |= {f"subwords_per_second_{speed['threads']}_{name}": speed[name] for name in names}

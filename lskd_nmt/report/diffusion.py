@@ -8,8 +8,11 @@ from matplotlib.figure import Figure
 
 from lskd_nmt.report.plots import COLOURS, GREY, tidy
 
-ARMS = {"students": ("label smoothing", COLOURS[0]), "control": ("control without", COLOURS[1]),
-        "difference": ("difference", COLOURS[2])}  # fmt: skip
+ARMS = {
+    "students": ("label smoothing", COLOURS[0]),
+    "control": ("control without", COLOURS[1]),
+    "difference": ("difference", COLOURS[2]),
+}
 PARTS = {"similar": ("o", True), "others": ("s", False)}  # marker, filled
 STEP = 0.12  # between the marks of one temperature
 
@@ -42,9 +45,15 @@ def panel(axes: Axes, arms: Mapping[str, Mapping[str, Any]], named: bool) -> Non
         xs = [temperatures.index(t) + STEP * (number - (len(series) - 1) / 2) for t in arms[arm]]
         found = [each[part] for each in arms[arm].values()]
         axes.vlines(xs, [each["low"] for each in found], [each["high"] for each in found], color=colour, linewidth=1.4)
-        axes.plot(xs, [each["value"] for each in found], linestyle="none", marker=marker, color=colour,
-                  markerfacecolor=colour if filled else "white",
-                  label=f"{name}: {part}" if named else part)  # fmt: skip
+        axes.plot(
+            xs,
+            [each["value"] for each in found],
+            linestyle="none",
+            marker=marker,
+            color=colour,
+            markerfacecolor=colour if filled else "white",
+            label=f"{name}: {part}" if named else part,
+        )
     axes.axhline(0, color=GREY, linewidth=0.8)
     axes.set_xticks(range(len(temperatures)), temperatures)
     axes.set_xlim(-0.5, len(temperatures) - 0.5)

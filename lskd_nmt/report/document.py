@@ -16,15 +16,18 @@ def notes(content: Mapping[str, Any]) -> list[str]:
     """The lines under the tables: signatures, the spread, the tests, and what is not in it."""
     cells = content["cells"]
     lines = [f"{tables.LABELS[metric]}: {signature}" for metric, signature in content["signatures"].items()]
-    lines += [f"{tables.LABELS['bleu_tokenised_lowercased']}: tokenised, lower-cased text, for comparison with older "
-              "papers",
-              "teacher LS (α) is the teacher's label smoothing, T the temperature",
-              f"{content['rows'][0]['sentences']} test sentences"]  # fmt: skip
+    lines += [
+        f"{tables.LABELS['bleu_tokenised_lowercased']}: tokenised, lower-cased text, for comparison with older papers",
+        "teacher LS (α) is the teacher's label smoothing, T the temperature",
+        f"{content['rows'][0]['sentences']} test sentences",
+    ]
     weights = {cell["kd_weight"] for cell in cells if label(cell) == "student"}
     lines += [f"KD weight: {weight:g} in all students" for weight in weights if len(weights) == 1]
     if any(cell["hypotheses"] for cell in cells):
-        lines.append("KD level: probabilities on references (word), translations (sequence), or both; in brackets, "
-                     "which translations")  # fmt: skip
+        lines.append(
+            "KD level: probabilities on references (word), translations (sequence), or both; in brackets, "
+            "which translations"
+        )
     lines += methods.notes(content)
     if any(len(cell["seeds"]) > 1 for cell in cells):
         lines.append("scores are the mean ± standard deviation over seeds; hours are their sum")
@@ -46,14 +49,18 @@ def tests(content: Mapping[str, Any]) -> list[str]:
     if settings["without_text"]:
         lines.append(f"not compared, as their translations are not here: {', '.join(settings['without_text'])}")
     if any(each["difference"] for each in compared) or content["effects"]:
-        lines += [*resampling(settings),
-                  f"p: corrected for the number of rows{', of each baseline apart' * several}, or of effects, by "
-                  "Holm's method"]  # fmt: skip
+        lines += [
+            *resampling(settings),
+            f"p: corrected for the number of rows{', of each baseline apart' * several}, or of effects, by "
+            "Holm's method",
+        ]
     if names and several:
         lines.append("p each seed: of each row over each baseline in table.json")
     elif names:
-        lines.append(f"p each seed: sacreBLEU's paired approximate randomisation, {settings['trials']:,} trials "
-                     f"(seed {settings['seed']}), of the models of one seed, uncorrected")  # fmt: skip
+        lines.append(
+            f"p each seed: sacreBLEU's paired approximate randomisation, {settings['trials']:,} trials "
+            f"(seed {settings['seed']}), of the models of one seed, uncorrected"
+        )
     return lines
 
 
@@ -81,9 +88,11 @@ def resampling(settings: Mapping[str, Any]) -> list[str]:
 
 def scatter(spread: Mapping[str, Any]) -> str:
     """A pooled scatter of seeds in words."""
-    return (f"seeds scatter by {spread['deviation']:.2f} BLEU in every row, pooled over {spread['rows']} "
-            f"rows ({spread['degrees']} degrees of freedom; least {spread['smallest']:.2f}, most "
-            f"{spread['largest']:.2f})")  # fmt: skip
+    return (
+        f"seeds scatter by {spread['deviation']:.2f} BLEU in every row, pooled over {spread['rows']} "
+        f"rows ({spread['degrees']} degrees of freedom; least {spread['smallest']:.2f}, most "
+        f"{spread['largest']:.2f})"
+    )
 
 
 def against_published(content: Mapping[str, Any]) -> list[str]:
@@ -106,8 +115,11 @@ def states(content: Mapping[str, Any]) -> list[str]:
     lines = []
     if any(cell["not_converged"] for cell in content["cells"]):
         lines.append("not converged: the last validation loss of a seed is still the lowest of its curve")
-    lines += [f"{cell['name']} differs from the row above it in {'; '.join(cell['differs_in'])}"
-              for cell in content["cells"] if cell["differs_in"]]  # fmt: skip
+    lines += [
+        f"{cell['name']} differs from the row above it in {'; '.join(cell['differs_in'])}"
+        for cell in content["cells"]
+        if cell["differs_in"]
+    ]
     lines.append("signature: of all that could change a row but seed, host and commit; spelled out in table.json")
     return [*lines, *cautions(content)]
 
@@ -142,6 +154,7 @@ def markdown(content: Mapping[str, Any]) -> str:
 
 def latex(content: Mapping[str, Any]) -> str:
     """Tables as LaTeX (booktabs), notes as comments before the first."""
-    smaller = "".join(f"\n% {heading}\n" + tables.as_latex(table, [])
-                      for heading, table in tables.sections(content).items())  # fmt: skip
+    smaller = "".join(
+        f"\n% {heading}\n" + tables.as_latex(table, []) for heading, table in tables.sections(content).items()
+    )
     return tables.as_latex(tables.frame(content), notes(content)) + smaller

@@ -44,9 +44,16 @@ def effects(cells: Sequence[Cell], pair: str | None) -> list[dict[str, Any]]:
 
 def cooler(cells: Sequence[Cell], cell: Cell) -> Cell | None:
     """The same at the next lower temperature."""
-    lower = sorted({other["temperature"] for other in cells if other["temperature"] is not None
-                    and cell["temperature"] is not None and other["temperature"] < cell["temperature"]
-                    and related([other], cell, temperature=other["temperature"])})  # fmt: skip
+    lower = sorted(
+        {
+            other["temperature"]
+            for other in cells
+            if other["temperature"] is not None
+            and cell["temperature"] is not None
+            and other["temperature"] < cell["temperature"]
+            and related([other], cell, temperature=other["temperature"])
+        }
+    )
     return related(cells, cell, temperature=lower[-1]) if lower else None
 
 
@@ -60,10 +67,16 @@ def effect(
     numbers = [(weight, published.bleu(pair, cell)) for weight, cell in known]
     values = [weight * number for weight, number in numbers if number is not None]
     where = ", ".join(filter(None, [*at, *known[0][1]["named_runs"]]))
-    return [{"effect": name, "at": where, "of": dict(zip(CELL, key(known[0][1]), strict=True)),
-             "terms": [[weight, cell["name"]] for weight, cell in known],
-             "teachers": min(len(cell["teachers"]) for _, cell in known),
-             "published": round(sum(values), 3) if len(values) == len(known) else None}]  # fmt: skip
+    return [
+        {
+            "effect": name,
+            "at": where,
+            "of": dict(zip(CELL, key(known[0][1]), strict=True)),
+            "terms": [[weight, cell["name"]] for weight, cell in known],
+            "teachers": min(len(cell["teachers"]) for _, cell in known),
+            "published": round(sum(values), 3) if len(values) == len(known) else None,
+        }
+    ]
 
 
 def title(family: str, terms: Sequence[tuple[float, str]]) -> str:
@@ -172,5 +185,10 @@ def compared(cell: Cell, facts: Mapping[str, Any], result: Mapping[str, Any] | N
     if result is not None:
         said = verdicts.absolute(value, result["low"], result["high"], result["seeds"])
     ours = cell[published.METRIC]["mean"]
-    return {"value": value, "ours": ours, "difference": round(ours - value, 2), "interval": ends(result),
-            "verdict": said}  # fmt: skip
+    return {
+        "value": value,
+        "ours": ours,
+        "difference": round(ours - value, 2),
+        "interval": ends(result),
+        "verdict": said,
+    }

@@ -25,10 +25,17 @@ def states(run: Run) -> list[dict[str, Any]]:
         if model.get("store_command"):
             files["store"] = "store/store.json"
         if model.get("seqkd_commands"):
-            files |= {method: f"hypotheses/{method}/hypotheses.json"
-                      for method in run.plan["config"]["student"]["hypotheses"]}  # fmt: skip
-        found.append({"name": model["name"], "role": model["role"], "teacher": model["teacher"],
-                      "steps": {step: (folder / file).is_file() for step, file in files.items()}})  # fmt: skip
+            files |= {
+                method: f"hypotheses/{method}/hypotheses.json" for method in run.plan["config"]["student"]["hypotheses"]
+            }
+        found.append(
+            {
+                "name": model["name"],
+                "role": model["role"],
+                "teacher": model["teacher"],
+                "steps": {step: (folder / file).is_file() for step, file in files.items()},
+            }
+        )
     return found
 
 
@@ -73,7 +80,15 @@ def draw_model(axes: Axes, model: Mapping[str, Any], left: float, height: float)
     axes.text(left - 0.1, height, model["name"], ha="right", va="center", fontsize=7)
     for number, (step, there) in enumerate(model["steps"].items()):
         corner = (left + number * BOX, height - 0.4)
-        axes.add_patch(Rectangle(corner, BOX - 0.06, 0.8, facecolor=DONE if there else MISSING, edgecolor=GREY,
-                                 linewidth=0.6))  # fmt: skip
-        axes.text(corner[0] + (BOX - 0.06) / 2, height, step[:6], ha="center", va="center", fontsize=5,
-                  color="white" if there else GREY)  # fmt: skip
+        axes.add_patch(
+            Rectangle(corner, BOX - 0.06, 0.8, facecolor=DONE if there else MISSING, edgecolor=GREY, linewidth=0.6)
+        )
+        axes.text(
+            corner[0] + (BOX - 0.06) / 2,
+            height,
+            step[:6],
+            ha="center",
+            va="center",
+            fontsize=5,
+            color="white" if there else GREY,
+        )

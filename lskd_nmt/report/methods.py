@@ -23,18 +23,27 @@ def described(run: Run) -> dict[str, dict[str, Any]]:
 
 def notes(content: Mapping[str, Any]) -> list[str]:
     """A line for each method, and how the cost of a step was measured."""
-    known = dict.fromkeys(f"{name}: {each['about']}{flags(each['flags'])}"
-                          for run in content["runs"] for name, each in run.get("methods", {}).items())  # fmt: skip
+    known = dict.fromkeys(
+        f"{name}: {each['about']}{flags(each['flags'])}"
+        for run in content["runs"]
+        for name, each in run.get("methods", {}).items()
+    )
     if not any(map(method, content["cells"])):
         return list(known)
-    return [*known, "step cost: updates a second of the same run's students without KD, divided by the row's; measured "
-            "while trainings ran side by side, and as rough as that"]  # fmt: skip
+    return [
+        *known,
+        "step cost: updates a second of the same run's students without KD, divided by the row's; measured "
+        "while trainings ran side by side, and as rough as that",
+    ]
 
 
 def flags(given: Mapping[str, Any]) -> str:
     """` (--temperature 2 --divergence reverse)`; nothing where there are none."""
-    words = [f"--{name}" if value is True else f"--{name} {value}" for name, value in given.items()
-             if value is not None and value is not False]  # fmt: skip
+    words = [
+        f"--{name}" if value is True else f"--{name} {value}"
+        for name, value in given.items()
+        if value is not None and value is not False
+    ]
     return f" ({' '.join(words)})" if words else ""
 
 

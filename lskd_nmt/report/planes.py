@@ -65,10 +65,17 @@ def limits(axes: Axes, model: Mapping[str, Any]) -> None:
 def handles(content: Mapping[str, Any], splits: Sequence[str]) -> list[Line2D]:
     """The legend: a word each, with its points in each split, and the star."""
     counts = zip(*(content["occurrences"][split] for split in splits), strict=True)
-    words = [Line2D([], [], linestyle="none", color=colour, marker=marker,
-                    label=f"{verbatim(token)} ({' + '.join(map(str, points))})")
-             for token, points, colour, marker in zip(content["tokens"], counts, COLOURS, MARKERS,
-                                                      strict=False)]  # fmt: skip
+    words = [
+        Line2D(
+            [],
+            [],
+            linestyle="none",
+            color=colour,
+            marker=marker,
+            label=f"{verbatim(token)} ({' + '.join(map(str, points))})",
+        )
+        for token, points, colour, marker in zip(content["tokens"], counts, COLOURS, MARKERS, strict=False)
+    ]
     star = Line2D([], [], linestyle="none", color="white", marker="*", markersize=11, markeredgecolor="black")
     star.set_label("centroid")
     return [*words, star]

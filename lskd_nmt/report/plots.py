@@ -56,12 +56,24 @@ def bleu(content: Mapping[str, Any]) -> Figure:
         members = [scores[name] for name in cell["members"]]
         if cell["interval"]:
             axes.hlines(height, *cell["interval"], color=colour[cell["label_smoothing"]], linewidth=1.5)
-        axes.plot(members, [height] * len(members), linestyle="none", markersize=7, alpha=0.85,
-                  color=colour[cell["label_smoothing"]], marker=SHAPES[label(cell)])  # fmt: skip
+        axes.plot(
+            members,
+            [height] * len(members),
+            linestyle="none",
+            markersize=7,
+            alpha=0.85,
+            color=colour[cell["label_smoothing"]],
+            marker=SHAPES[label(cell)],
+        )
         deviation = cell["bleu"]["deviation"]
         spread = "" if deviation is None else f" ± {deviation:.2f}"
-        axes.annotate(f"{cell['bleu']['mean']:.2f}{spread}", (1.01, height), xycoords=("axes fraction", "data"),
-                      va="center", fontsize=9)  # fmt: skip
+        axes.annotate(
+            f"{cell['bleu']['mean']:.2f}{spread}",
+            (1.01, height),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize=9,
+        )
     axes.set_yticks(range(len(cells)), [row_title(cell) for cell in cells])
     axes.set_ylim(len(cells) - 0.5, -0.5)
     axes.margins(x=0.08)
@@ -97,8 +109,14 @@ def curves(folder: Path) -> Figure:
         look = {"color": COLOURS[number % len(COLOURS)], "linestyle": STYLES[number // len(COLOURS) % len(STYLES)]}
         for name in rows[row]:
             text = name if len(rows[row]) == 1 else f"{row} ({len(rows[row])} seeds)"
-            epochs(panels, begun[name], label=text if name == rows[row][0] else f"_{name}", marker=".", linewidth=1.4,
-                   **look)  # fmt: skip
+            epochs(
+                panels,
+                begun[name],
+                label=text if name == rows[row][0] else f"_{name}",
+                marker=".",
+                linewidth=1.4,
+                **look,
+            )
     titles = ("validation loss, one-hot (bits per subword)", "validation BLEU, greedy")
     for axes, title in zip(panels, titles, strict=True):
         axes.set_title(title, loc="left", fontsize=11)

@@ -32,8 +32,10 @@ def figure(content: Mapping[str, Any]) -> Figure | None:
     axes.set_ylim(len(cells) - 0.5, -0.5)
     ends, is_cut = limits(cells, drawn_scores(content, cells))
     axes.set_xlim(*ends)
-    axes.set_xlabel("BLEU (sacreBLEU, test set), mean over seeds; small: each seed; thick line: ± standard deviation;\n"
-                    f"thin line: 95 % interval{', cut at the frame' * is_cut}")  # fmt: skip
+    axes.set_xlabel(
+        "BLEU (sacreBLEU, test set), mean over seeds; small: each seed; thick line: ± standard deviation;\n"
+        f"thin line: 95 % interval{', cut at the frame' * is_cut}"
+    )
     axes.set_title(content["name"], loc="left", fontsize=11)
     axes.grid(axis="y", color="#dddddd", linewidth=0.8)
     tidy(axes)
@@ -72,8 +74,9 @@ def dots(axes: Axes, height: int, cell: Cell, colour: str, scores: Sequence[floa
         axes.hlines(height, mean - deviation, mean + deviation, color=colour, linewidth=3.5)
     axes.plot([mean], [height], linestyle="none", marker="o", markersize=7, color=colour)
     if len(scores) > 1:
-        axes.plot(scores, [height + SHIFT] * len(scores), linestyle="none", marker=".", markersize=5, alpha=0.7,
-                  color=colour)  # fmt: skip
+        axes.plot(
+            scores, [height + SHIFT] * len(scores), linestyle="none", marker=".", markersize=5, alpha=0.7, color=colour
+        )
     axes.annotate(score(cell["bleu"]), (1.01, height), xycoords=("axes fraction", "data"), va="center", fontsize=9)
 
 

@@ -44,9 +44,14 @@ def histograms(found: Mapping[str, Mapping[str, Any]]) -> Figure:
     for number, (name, each) in enumerate(found.items()):
         edges, counts = each["edges"], each["count"]
         total = sum(counts) or 1
-        axes.stairs([count / total for count in counts], edges, label=verbatim(name), linewidth=1.4,
-                    color=COLOURS[number % len(COLOURS)],
-                    linestyle=STYLES[number // len(COLOURS) % len(STYLES)])  # fmt: skip
+        axes.stairs(
+            [count / total for count in counts],
+            edges,
+            label=verbatim(name),
+            linewidth=1.4,
+            color=COLOURS[number % len(COLOURS)],
+            linestyle=STYLES[number // len(COLOURS) % len(STYLES)],
+        )
     axes.set(xlabel="entropy of the next token (nats)", ylabel="share of tokens")
     drawn.legend(loc="outside right upper", frameon=False, fontsize=9)
     tidy(axes)

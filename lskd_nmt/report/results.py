@@ -92,7 +92,11 @@ def row(label: str, run: Run, model: Mapping[str, Any]) -> dict[str, Any]:
     curve = read_list(folder / "curve.json")
     bleus = [epoch["valid_bleu"] for epoch in curve if "valid_bleu" in epoch]
     return {
-        "run": label, "name": model["name"], "teacher": model["teacher"], "arch": model["arch"], "seed": model["seed"],
+        "run": label,
+        "name": model["name"],
+        "teacher": model["teacher"],
+        "arch": model["arch"],
+        "seed": model["seed"],
         **facts(model),
         **{metric: metrics[metric]["score"] for metric in METRICS},
         "sentences": metrics["sentences"],
@@ -107,7 +111,7 @@ def row(label: str, run: Run, model: Mapping[str, Any]) -> dict[str, Any]:
         **{name: training.get(name) for name in ("gpu_hours", *MEMORY, *SPEED)},  # older ones know none
         "commit": metrics.get("commit"),
         "translations": metrics.get("hyp_sha256"),
-    }  # fmt: skip
+    }
 
 
 def tokenizer(metrics: Mapping[str, Any]) -> str:
@@ -130,10 +134,16 @@ def same_metrics(where: str, rows: Sequence[Mapping[str, Any]], expansions: Mapp
             found[metric][expansion["metrics"][metric]] = entry["name"]
         found["reference"][str(expansion["reference"])] = entry["name"]
     for metric in METRICS:
-        require(len(found[metric]) == 1, f"{where} holds {metric} of different signatures "
-                f"({', '.join(found[metric].values())}): remove the older metrics.json and score again")  # fmt: skip
-    require(len(found["reference"]) == 1, f"{where} holds scores on different test sets "
-            f"({', '.join(found['reference'].values())}): give runs of one test set")  # fmt: skip
+        require(
+            len(found[metric]) == 1,
+            f"{where} holds {metric} of different signatures "
+            f"({', '.join(found[metric].values())}): remove the older metrics.json and score again",
+        )
+    require(
+        len(found["reference"]) == 1,
+        f"{where} holds scores on different test sets "
+        f"({', '.join(found['reference'].values())}): give runs of one test set",
+    )
     return {metric: next(iter(found[metric])) for metric in METRICS}
 
 
@@ -164,10 +174,16 @@ def cells(
 def order(cell: Mapping[str, Any]) -> tuple[Any, ...]:
     """Of one rank and method: α, level, tail, weight and temperature."""
     levels = ("word", "sequence", "both")
-    return (cell["label_smoothing"] or 0,
-            levels.index(cell["kd_level"]) if cell["kd_level"] in levels else -1, cell["hypotheses"] or "",
-            cell["tail"] != "dense", cell["tail"] or "", cell["top_k"] or 0, cell["kd_weight"],
-            cell["temperature"] or 0)  # fmt: skip
+    return (
+        cell["label_smoothing"] or 0,
+        levels.index(cell["kd_level"]) if cell["kd_level"] in levels else -1,
+        cell["hypotheses"] or "",
+        cell["tail"] != "dense",
+        cell["tail"] or "",
+        cell["top_k"] or 0,
+        cell["kd_weight"],
+        cell["temperature"] or 0,
+    )
 
 
 def summary(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

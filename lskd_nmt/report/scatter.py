@@ -40,8 +40,12 @@ def comparison(content: Mapping[str, Any]) -> Figure:
     axes.grid(color="#dddddd", linewidth=0.8)
     tidy(axes)
     names = [f"{model['name']}\n{model['bleu']:.2f} BLEU, {model['megabytes']:.1f} MB" for model in models]
-    place_names(axes, [(speed["median"], model["bleu"]) for speed, model in zip(speeds, models, strict=True)],
-                [math.sqrt(area / math.pi) for area in areas], names)  # fmt: skip
+    place_names(
+        axes,
+        [(speed["median"], model["bleu"]) for speed, model in zip(speeds, models, strict=True)],
+        [math.sqrt(area / math.pi) for area in areas],
+        names,
+    )
     return figure
 
 
@@ -68,8 +72,10 @@ def place_names(
     assert isinstance(figure, Figure)
     scale = figure.dpi / 72
     centres = [axes.transData.transform(point) for point in points]
-    taken = [Bbox.from_extents(x - r * scale, y - r * scale, x + r * scale, y + r * scale)
-             for (x, y), r in zip(centres, radii, strict=True)]  # fmt: skip
+    taken = [
+        Bbox.from_extents(x - r * scale, y - r * scale, x + r * scale, y + r * scale)
+        for (x, y), r in zip(centres, radii, strict=True)
+    ]
     frame = axes.get_window_extent()
     written = []
     for point, radius, name in zip(points, radii, names, strict=True):
@@ -96,9 +102,16 @@ def write_name(
     x, y = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     sides = {-1: "right", 0: "center", 1: "left"}, {-1: "top", 0: "center", 1: "bottom"}
     style = {"arrowstyle": "-", "color": "black", "linewidth": 0.6, "shrinkA": 0, "shrinkB": radius}
-    return axes.annotate(name, point, (distance * x, distance * y), textcoords="offset points", fontsize=9,
-                         ha=sides[0][round(x)], va=sides[1][round(y)],
-                         arrowprops=None if radius is None else style)  # fmt: skip
+    return axes.annotate(
+        name,
+        point,
+        (distance * x, distance * y),
+        textcoords="offset points",
+        fontsize=9,
+        ha=sides[0][round(x)],
+        va=sides[1][round(y)],
+        arrowprops=None if radius is None else style,
+    )
 
 
 def extent(text: Annotation) -> Bbox:

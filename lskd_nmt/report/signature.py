@@ -11,10 +11,31 @@ from lskd_nmt.flag_values import LOGGING
 from lskd_nmt.runs import Run, read_json
 
 # of fairseq-train and lskd seqkd: where files are, what is shown, who computes, and what the cell says
-IRRELEVANT = {"seed", "save-dir", "user-dir", "restore-file", "teacher-path", "teacher-data", "hypotheses",
-              "kd-level", "tail", "top-k", "cpu", "num-workers", "log-format", "log-interval", "log-file",
-              "tensorboard-logdir", "data", "out", "decoded", "workers", "device", "part",
-              "shard-sentences"} | LOGGING  # fmt: skip
+IRRELEVANT = {
+    "seed",
+    "save-dir",
+    "user-dir",
+    "restore-file",
+    "teacher-path",
+    "teacher-data",
+    "hypotheses",
+    "kd-level",
+    "tail",
+    "top-k",
+    "cpu",
+    "num-workers",
+    "log-format",
+    "log-interval",
+    "log-file",
+    "tensorboard-logdir",
+    "data",
+    "out",
+    "decoded",
+    "workers",
+    "device",
+    "part",
+    "shard-sentences",
+} | LOGGING
 VERSIONS = ("torch", "fairseq-fixed", "sacrebleu")
 
 
@@ -39,8 +60,11 @@ def expansion(run: Run, model: Mapping[str, Any]) -> dict[str, Any]:
     metrics, training = read_json(folder / "metrics.json"), read_json(folder / "run.json")
     attempts = training.get("attempts") or [{"command": model.get("train_command", [])}]
     versions = training.get("versions", {})
-    scores = {name: f"{value['signature']} (text {value['text']})" for name, value in metrics.items()
-              if isinstance(value, Mapping) and "signature" in value}  # fmt: skip
+    scores = {
+        name: f"{value['signature']} (text {value['text']})"
+        for name, value in metrics.items()
+        if isinstance(value, Mapping) and "signature" in value
+    }
     return {
         "train": flags(attempts[-1]["command"]),
         "average": model.get("average"),
@@ -66,8 +90,12 @@ def hypotheses(run: Run, model: Mapping[str, Any]) -> list[dict[str, str]] | Non
     """How the translations that the model learns were decoded and chosen."""
     if not model.get("hypotheses"):
         return None
-    commands = [command for other in run.models if other["name"] == model["teacher"]
-                for command in other.get("seqkd_commands", [])]  # fmt: skip
+    commands = [
+        command
+        for other in run.models
+        if other["name"] == model["teacher"]
+        for command in other.get("seqkd_commands", [])
+    ]
     settings = [flags(command) for command in commands]
     return [found for found in settings if found.get("method") in (None, model["hypotheses"])]
 

@@ -38,8 +38,11 @@ def require_comparable(first: Content, second: Content) -> None:
     """Refuse sweeps whose scores cannot be subtracted, or that have nothing to compare."""
     for name in ("reference", "metrics"):
         values = [{str(each[name]) for each in content["expansions"].values()} for content in (first, second)]
-        require(values[0] == values[1], f"{first['name']} and {second['name']} are scored on different test sets or by "
-                f"different metrics ({name}): compare sweeps of one test set")  # fmt: skip
+        require(
+            values[0] == values[1],
+            f"{first['name']} and {second['name']} are scored on different test sets or by "
+            f"different metrics ({name}): compare sweeps of one test set",
+        )
     has_pairs = bool(pairs(first["cells"], second["cells"], cell_key))
     require(has_pairs, f"{first['name']} and {second['name']} have no cell in common: compare sweeps of one grid")
 
@@ -49,12 +52,18 @@ def side_by_side(first: Content, second: Content) -> dict[str, Any]:
     cells = pairs(first["cells"], second["cells"], cell_key)
     effects = pairs(first["effects"], second["effects"], lambda each: each["of"] | {"effect": each["effect"]})
     found = [{id(each) for each in side} for side in zip(*cells, strict=True)]
-    alone = {content["name"]: [cell["name"] for cell in content["cells"] if id(cell) not in paired]
-             for content, paired in zip((first, second), found, strict=True)}  # fmt: skip
-    return {"names": [first["name"], second["name"]], "signatures": first["signatures"],
-            "significance": first["significance"], "alone": alone,
-            "cells": [{"first": one, "second": other} for one, other in cells],
-            "effects": [{"first": one, "second": other} for one, other in effects]}  # fmt: skip
+    alone = {
+        content["name"]: [cell["name"] for cell in content["cells"] if id(cell) not in paired]
+        for content, paired in zip((first, second), found, strict=True)
+    }
+    return {
+        "names": [first["name"], second["name"]],
+        "signatures": first["signatures"],
+        "significance": first["significance"],
+        "alone": alone,
+        "cells": [{"first": one, "second": other} for one, other in cells],
+        "effects": [{"first": one, "second": other} for one, other in effects],
+    }
 
 
 def title(pair: Mapping[str, Any]) -> str:
@@ -64,8 +73,10 @@ def title(pair: Mapping[str, Any]) -> str:
 
 def contrasts(content: Content) -> dict[str, Any]:
     """Each cell of the second sweep less its partner in the first."""
-    return {title(pair): wanted([(1, pair["second"]["members"]), (-1, pair["first"]["members"])], "baseline")
-            for pair in content["cells"]}  # fmt: skip
+    return {
+        title(pair): wanted([(1, pair["second"]["members"]), (-1, pair["first"]["members"])], "baseline")
+        for pair in content["cells"]
+    }
 
 
 def judge(content: dict[str, Any], measured: Mapping[str, Any]) -> None:
@@ -83,43 +94,51 @@ def judge(content: dict[str, Any], measured: Mapping[str, Any]) -> None:
 def frame(content: Content) -> pd.DataFrame:
     """The cells of both sweeps."""
     first, second = content["names"]
-    lines = [{
-        "row": row_title(pair["first"]),
-        f"in {second}": "the same" if key(pair["first"]) == key(pair["second"]) else row_title(pair["second"]),
-        "seeds": f"{len(pair['first']['seeds'])}, {len(pair['second']['seeds'])}",
-        first: tables.score(pair["first"]["bleu"]),
-        second: tables.score(pair["second"]["bleu"]),
-        "difference [95 %]": tables.interval(pair["difference"]),
-        "p": tables.p_value(pair["difference"] and pair["difference"]["p_holm"]),
-        "p each seed": tables.p_by_seed(pair["difference"]),
-    } for pair in content["cells"]]  # fmt: skip
+    lines = [
+        {
+            "row": row_title(pair["first"]),
+            f"in {second}": "the same" if key(pair["first"]) == key(pair["second"]) else row_title(pair["second"]),
+            "seeds": f"{len(pair['first']['seeds'])}, {len(pair['second']['seeds'])}",
+            first: tables.score(pair["first"]["bleu"]),
+            second: tables.score(pair["second"]["bleu"]),
+            "difference [95 %]": tables.interval(pair["difference"]),
+            "p": tables.p_value(pair["difference"] and pair["difference"]["p_holm"]),
+            "p each seed": tables.p_by_seed(pair["difference"]),
+        }
+        for pair in content["cells"]
+    ]
     return pd.DataFrame(lines, dtype=str)
 
 
 def effects(content: Content) -> pd.DataFrame:
     """The effects of both sweeps."""
     first, second = content["names"]
-    lines = [{
-        "effect": pair["first"]["effect"],
-        "at": pair["first"]["at"],
-        first: tables.interval(pair["first"]["difference"]),
-        second: tables.interval(pair["second"]["difference"]),
-        "published": tables.optional(pair["first"]["published"], "+.2f"),
-        f"verdict {first}": pair["first"]["verdict"] or "–",
-        f"verdict {second}": pair["second"]["verdict"] or "–",
-    } for pair in content["effects"]]  # fmt: skip
+    lines = [
+        {
+            "effect": pair["first"]["effect"],
+            "at": pair["first"]["at"],
+            first: tables.interval(pair["first"]["difference"]),
+            second: tables.interval(pair["second"]["difference"]),
+            "published": tables.optional(pair["first"]["published"], "+.2f"),
+            f"verdict {first}": pair["first"]["verdict"] or "–",
+            f"verdict {second}": pair["second"]["verdict"] or "–",
+        }
+        for pair in content["effects"]
+    ]
     return pd.DataFrame(lines, dtype=str)
 
 
 def notes(content: Content) -> list[str]:
     """The lines under the tables."""
     settings, (first, second) = content["significance"], content["names"]
-    return [f"BLEU: {content['signatures']['bleu']}",
-            f"difference: {second} less {first}",
-            *document.resampling(settings),
-            "p: corrected for the number of rows by Holm's method; p each seed: sacreBLEU's paired approximate "
-            f"randomisation, {settings['trials']:,} trials, uncorrected",
-            *(f"only in {name}: {', '.join(cells)}" for name, cells in content["alone"].items() if cells)]  # fmt: skip
+    return [
+        f"BLEU: {content['signatures']['bleu']}",
+        f"difference: {second} less {first}",
+        *document.resampling(settings),
+        "p: corrected for the number of rows by Holm's method; p each seed: sacreBLEU's paired approximate "
+        f"randomisation, {settings['trials']:,} trials, uncorrected",
+        *(f"only in {name}: {', '.join(cells)}" for name, cells in content["alone"].items() if cells),
+    ]
 
 
 def markdown(content: Content) -> str:
@@ -141,7 +160,9 @@ def csv(content: Content) -> str:
     lines = []
     for pair in content["cells"]:
         difference = pair["difference"] or {}
-        lines.append({f"{side}_{name}": pair[side][name] for side in ("first", "second") for name in ("name", *CELL)}
-                     | {f"{side}_bleu": pair[side]["bleu"]["mean"] for side in ("first", "second")}
-                     | {name: difference.get(name) for name in ("value", "low", "high", "p", "p_holm")})  # fmt: skip
+        lines.append(
+            {f"{side}_{name}": pair[side][name] for side in ("first", "second") for name in ("name", *CELL)}
+            | {f"{side}_bleu": pair[side]["bleu"]["mean"] for side in ("first", "second")}
+            | {name: difference.get(name) for name in ("value", "low", "high", "p", "p_holm")}
+        )
     return str(pd.DataFrame(lines).to_csv(index=False))

@@ -50,20 +50,23 @@ def frame(content: Mapping[str, Any]) -> pd.DataFrame:
         STEP_COST: any(map(method, cells)),
         "note": any(cell["not_converged"] for cell in cells),
     } | dict.fromkeys(("over baseline [95 %]", "p", "p each seed"), any(cell["difference"] for cell in cells))
-    lines = [{
-        "model": title(cell),
-        "run": ", ".join(cell["named_runs"]) or "–",
-        "teacher LS": optional(cell["label_smoothing"]),
-        "KD level": level(cell),
-        "tail": tail(cell),
-        "KD weight": f"{cell['kd_weight']:g}",
-        "T": optional(cell["temperature"]),
-        "seeds": str(len(cell["seeds"])),
-        **{LABELS[metric]: score(cell[metric]) for metric in METRICS},
-        **differences(cell),
-        STEP_COST: optional(cell.get("step_cost"), ".2f"),
-        "note": "not converged" if cell["not_converged"] else "",
-    } for cell in cells]  # fmt: skip
+    lines = [
+        {
+            "model": title(cell),
+            "run": ", ".join(cell["named_runs"]) or "–",
+            "teacher LS": optional(cell["label_smoothing"]),
+            "KD level": level(cell),
+            "tail": tail(cell),
+            "KD weight": f"{cell['kd_weight']:g}",
+            "T": optional(cell["temperature"]),
+            "seeds": str(len(cell["seeds"])),
+            **{LABELS[metric]: score(cell[metric]) for metric in METRICS},
+            **differences(cell),
+            STEP_COST: optional(cell.get("step_cost"), ".2f"),
+            "note": "not converged" if cell["not_converged"] else "",
+        }
+        for cell in cells
+    ]
     hidden = [name for name, is_shown in shown.items() if not is_shown]
     return pd.DataFrame(lines, dtype=str).drop(columns=hidden, errors="ignore")
 
@@ -72,8 +75,11 @@ def differences(cell: Mapping[str, Any]) -> dict[str, str]:
     """A row over its baseline; over each of several, where p each seed is in the JSON alone."""
     if "over" not in cell:
         found = cell["difference"]
-        return {"over baseline [95 %]": interval(found), "p": p_value(found and found["p_holm"]),
-                "p each seed": p_by_seed(found)}  # fmt: skip
+        return {
+            "over baseline [95 %]": interval(found),
+            "p": p_value(found and found["p_holm"]),
+            "p each seed": p_by_seed(found),
+        }
     texts: dict[str, str] = {}
     for wish, each in cell["over"].items():
         found = each["difference"]
@@ -83,43 +89,55 @@ def differences(cell: Mapping[str, Any]) -> dict[str, str]:
 
 def effects(content: Mapping[str, Any]) -> pd.DataFrame:
     """The effects of the teacher's label smoothing and of the temperature, with published values and verdicts."""
-    lines = [{
-        "effect": each["effect"],
-        "at": each["at"],
-        "BLEU [95 %]": interval(each["difference"]),
-        "p": p_value(each["difference"] and each["difference"]["p_holm"]),
-        **({"published": optional(each["published"], "+.2f"), "verdict": each["verdict"] or "–"}
-           if content["published"]["pair"] else {}),
-    } for each in content["effects"]]  # fmt: skip
+    lines = [
+        {
+            "effect": each["effect"],
+            "at": each["at"],
+            "BLEU [95 %]": interval(each["difference"]),
+            "p": p_value(each["difference"] and each["difference"]["p_holm"]),
+            **(
+                {"published": optional(each["published"], "+.2f"), "verdict": each["verdict"] or "–"}
+                if content["published"]["pair"]
+                else {}
+            ),
+        }
+        for each in content["effects"]
+    ]
     return pd.DataFrame(lines, dtype=str)
 
 
 def published(content: Mapping[str, Any]) -> pd.DataFrame:
     """Our numbers beside the published ones."""
     found = [(cell, cell["published"]) for cell in content["cells"] if cell["published"]]
-    lines = [{
-        "row": row_title(cell),
-        LABELS["bleu_tokenised_lowercased"]: f"{each['ours']:.2f}",
-        "published": f"{each['value']:.2f}",
-        "difference": f"{each['difference']:+.2f}",
-        "verdict": each["verdict"] or "–",
-    } for cell, each in found]  # fmt: skip
+    lines = [
+        {
+            "row": row_title(cell),
+            LABELS["bleu_tokenised_lowercased"]: f"{each['ours']:.2f}",
+            "published": f"{each['value']:.2f}",
+            "difference": f"{each['difference']:+.2f}",
+            "verdict": each["verdict"] or "–",
+        }
+        for cell, each in found
+    ]
     return pd.DataFrame(lines, dtype=str)
 
 
 def costs(content: Mapping[str, Any]) -> pd.DataFrame:
     """What each row's trainings cost, and the row's signature."""
-    lines = [{
-        "row": row_title(cell),
-        "parameters": optional(cell["parameters"], ","),
-        "epochs": f"{cell['epochs']:g}",
-        "CPU h": optional(cell["cpu_hours"], ".2f"),
-        "GPU h": optional(cell["gpu_hours"], ".2f"),
-        "memory MB": optional(cell["peak_memory_mb"], ",.0f"),
-        "GPU memory MB": optional(cell["peak_gpu_memory_mb"], ",.0f"),
-        "words/s": optional(cell["words_per_second"], ",.0f"),
-        "signature": cell["signature"],
-    } for cell in content["cells"]]  # fmt: skip
+    lines = [
+        {
+            "row": row_title(cell),
+            "parameters": optional(cell["parameters"], ","),
+            "epochs": f"{cell['epochs']:g}",
+            "CPU h": optional(cell["cpu_hours"], ".2f"),
+            "GPU h": optional(cell["gpu_hours"], ".2f"),
+            "memory MB": optional(cell["peak_memory_mb"], ",.0f"),
+            "GPU memory MB": optional(cell["peak_gpu_memory_mb"], ",.0f"),
+            "words/s": optional(cell["words_per_second"], ",.0f"),
+            "signature": cell["signature"],
+        }
+        for cell in content["cells"]
+    ]
     return pd.DataFrame(lines, dtype=str)
 
 
@@ -158,6 +176,8 @@ def csv(content: Mapping[str, Any]) -> str:
         over = {f"p_over_{wish}": each["difference"] for wish, each in cell.get("over", {}).items()}
         known = over or {"p_over_baseline": cell["difference"]}
         values = {name: ((found or {}).get("p_by_seed") or {}).get(seed) for name, found in known.items()}
-        lines.append({name: value for name, value in row.items() if name not in left_out}
-                     | {"not_converged": int(row["not_converged"]), **values})  # fmt: skip
+        lines.append(
+            {name: value for name, value in row.items() if name not in left_out}
+            | {"not_converged": int(row["not_converged"]), **values}
+        )
     return str(pd.DataFrame(lines).to_csv(index=False))

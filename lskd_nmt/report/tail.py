@@ -15,10 +15,15 @@ def figure(content: Mapping[str, Any]) -> Figure:
     for number, (temperature, found) in enumerate(content["temperatures"].items()):
         tops = [int(k) for k in found["tail"]]
         for axes, key, factor in zip(panels, ("mass", "evenness"), (100, 1), strict=True):
-            axes.plot(tops, [factor * each[key] for each in found["tail"].values()], linewidth=1.4,
-                      color=COLOURS[number % len(COLOURS)], linestyle=STYLES[number % len(STYLES)],
-                      marker=MARKERS[number % len(MARKERS)],
-                      label=f"T = {temperature}, entropy {found['entropy']:.2f} nats")  # fmt: skip
+            axes.plot(
+                tops,
+                [factor * each[key] for each in found["tail"].values()],
+                linewidth=1.4,
+                color=COLOURS[number % len(COLOURS)],
+                linestyle=STYLES[number % len(STYLES)],
+                marker=MARKERS[number % len(MARKERS)],
+                label=f"T = {temperature}, entropy {found['entropy']:.2f} nats",
+            )
     titles = ("mass outside of the top k, %", "evenness of it: 1, all symbols alike")
     for axes, title in zip(panels, titles, strict=True):
         axes.set_title(title, loc="left", fontsize=10)
@@ -44,12 +49,28 @@ def sentences(content: Mapping[str, Any]) -> Figure:
         difference, has_interval = found["difference"], found["difference"]["low"] is not None
         if has_interval:
             axes.hlines(height, difference["low"], difference["high"], color=COLOURS[0], linewidth=1.5)
-        axes.plot([difference["value"]], [height], marker="o", color=COLOURS[0],
-                  markerfacecolor=COLOURS[0] if has_interval else "white")  # fmt: skip
-        axes.annotate(f"{found['teacher_right_student_wrong']} : {found['student_right_teacher_wrong']}",
-                      (1.02, height), xycoords=("axes fraction", "data"), va="center", fontsize=9)  # fmt: skip
-    axes.annotate("only teacher :\nonly student right", (1.02, -0.7), xycoords=("axes fraction", "data"), va="bottom",
-                  fontsize=8, color=GREY)  # fmt: skip
+        axes.plot(
+            [difference["value"]],
+            [height],
+            marker="o",
+            color=COLOURS[0],
+            markerfacecolor=COLOURS[0] if has_interval else "white",
+        )
+        axes.annotate(
+            f"{found['teacher_right_student_wrong']} : {found['student_right_teacher_wrong']}",
+            (1.02, height),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize=9,
+        )
+    axes.annotate(
+        "only teacher :\nonly student right",
+        (1.02, -0.7),
+        xycoords=("axes fraction", "data"),
+        va="bottom",
+        fontsize=8,
+        color=GREY,
+    )
     axes.axvline(0, color=GREY, linewidth=0.8)
     axes.set_yticks(range(len(groups)), [f"{name} ({found['sentences']:,})" for name, found in groups.items()])
     axes.set_ylim(len(groups) - 0.5, -0.5)

@@ -82,10 +82,20 @@ def beside(
     axes: Axes, cells: Sequence[Mapping[str, Any]], smoothing: float, colour: str, facts: Mapping[str, Any]
 ) -> None:
     """The published numbers of one label smoothing at our temperatures, dashed."""
-    known = [(cell["temperature"], published.bleu(facts["pair"], cell)) for cell in cells
-             if cell["label_smoothing"] == smoothing]  # fmt: skip
+    known = [
+        (cell["temperature"], published.bleu(facts["pair"], cell))
+        for cell in cells
+        if cell["label_smoothing"] == smoothing
+    ]
     points = sorted((temperature, value) for temperature, value in known if value is not None)
     if points:
         kind = "other data" if facts["obstacles"] else "kind of BLEU not stated"
-        axes.plot(*zip(*points, strict=True), color=colour, linestyle="--", linewidth=1, marker="x", markersize=4,
-                  label=f"published, teacher LS {smoothing:g} ({kind})")  # fmt: skip
+        axes.plot(
+            *zip(*points, strict=True),
+            color=colour,
+            linestyle="--",
+            linewidth=1,
+            marker="x",
+            markersize=4,
+            label=f"published, teacher LS {smoothing:g} ({kind})",
+        )

@@ -16,9 +16,14 @@ SIZES = (7, 10, 13)  # of markers that would else look the same
 def figure(content: Mapping[str, Any]) -> Figure | None:
     """A panel for each cost that all cells know: parameters, CPU hours, GPU hours."""
     cells = content["cells"]
-    known = {title: [amount(cell, name) for cell in cells]
-             for name, title in (("parameters", "parameters, millions"), ("cpu_hours", "CPU hours of a training"),
-                                 ("gpu_hours", "GPU hours of a training"))}  # fmt: skip
+    known = {
+        title: [amount(cell, name) for cell in cells]
+        for name, title in (
+            ("parameters", "parameters, millions"),
+            ("cpu_hours", "CPU hours of a training"),
+            ("gpu_hours", "GPU hours of a training"),
+        )
+    }
     panels = {title: values for title, values in known.items() if all(values)}
     if not panels:
         return None
@@ -46,8 +51,16 @@ def panel(axes: Axes, cells: Sequence[Mapping[str, Any]], values: Sequence[float
         size = SIZES[number // len(COLOURS) % len(SIZES)]
         if cell["interval"]:
             axes.vlines(value, *cell["interval"], color=colour, linewidth=1, alpha=0.6)
-        axes.plot([value], [cell["bleu"]["mean"]], linestyle="none", marker=SHAPES[label(cell)], markersize=size,
-                  color=colour, alpha=0.85, label=row_title(cell))  # fmt: skip
+        axes.plot(
+            [value],
+            [cell["bleu"]["mean"]],
+            linestyle="none",
+            marker=SHAPES[label(cell)],
+            markersize=size,
+            color=colour,
+            alpha=0.85,
+            label=row_title(cell),
+        )
     axes.set_xscale("log")
     axes.margins(x=0.15)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))

@@ -54,7 +54,10 @@ def compare(
     show(f"BLEU against the references: fairseq {scores['fairseq']:.2f}, CTranslate2 {text}")
     apart = max(abs(scores[kind] - scores["fairseq"]) for kind in kinds)
     near = apart <= BLEU_APART and alike["float32"] >= IDENTICAL
-    require(near or accept, f"CTranslate2 and fairseq are {apart:.2f} BLEU apart and {100 * alike['float32']:.1f} % of "
-                            f"the float32 translations are identical (at most {BLEU_APART}, at least "
-                            f"{100 * IDENTICAL:.0f} %): use --engine fairseq, or --accept-difference")  # fmt: skip
+    require(
+        near or accept,
+        f"CTranslate2 and fairseq are {apart:.2f} BLEU apart and {100 * alike['float32']:.1f} % of "
+        f"the float32 translations are identical (at most {BLEU_APART}, at least "
+        f"{100 * IDENTICAL:.0f} %): use --engine fairseq, or --accept-difference",
+    )
     write_json(file, {"sentences": len(rows), "bleu": scores, "identical": alike})

@@ -67,18 +67,26 @@ def decode(
 ) -> dict[str, Any] | None:
     """Make or complete the translations in `out`; the ledger, or None while shards of other parts are missing."""
     require(bool(teacher_path), "--teacher-path names no checkpoint: give A.pt, or A.pt:B.pt for an ensemble")
-    require(settings.engine == "fairseq" or len(teacher_path) == 1,
-            f"--teacher-path names {len(teacher_path)} checkpoints, and CTranslate2 has no ensembles: "
-            "use --engine fairseq")  # fmt: skip
+    require(
+        settings.engine == "fairseq" or len(teacher_path) == 1,
+        f"--teacher-path names {len(teacher_path)} checkpoints, and CTranslate2 has no ensembles: use --engine fairseq",
+    )
     facts = [live.check(path, symbols, teacher_data) for path in teacher_path]
     langs, first = symbols.langs, data.split(":", maxsplit=1)[0]
     plan: dict[str, Any] = {
-        "teacher": [{"file": Path(fact.path).name, "sha256": sha256(Path(fact.path)), "arch": fact.arch,
-                     "label_smoothing": fact.label_smoothing} for fact in facts],
+        "teacher": [
+            {
+                "file": Path(fact.path).name,
+                "sha256": sha256(Path(fact.path)),
+                "arch": fact.arch,
+                "label_smoothing": fact.label_smoothing,
+            }
+            for fact in facts
+        ],
         "langs": list(langs),
         "data": data_hashes(data, langs, (split,)),
         "settings": settings.content(),
-    }  # fmt: skip
+    }
     done = read_json(out / ledger.FILE) if (out / ledger.FILE).is_file() else None
     require_same_plan(out / ledger.PLAN, plan, "a decoding", done)
     if (out / ledger.FILE).is_file():
@@ -89,8 +97,10 @@ def decode(
     short = np.flatnonzero((corpus.lengths > 0) & (corpus.lengths < longest))
     require(bool(len(short)), f"--data {data} has no source sentence of 1 to {longest - 1} subwords in {split}")
     if len(short) < len(corpus):
-        show(f"{len(corpus) - len(short)} sentences are empty or have more than the {longest} subwords "
-             "that the teacher takes: they get no hypothesis")  # fmt: skip
+        show(
+            f"{len(corpus) - len(short)} sentences are empty or have more than the {longest} subwords "
+            "that the teacher takes: they get no hypothesis"
+        )
     fairseq = partial(FairseqEngine, list(teacher_path), first, langs)
     devices = engine_devices(place.device, settings.engine)
     makers: list[Callable[[], Engine]] = [partial(fairseq, *device) for device in devices]
@@ -105,8 +115,10 @@ def decode(
             with suppress(OSError):  # unless there is something else
                 out.rmdir()
             raise
-        makers = [partial(CTranslate2Engine, model, *device, compute_type=settings.quantization, threads=place.threads)
-                  for device in devices]  # fmt: skip
+        makers = [
+            partial(CTranslate2Engine, model, *device, compute_type=settings.quantization, threads=place.threads)
+            for device in devices
+        ]
     write_json(out / ledger.PLAN, plan)
     on_cpu = max(1, len(os.sched_getaffinity(0)) // place.threads)
     workers = place.workers or (on_cpu if devices[0][0] == "cpu" else len(devices))

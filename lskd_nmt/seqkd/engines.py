@@ -38,27 +38,41 @@ class DecodeSettings:
 
     def __post_init__(self) -> None:
         require(self.engine in ENGINES, f"--engine is {self.engine}: one of {', '.join(ENGINES)}")
-        require(self.quantization in QUANTIZATIONS,
-                f"--quantization is {self.quantization}: one of {', '.join(QUANTIZATIONS)}")  # fmt: skip
-        require(self.engine == "ctranslate2" or self.quantization == "float32",
-                f"--quantization is {self.quantization} and --engine is fairseq: it is of ctranslate2")  # fmt: skip
+        require(
+            self.quantization in QUANTIZATIONS,
+            f"--quantization is {self.quantization}: one of {', '.join(QUANTIZATIONS)}",
+        )
+        require(
+            self.engine == "ctranslate2" or self.quantization == "float32",
+            f"--quantization is {self.quantization} and --engine is fairseq: it is of ctranslate2",
+        )
         for name in ("beam", "nbest", "batch_tokens", "shard_sentences"):
             value = getattr(self, name)
             require(value > 0, f"--{name.replace('_', '-')} is {value}: give a number above 0")
         require(self.beam <= WIDEST, f"--beam is {self.beam}: give 1 to {WIDEST}")
         require(self.nbest <= 10 * WIDEST, f"--nbest is {self.nbest}: give 1 to {10 * WIDEST}")
-        require(self.sampling or self.nbest <= self.beam,
-                f"--nbest is {self.nbest} and --beam is {self.beam}: give 1 to {self.beam}")  # fmt: skip
+        require(
+            self.sampling or self.nbest <= self.beam,
+            f"--nbest is {self.nbest} and --beam is {self.beam}: give 1 to {self.beam}",
+        )
         require(0 < self.temperature < float("inf"), f"--temperature is {self.temperature}: give a number above 0")
-        require(self.sampling or self.temperature == 1,
-                f"--temperature is {self.temperature:g} without --sampling: beam search has none")  # fmt: skip
-        require(self.sampling_topk == 0 or self.sampling_topk > 1,
-                f"--sampling-topk is {self.sampling_topk}: give a number above 1, or 0 for all")  # fmt: skip
-        require(self.sampling or not self.sampling_topk,
-                f"--sampling-topk is {self.sampling_topk} without --sampling: beam search draws nothing")  # fmt: skip
-        require(0 <= self.max_len_a < math.inf and self.max_len_b > 0,
-                f"--max-len-a is {self.max_len_a:g} and --max-len-b is {self.max_len_b}: "
-                "give a number from 0, and one above 0")  # fmt: skip
+        require(
+            self.sampling or self.temperature == 1,
+            f"--temperature is {self.temperature:g} without --sampling: beam search has none",
+        )
+        require(
+            self.sampling_topk == 0 or self.sampling_topk > 1,
+            f"--sampling-topk is {self.sampling_topk}: give a number above 1, or 0 for all",
+        )
+        require(
+            self.sampling or not self.sampling_topk,
+            f"--sampling-topk is {self.sampling_topk} without --sampling: beam search draws nothing",
+        )
+        require(
+            0 <= self.max_len_a < math.inf and self.max_len_b > 0,
+            f"--max-len-a is {self.max_len_a:g} and --max-len-b is {self.max_len_b}: "
+            "give a number from 0, and one above 0",
+        )
         require(abs(self.lenpen) <= 100, f"--lenpen is {self.lenpen:g}: give a number from -100 to 100")
         require(0 <= self.seed < 1 << 31, f"--seed is {self.seed}: give a number from 0 to {(1 << 31) - 1}")
 
@@ -84,11 +98,23 @@ class Engine(Protocol):
 class CTranslate2Engine:
     """A converted model."""
 
-    def __init__(self, model: Path, device: str = "cpu", index: int = 0, compute_type: str = "default",
-                 threads: int = 1, workers: int = 1) -> None:  # fmt: skip
+    def __init__(
+        self,
+        model: Path,
+        device: str = "cpu",
+        index: int = 0,
+        compute_type: str = "default",
+        threads: int = 1,
+        workers: int = 1,
+    ) -> None:
         """`threads` are those of one batch; `index` is the GPU's; `workers` is how many batches it does at a time."""
-        self.place = {"device": device, "compute_type": compute_type, "intra_threads": threads, "device_index": index,
-                      "inter_threads": workers}  # fmt: skip
+        self.place = {
+            "device": device,
+            "compute_type": compute_type,
+            "intra_threads": threads,
+            "device_index": index,
+            "inter_threads": workers,
+        }
         self.model = str(model)
         self.reseed(0)
 
@@ -101,8 +127,10 @@ class CTranslate2Engine:
             self.translator: Any = ctranslate2.Translator(self.model, **self.place)
         except Exception as error:
             kind = f"{self.place['compute_type']} on {self.place['device']}"
-            raise LskdError(f"CTranslate2 cannot load {self.model} as {kind} ({reason(error)}): "
-                            "choose another --quantization or --device") from None  # fmt: skip
+            raise LskdError(
+                f"CTranslate2 cannot load {self.model} as {kind} ({reason(error)}): "
+                "choose another --quantization or --device"
+            ) from None
 
     def translate(self, batch: Sequence[Pieces], settings: DecodeSettings) -> list[list[Hypothesis]]:
         """See `Engine`."""
@@ -112,24 +140,37 @@ class CTranslate2Engine:
         """Queue a batch; the call that waits for its hypotheses."""
         search: dict[str, Any] = {"beam_size": settings.beam}
         if settings.sampling:
-            search = {"beam_size": 1, "sampling_topk": settings.sampling_topk,
-                      "sampling_temperature": settings.temperature,
-                      "suppress_sequences": [["<blank>"]]}  # its padding, which fairseq never draws  # fmt: skip
+            search = {
+                "beam_size": 1,
+                "sampling_topk": settings.sampling_topk,
+                "sampling_temperature": settings.temperature,
+                "suppress_sequences": [["<blank>"]],
+            }  # its padding, which fairseq never draws
         results = self.translator.translate_batch(
-            [list(pieces) for pieces in batch], num_hypotheses=settings.nbest, length_penalty=settings.lenpen,
-            max_decoding_length=min(settings.longest(batch), MOST), max_input_length=0, return_scores=True,
-            asynchronous=True, **search,
-        )  # fmt: skip
-        return lambda: [[Hypothesis(" ".join(pieces), score)
-                         for pieces, score in zip(result.hypotheses, result.scores, strict=True)]
-                        for result in (waiting.result() for waiting in results)]  # fmt: skip
+            [list(pieces) for pieces in batch],
+            num_hypotheses=settings.nbest,
+            length_penalty=settings.lenpen,
+            max_decoding_length=min(settings.longest(batch), MOST),
+            max_input_length=0,
+            return_scores=True,
+            asynchronous=True,
+            **search,
+        )
+        return lambda: [
+            [
+                Hypothesis(" ".join(pieces), score)
+                for pieces, score in zip(result.hypotheses, result.scores, strict=True)
+            ]
+            for result in (waiting.result() for waiting in results)
+        ]
 
 
 class FairseqEngine:
     """fairseq's own generator, with one model or several as an ensemble."""
 
-    def __init__(self, teacher_path: Sequence[str], data: str, langs: tuple[str, str], device: str = "cpu",
-                 index: int = 0) -> None:  # fmt: skip
+    def __init__(
+        self, teacher_path: Sequence[str], data: str, langs: tuple[str, str], device: str = "cpu", index: int = 0
+    ) -> None:
         """Builds the models by their own tasks; `data` has the dictionaries."""
         fairseq_io.load_plugin()
         overrides = {"data": data, "eval_bleu": False}
@@ -151,12 +192,20 @@ class FairseqEngine:
         net_input, _ = fairseq_io.net_input([(row, row) for row in rows], self.source.pad(), self.source.eos())
         net_input = {name: tensor.to(self.device) for name, tensor in net_input.items()}
         found = fairseq_io.generate(
-            self.models, self.target, net_input, beam=settings.nbest if settings.sampling else settings.beam,
-            sampling_topk=settings.sampling_topk if settings.sampling else None, temperature=settings.temperature,
-            len_penalty=settings.lenpen, max_len_a=settings.max_len_a, max_len_b=settings.max_len_b,
-        )  # fmt: skip
-        return [[Hypothesis(" ".join(self.target[i] for i in ids), score) for ids, score in best[: settings.nbest]]
-                for best in found]  # fmt: skip
+            self.models,
+            self.target,
+            net_input,
+            beam=settings.nbest if settings.sampling else settings.beam,
+            sampling_topk=settings.sampling_topk if settings.sampling else None,
+            temperature=settings.temperature,
+            len_penalty=settings.lenpen,
+            max_len_a=settings.max_len_a,
+            max_len_b=settings.max_len_b,
+        )
+        return [
+            [Hypothesis(" ".join(self.target[i] for i in ids), score) for ids, score in best[: settings.nbest]]
+            for best in found
+        ]
 
 
 def batches(sentences: Sequence[Pieces], tokens: int) -> Iterator[list[int]]:
@@ -190,8 +239,11 @@ def translate_at_once(
 
 def in_order(groups: Sequence[Sequence[int]], translated: Iterable[list[list[Hypothesis]]]) -> list[list[Hypothesis]]:
     """The hypotheses of batches of these positions, by position."""
-    found = {at: hypotheses for group, batch in zip(groups, translated, strict=True)
-             for at, hypotheses in zip(group, batch, strict=True)}  # fmt: skip
+    found = {
+        at: hypotheses
+        for group, batch in zip(groups, translated, strict=True)
+        for at, hypotheses in zip(group, batch, strict=True)
+    }
     return [found[at] for at in range(len(found))]
 
 
@@ -217,8 +269,9 @@ def convert(out: Path, checkpoint: str, data: str, langs: tuple[str, str], quant
     from ctranslate2.converters import FairseqConverter
 
     try:
-        converter = FairseqConverter(checkpoint, data, source_lang=langs[0], target_lang=langs[1],
-                                     user_dir=str(fairseq_io.plugin_folder()))  # fmt: skip
+        converter = FairseqConverter(
+            checkpoint, data, source_lang=langs[0], target_lang=langs[1], user_dir=str(fairseq_io.plugin_folder())
+        )
         converter.convert(str(out), quantization=quantization)
     except (LskdError, OSError):
         raise

@@ -76,8 +76,9 @@ def read_rows(file: Path) -> Iterator[Row]:
             try:
                 yield Row.parse(line.decode())
             except ValueError as error:
-                raise LskdError(f"{file} line {number} is damaged ({error}): remove the file and run the "
-                                "decoding again") from None  # fmt: skip
+                raise LskdError(
+                    f"{file} line {number} is damaged ({error}): remove the file and run the decoding again"
+                ) from None
 
 
 def prove(rows: Iterable[Row], sources: Sequence[str], settings: str, nbest: int, size: int) -> Iterator[Row]:
@@ -109,14 +110,22 @@ def prove(rows: Iterable[Row], sources: Sequence[str], settings: str, nbest: int
         last = max(last, number)
         yield row
     missing = [number for number in range(len(sources)) if not seen[number]]
-    problems = {"missing": missing, "there twice": twice, "out of order": disordered,
-                "of another source sentence": foreign, "of other settings": other,
-                f"without their {nbest} hypotheses": cut}  # fmt: skip
+    problems = {
+        "missing": missing,
+        "there twice": twice,
+        "out of order": disordered,
+        "of another source sentence": foreign,
+        "of other settings": other,
+        f"without their {nbest} hypotheses": cut,
+    }
     text = "; ".join(f"{what}: {listed(numbers)}" for what, numbers in problems.items() if numbers)
     spoilt = sorted({number // size for numbers in problems.values() for number in numbers if number < len(sources)})
     files = ", ".join(shard_file(Path(), number).name for number in spoilt[:SHOWN]) + ", …" * (len(spoilt) > SHOWN)
-    require(not text, f"the decoded rows do not match the {len(sources)} source sentences ({text}): "
-                      f"remove {SHARDS}/ {files} and run the decoding again")  # fmt: skip
+    require(
+        not text,
+        f"the decoded rows do not match the {len(sources)} source sentences ({text}): "
+        f"remove {SHARDS}/ {files} and run the decoding again",
+    )
 
 
 def merge(
@@ -147,14 +156,21 @@ def merge(
 
 def open_ledger(folder: Path, data: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """The ledger of a finished decoding of this data, its rows unchanged; `data` are the hashes of the split."""
-    require((folder / FILE).is_file(), f"{folder} has no {FILE}: give a folder that lskd seqkd decode finished, "
-                                       "or run it again to finish this one")  # fmt: skip
+    require(
+        (folder / FILE).is_file(),
+        f"{folder} has no {FILE}: give a folder that lskd seqkd decode finished, or run it again to finish this one",
+    )
     ledger = read_json(folder / FILE)
-    require(ledger.get("format") == FORMAT, f"{folder} has format {ledger.get('format')}, this version reads {FORMAT}: "
-                                            "decode again")  # fmt: skip
+    require(
+        ledger.get("format") == FORMAT,
+        f"{folder} has format {ledger.get('format')}, this version reads {FORMAT}: decode again",
+    )
     other = [split for split, hashes in data.items() if ledger["data"].get(split, hashes) not in ([], hashes)]
-    require(not other, f"{folder} was decoded from other data ({', '.join(other)} differs): "
-                       "give the data folder that it was decoded from")  # fmt: skip
+    require(
+        not other,
+        f"{folder} was decoded from other data ({', '.join(other)} differs): "
+        "give the data folder that it was decoded from",
+    )
     rows = folder / ROWS
     require(rows.is_file() and sha256(rows) == ledger["sha256"], f"{rows} was edited or is missing: decode again")
     return ledger

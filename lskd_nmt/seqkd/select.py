@@ -45,13 +45,16 @@ class SelectSettings:
 
     def __post_init__(self) -> None:
         require(self.method in METHODS, f"--method is {self.method}: one of {', '.join(METHODS)}")
-        require(self.similarity in SIMILARITIES,
-                f"--similarity is {self.similarity}: one of {', '.join(SIMILARITIES)}")  # fmt: skip
+        require(self.similarity in SIMILARITIES, f"--similarity is {self.similarity}: one of {', '.join(SIMILARITIES)}")
         require(self.hypotheses >= 0, f"--hypotheses is {self.hypotheses}: give a number above 0, or 0 for all")
-        require(self.method == "multi" or not self.hypotheses,
-                f"--hypotheses is {self.hypotheses} and --method is {self.method}: it is of multi")  # fmt: skip
-        require(self.max_ratio == 0 or self.max_ratio >= 1,
-                f"--max-ratio is {self.max_ratio:g}: give at least 1, or 0 for any")  # fmt: skip
+        require(
+            self.method == "multi" or not self.hypotheses,
+            f"--hypotheses is {self.hypotheses} and --method is {self.method}: it is of multi",
+        )
+        require(
+            self.max_ratio == 0 or self.max_ratio >= 1,
+            f"--max-ratio is {self.max_ratio:g}: give at least 1, or 0 for any",
+        )
 
     def content(self, lang: str) -> dict[str, Any]:
         """What decides the choice, with the tokeniser of BLEU where it is not the one that was always taken."""
@@ -114,9 +117,11 @@ def select(
     """Write the store of chosen hypotheses and its corpus to `out`, whole or not at all; the store's header."""
     langs, first = symbols.langs, data.split(":", maxsplit=1)[0]
     hashes = data_hashes(data, langs, (split,))
-    require(len(decoded) == 1 or settings.method != "beam",
-            f"--method is beam and --decoded names {len(decoded)} folders, whose scores may not be compared: "
-            "use multi or interpolate, or give one folder")  # fmt: skip
+    require(
+        len(decoded) == 1 or settings.method != "beam",
+        f"--method is beam and --decoded names {len(decoded)} folders, whose scores may not be compared: "
+        "use multi or interpolate, or give one folder",
+    )
     ledgers = open_ledgers(decoded, hashes, split, settings)
     for folder, content in zip(decoded, ledgers, strict=True):
         if content["data"][split] == []:  # of before: nothing was hashed, the rows below have to do, each and all
@@ -124,12 +129,14 @@ def select(
             require(content["rows"] == count, f"{folder} has other rows than the {count} sentences: decode again")
     facts: dict[str, Any] = {
         "selection": settings.content(langs[1]),
-        "decoded": [{"ledger": sha256(folder / ledger.FILE), "teacher": content["teacher"],
-                     "settings": content["settings"]} for folder, content in zip(decoded, ledgers, strict=True)],
+        "decoded": [
+            {"ledger": sha256(folder / ledger.FILE), "teacher": content["teacher"], "settings": content["settings"]}
+            for folder, content in zip(decoded, ledgers, strict=True)
+        ],
         "split": split,
         "data": hashes,
         "symbols": {"source": symbols.source, "target": symbols.target, "langs": list(langs)},
-    }  # fmt: skip
+    }
     if (out / store.KIND.file).is_file():
         return same_store(out, facts, show)
     with folders.hold(out, WHAT) as held:
@@ -209,12 +216,16 @@ def open_ledgers(
     """The ledgers of complete decodings of this data that may be chosen from in this way."""
     ledgers = [ledger.open_ledger(folder, hashes) for folder in decoded]
     for folder, content in zip(decoded, ledgers, strict=True):
-        require(split in content["data"], f"{folder} holds no '{split}', but {', '.join(content['data'])}: "
-                                          "name it with --split")  # fmt: skip
+        require(
+            split in content["data"],
+            f"{folder} holds no '{split}', but {', '.join(content['data'])}: name it with --split",
+        )
         search = content["settings"]
-        require(not (search["sampling"] and 0 < settings.hypotheses < search["nbest"]),
-                f"--hypotheses is {settings.hypotheses} of {search['nbest']} samples in {folder}, and the first are "
-                "not a random choice: take all, or decode with a smaller --nbest")  # fmt: skip
+        require(
+            not (search["sampling"] and 0 < settings.hypotheses < search["nbest"]),
+            f"--hypotheses is {settings.hypotheses} of {search['nbest']} samples in {folder}, and the first are "
+            "not a random choice: take all, or decode with a smaller --nbest",
+        )
     return ledgers
 
 
@@ -230,8 +241,10 @@ def same_store(out: Path, facts: Mapping[str, Any], show: Callable[[str], None])
 def check_row(number: int, entries: Sequence[Row], source: Any, decoded: Sequence[Path]) -> None:
     """A row that was proved once still is where it must be."""
     for folder, entry in zip(decoded, entries, strict=True):
-        require(entry.number == number and entry.source == source_key(source),
-                f"{folder} row {number} is of another source sentence: decode again")  # fmt: skip
+        require(
+            entry.number == number and entry.source == source_key(source),
+            f"{folder} row {number} is of another source sentence: decode again",
+        )
 
 
 def to_ids(pieces: str, symbols: Any) -> Any:

@@ -30,9 +30,13 @@ from lskd_nmt.teacher.pairs import Pair, ids_key, positions
 BIN = "bin"
 ARRAYS = ("keys", "first", "start", "ids", "scores")
 KIND = Kind(
-    "hypothesis store", "hypotheses.json", (1,), finish="give a folder that lskd seqkd select wrote",
-    again="select again", make="decode and select translations",
-)  # fmt: skip
+    "hypothesis store",
+    "hypotheses.json",
+    (1,),
+    finish="give a folder that lskd seqkd select wrote",
+    again="select again",
+    make="decode and select translations",
+)
 # what of each sentence waits on disk, in the order of the corpus, until all are there to be sorted
 WAITING: dict[str, np.dtype[Any]] = {
     "ids": np.dtype(np.int64),
@@ -67,9 +71,13 @@ class HypothesisStore:
 
     def lookup(self, pairs: Sequence[Pair]) -> list[list[Ids]]:
         """The hypotheses of each pair, with their end symbol; a pair may have none."""
-        return [[np.asarray(self.ids[self.start[h] : self.start[h + 1]], dtype=np.int64)
-                 for h in range(self.first[at], self.first[at + 1])]
-                for at in positions(self, pairs)]  # fmt: skip
+        return [
+            [
+                np.asarray(self.ids[self.start[h] : self.start[h + 1]], dtype=np.int64)
+                for h in range(self.first[at], self.first[at + 1])
+            ]
+            for at in positions(self, pairs)
+        ]
 
 
 class StoreWriter:

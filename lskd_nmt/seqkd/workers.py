@@ -107,8 +107,10 @@ def run_shards(
                 for future in done:
                     progress.add(future.result())
         except BrokenProcessPool:
-            raise LskdError(f"one of {workers} worker processes ended, perhaps for want of memory: run again with "
-                            "fewer --workers; finished shards are kept") from None  # fmt: skip
+            raise LskdError(
+                f"one of {workers} worker processes ended, perhaps for want of memory: run again with "
+                "fewer --workers; finished shards are kept"
+            ) from None
         except KeyboardInterrupt:
             for child in multiprocessing.active_children():
                 child.terminate()
@@ -165,6 +167,12 @@ def decode_shard(job: Job) -> int:
     short = [source for source in job.sources if 0 < len(source) < work.longest]
     found = iter(translate_all(engine, short, work.settings))
     translated = [next(found) if 0 < len(source) < work.longest else [] for source in job.sources]
-    write_shard(work.out, job.number, (Row(row, key, work.settings_hash, tuple(hypotheses)) for row, key, hypotheses
-                                       in zip(job.rows, job.keys, translated, strict=True)))  # fmt: skip
+    write_shard(
+        work.out,
+        job.number,
+        (
+            Row(row, key, work.settings_hash, tuple(hypotheses))
+            for row, key, hypotheses in zip(job.rows, job.keys, translated, strict=True)
+        ),
+    )
     return len(job.rows)

@@ -42,8 +42,10 @@ def read_header(folder: str | Path, kind: Kind) -> dict[str, Any]:
     require(file.is_file(), f"{store} has no {kind.file}: {kind.finish}")
     header = read_json(file)
     known = " and ".join(map(str, kind.formats))
-    require(header.get("format") in kind.formats,
-            f"{store} has format {header.get('format')}, this version reads {known}: {kind.again}")  # fmt: skip
+    require(
+        header.get("format") in kind.formats,
+        f"{store} has format {header.get('format')}, this version reads {known}: {kind.again}",
+    )
     require(header.get("digest") == digest(header), f"{store}: {kind.file} was edited: {kind.again}")
     return header
 
@@ -56,5 +58,7 @@ def require_same_plan(file: Path, plan: Mapping[str, Any], what: str, header: Ma
     before: Mapping[str, Any] = read_json(file) if file.is_file() else header or {}
     compared = plan if file.is_file() else plan.keys() & before.keys()
     other = [key for key in plan if key in compared and (key not in before or before[key] != plan[key])]
-    require(not other, f"--out {file.parent} holds {what} with other {', '.join(other)}: give another folder, "
-                       "or remove this one")  # fmt: skip
+    require(
+        not other,
+        f"--out {file.parent} holds {what} with other {', '.join(other)}: give another folder, or remove this one",
+    )

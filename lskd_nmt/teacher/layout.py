@@ -30,9 +30,11 @@ def require_numbers(precision: str) -> None:
 
 def require_said(parts: Sequence[Tensor]) -> None:
     """Refuse what a teacher says, features or logarithms, where it is not a number; log 0 is one."""
-    require(not any(bool((part.isnan() | part.isposinf()).any()) for part in parts),
-            "the teacher says NaN or infinity: its weights are damaged, or too large for the precision it runs in: "
-            "give another checkpoint, or run in float32")  # fmt: skip
+    require(
+        not any(bool((part.isnan() | part.isposinf()).any()) for part in parts),
+        "the teacher says NaN or infinity: its weights are damaged, or too large for the precision it runs in: "
+        "give another checkpoint, or run in float32",
+    )
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,11 @@ class TopKLayout:
     def column(self, temperature: float) -> int:
         """Where a temperature stands in the grid."""
         grid = ", ".join(f"{t:g}" for t in self.temperatures)
-        require(temperature in self.temperatures, f"--temperature is {temperature:g}, the teacher store has {grid}: "
-                                                  "train at one of these, or write a store with it")  # fmt: skip
+        require(
+            temperature in self.temperatures,
+            f"--temperature is {temperature:g}, the teacher store has {grid}: "
+            "train at one of these, or write a store with it",
+        )
         return self.temperatures.index(temperature)
 
     def parts(self, sentences: int, tokens: int) -> Parts:
@@ -148,9 +153,10 @@ class FeatureLayout:
         require_said(features)
         wide = torch.cat(list(features), dim=-1).float().cpu()
         largest = float(wide.abs().max()) if wide.numel() else 0.0
-        require(largest <= float(np.finfo(NUMBERS[self.precision]).max),
-                f"--precision is {self.precision} and the teacher's features go up to {largest:g}: "
-                "use --precision fp32")  # fmt: skip
+        require(
+            largest <= float(np.finfo(NUMBERS[self.precision]).max),
+            f"--precision is {self.precision} and the teacher's features go up to {largest:g}: use --precision fp32",
+        )
         return {"features": wide.numpy().astype(NUMBERS[self.precision])}
 
     def decode(self, columns: Columns) -> list[Tensor]:

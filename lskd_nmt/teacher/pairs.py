@@ -50,8 +50,10 @@ def missing(store: Keyed, source: NDArray[Any], target: NDArray[Any]) -> str:
     """What is wrong with a pair that the store does not have, in its words."""
     symbols = store.header["symbols"]
     left, right = (" ".join(symbols[side][i] for i in ids) for side, ids in (("source", source), ("target", target)))
-    return (f"{store.kind.name} {store.folder} lacks the sentence pair '{left}' / '{right}': "
-            f"{store.kind.make} of the data that you train and validate on")  # fmt: skip
+    return (
+        f"{store.kind.name} {store.folder} lacks the sentence pair '{left}' / '{right}': "
+        f"{store.kind.make} of the data that you train and validate on"
+    )
 
 
 def data_hashes(data: str, langs: tuple[str, str], splits: Sequence[str]) -> dict[str, list[str]]:
@@ -63,8 +65,11 @@ def data_hashes(data: str, langs: tuple[str, str], splits: Sequence[str]) -> dic
     for split in splits:
         folders = data.split(":")
         found = [fairseq_io.split_files(folder, langs, split) for folder in folders]
-        require(found[0] is not None, f"data folder {folders[0]} has no '{split}' of {langs[0]}-{langs[1]}: "
-                                      "name what it has with --split or --splits")  # fmt: skip
+        require(
+            found[0] is not None,
+            f"data folder {folders[0]} has no '{split}' of {langs[0]}-{langs[1]}: "
+            "name what it has with --split or --splits",
+        )
         result[split] = [sha256(file) for files in found if files is not None for file in files if file.is_file()]
     return result
 

@@ -68,6 +68,11 @@ class ShardBuffer:
             finally:
                 part.unlink(missing_ok=True)
         tail_mass = np.sum([self.layout.tail_mass(columns) for columns in self.columns], axis=0)
-        facts = {"name": name, "sentences": sentences, "tokens": tokens, "sha256": sha256(file),
-                 "tail_mass": tail_mass.tolist()}  # fmt: skip
+        facts = {
+            "name": name,
+            "sentences": sentences,
+            "tokens": tokens,
+            "sha256": sha256(file),
+            "tail_mass": tail_mass.tolist(),
+        }
         write_json(folder / f"{name}.json", facts)

@@ -23,10 +23,13 @@ from lskd_nmt.teacher.pairs import Pair, missing, positions
 from lskd_nmt.teacher.shards import map_shard
 
 KIND = Kind(
-    "teacher store", "store.json", (TopKLayout.format, FeatureLayout.format),
+    "teacher store",
+    "store.json",
+    (TopKLayout.format, FeatureLayout.format),
     finish="give a folder that lskd teacher-store finished, or run it again to finish this one",
-    again="write the store again", make="write a store",
-)  # fmt: skip
+    again="write the store again",
+    make="write a store",
+)
 PROJECTIONS = "projections"
 
 
@@ -59,11 +62,14 @@ class TeacherStore:
         for facts in header["shards"]:
             file = folder / "shards" / f"{facts['name']}.bin"
             shards.append(map_shard(file, layout, facts["sentences"], facts["tokens"]))
-            require(not verify or sha256(file) == facts["sha256"],
-                    f"teacher store: {file} was edited or damaged: write the store again")  # fmt: skip
-            require(int(shards[-1]["lengths"].sum()) == facts["tokens"],
-                    f"teacher store: {file} has other lengths than its {facts['tokens']} tokens: "
-                    "write the store again")  # fmt: skip
+            require(
+                not verify or sha256(file) == facts["sha256"],
+                f"teacher store: {file} was edited or damaged: write the store again",
+            )
+            require(
+                int(shards[-1]["lengths"].sum()) == facts["tokens"],
+                f"teacher store: {file} has other lengths than its {facts['tokens']} tokens: write the store again",
+            )
         require(bool(shards), f"{KIND.name} {folder} has no shards: {KIND.again}")
         return cls(folder, header, shards, read_projections(folder, header, verify))
 
@@ -87,8 +93,10 @@ def read_projections(folder: Path, header: Mapping[str, Any], verify: bool) -> l
     """The output projections that the header lists, in float32; none for a top k."""
     found = []
     for number, hashes in enumerate(header.get("projections", [])):
-        arrays = {name: map_array(folder / PROJECTIONS / f"{number}.{name}.npy", KIND, digest if verify else None)
-                  for name, digest in hashes.items()}  # fmt: skip
+        arrays = {
+            name: map_array(folder / PROJECTIONS / f"{number}.{name}.npy", KIND, digest if verify else None)
+            for name, digest in hashes.items()
+        }
         with reading(folder / KIND.file, KIND.name, KIND.again):
             found.append(Projection(**{name: torch.tensor(array) for name, array in arrays.items()}))
     return found

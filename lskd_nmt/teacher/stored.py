@@ -45,6 +45,8 @@ class StoredTeacher:
     ) -> TeacherFeatures:
         """Stored features and their projections on the student's device, in its type; the latter are moved once."""
         if any(weight.device != device or weight.dtype != dtype for weight, _ in self.projections):
-            self.projections = [Projection(weight.to(device, dtype), None if bias is None else bias.to(device, dtype))
-                                for weight, bias in self.projections]  # fmt: skip
+            self.projections = [
+                Projection(weight.to(device, dtype), None if bias is None else bias.to(device, dtype))
+                for weight, bias in self.projections
+            ]
         return TeacherFeatures([each.to(device).to(dtype) for each in layout.decode(columns)], self.projections)

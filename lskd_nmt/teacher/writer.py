@@ -63,20 +63,38 @@ def write_store(
 
 
 def write_held(
-    folder: Path, teacher_path: Sequence[str], data: str, symbols: Symbols, settings: WriterSettings, device: str,
-    show: Callable[[str], None], teacher_data: str | None,
-) -> dict[str, Any]:  # fmt: skip
+    folder: Path,
+    teacher_path: Sequence[str],
+    data: str,
+    symbols: Symbols,
+    settings: WriterSettings,
+    device: str,
+    show: Callable[[str], None],
+    teacher_data: str | None,
+) -> dict[str, Any]:
     """The same, while nobody else writes there."""
     teacher = LiveTeacher.load(list(teacher_path), symbols, data.split(":", maxsplit=1)[0], teacher_data)
     layout, langs = fitted(settings.layout, teacher), symbols.langs
     facts: dict[str, Any] = {
-        "teacher": [{"file": Path(fact.path).name, "sha256": sha256(Path(fact.path)), "arch": fact.arch,
-                     "label_smoothing": fact.label_smoothing} for fact in teacher.facts],
+        "teacher": [
+            {
+                "file": Path(fact.path).name,
+                "sha256": sha256(Path(fact.path)),
+                "arch": fact.arch,
+                "label_smoothing": fact.label_smoothing,
+            }
+            for fact in teacher.facts
+        ],
         "symbols": {"source": symbols.source, "target": symbols.target, "langs": list(langs)},
         "data": data_hashes(data, langs, settings.splits),
-    }  # fmt: skip
-    plan = {**facts, "layout": layout_content(layout), "max_tokens": settings.max_tokens,
-            "shard_pairs": settings.shard_pairs, "splits": list(settings.splits)}  # fmt: skip
+    }
+    plan = {
+        **facts,
+        "layout": layout_content(layout),
+        "max_tokens": settings.max_tokens,
+        "shard_pairs": settings.shard_pairs,
+        "splits": list(settings.splits),
+    }
     if (folder / KIND.file).is_file():
         header = read_header(folder, KIND)
         require_same_store(folder, header, plan, data, langs)
@@ -116,9 +134,15 @@ def require_same_store(
 
 
 def write_shards(
-    folder: Path, layout: Layout, settings: WriterSettings, pairs: Sequence[Entry], datasets: Sequence[Any],
-    teacher: LiveTeacher, device: str, progress: Progress,
-) -> list[dict[str, Any]]:  # fmt: skip
+    folder: Path,
+    layout: Layout,
+    settings: WriterSettings,
+    pairs: Sequence[Entry],
+    datasets: Sequence[Any],
+    teacher: LiveTeacher,
+    device: str,
+    progress: Progress,
+) -> list[dict[str, Any]]:
     """Write the shards that are not there yet; the facts of all."""
     shards = []
     for number, chunk in enumerate(shard_slices(pairs, settings.shard_pairs)):
@@ -149,10 +173,13 @@ def fitted(layout: Layout, teacher: LiveTeacher) -> Layout:
 def write_projections(folder: Path, teacher: LiveTeacher) -> list[dict[str, str]]:
     """Each model's output projection in float32; the hashes of its files."""
     return [
-        {name: write_array(folder / f"{number}.{name}.npy", part.float().numpy(force=True))
-         for name, part in projection._asdict().items() if part is not None}
+        {
+            name: write_array(folder / f"{number}.{name}.npy", part.float().numpy(force=True))
+            for name, part in projection._asdict().items()
+            if part is not None
+        }
         for number, projection in enumerate(teacher.projections() or ())
-    ]  # fmt: skip
+    ]
 
 
 def fill(
@@ -161,8 +188,9 @@ def fill(
     """Run the teacher over one batch and keep its records, in the batch's order."""
     items = [datasets[pair.dataset][pair.index] for pair in batch]
     symbols, layout = datasets[0].tgt_dict, buffer.layout
-    net_input, target = fairseq_io.net_input([(item["source"], item["target"]) for item in items],
-                                             symbols.pad(), symbols.eos())  # fmt: skip
+    net_input, target = fairseq_io.net_input(
+        [(item["source"], item["target"]) for item in items], symbols.pad(), symbols.eos()
+    )
     net_input = {name: tensor.to(device) for name, tensor in net_input.items()}
     columns = said(teacher, layout, net_input, target.ne(symbols.pad()).to(device))
     buffer.add([pair.key for pair in batch], [pair.target_tokens for pair in batch], columns)

@@ -49,8 +49,12 @@ UNDENIED = (Tense.PROGRESSIVE, Tense.PAST_PROGRESSIVE, Tense.PAST_HABIT, Tense.F
 
 
 def _actions_for(tense: Tense) -> list[str]:
-    barred = {Tense.PERFECT: {"state"}, Tense.PROGRESSIVE: {"state", "punctual"},
-              Tense.PAST_PROGRESSIVE: {"state", "punctual"}, Tense.CONDITION: {"state"}}.get(tense, set())  # fmt: skip
+    barred = {
+        Tense.PERFECT: {"state"},
+        Tense.PROGRESSIVE: {"state", "punctual"},
+        Tense.PAST_PROGRESSIVE: {"state", "punctual"},
+        Tense.CONDITION: {"state"},
+    }.get(tense, set())
     return [name for name in actions.ACTIONS if not barred & actions.LEXICON[name].traits]
 
 

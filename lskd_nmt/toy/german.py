@@ -9,8 +9,14 @@ from lskd_nmt.toy.meaning import FUTURE_TENSES, PAST_TENSES, Adjunct, Clause, No
 from lskd_nmt.toy.tables import pick
 
 PRONOUNS = {"I": "ich", "he": "er", "she": "sie", "we": "wir", "they": "sie"}
-GOVERNED = {"with": ("mit", "dat"), "without": ("ohne", "acc"), "for": ("für", "acc"), "behind": ("hinter", "dat"),
-            "in front of": ("vor", "dat"), "near": ("in der Nähe", "gen")}  # fmt: skip
+GOVERNED = {
+    "with": ("mit", "dat"),
+    "without": ("ohne", "acc"),
+    "for": ("für", "acc"),
+    "behind": ("hinter", "dat"),
+    "in front of": ("vor", "dat"),
+    "near": ("in der Nähe", "gen"),
+}
 PLACES = {"station": "an", "street": "auf"}  # else `in`
 GOALS = {"station": ("zu", "dat")}  # else `in` with the accusative
 CONTRACTIONS = {"in dem": "im", "an dem": "am", "in das": "ins", "zu dem": "zum", "zu der": "zur"}

@@ -12,8 +12,16 @@ from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 WAIT = 60.0  # seconds, on a machine whose cores are busy
-FLAGS = ("--headless=new", "--remote-debugging-pipe", "--disable-gpu", "--no-first-run", "--hide-scrollbars",
-         "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage")  # fmt: skip
+FLAGS = (
+    "--headless=new",
+    "--remote-debugging-pipe",
+    "--disable-gpu",
+    "--no-first-run",
+    "--hide-scrollbars",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-dev-shm-usage",
+)
 KEYS = {"Tab": 9, "Enter": 13, " ": 32}
 
 
@@ -34,8 +42,10 @@ class Browser:
         shell = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}'
         self.process = subprocess.Popen(
             ["bash", "-c", shell, "bash", found, *FLAGS, *root, f"--user-data-dir={profile}", "about:blank"],
-            pass_fds=(theirs_in, theirs_out), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+            pass_fds=(theirs_in, theirs_out),
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
         os.close(theirs_in)
         os.close(theirs_out)
         self.rest, self.number, self.session = b"", 0, None
@@ -129,8 +139,9 @@ class Browser:
 
     def size(self, width: int, height: int = 900) -> None:
         """The window, in CSS pixels."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
-                  mobile=width < 500)  # fmt: skip
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
+        )
 
     def media(self, kind: str = "screen", scheme: str = "light") -> None:
         """Screen or paper, and the system's colours; nothing scrolls smoothly, or a click could miss its target."""

@@ -222,14 +222,19 @@ def test_structure_is_as_screen_readers_need_it(tab):
     assert tab("all('table').every(e => e.caption && e.caption.textContent)")
     ids = tab("all('[id]').map(e => e.id)")
     assert len(ids) == len(set(ids))
-    named = [f"all('[{name}]').flatMap(e => e.getAttribute('{name}').split(' '))"
-             for name in ("aria-labelledby", "aria-controls")]  # fmt: skip
+    named = [
+        f"all('[{name}]').flatMap(e => e.getAttribute('{name}').split(' '))"
+        for name in ("aria-labelledby", "aria-controls")
+    ]
     links = tab("all('a[href^=\"#\"]').map(e => decodeURIComponent(e.hash.slice(1)))")
     assert {*links, *tab(named[0]), *tab(named[1])} <= set(ids)
     tree = tab.call("Accessibility.getFullAXTree")["nodes"]
     roles = ("button", "textbox", "searchbox", "checkbox", "combobox", "link", "img", "image", "table")
-    nameless = [node["role"]["value"] for node in tree if not node.get("ignored") and node["role"]["value"] in roles
-                and not node.get("name", {}).get("value")]  # fmt: skip
+    nameless = [
+        node["role"]["value"]
+        for node in tree
+        if not node.get("ignored") and node["role"]["value"] in roles and not node.get("name", {}).get("value")
+    ]
     assert nameless == []
 
 

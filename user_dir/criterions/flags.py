@@ -91,9 +91,11 @@ class KdLsConfig(FairseqDataclass):
     )
     self_evolution: Optional[str] = field(
         default=None,
-        metadata={"help": "B:R: the harder one of the R hardest tokens is, the more of B times the gold symbol and 1-B "
-                  "times the teacher is mixed into the student before they are compared"},
-    )  # fmt: skip
+        metadata={
+            "help": "B:R: the harder one of the R hardest tokens is, the more of B times the gold symbol and 1-B "
+            "times the teacher is mixed into the student before they are compared"
+        },
+    )
     temper: ChoiceEnum(["both", "teacher"]) = field(  # type: ignore[valid-type]
         default="both", metadata={"help": "whose logits are divided by T; of ttm and wttm it is always the teacher's"}
     )
@@ -130,9 +132,11 @@ def options_of(cfg: KdLsConfig, stored: int = 0) -> KdOptions:
     virtual = cfg.virtual_teacher and str(cfg.virtual_teacher)
     top_k = 1 if virtual else cfg.top_k or stored
     require(not stored or top_k <= stored, f"--top-k is {top_k}, and the teacher store keeps {stored}: give no more")
-    require(str(cfg.ddp_backend) != "fully_sharded" or not selection_named(cfg.select).memory,
-            f"--select is {cfg.select} and --ddp-backend is fully_sharded, which cannot hold its queue: "
-            "use another backend, or batch:R")  # fmt: skip
+    require(
+        str(cfg.ddp_backend) != "fully_sharded" or not selection_named(cfg.select).memory,
+        f"--select is {cfg.select} and --ddp-backend is fully_sharded, which cannot hold its queue: "
+        "use another backend, or batch:R",
+    )
     return KdOptions(
         temperature=cfg.temperature,
         kd_weight=cfg.kd_weight or last_weight(cfg),  # one that it has at some update
@@ -168,9 +172,24 @@ def last_weight(cfg: KdLsConfig) -> float:
 
 
 # flags that say how a teacher's probabilities are distilled
-WORD_FLAGS = ("teacher_path", "teacher_data", "teacher_store", "temperature", "top_k", "tail", "temper",
-              "no_temperature_squared", "divergence", "select", "rank", "virtual_teacher", "virtual_share",
-              "self_evolution", "kd_passes", "on_policy")  # fmt: skip
+WORD_FLAGS = (
+    "teacher_path",
+    "teacher_data",
+    "teacher_store",
+    "temperature",
+    "top_k",
+    "tail",
+    "temper",
+    "no_temperature_squared",
+    "divergence",
+    "select",
+    "rank",
+    "virtual_teacher",
+    "virtual_share",
+    "self_evolution",
+    "kd_passes",
+    "on_policy",
+)
 NOT_VIRTUAL = ("teacher_path", "teacher_data", "teacher_store", "top_k", "tail", "temper", "hypotheses")
 
 
@@ -185,8 +204,10 @@ def check_virtual(cfg: KdLsConfig) -> None:
     """Refuse flags that a virtual teacher would not read."""
     kind, level = cfg.virtual_teacher, str(cfg.kd_level)
     share = cfg.virtual_share
-    require(bool(kind) or share is None,
-            f"--virtual-share is {share} and --virtual-teacher is not given: name one, or leave it out")  # fmt: skip
+    require(
+        bool(kind) or share is None,
+        f"--virtual-share is {share} and --virtual-teacher is not given: name one, or leave it out",
+    )
     if not kind:
         return
     unread = given(cfg, NOT_VIRTUAL)
@@ -202,20 +223,33 @@ def check_level(cfg: KdLsConfig) -> None:
     check_virtual(cfg)
     level = str(cfg.kd_level)
     evolution = cfg.self_evolution
-    require(not evolution or distils(cfg),
-            f"--self-evolution is {evolution} and --kd-weight is 0: give a weight, or leave it out")  # fmt: skip
-    require(not cfg.r_drop or level == "word",
-            f"--r-drop is {cfg.r_drop:g} and --kd-level is {level}: it is for word, leave one of them out")  # fmt: skip
+    require(
+        not evolution or distils(cfg),
+        f"--self-evolution is {evolution} and --kd-weight is 0: give a weight, or leave it out",
+    )
+    require(
+        not cfg.r_drop or level == "word",
+        f"--r-drop is {cfg.r_drop:g} and --kd-level is {level}: it is for word, leave one of them out",
+    )
     if level == "word":
-        require(not cfg.hypotheses, f"--hypotheses {cfg.hypotheses} is given and --kd-level is word: "
-                                    "use --kd-level sequence or both")  # fmt: skip
+        require(
+            not cfg.hypotheses,
+            f"--hypotheses {cfg.hypotheses} is given and --kd-level is word: use --kd-level sequence or both",
+        )
         return
-    require(bool(cfg.hypotheses), f"--kd-level is {level} and --hypotheses is not given: "
-                                  "name a folder that lskd seqkd select wrote")  # fmt: skip
-    require(level == "sequence" or not selection_named(cfg.select).entry.hard_alone,
-            f"--select is {cfg.select}, which chooses between the reference and the teacher at each token, and "
-            "--kd-level is both: use --kd-level word, batch:R or global:R:Q")  # fmt: skip
+    require(
+        bool(cfg.hypotheses),
+        f"--kd-level is {level} and --hypotheses is not given: name a folder that lskd seqkd select wrote",
+    )
+    require(
+        level == "sequence" or not selection_named(cfg.select).entry.hard_alone,
+        f"--select is {cfg.select}, which chooses between the reference and the teacher at each token, and "
+        "--kd-level is both: use --kd-level word, batch:R or global:R:Q",
+    )
     require(distils(cfg), f"--kd-level is {level} and --kd-weight is 0: give a weight, or leave the level out")
     unread = given(cfg, WORD_FLAGS)
-    require(level == "both" or not unread, f"--kd-level is sequence and does not read {unread}: remove it, or "
-            "use --kd-level both (lskd seqkd decode --sampling has a temperature)")  # fmt: skip
+    require(
+        level == "both" or not unread,
+        f"--kd-level is sequence and does not read {unread}: remove it, or "
+        "use --kd-level both (lskd seqkd decode --sampling has a temperature)",
+    )

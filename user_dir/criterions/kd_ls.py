@@ -56,9 +56,11 @@ class KdLsCriterion(FairseqCriterion):
         check_level(cfg)
         check_own_output(cfg)
         for flag in ("teacher_store", "hypotheses"):
-            require(not getattr(cfg, flag) or is_translation(task),
-                    f"--{flag.replace('_', '-')} is for the translation task, not for {type(task).__name__}: "
-                    "use --teacher-path")  # fmt: skip
+            require(
+                not getattr(cfg, flag) or is_translation(task),
+                f"--{flag.replace('_', '-')} is for the translation task, not for {type(task).__name__}: "
+                "use --teacher-path",
+            )
         symbols = symbols_of(task)
         if symbols is not None:
             task.state.merge_state_dict({SYMBOLS_KEY: {"source": symbols.source, "target": symbols.target}})
@@ -100,15 +102,17 @@ class KdLsCriterion(FairseqCriterion):
             sample = self._on_policy.sampled(model, sample, self._teacher.live.max_positions()[1])
             options = replace(options, kd_weight=1.0)
         passes = 2 if options.r_drop and model.training else 1  # without dropout both would be the same
-        student = Student(model, sample["net_input"], self.projection(model) if reduce else None, learns or repeats,
-                          passes)  # fmt: skip
+        student = Student(
+            model, sample["net_input"], self.projection(model) if reduce else None, learns or repeats, passes
+        )
         if learns:
             terms, loss, extra = self.sequence_terms(student, sample, options)
         elif repeats:
             run = partial(self.terms, student, target=sample["target"])
             with self._teacher.live.same_sources():
-                terms = iterated_terms(run, sample, options, self.cfg.kd_passes, self.cfg.ignore_prefix_size,
-                                       self.padding_idx)  # fmt: skip
+                terms = iterated_terms(
+                    run, sample, options, self.cfg.kd_passes, self.cfg.ignore_prefix_size, self.padding_idx
+                )
             loss, extra = terms.loss, divergence_logs(terms, options)
         else:
             asked = options if self._hypotheses is None else self.reference_options
@@ -157,8 +161,14 @@ class KdLsCriterion(FairseqCriterion):
             asked, share = self.reference_options, weight * hypotheses.share
             if level_both:  # NLL + KL is twice their mean
                 asked, share = replace(options, kd_weight=0.5), 2 * share
-            theirs = self.terms(student, hypotheses.net_input(net_input), hypotheses.target,
-                                replace(asked, label_smoothing=0.0), hypotheses.row, share)  # fmt: skip
+            theirs = self.terms(
+                student,
+                hypotheses.net_input(net_input),
+                hypotheses.target,
+                replace(asked, label_smoothing=0.0),
+                hypotheses.row,
+                share,
+            )
             loss = loss + theirs.loss.sum()
             logs |= {"seq_loss": theirs.nll.data.sum(), "seq_ntokens": theirs.nll.numel()}
             if theirs.kd is not None:
@@ -166,9 +176,14 @@ class KdLsCriterion(FairseqCriterion):
         return terms, loss, logs
 
     def terms(
-        self, student: Student, net_input: dict[str, Tensor], target: Tensor, options: KdOptions,
-        row: Tensor | None = None, weights: Tensor | None = None,
-    ) -> ChunkedTerms:  # fmt: skip
+        self,
+        student: Student,
+        net_input: dict[str, Tensor],
+        target: Tensor,
+        options: KdOptions,
+        row: Tensor | None = None,
+        weights: Tensor | None = None,
+    ) -> ChunkedTerms:
         """The terms of these targets; of the dense path the loss is per token, (N,).
 
         `target` (B, T) may be another one than that of the batch; then `row` (B,) says whose sources they have.
@@ -187,9 +202,17 @@ class KdLsCriterion(FairseqCriterion):
         if signal is not None:
             chosen, selected = self.chosen(student, log_q, projection, gold, signal, options, real)
         if projection:
-            return kd_ls_from_features(output, projection, gold, signal, options, weights=each, terms=chosen,
-                                       accuracy=predicts,
-                                       passes=student.passes)._replace(selected=selected)  # fmt: skip
+            return kd_ls_from_features(
+                output,
+                projection,
+                gold,
+                signal,
+                options,
+                weights=each,
+                terms=chosen,
+                accuracy=predicts,
+                passes=student.passes,
+            )._replace(selected=selected)
         predicted = log_q.argmax(-1) if predicts else None
         correct = None if predicted is None else predicted == gold.repeat_interleave(student.passes)
         if student.passes == 2:
@@ -197,13 +220,20 @@ class KdLsCriterion(FairseqCriterion):
             (loss, nll, kd, rank), apart = two_pass_terms(log_q, gold, signal, options)
             return ChunkedTerms(loss, nll, kd, correct, rank, apart)
         loss, nll, kd, rank = kd_ls_terms(log_q, gold, signal, options, chosen)
-        return ChunkedTerms(loss if each is None else loss * each, nll, kd, correct, rank, selected=selected,
-                            predicted=predicted)  # fmt: skip
+        return ChunkedTerms(
+            loss if each is None else loss * each, nll, kd, correct, rank, selected=selected, predicted=predicted
+        )
 
     def chosen(
-        self, student: Student, output: Tensor, projection: Projection | None, gold: Tensor,
-        signal: TeacherFeatures | Signal, options: KdOptions, real: Tensor,
-    ) -> tuple[TokenWeights | None, Tensor | None]:  # fmt: skip
+        self,
+        student: Student,
+        output: Tensor,
+        projection: Projection | None,
+        gold: Tensor,
+        signal: TeacherFeatures | Signal,
+        options: KdOptions,
+        real: Tensor,
+    ) -> tuple[TokenWeights | None, Tensor | None]:
         """The weights of N tokens' terms, and how much of each is selected, (N,) each; None where all are alike."""
         if not options.facts:
             return None, None

@@ -46,8 +46,12 @@ class OnPolicy:
         target = sampled_targets(own, net_input, limits, self.pad, self.eos, generator)
         start = torch.full_like(target[:, :1], self.eos)
         previous = torch.cat([start, target[:, :-1]], dim=1).masked_fill(target == self.pad, self.pad)
-        return {**sample, "target": target, "ntokens": int(target.ne(self.pad).sum()),
-                "net_input": {**net_input, "prev_output_tokens": previous}}  # fmt: skip
+        return {
+            **sample,
+            "target": target,
+            "ntokens": int(target.ne(self.pad).sum()),
+            "net_input": {**net_input, "prev_output_tokens": previous},
+        }
 
 
 @torch.no_grad()
@@ -56,8 +60,10 @@ def sampled_targets(
 ) -> Tensor:
     """Symbols drawn from q until the end of the sentence, or its limit (B,).   -> (B, T), padded on the right"""
     decoder = type(model.decoder)
-    require(issubclass(decoder, FairseqIncrementalDecoder),
-            f"--on-policy decodes symbol by symbol, which {decoder.__name__} cannot: leave it out")  # fmt: skip
+    require(
+        issubclass(decoder, FairseqIncrementalDecoder),
+        f"--on-policy decodes symbol by symbol, which {decoder.__name__} cannot: leave it out",
+    )
     training = model.training
     model.eval()
     encoded = model.encoder(net_input["src_tokens"], src_lengths=net_input["src_lengths"])

@@ -13,9 +13,13 @@ class Student:
     """A model and a batch's sources."""
 
     def __init__(
-        self, model: Any, net_input: dict[str, Tensor], projection: Projection | None, encode_once: bool,
+        self,
+        model: Any,
+        net_input: dict[str, Tensor],
+        projection: Projection | None,
+        encode_once: bool,
         passes: int = 1,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`projection`: that of the student, whose decoder then stops at its features; None asks it for logits.
 
         `encode_once`: the model is called several times; one wrapped by torch's DDP runs whole forwards even so.

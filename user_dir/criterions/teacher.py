@@ -63,8 +63,9 @@ class Teacher:
         like = next(student.model.parameters())
         if options.virtual_teacher:
             gold = target[:, self.prefix :][real]
-            return virtual_signal(gold, self.symbols, options.virtual_teacher, options.virtual_share,
-                                  options.temperature)  # fmt: skip
+            return virtual_signal(
+                gold, self.symbols, options.virtual_teacher, options.virtual_share, options.temperature
+            )
         if self.stored:
             pairs = pairs_of(net_input, target, self.pads)
             return self.stored.signal(pairs, self.prefix, target.device, like.dtype, student.features_only)

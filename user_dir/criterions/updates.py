@@ -15,9 +15,14 @@ class Updates:
 
         @functools.wraps(train_step)
         def told(
-            sample: Any, model: Any, criterion: Any, optimizer: Any, update_num: int, ignore_grad: bool = False,
+            sample: Any,
+            model: Any,
+            criterion: Any,
+            optimizer: Any,
+            update_num: int,
+            ignore_grad: bool = False,
             **more: Any,
-        ) -> Any:  # fmt: skip
+        ) -> Any:
             self.made, self.ignored = update_num, ignore_grad
             return train_step(sample, model, criterion, optimizer, update_num, ignore_grad, **more)
 

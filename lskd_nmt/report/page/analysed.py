@@ -17,13 +17,22 @@ Builder = Callable[[Sequence[Analysis]], list[Part]]
 KINDS: dict[str, tuple[str, str, Builder]] = {
     "calibration": ("Calibration", "Whether a model is right as often as it says.", confidence.calibration),
     "confidence": ("Confidence", "How sure models are of the same tokens.", confidence.confidence),
-    "projection": ("Projection", "Decoder states of three words in the plane of their output embeddings.",
-                   why.projection),
-    "diffusion": ("Diffusion index", "Whether words move towards similar words as the temperature rises.",
-                  why.diffusion),
-    "diagnosis": ("Diagnosis", "The teacher's tail, and where the teacher is right and the student wrong.",
-                  why.diagnosis),
-}  # fmt: skip
+    "projection": (
+        "Projection",
+        "Decoder states of three words in the plane of their output embeddings.",
+        why.projection,
+    ),
+    "diffusion": (
+        "Diffusion index",
+        "Whether words move towards similar words as the temperature rises.",
+        why.diffusion,
+    ),
+    "diagnosis": (
+        "Diagnosis",
+        "The teacher's tail, and where the teacher is right and the student wrong.",
+        why.diagnosis,
+    ),
+}
 SHORT = 1000  # letters of a value that stands behind a click; longer ones are in the data only
 
 
@@ -36,29 +45,39 @@ def sections(found: Sequence[Analysis]) -> list[Section]:
 def section(kind: str, mine: Sequence[Analysis]) -> Section:
     """Figures, tables, and behind a click where they are from."""
     title, text, builder = KINDS.get(kind, (kind.capitalize(), "", other))
-    pictures = [Picture(f"{each.id}-{slug(stem)}", f"{each.title}: {stem}", svg, each.papers.get(stem))
-                for each in mine if kind not in KINDS for stem, svg in each.figures.items()]  # fmt: skip
+    pictures = [
+        Picture(f"{each.id}-{slug(stem)}", f"{each.title}: {stem}", svg, each.papers.get(stem))
+        for each in mine
+        if kind not in KINDS
+        for stem, svg in each.figures.items()
+    ]
     try:
         parts = builder(mine)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         files = ", ".join(f"{each.run}/analysis/{each.name}.json" for each in mine)
-        raise LskdError(f"{files}: no {kind} as lskd writes it ({type(error).__name__}: {error}): write it again, or "
-                        "remove it") from None  # fmt: skip
+        raise LskdError(
+            f"{files}: no {kind} as lskd writes it ({type(error).__name__}: {error}): write it again, or remove it"
+        ) from None
     origins = [Fact(f"{each.id}-origin", f"Settings and command: {each.title}", origin(each.content)) for each in mine]
     return Section(f"analysis-{slug(kind)}", title, text, [*pictures, *parts, *origins])
 
 
 def origin(content: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Command, equations, settings and hashes: every value that is not too long to read."""
-    texts = {name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-             for name, value in content.items()}  # fmt: skip
+    texts = {
+        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for name, value in content.items()
+    }
     return [(name, text) for name, text in texts.items() if len(text) <= SHORT]
 
 
 def other(mine: Sequence[Analysis]) -> list[Part]:
     """Of a kind that this page does not know: its lists of records as tables, under the figures beside it."""
-    return [table(f"{each.id}-{number}", f"{each.title}: {name}", shown)
-            for each in mine for number, (name, shown) in enumerate(records(each.content), start=1)]  # fmt: skip
+    return [
+        table(f"{each.id}-{number}", f"{each.title}: {name}", shown)
+        for each in mine
+        for number, (name, shown) in enumerate(records(each.content), start=1)
+    ]
 
 
 def records(content: Mapping[str, Any]) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -61,8 +61,11 @@ def confidence(mine: Sequence[Analysis]) -> list[Part]:
     for each in mine:
         models, baseline = each.content["models"], each.content["settings"]["baseline"]
         for kind, words in BUCKETS.items():
-            rows = [row(name, bucket, baseline) | (agreement(model) if kind == "all" else {})
-                    for name, model in models.items() for bucket in model.get(kind, [])]  # fmt: skip
+            rows = [
+                row(name, bucket, baseline) | (agreement(model) if kind == "all" else {})
+                for name, model in models.items()
+                for bucket in model.get(kind, [])
+            ]
             if rows:
                 shown = frame(rows)
                 shown = shown.drop(columns="bucket") if kind == "all" else shown

@@ -8,8 +8,13 @@ from matplotlib.figure import Figure
 from lskd_nmt.report import plots
 
 # what our figures draw in, and what it is on a page that may be dark
-THEME = {"#000000": "currentColor", "#ffffff": "var(--paper)", "#dddddd": "var(--line)", plots.GREY: "var(--muted)",
-         plots.COLOURS[0].lower(): "var(--blue)"}  # fmt: skip
+THEME = {
+    "#000000": "currentColor",
+    "#ffffff": "var(--paper)",
+    "#dddddd": "var(--line)",
+    plots.GREY: "var(--muted)",
+    plots.COLOURS[0].lower(): "var(--blue)",
+}
 
 
 def written(figure: Figure, stem: Path) -> tuple[str, bytes]:

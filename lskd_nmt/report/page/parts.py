@@ -107,5 +107,7 @@ def numeric(texts: Sequence[Sequence[str]], width: int) -> list[bool]:
 def rows(texts: Sequence[Sequence[str]], links: Sequence[str | None] | None) -> list[list[Cell]]:
     """Cells of texts."""
     ends = links or [None] * len(texts)
-    return [[Cell(text, number(text), link if place == 0 else None) for place, text in enumerate(line)]
-            for line, link in zip(texts, ends, strict=True)]  # fmt: skip
+    return [
+        [Cell(text, number(text), link if place == 0 else None) for place, text in enumerate(line)]
+        for line, link in zip(texts, ends, strict=True)
+    ]

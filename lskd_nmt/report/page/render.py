@@ -27,10 +27,18 @@ def write(
         write_text(out / "data" / name, text)
     if sentences is not None:
         write_json(out / "data" / "sentences.json", sentences)
-    drawn = {part.id: drawing(part, out / "figures") for section in sections for part in section.parts
-             if isinstance(part, Drawing)}  # fmt: skip
-    pictures = {part.id: picture(part, out / "figures") for section in sections for part in section.parts
-                if isinstance(part, Picture)}  # fmt: skip
+    drawn = {
+        part.id: drawing(part, out / "figures")
+        for section in sections
+        for part in section.parts
+        if isinstance(part, Drawing)
+    }
+    pictures = {
+        part.id: picture(part, out / "figures")
+        for section in sections
+        for part in section.parts
+        if isinstance(part, Picture)
+    }
     files = {name: data_uri(name, text.encode()) for name, text in data.items()}
     write_text(out / "index.html", html(title, sections, sentences, {**drawn, **pictures}, files))
     return out / "index.html"
@@ -39,30 +47,48 @@ def write(
 def drawing(part: Drawing, folder: Path) -> dict[str, Any]:
     """A figure's SVG for the page, and its PDF behind a link."""
     svg, pdf = figures.written(part.figure, folder / part.id)
-    return {"svg": Markup(figures.inline(svg, part.id, escape(part.caption), escape(part.text))),
-            "pdf": data_uri(f"{part.id}.pdf", pdf)}  # fmt: skip
+    return {
+        "svg": Markup(figures.inline(svg, part.id, escape(part.caption), escape(part.text))),
+        "pdf": data_uri(f"{part.id}.pdf", pdf),
+    }
 
 
 def picture(part: Picture, folder: Path) -> dict[str, Any]:
     """A figure of an analysis, and its PDF where there is one."""
     write_text(folder / f"{part.id}.svg", part.svg)
-    return {"svg": data_uri(f"{part.id}.svg", part.svg.encode()),
-            "pdf": None if part.pdf is None else data_uri(f"{part.id}.pdf", part.pdf)}  # fmt: skip
+    return {
+        "svg": data_uri(f"{part.id}.svg", part.svg.encode()),
+        "pdf": None if part.pdf is None else data_uri(f"{part.id}.pdf", part.pdf),
+    }
 
 
 def html(
-    title: str, sections: Sequence[Section], sentences: Mapping[str, Any] | None, drawn: Mapping[str, Any],
+    title: str,
+    sections: Sequence[Section],
+    sentences: Mapping[str, Any] | None,
+    drawn: Mapping[str, Any],
     files: Mapping[str, str],
-) -> str:  # fmt: skip
+) -> str:
     """The page's text."""
-    environment = jinja2.Environment(loader=jinja2.FunctionLoader(asset), autoescape=True, trim_blocks=True,
-                                     lstrip_blocks=True, undefined=jinja2.StrictUndefined)  # fmt: skip
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(asset),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
     script = "".join(map(asset, SCRIPTS))
     return environment.get_template("page.html").render(
-        title=title, sections=sections, sentences=sentences, drawn=drawn, files=files,
-        embedded=Markup(as_script(sentences)), style=Markup(asset("page.css")), script=Markup(script),
+        title=title,
+        sections=sections,
+        sentences=sentences,
+        drawn=drawn,
+        files=files,
+        embedded=Markup(as_script(sentences)),
+        style=Markup(asset("page.css")),
+        script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    )  # fmt: skip
+    )
 
 
 def asset(name: str) -> str:

@@ -50,12 +50,16 @@ def grids(content: Content) -> list[Table]:
     """A table of α × T for each level, tail and weight that has several students."""
     students = temperature.heated(content["cells"])
     kinds = list(dict.fromkeys((group(cell), tuple(cell["named_runs"])) for cell in students))
-    notes = ["BLEU [95 % interval]; over the baseline [95 % interval]; the verdict where a number is published",
-             f"BLEU: {content['signatures']['bleu']}"]  # fmt: skip
+    notes = [
+        "BLEU [95 % interval]; over the baseline [95 % interval]; the verdict where a number is published",
+        f"BLEU: {content['signatures']['bleu']}",
+    ]
     members = [[cell for cell in students if (group(cell), tuple(cell["named_runs"])) == kind] for kind in kinds]
-    return [grid(f"grid-{place}", ", ".join([kind, *names]), cells, notes)
-            for place, ((kind, names), cells) in enumerate(zip(kinds, members, strict=True), start=1)
-            if len(cells) > 1]  # fmt: skip
+    return [
+        grid(f"grid-{place}", ", ".join([kind, *names]), cells, notes)
+        for place, ((kind, names), cells) in enumerate(zip(kinds, members, strict=True), start=1)
+        if len(cells) > 1
+    ]
 
 
 def grid(name: str, kind: str, cells: Sequence[Content], notes: Sequence[str]) -> Table:
@@ -63,8 +67,9 @@ def grid(name: str, kind: str, cells: Sequence[Content], notes: Sequence[str]) -
     smoothings = sorted({cell["label_smoothing"] for cell in cells})
     heats = sorted({cell["temperature"] for cell in cells})
     found = {(cell["label_smoothing"], cell["temperature"]): cell for cell in cells}
-    rows = [[Cell(f"{alpha:g}", alpha), *(grid_cell(found.get((alpha, heat))) for heat in heats)]
-            for alpha in smoothings]  # fmt: skip
+    rows = [
+        [Cell(f"{alpha:g}", alpha), *(grid_cell(found.get((alpha, heat))) for heat in heats)] for alpha in smoothings
+    ]
     columns = ["teacher LS (α)", *(f"T = {heat:g}" for heat in heats)]
     return Table(name, f"BLEU by label smoothing and temperature: {kind}", columns, [True] * len(columns), rows, notes)
 
@@ -85,14 +90,18 @@ def grid_cell(cell: Content | None) -> Cell:
 
 def effects(content: Content, command: str) -> Section | None:
     """What label smoothing and temperature change, and the published numbers."""
-    names = {"Effects": ("effects", "Differences in BLEU"),
-             "Beside the published numbers": ("published", "Our numbers beside the published ones")}  # fmt: skip
+    names = {
+        "Effects": ("effects", "Differences in BLEU"),
+        "Beside the published numbers": ("published", "Our numbers beside the published ones"),
+    }
     found = tables.sections(content)
     notes = [*document.tests(content), *document.against_published(content), command]
     places = {row_title(cell): anchor(cell) for cell in content["cells"]}
-    parts = [table(*names[heading], found[heading],
-                   [places.get(text) for text in found[heading].iloc[:, 0]], notes)
-             for heading in names if heading in found]  # fmt: skip
+    parts = [
+        table(*names[heading], found[heading], [places.get(text) for text in found[heading].iloc[:, 0]], notes)
+        for heading in names
+        if heading in found
+    ]
     text = "Of the teacher's label smoothing and of the temperature; what others published, and whether it was found."
     return Section("effects", "Effects", text, parts) if parts else None
 
@@ -106,16 +115,24 @@ def costs(content: Content) -> Section:
     parts: list[Part] = [table("costs", "Cost of training and size", frame, links, notes)]
     figure = tradeoff.figure(content)
     if figure is not None:
-        parts.append(Drawing("bleu-by-cost", "BLEU against size and training time", "The numbers are those of the "
-                             "tables of results and costs.", figure))  # fmt: skip
+        parts.append(
+            Drawing(
+                "bleu-by-cost",
+                "BLEU against size and training time",
+                "The numbers are those of the tables of results and costs.",
+                figure,
+            )
+        )
     return Section("cost", "Cost and size", "", parts)
 
 
 def curves(runs: Mapping[str, Path]) -> Section:
     """The learning curves of every run."""
     text = "Validation loss and greedy BLEU after each epoch, a line for each model."
-    parts = [Drawing(f"curves-{slug(name)}", f"Learning curves of {name}", text, plots.curves(folder))
-             for name, folder in runs.items()]  # fmt: skip
+    parts = [
+        Drawing(f"curves-{slug(name)}", f"Learning curves of {name}", text, plots.curves(folder))
+        for name, folder in runs.items()
+    ]
     return Section("curves", "Learning curves", "", parts)
 
 
@@ -132,8 +149,10 @@ def record(
     cell: Content, content: Content, runs: Mapping[str, Run], commits: Mapping[str, str | None]
 ) -> list[tuple[str, str]]:
     """Behind the click on a cell."""
-    lines = [(tables.LABELS[metric], f"{tables.score(cell[metric])}  {signature}")
-             for metric, signature in content["signatures"].items()]  # fmt: skip
+    lines = [
+        (tables.LABELS[metric], f"{tables.score(cell[metric])}  {signature}")
+        for metric, signature in content["signatures"].items()
+    ]
     for member in cell["members"]:
         run, name = member.rsplit("/", 1)
         lines += [(f"{what}, {member}", text) for what, text in commands(runs[run], name).items()]

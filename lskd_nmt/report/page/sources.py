@@ -50,9 +50,16 @@ def analyses(runs: Mapping[str, Path], with_text: bool = True) -> list[Analysis]
             name = str(file.relative_to(root).with_suffix(""))
             figures = [each for each in sorted(file.parent.glob("*.svg")) if owner(each) == file]
             papers = [each.with_suffix(".pdf") for each in figures if each.with_suffix(".pdf").is_file()]
-            found.append(Analysis(label, name, len(runs) > 1, read(file, with_text),
-                                  {each.stem: each.read_text(encoding="utf-8") for each in figures},
-                                  {each.stem: each.read_bytes() for each in papers}))  # fmt: skip
+            found.append(
+                Analysis(
+                    label,
+                    name,
+                    len(runs) > 1,
+                    read(file, with_text),
+                    {each.stem: each.read_text(encoding="utf-8") for each in figures},
+                    {each.stem: each.read_bytes() for each in papers},
+                )
+            )
     return found
 
 
@@ -67,8 +74,11 @@ def read(file: Path, with_text: bool) -> dict[str, Any]:
 
 def owner(figure: Path) -> Path | None:
     """The analysis that drew a figure: the longest name beside it with which its own begins."""
-    beside = [file for file in figure.parent.glob("*.json")
-              if figure.stem == file.stem or figure.stem.startswith(f"{file.stem}-")]  # fmt: skip
+    beside = [
+        file
+        for file in figure.parent.glob("*.json")
+        if figure.stem == file.stem or figure.stem.startswith(f"{file.stem}-")
+    ]
     return max(beside, key=lambda file: len(file.stem), default=None)
 
 
@@ -93,12 +103,20 @@ def sentences(runs: Mapping[str, Run], content: Mapping[str, Any], most: int) ->
         return None
     references = read_lines(reference)
     source = first.text("test", "source")
-    systems = [system(runs[member.rsplit("/", 1)[0]], cell, member, len(references), most)
-               for cell in content["cells"] for member in cell["members"]]  # fmt: skip
+    systems = [
+        system(runs[member.rsplit("/", 1)[0]], cell, member, len(references), most)
+        for cell in content["cells"]
+        for member in cell["members"]
+    ]
     data = first.plan["data"]
-    return {"source_lang": data["source_lang"], "target_lang": data["target_lang"], "of": len(references),
-            "source": read_lines(source)[:most] if source.is_file() else None, "reference": references[:most],
-            "systems": [each for each in systems if each]}  # fmt: skip
+    return {
+        "source_lang": data["source_lang"],
+        "target_lang": data["target_lang"],
+        "of": len(references),
+        "source": read_lines(source)[:most] if source.is_file() else None,
+        "reference": references[:most],
+        "systems": [each for each in systems if each],
+    }
 
 
 def system(run: Run, cell: Mapping[str, Any], member: str, count: int, most: int) -> dict[str, Any] | None:

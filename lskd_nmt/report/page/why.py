@@ -20,14 +20,21 @@ def projection(mine: Sequence[Analysis]) -> list[Part]:
         first, second, third = each.content["tokens"]
         spreads = [f"spread of {token}" for token in (first, second, third)]
         distances = [f"{first} to {second}", f"{first} to {third}", f"{second} to {third}"]
-        rows = [{"model": name, "split": split, **dict(zip(spreads, found["spreads"], strict=True)),
-                 **dict(zip(distances, found["distances"], strict=True)),
-                 "variance in the plane": sum(model["explained_variance"])}
-                for name, model in each.content["models"].items() for split, found in model["splits"].items()
-                ]  # fmt: skip
+        rows = [
+            {
+                "model": name,
+                "split": split,
+                **dict(zip(spreads, found["spreads"], strict=True)),
+                **dict(zip(distances, found["distances"], strict=True)),
+                "variance in the plane": sum(model["explained_variance"]),
+            }
+            for name, model in each.content["models"].items()
+            for split, found in model["splits"].items()
+        ]
         text = f"A panel for each model and split: states of {first}, {second} and {third}, and their centroids."
-        parts.append(Drawing(f"{each.id}-plane", f"{each.title}: the plane of three words", text,
-                             planes.figure(each.content)))  # fmt: skip
+        parts.append(
+            Drawing(f"{each.id}-plane", f"{each.title}: the plane of three words", text, planes.figure(each.content))
+        )
         title = f"{each.title}: spreads of {first}, {second}, {third}, and distances"
         parts.append(table(f"{each.id}-words", title, frame(rows)))
         if each.content.get("proposed"):
@@ -39,19 +46,36 @@ def diffusion(mine: Sequence[Analysis]) -> list[Part]:
     """The index by arm and temperature, and of each word."""
     parts: list[Part] = []
     for each in mine:
-        arms = [(ARMS.get(arm, arm), heat, found) for arm, value in each.content.items()
-                for heat, found in temperatures(value)]  # fmt: skip
+        arms = [
+            (ARMS.get(arm, arm), heat, found)
+            for arm, value in each.content.items()
+            for heat, found in temperatures(value)
+        ]
         text = (
             "The index of similar and of other words at each temperature; the numbers are those of the table after it."
         )
-        parts.append(Drawing(f"{each.id}-figure", f"{each.title}: diffusion index by temperature", text,
-                             indices.figure(each.content)))  # fmt: skip
-        rows = [{"of": arm, "T": heat, **{key: value for key, value in found.items() if key != "by_class"}}
-                for arm, heat, found in arms]  # fmt: skip
+        parts.append(
+            Drawing(
+                f"{each.id}-figure", f"{each.title}: diffusion index by temperature", text, indices.figure(each.content)
+            )
+        )
+        rows = [
+            {"of": arm, "T": heat, **{key: value for key, value in found.items() if key != "by_class"}}
+            for arm, heat, found in arms
+        ]
         parts.append(table(f"{each.id}-index", f"{each.title}: diffusion index", frame(rows)))
-        words = [{"word": word, "of": arm, "T": heat, "occurrences": each.content["occurrences"].get(word), **values,
-                  "similar words": each.content["similar"].get(word)}
-                 for arm, heat, found in arms for word, values in found.get("by_class", {}).items()]  # fmt: skip
+        words = [
+            {
+                "word": word,
+                "of": arm,
+                "T": heat,
+                "occurrences": each.content["occurrences"].get(word),
+                **values,
+                "similar words": each.content["similar"].get(word),
+            }
+            for arm, heat, found in arms
+            for word, values in found.get("by_class", {}).items()
+        ]
         if words:
             parts.append(table(f"{each.id}-by-word", f"{each.title}: diffusion index of each word", frame(words)))
     return parts
@@ -76,28 +100,46 @@ def diagnosis(mine: Sequence[Analysis]) -> list[Part]:
 def the_tail(each: Analysis, found: Mapping[str, Any]) -> list[Part]:
     """The mass outside of the teacher's top k at each temperature."""
     text = "A line for each temperature; the masses are those of the table after it."
-    rows = [{"T": heat, "entropy (nats)": one["entropy"],
-             **{f"outside of top {k}": beyond["mass"] for k, beyond in one["tail"].items()}}
-            for heat, one in found["temperatures"].items()]  # fmt: skip
+    rows = [
+        {
+            "T": heat,
+            "entropy (nats)": one["entropy"],
+            **{f"outside of top {k}": beyond["mass"] for k, beyond in one["tail"].items()},
+        }
+        for heat, one in found["temperatures"].items()
+    ]
     title = f"{each.title}: the teacher's mass outside of its top k"
-    return [Drawing(f"{each.id}-tail-figure", f"{each.title}: the tail and its evenness", text, tails.figure(found)),
-            table(f"{each.id}-tail", title, frame(rows))]  # fmt: skip
+    return [
+        Drawing(f"{each.id}-tail-figure", f"{each.title}: the tail and its evenness", text, tails.figure(found)),
+        table(f"{each.id}-tail", title, frame(rows)),
+    ]
 
 
 def sentences(each: Analysis, found: Mapping[str, Any]) -> list[Part]:
     """Groups of sentences, kinds of words, and examples where there are any."""
     text = "The teacher's chrF less the student's, by kind of sentence; the numbers are in the table after it."
-    drawing = Drawing(f"{each.id}-sentences-figure", f"{each.title}: where the teacher is better", text,
-                      tails.sentences(found))  # fmt: skip
+    drawing = Drawing(
+        f"{each.id}-sentences-figure", f"{each.title}: where the teacher is better", text, tails.sentences(found)
+    )
     tables = {
-        "groups": ("teacher and student by kind of sentence",
-                   [{"sentences of": name, **flat(group)} for name, group in found["groups"].items()]),
-        "words": ("words of the reference, and how many of them each writes in the same sentence",
-                  [{"kind": name, **flat(words)} for name, words in found["words"].items()]),
+        "groups": (
+            "teacher and student by kind of sentence",
+            [{"sentences of": name, **flat(group)} for name, group in found["groups"].items()],
+        ),
+        "words": (
+            "words of the reference, and how many of them each writes in the same sentence",
+            [{"kind": name, **flat(words)} for name, words in found["words"].items()],
+        ),
         "examples": ("right in the teacher, wrong in the student", [flat(one) for one in found.get("examples", [])]),
-    }  # fmt: skip
-    return [drawing, *(table(f"{each.id}-{name}", f"{each.title}: {title}", frame(rows))
-                       for name, (title, rows) in tables.items() if rows)]  # fmt: skip
+    }
+    return [
+        drawing,
+        *(
+            table(f"{each.id}-{name}", f"{each.title}: {title}", frame(rows))
+            for name, (title, rows) in tables.items()
+            if rows
+        ),
+    ]
 
 
 def flat(found: Mapping[str, Any]) -> dict[str, Any]:
