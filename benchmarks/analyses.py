@@ -24,8 +24,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from lskd_nmt import runs  # noqa: E402
-from lskd_nmt.analysis.frame import write_features  # noqa: E402
+from lskd_nmt.analysis.features.folder import write_features  # noqa: E402
+from lskd_nmt.storage import files, provenance  # noqa: E402
 
 SYMBOLS, WIDTH = 8000, 256
 
@@ -118,22 +118,22 @@ def main() -> None:
             )
     facts = {
         "command": " ".join(["python", *sys.argv]),
-        "commit": runs.commit(),
-        "versions": runs.versions(),
-        "host": runs.host(),
+        "commit": provenance.commit(),
+        "versions": provenance.versions(),
+        "host": provenance.host(),
         "tokens": args.tokens,
         "width": WIDTH,
         "symbols": SYMBOLS,
         "threads": 2,
         "verbs": found,
     }
-    runs.write_json(args.out.with_suffix(".json"), facts)
+    files.write_json(args.out.with_suffix(".json"), facts)
     lines = [
         f"| `lskd {name}` | {each['wall_seconds']} | {each['cpu_seconds']} | {each['peak_gib']} |"
         for name, each in found.items()
     ]
     total = sum(each["wall_seconds"] for each in found.values())
-    runs.write_text(
+    files.write_text(
         args.out.with_suffix(".md"),
         "\n".join(
             [

@@ -24,7 +24,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import bad_calls  # noqa: E402
 import bad_world  # noqa: E402
 
-from lskd_nmt import fairseq_io, runs  # noqa: E402
+from lskd_nmt import fairseq_io  # noqa: E402
+from lskd_nmt.storage import files, provenance  # noqa: E402
 
 
 def table(tried: list[dict[str, str]], column: str) -> list[str]:
@@ -87,10 +88,10 @@ def main() -> int:
         f"{each['line']}"
         for each in badly
     ] or ["None."]
-    runs.write_text(args.out / "table.md", "\n".join(lines) + "\n")
-    runs.write_json(
+    files.write_text(args.out / "table.md", "\n".join(lines) + "\n")
+    files.write_json(
         args.out / "results.json",
-        {"command": command, "commit": runs.commit(), "versions": runs.versions(), "tried": tried},
+        {"command": command, "commit": provenance.commit(), "versions": provenance.versions(), "tried": tried},
     )
     print(json.dumps({"tried": len(tried), "bad": len(badly)}))
     return 1 if badly else 0

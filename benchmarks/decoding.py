@@ -28,10 +28,13 @@ from ctranslate2.converters import FairseqConverter
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from lskd_nmt import fairseq_io, runs, scoring  # noqa: E402
+from lskd_nmt import fairseq_io  # noqa: E402
+from lskd_nmt.data.subwords import joined  # noqa: E402
+from lskd_nmt.decode_settings import DecodeSettings  # noqa: E402
+from lskd_nmt.evaluate import scoring  # noqa: E402
 from lskd_nmt.seqkd import corpus, ledger  # noqa: E402
-from lskd_nmt.seqkd.engines import CTranslate2Engine, DecodeSettings, FairseqEngine, translate_all  # noqa: E402
-from lskd_nmt.subwords import joined  # noqa: E402
+from lskd_nmt.seqkd.engines import CTranslate2Engine, FairseqEngine, translate_all  # noqa: E402
+from lskd_nmt.storage import files, provenance  # noqa: E402
 
 CANDIDATES, COMMON = 20, 100  # of a vocabulary map: for each source subword, and for all
 
@@ -303,14 +306,14 @@ def main() -> None:
     words = [Path(word).name if "/" in word else word for word in sys.argv]
     facts = {
         "command": " ".join(["python", "benchmarks/" + words[0], *words[1:]]),
-        "commit": runs.commit(),
-        "versions": runs.versions(),
-        "host": runs.host(),
+        "commit": provenance.commit(),
+        "versions": provenance.versions(),
+        "host": provenance.host(),
         "cores": args.cores,
         "results": results,
     }
-    runs.write_json(args.out.with_suffix(".json"), facts)
-    runs.write_text(args.out.with_suffix(".md"), table)
+    files.write_json(args.out.with_suffix(".json"), facts)
+    files.write_text(args.out.with_suffix(".md"), table)
     print(table)
 
 

@@ -16,8 +16,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from families import Table, family_error  # noqa: E402
 
-from lskd_nmt import runs, significance  # noqa: E402
+from lskd_nmt.evaluate import bootstrap  # noqa: E402
 from lskd_nmt.progress import Progress  # noqa: E402
+from lskd_nmt.storage import files, provenance  # noqa: E402
 
 ONE_WIDE = [1.0] * 3 + [5.0] + [1.0] * 7
 BASE_WIDE = [3.0] + [1.0] * 10
@@ -52,17 +53,22 @@ def main() -> None:
     progress = Progress(len(known), "cases", lambda line: print(line, file=sys.stderr, flush=True))
     results = {}
     for name, (table, always) in known.items():
-        results[name] = family_error(replace(table, resamples=significance.RESAMPLES), args.tables, always)
+        results[name] = family_error(replace(table, resamples=bootstrap.RESAMPLES), args.tables, always)
         progress.add(1)
-    content = {"tables": args.tables, "commit": runs.commit(), "versions": runs.versions(), "results": results}
-    runs.write_json(args.out.with_suffix(".json"), content)
+    content = {
+        "tables": args.tables,
+        "commit": provenance.commit(),
+        "versions": provenance.versions(),
+        "results": results,
+    }
+    files.write_json(args.out.with_suffix(".json"), content)
     lines = [f"| {name} | {found['error']:.3f} | {100 * found['shown']:.0f} % |" for name, found in results.items()]
     head = "| seeds | case | any p < 0.05 | rows with a p |\n|---|---|---|---|\n"
     text = (
         f"Of {args.tables:,} tables without any difference, ten rows against a baseline, the share with any "
         "Holm-corrected p below 0.05.\n\n"
     )
-    runs.write_text(args.out.with_suffix(".md"), text + head + "\n".join(lines) + "\n")
+    files.write_text(args.out.with_suffix(".md"), text + head + "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from lskd_nmt import runs  # noqa: E402
 from lskd_nmt.errors import require  # noqa: E402
+from lskd_nmt.storage import files, provenance  # noqa: E402
 
 COUNTS = (
     "hypotheses",
@@ -61,7 +61,7 @@ def main() -> None:
     for word in args.stores:
         name, _, folder = word.rpartition("=")
         require(bool(name), f"'{word}': give NAME=HYPOTHESES")
-        headers[name] = runs.read_json(Path(folder) / "hypotheses.json")
+        headers[name] = files.read_json(Path(folder) / "hypotheses.json")
     names = (
         "translations",
         "of them",
@@ -78,11 +78,11 @@ def main() -> None:
     facts = {
         "stores": {name: entry(header) for name, header in headers.items()},
         "references": reference,
-        "commit": runs.commit(),
-        "versions": runs.versions(),
+        "commit": provenance.commit(),
+        "versions": provenance.versions(),
     }
-    runs.write_json(args.out.with_suffix(".json"), facts)
-    runs.write_text(args.out.with_suffix(".md"), "\n".join([*lines, ""]))
+    files.write_json(args.out.with_suffix(".json"), facts)
+    files.write_text(args.out.with_suffix(".md"), "\n".join([*lines, ""]))
     print("\n".join(lines))
 
 

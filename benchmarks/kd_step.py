@@ -36,11 +36,12 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the profiler's own chatter
 from conftest import binarise, build, peak_bytes, train  # noqa: E402
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion  # noqa: E402
 
-from lskd_nmt import fairseq_io, runs  # noqa: E402
-from lskd_nmt.losses.chunk import Projection, TeacherFeatures  # noqa: E402
-from lskd_nmt.losses.chunked import kd_ls_from_features  # noqa: E402
+from lskd_nmt import fairseq_io  # noqa: E402
+from lskd_nmt.losses.fused import kd_ls_from_features  # noqa: E402
+from lskd_nmt.losses.fused_chunk import Projection, TeacherFeatures  # noqa: E402
 from lskd_nmt.losses.options import KdOptions  # noqa: E402
 from lskd_nmt.losses.signals import top_k  # noqa: E402
+from lskd_nmt.storage import files, provenance  # noqa: E402
 from lskd_nmt.teacher.layout import FeatureLayout, TopKLayout  # noqa: E402
 from lskd_nmt.teacher.writer import WriterSettings, write_store  # noqa: E402
 
@@ -325,8 +326,8 @@ def main() -> None:
                     print(table([entry]).splitlines()[2], file=sys.stderr, flush=True)
     facts = {
         "command": " ".join(["python", *sys.argv]),
-        "commit": runs.commit(),
-        "versions": runs.versions(),
+        "commit": provenance.commit(),
+        "versions": provenance.versions(),
         "processor": processor(),
         "threads": 1,
         "rounds": args.rounds,
@@ -334,8 +335,8 @@ def main() -> None:
         "teacher": ARCH,
         "results": results,
     }
-    runs.write_json(args.out.with_suffix(".json"), facts)
-    runs.write_text(args.out.with_suffix(".md"), table(results))
+    files.write_json(args.out.with_suffix(".json"), facts)
+    files.write_text(args.out.with_suffix(".md"), table(results))
     print(json.dumps({"out": str(args.out.with_suffix(".json"))}))
 
 

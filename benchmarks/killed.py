@@ -26,7 +26,9 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from lskd_nmt import fairseq_io, runs  # noqa: E402
+from lskd_nmt import fairseq_io  # noqa: E402
+from lskd_nmt.storage import provenance  # noqa: E402
+from lskd_nmt.storage.files import sha256, write_json  # noqa: E402
 
 START = """
 name: killed
@@ -56,7 +58,7 @@ def digests(run: Path) -> dict[str, str]:
     """Of every file that must be the same, and of the weights of every model."""
     files = {file for pattern in SAME for file in run.glob(pattern) if file.is_file()}
     found = {
-        str(file.relative_to(run)): runs.sha256(file)
+        str(file.relative_to(run)): sha256(file)
         for file in sorted(files)
         if not file.name.startswith(".") and not str(file).endswith((*PASSING, *HEADERS))
     }
@@ -149,10 +151,10 @@ def main() -> None:
         "different": different,
         "uninterrupted": whole,
         "calls": calls,
-        "commit": runs.commit(),
-        "versions": runs.versions(),
+        "commit": provenance.commit(),
+        "versions": provenance.versions(),
     }
-    runs.write_json(args.out.with_suffix(".json"), content)
+    write_json(args.out.with_suffix(".json"), content)
     print(f"{killed} kills in {number} runs, {len(different)} of the files and weights compared differ")
     sys.exit(bool(different))
 

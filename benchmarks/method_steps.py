@@ -22,8 +22,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "benchmarks")]
 from conftest import build, train  # noqa: E402
 from kd_step import Step, batch, make_data, measure, processor  # noqa: E402
 
-from lskd_nmt import fairseq_io, methods, runs  # noqa: E402
-from lskd_nmt.commands import as_arguments  # noqa: E402
+from lskd_nmt import fairseq_io  # noqa: E402
+from lskd_nmt.experiment import method_files  # noqa: E402
+from lskd_nmt.experiment.scripts import as_arguments  # noqa: E402
+from lskd_nmt.storage import files, provenance  # noqa: E402
 from lskd_nmt.teacher.layout import FeatureLayout  # noqa: E402
 from lskd_nmt.teacher.writer import WriterSettings, write_store  # noqa: E402
 
@@ -79,7 +81,7 @@ def main() -> None:
         layout = FeatureLayout((), len(known.target))
         write_store(store, [str(teacher)], str(data), known, WriterSettings(layout), "cpu", lambda line: None)
         steps["plain"] = step_of(data, ["--kd-weight", 0], args.tokens)
-        every = {file.stem: methods.read(file.stem, file) for file in sorted(methods.SHIPPED.glob("*.yaml"))}
+        every = {file.stem: method_files.read(file.stem, file) for file in sorted(method_files.SHIPPED.glob("*.yaml"))}
         word_kd = every["word_kd"]
         for name, method in every.items():
             if name != "word_kd" and method["flags"] == word_kd["flags"]:
@@ -96,8 +98,8 @@ def main() -> None:
         found[name]["ratio"] = found[name]["seconds"] / found["plain"]["seconds"]
     facts = {
         "command": " ".join(["python", *sys.argv]),
-        "commit": runs.commit(),
-        "versions": runs.versions(),
+        "commit": provenance.commit(),
+        "versions": provenance.versions(),
         "processor": processor(),
         "threads": 1,
         "rounds": args.rounds,
@@ -109,8 +111,8 @@ def main() -> None:
         f"| {name} | {each['ratio']:.2f} | {each['peak_bytes'] / 1e6:.0f} |"
         for name, each in sorted(found.items(), key=lambda entry: entry[1]["ratio"])
     ]
-    runs.write_json(args.out.with_suffix(".json"), facts)
-    runs.write_text(
+    files.write_json(args.out.with_suffix(".json"), facts)
+    files.write_text(
         args.out.with_suffix(".md"),
         "\n".join(["| method | step (plain = 1) | peak MB of a step |", "|---|---|---|", *lines, ""]),
     )

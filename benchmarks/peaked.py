@@ -20,12 +20,16 @@ from matplotlib.figure import Figure
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from lskd_nmt import fairseq_io, runs, scoring  # noqa: E402
-from lskd_nmt.report import cells  # noqa: E402
-from lskd_nmt.report.plots import COLOURS, save, tidy  # noqa: E402
+from lskd_nmt import fairseq_io  # noqa: E402
+from lskd_nmt.data.subwords import joined  # noqa: E402
+from lskd_nmt.decode_settings import DecodeSettings  # noqa: E402
+from lskd_nmt.evaluate import scoring  # noqa: E402
+from lskd_nmt.experiment.run import Run  # noqa: E402
+from lskd_nmt.report.figures.style import COLOURS, save, tidy  # noqa: E402
+from lskd_nmt.report.results import rows as results_rows  # noqa: E402
 from lskd_nmt.seqkd import corpus  # noqa: E402
-from lskd_nmt.seqkd.engines import DecodeSettings, FairseqEngine, batches, translate_all  # noqa: E402
-from lskd_nmt.subwords import joined  # noqa: E402
+from lskd_nmt.seqkd.engines import FairseqEngine, batches, translate_all  # noqa: E402
+from lskd_nmt.storage import files, provenance  # noqa: E402
 
 SEARCH = DecodeSettings(engine="fairseq", batch_tokens=4096)
 
@@ -104,7 +108,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    run, rows = runs.Run(args.run), []
+    run, rows = Run(args.run), []
     langs = (run.plan["data"]["source_lang"], run.plan["data"]["target_lang"])
     for model in run.models:
         checkpoint = run.model_folder(model["name"]) / "model.pt"
@@ -113,16 +117,20 @@ def main() -> None:
             with fairseq_io.quiet():
                 found = measure(checkpoint, str(run.data / "bin"), langs)
             rows.append(
-                {"name": model["name"], "title": cells.row_title(cells.facts(model) | {"named_runs": []}), **found}
+                {
+                    "name": model["name"],
+                    "title": results_rows.row_title(results_rows.facts(model) | {"named_runs": []}),
+                    **found,
+                }
             )
     facts = {
         "command": f"python benchmarks/peaked.py --run {args.run.name} --out {args.out.name}",
-        "commit": runs.commit(),
-        "versions": runs.versions(),
+        "commit": provenance.commit(),
+        "versions": provenance.versions(),
         "models": rows,
     }
-    runs.write_json(args.out.with_suffix(".json"), facts)
-    runs.write_text(args.out.with_suffix(".md"), table(rows))
+    files.write_json(args.out.with_suffix(".json"), facts)
+    files.write_text(args.out.with_suffix(".md"), table(rows))
     save(picture(rows), args.out)
     print(table(rows))
 

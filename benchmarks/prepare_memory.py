@@ -30,7 +30,7 @@ from matplotlib import pyplot
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from lskd_nmt import runs  # noqa: E402
+from lskd_nmt.storage import files, provenance  # noqa: E402
 
 STAGES = ("fetch", "clean", "subwords", "binarise", "check")
 LANGS = ("aa", "bb")
@@ -167,9 +167,14 @@ def main() -> None:
                 rows[pairs] = prepared(pairs, Path(scratch), args.stop_stage)
         ordered = [rows[size] for size in sorted(rows)]
         command = f"python benchmarks/prepare_memory.py --pairs {' '.join(map(str, sorted(rows)))} --out {args.out}"
-        facts = {"command": command, "commit": runs.commit(), "versions": runs.versions(), "host": runs.host()}
-        runs.write_json(file, {**facts, "rows": ordered})
-        runs.write_text(args.out / "table.md", table(ordered, command))
+        facts = {
+            "command": command,
+            "commit": provenance.commit(),
+            "versions": provenance.versions(),
+            "host": provenance.host(),
+        }
+        files.write_json(file, {**facts, "rows": ordered})
+        files.write_text(args.out / "table.md", table(ordered, command))
         draw_curve(ordered, args.out / "curve.png")
 
 

@@ -25,10 +25,11 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
-from lskd_nmt import fairseq_io, runs  # noqa: E402
+from lskd_nmt import fairseq_io  # noqa: E402
 from lskd_nmt.seqkd import corpus, ledger  # noqa: E402
 from lskd_nmt.seqkd.ledger import Hypothesis, Row  # noqa: E402
-from lskd_nmt.teacher.pairs import data_hashes  # noqa: E402
+from lskd_nmt.storage import files, provenance  # noqa: E402
+from lskd_nmt.teacher.coverage import data_hashes  # noqa: E402
 
 LANGS = ("aa", "bb")
 SYMBOLS, LENGTHS = 8000, (5, 40)  # subwords; shortest and longest sentence
@@ -75,8 +76,8 @@ def make(folder: Path, rows: int, hypotheses: int) -> None:
             own = tuple(Hypothesis(text, -1.0 - at / 8) for at, text in enumerate(texts))
             out.write(Row(number, corpus.source_key(pair.source_ids), ledger.settings_hash(plan), own).line())
     counts = {"rows": rows, "hypotheses": rows * hypotheses, "empty_rows": 0}
-    content = {"format": ledger.FORMAT, **plan, **counts, "sha256": runs.sha256(decoded / ledger.ROWS)}
-    runs.write_json(decoded / ledger.FILE, content)
+    content = {"format": ledger.FORMAT, **plan, **counts, "sha256": files.sha256(decoded / ledger.ROWS)}
+    files.write_json(decoded / ledger.FILE, content)
 
 
 def measure(checkout: Path, folder: Path, rows: int, method: str) -> dict[str, Any]:
@@ -95,7 +96,7 @@ def measure(checkout: Path, folder: Path, rows: int, method: str) -> dict[str, A
     seconds = time.monotonic() - start
     whole = hashlib.sha256()
     for file in sorted(file for file in out.rglob("*") if file.is_file()):
-        whole.update(f"{file.relative_to(out)} {runs.sha256(file)}\n".encode())
+        whole.update(f"{file.relative_to(out)} {files.sha256(file)}\n".encode())
     size = sum(file.stat().st_size for file in out.rglob("*"))
     return {
         "rows": rows,
@@ -158,9 +159,9 @@ def main() -> None:
                     found.append(row)
                     print(json.dumps(row), file=sys.stderr, flush=True)
     command = f"python benchmarks/select_memory.py {' '.join(sys.argv[1:])}"
-    facts = {"command": command, "measured": found, "commit": runs.commit(), "host": runs.host()}
-    runs.write_json(args.out.with_suffix(".json"), facts)
-    runs.write_text(args.out.with_suffix(".md"), markdown(found))
+    facts = {"command": command, "measured": found, "commit": provenance.commit(), "host": provenance.host()}
+    files.write_json(args.out.with_suffix(".json"), facts)
+    files.write_text(args.out.with_suffix(".md"), markdown(found))
     with fairseq_io.quiet():
         draw_curve(found, args.out.with_suffix(".png"))
     print(markdown(found))

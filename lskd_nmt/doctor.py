@@ -11,10 +11,10 @@ import torch
 from lskd_nmt import fairseq_io
 from lskd_nmt.errors import LskdError, explain, require
 from lskd_nmt.fairseq_io import Symbols
-from lskd_nmt.forecast import dense_loss_bytes, forecast_line, store_bytes, top_k_bytes, training_bytes
-from lskd_nmt.losses.chunked import chunk_size
-from lskd_nmt.runs import versions
-from lskd_nmt.teacher import live
+from lskd_nmt.losses.fused import chunk_size
+from lskd_nmt.sizes import dense_loss_bytes, forecast_line, store_bytes, top_k_bytes, training_bytes
+from lskd_nmt.storage.provenance import versions
+from lskd_nmt.teacher import online
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def examine(patient: Patient) -> list[Finding]:
     """All checks that the patient's settings allow, in order."""
     findings = [attempt("versions", check_versions), attempt("device", check_device)]
     symbols: list[Symbols] = []
-    teachers: list[live.TeacherFacts] = []
+    teachers: list[online.TeacherFacts] = []
     if patient.data:
         findings.append(attempt("data", lambda: check_data(patient, symbols)))
     if patient.teacher_path and symbols:
@@ -110,14 +110,14 @@ def check_data(patient: Patient, symbols: list[Symbols]) -> str:
     return f"{data}: {'-'.join(langs)}, {len(found.target):,} target symbols, {joined}"
 
 
-def check_teacher(patient: Patient, symbols: Symbols, teachers: list[live.TeacherFacts]) -> str:
+def check_teacher(patient: Patient, symbols: Symbols, teachers: list[online.TeacherFacts]) -> str:
     """Readable, and of the data's vocabulary; its facts go to `teachers`."""
-    facts = [live.check(path, symbols, patient.teacher_data) for path in patient.teacher_path]
+    facts = [online.check(path, symbols, patient.teacher_data) for path in patient.teacher_path]
     teachers.extend(facts)
     return "; ".join(f"{fact}, {fact.parameters / 1e6:.1f} M parameters, vocabulary proved equal" for fact in facts)
 
 
-def check_memory(patient: Patient, symbols: int, teachers: Sequence[live.TeacherFacts]) -> str:
+def check_memory(patient: Patient, symbols: int, teachers: Sequence[online.TeacherFacts]) -> str:
     """The predicted peak of a training fits into what is free."""
     require(patient.max_tokens > 0, f"--max-tokens is {patient.max_tokens}: give a number above 0")
     model = fairseq_io.arch_settings(patient.arch)
@@ -129,7 +129,7 @@ def check_memory(patient: Patient, symbols: int, teachers: Sequence[live.Teacher
     return f"{line} (a dense loss would take {dense_loss_bytes(symbols, patient.max_tokens) / 1e9:.2f} instead)"
 
 
-def check_store_size(patient: Patient, symbols: Symbols, teachers: Sequence[live.TeacherFacts]) -> str:
+def check_store_size(patient: Patient, symbols: Symbols, teachers: Sequence[online.TeacherFacts]) -> str:
     """The predicted size of a teacher store of this data fits on the disk, and what one of features would take."""
     data = str(patient.data)
     first = data.split(":", maxsplit=1)[0]

@@ -10,8 +10,10 @@ from conftest import binarised_pieces, train
 from test_data_prep import tgz, wit3_members
 from test_table import sweep
 
-from lskd_nmt import cli, export, runs
-from lskd_nmt.analysis import frame
+from lskd_nmt import cli
+from lskd_nmt.analysis.features.folder import TOKENS, write_features
+from lskd_nmt.deploy import export
+from lskd_nmt.storage import files
 
 SPLITS, LANGS = ("train", "valid", "test"), ("aa", "bb")
 CONFIG = """name: exp
@@ -93,8 +95,8 @@ def build(world: Path, data: Path, checkpoint: Path, exported: Path | None = Non
 def drawn(folder: Path, seed: int) -> None:
     """Features of a made-up model, whose symbols are words."""
     made = frames.drawn(folder.parent / f"{folder.name}.made", seed, sentences=300)
-    arrays = {name: getattr(made, name) for name in (*frame.TOKENS, "projection", "counts")}
-    frame.write_features(folder, frames.header_facts([f"▁{letter}" for letter in "abcdefghijkl"]), arrays)
+    arrays = {name: getattr(made, name) for name in (*TOKENS, "projection", "counts")}
+    write_features(folder, frames.header_facts([f"▁{letter}" for letter in "abcdefghijkl"]), arrays)
 
 
 def text_data(world: Path, data: Path) -> None:
@@ -109,19 +111,19 @@ def text_data(world: Path, data: Path) -> None:
         for lang, lines in zip(LANGS, piece_lines(str(data), LANGS, split), strict=True):
             text = "".join(line.replace(" ", "").replace("▁", " ").strip() + "\n" for line in lines)
             for folder in ("prepared/clean", "raw"):
-                runs.write_text(world / folder / f"{split}.{lang}", text)
-    runs.write_text(prepared / "clean" / "dropped.json", "{}")
-    runs.write_text(world / "settings", "corpus=files\nform=raw\nvocab_size=20\n")
+                files.write_text(world / folder / f"{split}.{lang}", text)
+    files.write_text(prepared / "clean" / "dropped.json", "{}")
+    files.write_text(world / "settings", "corpus=files\nform=raw\nvocab_size=20\n")
 
 
 def a_run(run: Path) -> None:
     """A finished run of stand-ins, with a log, a decoding, analyses, and a forecast."""
     sweep(run, seeds=(1, 2), smoothings=(0.1,), temperatures=(1.0, 2.0))
-    plan = runs.read_json(run / "plan.json")
+    plan = files.read_json(run / "plan.json")
     data = run / "data"
     references = (data / "clean" / "test.de").read_text()
-    runs.write_text(data / "clean" / "test.en", references)
-    runs.write_text(data / "bin" / "dict.de.txt", "a 1\n")
+    files.write_text(data / "clean" / "test.en", references)
+    files.write_text(data / "bin" / "dict.de.txt", "a 1\n")
     (data / "spm").mkdir()
     shutil.copyfile(run.parent / "bin" / "spm.model", data / "spm" / "spm.model")
     for model in plan["models"]:
@@ -130,19 +132,19 @@ def a_run(run: Path) -> None:
         model["decode_command"] = ["true", "--cpu"]
         shutil.copyfile(run.parent / "T.pt", folder / "model.pt")
         log = 'x | INFO | train | {"epoch": 1, "train_loss": "4", "train_num_updates": "10", "train_wpb": "9"}\n'
-        runs.write_text(folder / "train.log", f"num. shared model params: 4,321 (num\n{log}")
+        files.write_text(folder / "train.log", f"num. shared model params: 4,321 (num\n{log}")
         rows = len(references.splitlines())
-        runs.write_text(folder / "generate.log", "".join(f"H-{n}\t-0.1\t▁a ▁b\n" for n in range(rows)))
-        runs.write_json(folder / "run.json", {**runs.read_json(folder / "run.json"), "attempts": []})
-        runs.write_json(folder / "decode.json", {"command": ["true"], "words_per_second": 3.0})
+        files.write_text(folder / "generate.log", "".join(f"H-{n}\t-0.1\t▁a ▁b\n" for n in range(rows)))
+        files.write_json(folder / "run.json", {**files.read_json(folder / "run.json"), "attempts": []})
+        files.write_json(folder / "decode.json", {"command": ["true"], "words_per_second": 3.0})
     plan["decode"] = {"beam": 5}
-    runs.write_json(run / "plan.json", plan)
+    files.write_json(run / "plan.json", plan)
     models = [
         {"name": m["name"], "minutes": 1.0, "cpu_minutes": 2.0, "at_most": False, "peak_memory_mb": 9}
         for m in plan["models"]
     ]
-    runs.write_json(run / "forecast.json", {"models": models})
-    runs.write_json(run / "run.json", {"calls": []})
+    files.write_json(run / "forecast.json", {"models": models})
+    files.write_json(run / "run.json", {"calls": []})
     analysis = run / "analysis"
     drawn = run.parent / "drawn0"
     call("calibrate", drawn, "--out", analysis / "calibration-a.json")
@@ -154,13 +156,13 @@ def a_run(run: Path) -> None:
 def experiments(world: Path) -> None:
     """Configs, with and without a method, and a planned run."""
     by_lessons = "temperature: [1, 2], plain: true"
-    runs.write_text(world / "exp.yaml", CONFIG.replace("METHODS", by_lessons))
-    runs.write_text(world / "exp2.yaml", CONFIG.replace("METHODS", "methods: [mine]"))
-    runs.write_text(world / "methods" / "mine.yaml", METHOD)
+    files.write_text(world / "exp.yaml", CONFIG.replace("METHODS", by_lessons))
+    files.write_text(world / "exp2.yaml", CONFIG.replace("METHODS", "methods: [mine]"))
+    files.write_text(world / "methods" / "mine.yaml", METHOD)
     facts = {"corpus": "files", "form": "raw", "source_lang": "aa", "target_lang": "bb"}
-    runs.write_text(world / "prepared" / "prep.json", json.dumps(facts))
+    files.write_text(world / "prepared" / "prep.json", json.dumps(facts))
     given = CONFIG.partition("data:")[0] + "data: {dir: prepared}\nteacher:" + CONFIG.partition("teacher:")[2]
-    runs.write_text(world / "exp3.yaml", given.replace("METHODS", by_lessons))
+    files.write_text(world / "exp3.yaml", given.replace("METHODS", by_lessons))
     for lang, other in zip(("en", "de"), LANGS, strict=True):
         for split in SPLITS:
             shutil.copyfile(world / "raw" / f"{split}.{other}", world / "raw" / f"{split}.{lang}")

@@ -223,7 +223,7 @@ def teacher(data, tmp_path_factory) -> Path:
 
 def binarised_pieces(folder: Path) -> Path:
     """A copy corpus of sentencepiece's pieces, binarised, with a model whose pieces they are."""
-    from lskd_nmt import subwords
+    from lskd_nmt.data import subwords
 
     write_copy_corpus(folder / "text", [f"▁{letter}" for letter in "abcdefgh"])
     plain = folder / "plain.txt"
@@ -250,7 +250,7 @@ def checkpoint(pieces, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def model(checkpoint, pieces, tmp_path_factory) -> Path:
     """The CTranslate2 folder of `checkpoint`."""
-    from lskd_nmt import export
+    from lskd_nmt.deploy import export
 
     out = tmp_path_factory.mktemp("ct2") / "model"
     facts = export.export_ctranslate2(checkpoint, pieces, ("aa", "bb"), out, lambda line: None)

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from lskd_nmt import differences, significance
+from lskd_nmt.evaluate import bootstrap, contrasts
 
 SENTENCES = 60
 
 
 @cache
-def resampling(resamples: int) -> significance.Array:
+def resampling(resamples: int) -> bootstrap.Array:
     """The share of each sentence in each resample.   -> (R, S)"""
-    return significance.counts(SENTENCES, SENTENCES, resamples, np.random.default_rng(1)) / SENTENCES
+    return bootstrap.counts(SENTENCES, SENTENCES, resamples, np.random.default_rng(1)) / SENTENCES
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Table:
     deviations: Sequence[float] = ()  # of the seeds of each row; 1 in all if not given
     resamples: int = 2000
 
-    def draw(self, generator: np.random.Generator) -> dict[str, significance.Term]:
+    def draw(self, generator: np.random.Generator) -> dict[str, bootstrap.Term]:
         """The terms of each row, with an additive score in BLEU's place: sentences have means, and means are resampled.
 
         Each row has an effect of its own on each sentence, the same for all of its seeds, and each seed one on all.
@@ -40,25 +40,24 @@ class Table:
         resampled = of_seeds[..., None] + (resampling(self.resamples) @ of_sentences.T).T[:, None]  # (rows, seeds, R)
         seeds = tuple(range(self.seeds))
         return {
-            f"row{number}": significance.Term(1, seeds, scores[number], resampled[number])
-            for number in range(self.rows)
+            f"row{number}": bootstrap.Term(1, seeds, scores[number], resampled[number]) for number in range(self.rows)
         }
 
 
-def corrected(terms: Mapping[str, significance.Term], always: bool = False) -> list[float | None]:
+def corrected(terms: Mapping[str, bootstrap.Term], always: bool = False) -> list[float | None]:
     """Holm-corrected p-values of every row against the first, by the rule of `lskd table`."""
     models = {name: [f"{name}-{seed}" for seed in term.seeds] for name, term in terms.items()}
     scores = {
         model: value for name, term in terms.items() for model, value in zip(models[name], term.scores, strict=True)
     }
-    shared = differences.Shared(differences.Pool("students", list(models.values()), always), scores)
+    shared = contrasts.Shared(contrasts.Pool("students", list(models.values()), always), scores)
     base, *others = terms
     found: list[dict[str, Any]] = []
     for name in others:
         term, other = terms[name], terms[base]
-        pair = [term, significance.Term(-1, other.seeds, other.scores, other.resampled)]
+        pair = [term, bootstrap.Term(-1, other.seeds, other.scores, other.resampled)]
         found.append(shared.contrast(pair, [models[name], models[base]]))
-    return significance.holm([each["p"] for each in found])
+    return bootstrap.holm([each["p"] for each in found])
 
 
 def family_error(table: Table, tables: int, always: bool = False, seed: int = 1) -> dict[str, float]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lskd_nmt.analysis.frame import Features, open_features, write_features
+from lskd_nmt.analysis.features.folder import Features, open_features, write_features
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:

@@ -4,8 +4,8 @@ import json
 
 from test_table import sweep
 
-from lskd_nmt import runs
 from lskd_nmt.cli import main
+from lskd_nmt.storage import files
 
 HOSTILE = [
     "<script>window.hacked = 1</script>",
@@ -27,12 +27,12 @@ def write_texts(folder, source, reference, translate):
     """Give the run other texts; `translate(model, line)` is a model's translation of a reference."""
     data = folder / "data" / "clean"
     for file, lines in ((data / "test.en", source), (data / "test.de", reference)):
-        runs.write_text(file, "".join(f"{line}\n" for line in lines))
+        files.write_text(file, "".join(f"{line}\n" for line in lines))
     for number, model in enumerate(sorted((folder / "models").iterdir())):
-        runs.write_text(model / "test.hyp", "".join(f"{translate(number, line)}\n" for line in reference))
-        metrics = runs.read_json(model / "metrics.json")
-        hashes = {"hyp_sha256": runs.sha256(model / "test.hyp"), "ref_sha256": runs.sha256(data / "test.de")}
-        runs.write_json(model / "metrics.json", {**metrics, **hashes})
+        files.write_text(model / "test.hyp", "".join(f"{translate(number, line)}\n" for line in reference))
+        metrics = files.read_json(model / "metrics.json")
+        hashes = {"hyp_sha256": files.sha256(model / "test.hyp"), "ref_sha256": files.sha256(data / "test.de")}
+        files.write_json(model / "metrics.json", {**metrics, **hashes})
 
 
 def estimate(value):
@@ -79,16 +79,16 @@ def diagnosis(texts):
 def hostile_run(folder):
     """A run whose name, texts and analyses are hostile."""
     sweep(folder, seeds=(1,))
-    plan = runs.read_json(folder / "plan.json")
-    runs.write_json(folder / "plan.json", {**plan, "name": NAME})
+    plan = files.read_json(folder / "plan.json")
+    files.write_json(folder / "plan.json", {**plan, "name": NAME})
     write_texts(folder, HOSTILE, HOSTILE, lambda number, line: line if number % 2 else f"{line} <b>{number}</b>")
     analysis = folder / "analysis"
     for name in ("student", HOSTILE[0].replace("/", "|")):
-        runs.write_json(analysis / f"calibration-{name}.json", calibration())
-    runs.write_json(analysis / "diagnosis.json", diagnosis(HOSTILE))
+        files.write_json(analysis / f"calibration-{name}.json", calibration())
+    files.write_json(analysis / "diagnosis.json", diagnosis(HOSTILE))
     svg = '<svg xmlns="http://www.w3.org/2000/svg" width="99" height="50"><script>parent.hacked = 7</script></svg>'
-    runs.write_json(analysis / "mine.json", {"analysis": "mine", "words": [{"word": text} for text in HOSTILE]})
-    runs.write_text(analysis / "mine-plot.svg", svg)
+    files.write_json(analysis / "mine.json", {"analysis": "mine", "words": [{"word": text} for text in HOSTILE]})
+    files.write_text(analysis / "mine-plot.svg", svg)
     return folder
 
 

@@ -12,13 +12,13 @@ import pytest
 from conftest import ROOT
 from test_plan import config
 
-from lskd_nmt import known_flags
-from lskd_nmt.accepted import require_accepted
-from lskd_nmt.commands import runnable
-from lskd_nmt.config import resolve
 from lskd_nmt.errors import LskdError
+from lskd_nmt.experiment.accepted import require_accepted
+from lskd_nmt.experiment.config import resolve
+from lskd_nmt.experiment.models import expand
+from lskd_nmt.experiment.scripts import runnable
+from lskd_nmt.fairseq_io import known_flags
 from lskd_nmt.fairseq_io.training_flags import complaint_of
-from lskd_nmt.grid import expand
 from lskd_nmt.losses.options import COLDEST, HOTTEST
 
 METHOD = {"about": "x", "teacher": True, "live": False}

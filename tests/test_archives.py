@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lskd_nmt import archive
+from lskd_nmt.data import archive
 from lskd_nmt.errors import LskdError
 
 TEXT = "".join(f"line {i} of the talk\n" for i in range(200)).encode()

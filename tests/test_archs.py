@@ -8,7 +8,7 @@ from conftest import USER_DIR, call, train
 
 from lskd_nmt import cli, fairseq_io
 from lskd_nmt.fairseq_io import read_checkpoint, read_symbols
-from lskd_nmt.teacher.live import LiveTeacher
+from lskd_nmt.teacher.online import LiveTeacher
 from lskd_nmt.teacher.store import TeacherStore
 
 LANGS = ("aa", "bb")

@@ -11,13 +11,15 @@ import pytest
 import torch
 from conftest import ROOT, USER_DIR, call, train
 
-from lskd_nmt import averaging, cli, export, fairseq_io
-from lskd_nmt.config import resolve
+from lskd_nmt import cli, fairseq_io
+from lskd_nmt.deploy import average as deploy_average
+from lskd_nmt.deploy import export
 from lskd_nmt.errors import LskdError
+from lskd_nmt.evaluate.scoring import hypotheses
+from lskd_nmt.experiment.config import resolve
+from lskd_nmt.experiment.models import expand
+from lskd_nmt.experiment.plan import plan
 from lskd_nmt.fairseq_io import read_checkpoint
-from lskd_nmt.grid import expand
-from lskd_nmt.plan import plan
-from lskd_nmt.scoring import hypotheses
 
 
 def save(file: Path, updates: int = 1, maximise: bool = True, **weights: object) -> Path:
@@ -38,7 +40,7 @@ def several(folder: Path, *weights: dict[str, object]) -> list[Path]:
 
 
 def averaged(folder: Path, files: list[Path]) -> dict:
-    averaging.average(files, folder / "mean.pt")
+    deploy_average.average(files, folder / "mean.pt")
     return read_checkpoint(str(folder / "mean.pt"), "mean", built=False)
 
 
@@ -95,15 +97,15 @@ def test_the_order_of_the_files_does_not_matter(tmp_path):
     files = several(tmp_path, *({"w": torch.randn(50) * 10**power} for power in (0, 8, -8)))
     results = []
     for order in itertools.permutations(files):
-        assert averaging.average(order, tmp_path / "mean.pt") == files
+        assert deploy_average.average(order, tmp_path / "mean.pt") == files
         results.append((tmp_path / "mean.pt").read_bytes())
     assert len(set(results)) == 1
 
 
 def test_an_average_may_be_averaged_and_may_replace_what_it_is_of(tmp_path):
     files = several(tmp_path, {"w": [1.0]}, {"w": [3.0]}, {"w": [8.0]})
-    averaging.average(files[:2], files[1])
-    assert averaging.average([files[1], files[2]], files[2]) == files[1:]
+    deploy_average.average(files[:2], files[1])
+    assert deploy_average.average([files[1], files[2]], files[2]) == files[1:]
     assert read_checkpoint(str(files[2]), "x", built=False)["model"]["w"].tolist() == [5.0]
 
 
@@ -128,8 +130,8 @@ def test_tied_tensors_stay_tied(tmp_path):
     tied = [torch.randn(100, 30) for _ in range(2)]
     files = several(tmp_path, *({"embed": tensor, "out": tensor, "other": tensor.clone()} for tensor in tied))
     model = averaged(tmp_path, files)["model"]
-    assert averaging.memory(model["embed"]) == averaging.memory(model["out"])
-    assert averaging.memory(model["embed"]) != averaging.memory(model["other"])
+    assert deploy_average.memory(model["embed"]) == deploy_average.memory(model["out"])
+    assert deploy_average.memory(model["embed"]) != deploy_average.memory(model["other"])
     assert torch.equal(model["embed"], (tied[0] + tied[1]) / 2)  # of two floats the same in float32 and float64
     assert (tmp_path / "mean.pt").stat().st_size < 3 * tied[0].nbytes
 
@@ -141,7 +143,7 @@ def test_tensors_tied_in_the_newest_are_tied_where_the_others_have_them_equal_an
     newest = {"embed": tied, "out": tied, "half": tied[:1]}
     for older, outputs, shared in ((equal, [1.5, 2.5], True), (apart, [2.5, 3.5], False)):
         model = averaged(tmp_path, several(tmp_path, older, newest))["model"]
-        assert (averaging.memory(model["embed"]) == averaging.memory(model["out"])) is shared
+        assert (deploy_average.memory(model["embed"]) == deploy_average.memory(model["out"])) is shared
         assert (model["embed"].tolist(), model["out"].tolist(), model["half"].tolist()) == ([1.5, 2.5], outputs, [1.5])
     assert averaged(tmp_path, [tmp_path / "1.pt"])["model"]["half"].tolist() == [1.0]  # a part of a tensor is not tied
 
@@ -272,7 +274,7 @@ def trained(data, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def mean(trained, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("mean") / "mean.pt"
-    averaging.average(averaging.last_epochs(trained, 2), out)
+    deploy_average.average(deploy_average.last_epochs(trained, 2), out)
     return out
 
 
@@ -282,8 +284,8 @@ def test_what_fairseq_keeps_is_found_and_averaged(trained, capsys):
     state = read_checkpoint(str(trained / "mean.pt"), "x")
     for name, tensor in state["model"].items():
         assert torch.equal(tensor, (epochs[0]["model"][name] + epochs[1]["model"][name]) / 2)
-    assert averaging.updates(state) == averaging.updates(epochs[1]) > averaging.updates(epochs[0])
-    assert averaging.memory(state["model"]["encoder.embed_tokens.weight"]) == averaging.memory(
+    assert deploy_average.updates(state) == deploy_average.updates(epochs[1]) > deploy_average.updates(epochs[0])
+    assert deploy_average.memory(state["model"]["encoder.embed_tokens.weight"]) == deploy_average.memory(
         state["model"]["decoder.output_projection.weight"]
     )
     files, said = used(capsys, trained, "--best", 2)
@@ -317,7 +319,7 @@ def translations(data: Path, model: Path, capsys) -> list[str]:
 
 def test_the_average_translates_and_that_of_one_file_as_the_file(trained, mean, data, tmp_path, capsys):
     assert all(translations(data, mean, capsys))
-    averaging.average([trained / "checkpoint3.pt"], tmp_path / "one.pt")
+    deploy_average.average([trained / "checkpoint3.pt"], tmp_path / "one.pt")
     assert translations(data, tmp_path / "one.pt", capsys) == translations(data, trained / "checkpoint3.pt", capsys)
 
 

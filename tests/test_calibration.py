@@ -10,8 +10,10 @@ from scipy.optimize import minimize_scalar
 from sklearn.calibration import calibration_curve
 
 from lskd_nmt import cli
-from lskd_nmt.analysis import bootstrap, calibrate, calibration, sentences, temperature, units
-from lskd_nmt.analysis.calibrate import CalibrationSettings
+from lskd_nmt.analysis import intervals
+from lskd_nmt.analysis.confidence import calibrate, calibration, temperature_scaling, tokens_or_words
+from lskd_nmt.analysis.confidence.calibrate import CalibrationSettings
+from lskd_nmt.analysis.features import sentence_spans
 from lskd_nmt.analysis.words import word_starts
 
 SETTINGS = CalibrationSettings()
@@ -94,7 +96,7 @@ def test_brier_nll_and_entropy_are_their_equations(tmp_path):
     features = drawn(tmp_path / "f", seed=2)
     p = np.exp(log_softmax(features.state.astype(float) @ features.projection.T))
     tokens = list(zip(p.tolist(), features.target.tolist(), strict=True))
-    found = calibrate.measure(units.tokens(features), (15, 20))["numbers"]
+    found = calibrate.measure(tokens_or_words.tokens(features), (15, 20))["numbers"]
     expected = {
         "brier": sum((q - (v == y)) ** 2 for row, y in tokens for v, q in enumerate(row)),
         "nll": sum(-math.log(row[y]) for row, y in tokens),
@@ -112,7 +114,7 @@ def test_brier_nll_and_entropy_are_their_equations(tmp_path):
 
 def test_a_model_whose_targets_are_drawn_from_itself_is_calibrated(tmp_path):
     features = drawn(tmp_path / "f", seed=0, sentences=4000)
-    found = calibrate.measure(units.tokens(features), (15,))["numbers"]
+    found = calibrate.measure(tokens_or_words.tokens(features), (15,))["numbers"]
     assert found["ece_15"]["value"] < 0.02 and found["ece_mass_15"]["value"] < 0.02
     assert found["overconfidence"]["low"] < 0 < found["overconfidence"]["high"]
     assert found["nll"]["value"] == pytest.approx(found["entropy"]["value"], abs=0.03)  # cross entropy with itself
@@ -137,15 +139,15 @@ def test_the_fitted_temperature_is_scipys_minimum(scale, tmp_path):
         return -log_softmax(logits / math.exp(log_temperature))[range(len(logits)), features.target].mean()
 
     best = minimize_scalar(nll, bounds=(math.log(0.05), math.log(20)), method="bounded", options={"xatol": 1e-6})
-    assert temperature.fit(features.state, features.projection, None, features.target) == pytest.approx(
+    assert temperature_scaling.fit(features.state, features.projection, None, features.target) == pytest.approx(
         math.exp(best.x), rel=1e-3
     )
 
 
 def test_a_temperature_beyond_the_bounds_ends_at_them():
     state, projection = np.array([[1.0], [2.0]], np.float32), np.array([[1.0], [-1.0]], np.float32)
-    assert temperature.fit(state, projection, None, np.array([0, 0])) == 0.05  # all right
-    assert temperature.fit(state, projection, None, np.array([1, 1])) == 20  # all wrong
+    assert temperature_scaling.fit(state, projection, None, np.array([0, 0])) == 0.05  # all right
+    assert temperature_scaling.fit(state, projection, None, np.array([1, 1])) == 20  # all wrong
 
 
 def test_a_words_pieces_are_those_until_the_next_word_begins():
@@ -161,7 +163,7 @@ def test_a_words_pieces_are_those_until_the_next_word_begins():
 
 def test_a_words_confidence_is_the_product_and_it_is_right_if_all_its_pieces_are(tmp_path):
     features = drawn(tmp_path / "f", seed=2)  # odd symbols begin words
-    found = units.words(features)
+    found = tokens_or_words.words(features)
     words, current = [], None
     for n in range(features.tokens):
         if features.position[n] == 0 or features.target[n] % 2:
@@ -179,37 +181,37 @@ def test_a_words_confidence_is_the_product_and_it_is_right_if_all_its_pieces_are
 
 def test_sentences_are_drawn_once_and_whole_until_the_budget(tmp_path):
     features = drawn(tmp_path / "f", seed=2)
-    drawn_sentences = sentences.drawn(features.sentence, 60, seed=1)
+    drawn_sentences = sentence_spans.drawn(features.sentence, 60, seed=1)
     assert len(set(drawn_sentences)) == len(drawn_sentences)
     lengths = [int((features.sentence == name).sum()) for name in drawn_sentences]
     assert sum(lengths) >= 60 > sum(lengths[:-1])
     half = drawn_sentences[::2]
-    assert sentences.rows_of(features.sentence, half).tolist() == [
+    assert sentence_spans.rows_of(features.sentence, half).tolist() == [
         n for n in range(features.tokens) if features.sentence[n] in half
     ]
 
 
 def test_sums_by_sentence():
-    sums = sentences.by_sentence(np.array([3, 3, 5, 9, 9, 9]), np.array([[1.0], [2], [4], [8], [16], [32]]))
+    sums = sentence_spans.by_sentence(np.array([3, 3, 5, 9, 9, 9]), np.array([[1.0], [2], [4], [8], [16], [32]]))
     assert sums.tolist() == [[3], [4], [56]]
 
 
 def test_resampled_means_vary_as_the_mean_does():
     values = np.random.default_rng(1).normal(size=400)
-    draws = bootstrap.resampled(np.stack([values, np.ones(400)], axis=1))
+    draws = intervals.resampled(np.stack([values, np.ones(400)], axis=1))
     means = draws[:, 0] / draws[:, 1]
-    assert len(draws) == bootstrap.RESAMPLES and set(draws[:, 1]) == {400.0}
+    assert len(draws) == intervals.RESAMPLES and set(draws[:, 1]) == {400.0}
     assert means.std() == pytest.approx(values.std() / 20, rel=0.1)
-    found = bootstrap.with_interval(values.mean(), means)
+    found = intervals.with_interval(values.mean(), means)
     assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
     assert found["low"] < found["value"] < found["high"]
 
 
 def test_resamples_are_the_same_however_many_are_drawn_at_a_time(monkeypatch):
     sums = np.random.default_rng(2).random((30, 2))
-    before = bootstrap.resampled(sums)
-    monkeypatch.setattr(bootstrap, "DRAWN", 30 * 7)
-    assert np.array_equal(bootstrap.resampled(sums), before)
+    before = intervals.resampled(sums)
+    monkeypatch.setattr(intervals, "DRAWN", 30 * 7)
+    assert np.array_equal(intervals.resampled(sums), before)
 
 
 def test_the_verb_writes_numbers_diagrams_and_where_they_come_from(tmp_path, capsys):

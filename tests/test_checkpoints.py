@@ -23,7 +23,7 @@ from lskd_nmt.errors import LskdError
 from lskd_nmt.fairseq_io import settings, unpickling
 from lskd_nmt.fairseq_io.checkpoints import load_model, read_checkpoint, section
 from lskd_nmt.fairseq_io.settings import is_literal
-from lskd_nmt.teacher import live
+from lskd_nmt.teacher import online
 
 ADVICE = re.compile(r"weights_only|safe_globals|\x1b|\n")
 
@@ -291,7 +291,7 @@ def test_settings_that_would_run_or_build_anything_else_are_refused(what, state,
     path = saved(FORGED[what](state))
     monkeypatch.chdir(tmp_path)
     symbols = fairseq_io.read_symbols(str(data), ("aa", "bb"))
-    lines = {refusal(live.check, path, symbols, None), refusal(load_model, path, {"data": str(data)})}
+    lines = {refusal(online.check, path, symbols, None), refusal(load_model, path, {"data": str(data)})}
     assert len(lines) == 1 and f"teacher {path} cannot be built (" in lines.pop()
     assert not (tmp_path / "CALLED").exists()
 
@@ -508,10 +508,10 @@ def test_a_file_with_a_colon_in_its_path_is_one_teacher(tmp_path, monkeypatch):
     for name in ("run_10:30/T.pt", "a.pt", "b.pt", "x:y.pt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert live.split_paths("run_10:30/T.pt") == ["run_10:30/T.pt"]
-    assert live.split_paths("a.pt:b.pt") == ["a.pt", "b.pt"]
-    assert live.split_paths("a.pt:run_10:30/T.pt:x:y.pt") == ["a.pt", "run_10:30/T.pt", "x:y.pt"]
-    assert live.split_paths("a.pt:none:b.pt:") == ["a.pt", "none", "b.pt"] and live.split_paths(None) == []
+    assert online.split_paths("run_10:30/T.pt") == ["run_10:30/T.pt"]
+    assert online.split_paths("a.pt:b.pt") == ["a.pt", "b.pt"]
+    assert online.split_paths("a.pt:run_10:30/T.pt:x:y.pt") == ["a.pt", "run_10:30/T.pt", "x:y.pt"]
+    assert online.split_paths("a.pt:none:b.pt:") == ["a.pt", "none", "b.pt"] and online.split_paths(None) == []
 
 
 def test_mutated_checkpoints_are_read_or_refused_in_one_line(plugin, tmp_path, monkeypatch):

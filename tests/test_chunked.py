@@ -7,13 +7,13 @@ import torch
 from torch.nn.functional import linear
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lskd_nmt.losses.chunk import Projection, TeacherFeatures
-from lskd_nmt.losses.chunked import kd_ls_from_features
 from lskd_nmt.losses.divergences import mean_log_probs
+from lskd_nmt.losses.fused import kd_ls_from_features
+from lskd_nmt.losses.fused_chunk import Projection, TeacherFeatures
 from lskd_nmt.losses.objective import kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
-from lskd_nmt.losses.selection import TokenWeights
 from lskd_nmt.losses.signals import top_k
+from lskd_nmt.losses.token_selection import TokenWeights
 
 N, V, D, D_TEACHER = 13, 11, 6, 5
 EXACT = {"rtol": 1e-10, "atol": 1e-10}

@@ -13,13 +13,15 @@ import torch
 from conftest import ROOT
 from matplotlib.collections import PathCollection
 
-from lskd_nmt import cli, compare, export, fairseq_io
-from lskd_nmt.compare import settings, speed
-from lskd_nmt.compare.settings import CompareSettings, cores
-from lskd_nmt.compare.speed import Clocks
+from lskd_nmt import cli, fairseq_io
+from lskd_nmt.decode_settings import DecodeSettings
+from lskd_nmt.deploy import benchmark, benchmark_settings, export, speed
+from lskd_nmt.deploy.benchmark_settings import CompareSettings, cores
+from lskd_nmt.deploy.speed import Clocks
 from lskd_nmt.errors import LskdError
-from lskd_nmt.report import comparison, scatter
-from lskd_nmt.seqkd.engines import CTranslate2Engine, DecodeSettings, translate_all, translate_at_once
+from lskd_nmt.report.figures import bleu_by_speed
+from lskd_nmt.report.tables import benchmark as tables_benchmark
+from lskd_nmt.seqkd.engines import CTranslate2Engine, translate_all, translate_at_once
 
 LANGS = ("aa", "bb")
 SENTENCES = [["▁a"], ["▁b", "▁c"], ["▁d"]]
@@ -52,7 +54,7 @@ class Machine:
 
 @pytest.fixture
 def four_cores(monkeypatch):
-    monkeypatch.setattr(settings, "cores", lambda: 4)
+    monkeypatch.setattr(benchmark_settings, "cores", lambda: 4)
 
 
 def test_medians_percentiles_and_busy_cores_are_those_of_the_clock(four_cores):
@@ -112,10 +114,10 @@ def test_ratios_are_to_the_first_model():
         return {"megabytes": size, "subwords_per_second": [{"median": speed} for speed in speeds], "bleu": bleu}
 
     first = row(40.0, [100, 300], 32.0)
-    assert compare.ratios(first, first) == {"megabytes": 1, "subwords_per_second": [1, 1], "bleu": 1}
-    other = compare.ratios(row(10.0, [250, 600], 24.0), first)
+    assert benchmark.ratios(first, first) == {"megabytes": 1, "subwords_per_second": [1, 1], "bleu": 1}
+    other = benchmark.ratios(row(10.0, [250, 600], 24.0), first)
     assert other == {"megabytes": 0.25, "subwords_per_second": [2.5, 2.0], "bleu": 0.75}
-    assert compare.ratios(first, row(40.0, [100, 300], 0.0))["bleu"] is None
+    assert benchmark.ratios(first, row(40.0, [100, 300], 0.0))["bleu"] is None
 
 
 def test_weights_count_what_is_shared_once_and_no_buffers():
@@ -195,13 +197,13 @@ def test_table_and_figure_are_written_from_the_json(compared):
     names = {f"compare.{kind}" for kind in ("json", "md", "csv", "tex", "png", "svg")}
     assert {file.name for file in compared.iterdir()} == names
     content = json.loads((compared / "compare.json").read_text())
-    assert (compared / "compare.md").read_text() == comparison.markdown(content)
+    assert (compared / "compare.md").read_text() == tables_benchmark.markdown(content)
     assert r"stock\_form" in (compared / "compare.tex").read_text()
 
 
 BUSY = """
 import os, time, torch
-from lskd_nmt.compare.speed import torch_threads
+from lskd_nmt.deploy.speed import torch_threads
 square = torch.ones(600, 600)
 with torch_threads(THREADS):
     square @ square
@@ -296,9 +298,9 @@ def test_settings_that_cannot_be_are_refused(flags, part, checkpoint, pieces, tm
 
 
 def test_a_model_that_says_nothing_is_refused(checkpoint, pieces, monkeypatch):
-    monkeypatch.setattr(compare, "load_model", lambda *_: lambda sentences, threads: [""] * len(sentences))
+    monkeypatch.setattr(benchmark, "load_model", lambda *_: lambda sentences, threads: [""] * len(sentences))
     with pytest.raises(LskdError, match="model 'mute' translates every sentence into nothing"):
-        compare.compare({"mute": checkpoint}, pieces, CompareSettings(), lambda line: None)
+        benchmark.compare({"mute": checkpoint}, pieces, CompareSettings(), lambda line: None)
 
 
 def spread(middle, low=None, high=None):
@@ -348,7 +350,7 @@ def content():
 
 
 def test_the_table_shows_medians_ranges_and_ratios(content):
-    text = comparison.markdown(content)
+    text = tables_benchmark.markdown(content)
     rows = [[field.strip() for field in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
     assert rows[0] == [
         "model",
@@ -391,25 +393,25 @@ def test_the_table_shows_medians_ranges_and_ratios(content):
         "scores: all 1,000 sentences",
     ):
         assert part in text
-    assert r"2.50 $\times$" in comparison.latex(content) and r"90.0 \%" in comparison.latex(content)
+    assert r"2.50 $\times$" in tables_benchmark.latex(content) and r"90.0 \%" in tables_benchmark.latex(content)
 
 
 def test_csv_has_numbers_only(content):
-    rows = list(csv.DictReader(io.StringIO(comparison.csv(content))))
+    rows = list(csv.DictReader(io.StringIO(tables_benchmark.csv(content))))
     assert [row["name"] for row in rows] == ["teacher", "student", "float32", "int8"]
     assert float(rows[0]["subwords_per_second_4_largest"]) == 3000 and float(rows[3]["p95_ms_median"]) == 40
     assert rows[2]["parameters"] == "" and float(rows[1]["speed_ratio_1"]) == 2.5
 
 
 def test_the_figure_shows_every_model_and_no_name_covers_another(content):
-    figure = scatter.comparison(content)
+    figure = bleu_by_speed.comparison(content)
     (axes,) = figure.axes
     assert axes.get_xscale() == "log"
     dots = [collection for collection in axes.collections if isinstance(collection, PathCollection)]
     assert [tuple(dot.get_offsets()[0]) for dot in dots] == [(1000, 30), (4000, 29), (4100, 29), (4050, 28.95)]
     sizes = [dot.get_sizes()[0] for dot in dots]
     assert [size / sizes[0] for size in sizes] == pytest.approx([1, 8 / 40, 8.5 / 40, 2 / 40])
-    boxes = [scatter.extent(text) for text in axes.texts]
+    boxes = [bleu_by_speed.extent(text) for text in axes.texts]
     assert [text.get_text().split("\n")[0] for text in axes.texts] == ["teacher", "student", "float32", "int8"]
     assert not any(first.overlaps(second) for first, second in combinations(boxes, 2))
     centres = axes.transData.transform([dot.get_offsets()[0] for dot in dots])

@@ -8,10 +8,10 @@ from frames import arrays_of, drawn, header_facts, log_softmax
 from slow import kl as slow_kl
 
 from lskd_nmt import cli
-from lskd_nmt.analysis.buckets import FREQUENCY, POSITION, buckets, names
-from lskd_nmt.analysis.confidence import ConfidenceSettings, agreement, confidence
-from lskd_nmt.analysis.distribution import Model, entropy_histogram, kl
-from lskd_nmt.analysis.frame import Features, open_features, write_features
+from lskd_nmt.analysis.confidence.buckets import FREQUENCY, POSITION, buckets, names
+from lskd_nmt.analysis.confidence.confidence import ConfidenceSettings, agreement, confidence
+from lskd_nmt.analysis.features.distribution import Model, entropy_histogram, kl
+from lskd_nmt.analysis.features.folder import Features, open_features, write_features
 from lskd_nmt.errors import LskdError
 
 PLAIN = ConfidenceSettings("plain")
@@ -96,7 +96,7 @@ def test_without_counts_there_are_no_buckets_of_frequency(tmp_path):
 
 @pytest.mark.parametrize("bias", [None, np.array([0.1, -2, 3, 0, 1], np.float32)], ids=["plain", "bias"])
 def test_the_divergence_is_its_equation(bias, monkeypatch):
-    monkeypatch.setattr("lskd_nmt.analysis.distribution.LOGITS", 5 * 3)  # three tokens at a time
+    monkeypatch.setattr("lskd_nmt.analysis.features.distribution.LOGITS", 5 * 3)  # three tokens at a time
     draw = np.random.default_rng(1)
     p, q = (
         Model(draw.normal(size=(7, width)).astype(np.float16), draw.normal(size=(5, width)).astype(np.float32), b)

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from lskd_nmt import runs, watch
-from lskd_nmt.training_costs import decoded_words_per_second, logged_costs, updates, words_per_second
+from lskd_nmt.experiment import run_command
+from lskd_nmt.experiment.training_costs import decoded_words_per_second, logged_costs, updates, words_per_second
+from lskd_nmt.storage import files
 
 
 def log_line(tag, **values):
@@ -77,7 +78,7 @@ def test_decoding_speed_is_fairseqs():
 
 def test_attempts_add_up_and_those_of_before_stay_readable(tmp_path):
     file = tmp_path / "run.json"
-    runs.write_json(file, {"attempts": [{"wall_seconds": 10.0, "cpu_seconds": 8.0, "exit_code": 1}]})
+    files.write_json(file, {"attempts": [{"wall_seconds": 10.0, "cpu_seconds": 8.0, "exit_code": 1}]})
     costs = {
         "wall_seconds": 1.0,
         "cpu_seconds": 2.0,
@@ -85,8 +86,8 @@ def test_attempts_add_up_and_those_of_before_stay_readable(tmp_path):
         "peak_memory_mb": 300,
         "peak_gpu_memory_mb": None,
     }
-    watch.record_attempt(file, {"name": "a"}, ["train"], 0, costs, 250.0)
-    record = runs.read_json(file)
+    run_command.record_attempt(file, {"name": "a"}, ["train"], 0, costs, 250.0)
+    record = files.read_json(file)
     assert {key: record[key] for key in costs} == {
         "wall_seconds": 11,
         "cpu_seconds": 10,
@@ -95,7 +96,7 @@ def test_attempts_add_up_and_those_of_before_stay_readable(tmp_path):
         "peak_gpu_memory_mb": None,
     }
     assert record["words_per_second"] == 250 and record["attempts"][1]["gpu_hours"] == 0.5
-    assert watch.together([costs, costs | {"peak_memory_mb": 200, "peak_gpu_memory_mb": 7}]) == {
+    assert run_command.together([costs, costs | {"peak_memory_mb": 200, "peak_gpu_memory_mb": 7}]) == {
         "wall_seconds": 2,
         "cpu_seconds": 4,
         "gpu_hours": 1,

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from lskd_nmt import iwslt, prep
+from lskd_nmt.data import iwslt
+from lskd_nmt.data.prepared import check
 from lskd_nmt.errors import LskdError
 
 WORDS = {
@@ -137,7 +138,7 @@ def test_check_finds_a_binary_that_lost_lines(prepared, tmp_path):
             (broken / "bin" / f"valid.en-de.en.{ending}").write_bytes(
                 (broken / "bin" / f"test.en-de.en.{ending}").read_bytes()
             )
-        prep.check(broken, ("en", "de"), {})
+        check(broken, ("en", "de"), {})
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from lskd_nmt import cli, folders, prep
+from lskd_nmt import cli
+from lskd_nmt.data import prepared
 from lskd_nmt.errors import LskdError
+from lskd_nmt.storage import folders
 
 LINES = {
     "en": ["a dog sees the house", "the cat hears a dog", "two trees", "one house"],
@@ -201,7 +203,9 @@ def folder(lskd, tmp_path) -> Path:
     for lang in ("en", "de"):
         (data / "bin" / f"dict.{lang}.txt").write_text("a 1\n")
         for split, size in (("train", 4), ("valid", 1), ("test", 1)):
-            (data / "bin" / f"{split}.en-de.{lang}.idx").write_bytes(prep.INDEX_HEAD.pack(b"MMIDIDX\0\0", 1, 4, size))
+            (data / "bin" / f"{split}.en-de.{lang}.idx").write_bytes(
+                prepared.INDEX_HEAD.pack(b"MMIDIDX\0\0", 1, 4, size)
+            )
     return data
 
 
@@ -217,13 +221,13 @@ def test_a_folder_with_a_model_that_rewrites_is_checked_and_told_of(folder):
     sentencepiece.SentencePieceTrainer.train(
         input=texts, model_prefix=str(folder / "spm" / "spm"), vocab_size=25, minloglevel=2, hard_vocab_limit=False
     )
-    content = prep.check(folder, ("en", "de"), {}, said.append)
+    content = prepared.check(folder, ("en", "de"), {}, said.append)
     assert content["lines_changed_by_subwords"] == {"test": 2}
     assert any("rewrites 2 lines of test by rules of its own" in line for line in said)
 
 
 def test_a_good_folder_is_recorded_with_no_file_but_its_own(folder):
-    content = prep.check(folder, ("en", "de"), {})
+    content = prepared.check(folder, ("en", "de"), {})
     assert "lines_changed_by_subwords" not in content
     assert list(content["sha256"]) == [
         f"clean/{split}.{lang}" for split in ("test", "train", "valid") for lang in ("de", "en")
@@ -248,7 +252,7 @@ def test_a_damaged_folder_is_refused(folder, name, content, message):
     if content is not None:
         (folder / name).write_bytes(content)
     with pytest.raises(LskdError, match=message):
-        prep.check(folder, ("en", "de"), {})
+        prepared.check(folder, ("en", "de"), {})
     assert not (folder / "prep.json").exists()
 
 

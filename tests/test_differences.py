@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from lskd_nmt import differences
 from lskd_nmt.errors import LskdError
-from lskd_nmt.runs import sha256
+from lskd_nmt.evaluate.contrasts import Output, measure, wanted
+from lskd_nmt.storage.files import sha256
 
 REFS = [
     "Der Hund läuft, weil er Hunger hat.",
@@ -36,22 +36,21 @@ def outputs(tmp_path):
 
     reference = write("refs", REFS)
     return {
-        name: differences.Output(write(name, lines), reference, "de", "raw", int(name[1]), None)
-        for name, lines in HYPS.items()
+        name: Output(write(name, lines), reference, "de", "raw", int(name[1]), None) for name, lines in HYPS.items()
     }
 
 
 CONTRASTS = {
-    "score": differences.wanted([(1, ["a1", "a2"])]),
-    "a over b": differences.wanted([(1, ["a1", "a2"]), (-1, ["b1", "b2"])], "baseline"),
-    "a1 over b1": differences.wanted([(1, ["a1"]), (-1, ["b1"])], "baseline"),
+    "score": wanted([(1, ["a1", "a2"])]),
+    "a over b": wanted([(1, ["a1", "a2"]), (-1, ["b1", "b2"])], "baseline"),
+    "a1 over b1": wanted([(1, ["a1"]), (-1, ["b1"])], "baseline"),
 }
 
 
 def test_values_are_differences_of_sacrebleus_means(outputs, tmp_path):
     from sacrebleu.metrics import BLEU
 
-    found = differences.measure(outputs, CONTRASTS, tmp_path / "s.json", lambda line: None)["results"]
+    found = measure(outputs, CONTRASTS, tmp_path / "s.json", lambda line: None)["results"]
     bleu = {name: BLEU().corpus_score(lines, [REFS]).score for name, lines in HYPS.items()}
     mean = {name: (bleu[f"{name}1"] + bleu[f"{name}2"]) / 2 for name in "ab"}
     assert found["score"]["value"] == pytest.approx(mean["a"])
@@ -64,9 +63,9 @@ def test_values_are_differences_of_sacrebleus_means(outputs, tmp_path):
 
 
 def test_the_order_of_models_changes_nothing(outputs, tmp_path):
-    turned = {"a over b": differences.wanted([(1, ["a2", "a1"]), (-1, ["b1", "b2"])], "baseline")}
+    turned = {"a over b": wanted([(1, ["a2", "a1"]), (-1, ["b1", "b2"])], "baseline")}
     found = [
-        differences.measure(outputs, contrasts, tmp_path / "s.json", lambda line: None)["results"]["a over b"]
+        measure(outputs, contrasts, tmp_path / "s.json", lambda line: None)["results"]["a over b"]
         for contrasts in ({"a over b": CONTRASTS["a over b"]}, turned)
     ]
     assert found[0] == found[1]
@@ -74,32 +73,32 @@ def test_the_order_of_models_changes_nothing(outputs, tmp_path):
 
 def test_it_is_measured_again_only_if_something_changed(outputs, tmp_path):
     file, lines = tmp_path / "s.json", []
-    first = differences.measure(outputs, CONTRASTS, file, lines.append)
+    first = measure(outputs, CONTRASTS, file, lines.append)
     assert lines and json.loads(file.read_text()) == first
     lines.clear()
-    assert differences.measure(outputs, CONTRASTS, file, lines.append) == first and not lines
+    assert measure(outputs, CONTRASTS, file, lines.append) == first and not lines
     outputs["b1"].file.write_text("".join(f"{line}\n" for line in REFS), encoding="utf-8")
-    changed = differences.measure(outputs, CONTRASTS, file, lines.append)
+    changed = measure(outputs, CONTRASTS, file, lines.append)
     assert lines and changed["results"]["a1 over b1"]["value"] < 0 < first["results"]["a1 over b1"]["value"]
     lines.clear()
-    differences.measure(outputs, {"score": CONTRASTS["score"]}, file, lines.append)
+    measure(outputs, {"score": CONTRASTS["score"]}, file, lines.append)
     assert lines
 
 
 def test_contrasts_of_texts_that_are_not_there_are_left_out(outputs, tmp_path):
     outputs["b2"].file.unlink()
-    found = differences.measure(outputs, CONTRASTS, tmp_path / "s.json", lambda line: None)
+    found = measure(outputs, CONTRASTS, tmp_path / "s.json", lambda line: None)
     assert set(found["results"]) == {"score", "a1 over b1"} and found["without_text"] == ["b2"]
 
 
 def test_text_that_is_not_the_scored_one_is_refused(outputs, tmp_path):
     good = dataclasses.replace(outputs["a1"], scored=sha256(outputs["a1"].file))
-    score = {"score": differences.wanted([(1, ["a1"])])}
-    differences.measure({"a1": good}, score, tmp_path / "s.json", lambda line: None)
+    score = {"score": wanted([(1, ["a1"])])}
+    measure({"a1": good}, score, tmp_path / "s.json", lambda line: None)
     bad = dataclasses.replace(good, scored="0" * 64)
     with pytest.raises(LskdError, match=r"a1 has changed since it was scored: .*score.sh"):
-        differences.measure({"a1": bad}, score, tmp_path / "t.json", lambda line: None)
+        measure({"a1": bad}, score, tmp_path / "t.json", lambda line: None)
     outputs["a1"].file.write_text("x\n")
     with pytest.raises(LskdError, match=r"a1 has 1 lines and the test set 4: decode it again"):
-        differences.measure(outputs, score, tmp_path / "t.json", lambda line: None)
+        measure(outputs, score, tmp_path / "t.json", lambda line: None)
     assert not (tmp_path / "t.json").exists()

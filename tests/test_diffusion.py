@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import ortho_group
 
-from lskd_nmt.analysis import classes, diffusion
+from lskd_nmt.analysis.geometry import diffusion_index, word_classes
 from lskd_nmt.errors import LskdError
 
 K, D = 5, 6
@@ -13,7 +13,9 @@ NEAREST[[0, 1, 2, 3, 4], [1, 0, 1, 4, 3]] = True
 
 
 def eta(first, other, mask=NEAREST):
-    return diffusion.index(diffusion.relative_distances(first), diffusion.relative_distances(other), mask)
+    return diffusion_index.index(
+        diffusion_index.relative_distances(first), diffusion_index.relative_distances(other), mask
+    )
 
 
 @pytest.fixture
@@ -23,7 +25,7 @@ def centres():
 
 def test_distances_by_hand():
     """On a line at 0, 1, 3: distances 1 and 3 of the first, mean 2."""
-    found = diffusion.relative_distances(np.array([[0.0, 5], [1, 5], [3, 5]]))
+    found = diffusion_index.relative_distances(np.array([[0.0, 5], [1, 5], [3, 5]]))
     assert found == pytest.approx(np.array([[0, 1 / 2, 3 / 2], [2 / 3, 0, 4 / 3], [6 / 5, 4 / 5, 0]]))
 
 
@@ -81,11 +83,11 @@ def test_the_order_of_classes_changes_nothing(centres):
 
 def test_similar_classes_are_those_most_probable_in_its_place():
     given = np.array([[0.9, 0.02, 0.05, 0.01], [0.1, 0.2, 0.3, 0.2], [0.0, 0.0, 1.0, 0.0], [0.1, 0.3, 0.2, 0.1]])
-    assert diffusion.similar(given, 1).nonzero()[1].tolist() == [2, 2, 0, 1]
-    assert diffusion.similar(given, 2).sum(1).tolist() == [2, 2, 2, 2]
+    assert diffusion_index.similar(given, 1).nonzero()[1].tolist() == [2, 2, 0, 1]
+    assert diffusion_index.similar(given, 2).sum(1).tolist() == [2, 2, 2, 2]
     for count in (0, 3):
         with pytest.raises(LskdError, match=f"--similar is {count}: of 4 classes, 1 to 2 can be"):
-            diffusion.similar(given, count)
+            diffusion_index.similar(given, count)
 
 
 # ------------------------------------------------------------------------------------------------- from single tokens
@@ -105,8 +107,8 @@ def corpus():
 
 def arms(teachers, rows, sentence, resamples, seed):
     there, places = np.unique(sentence, return_inverse=True)
-    states = [{t: classes.taken(state, rows) for t, state in students.items()} for students in teachers]
-    return diffusion.arms(states, classes.taken(places, rows), len(there), NEAREST, resamples, seed)
+    states = [{t: word_classes.taken(state, rows) for t, state in students.items()} for students in teachers]
+    return diffusion_index.arms(states, word_classes.taken(places, rows), len(there), NEAREST, resamples, seed)
 
 
 def measured(corpus, moved_by, seeds=3, **settings):
@@ -116,10 +118,10 @@ def measured(corpus, moved_by, seeds=3, **settings):
         1.0: (centre[target] + noise).astype(np.float32),
         2.0: ((centre + moved_by)[target] + noise).astype(np.float32),
     }
-    rows = classes.occurrences(target, range(K), 10**6, 1)
+    rows = word_classes.occurrences(target, range(K), 10**6, 1)
     chosen = {"resamples": 150, "seed": 1} | settings
-    arm = diffusion.united(arms([states] * seeds, rows, sentence, **chosen))
-    return arm, diffusion.summary(arm)["2"]
+    arm = diffusion_index.united(arms([states] * seeds, rows, sentence, **chosen))
+    return arm, diffusion_index.summary(arm)["2"]
 
 
 def towards_nearest(centre):
@@ -131,16 +133,16 @@ def towards_nearest(centre):
 def test_centroids_are_means(corpus):
     target, _, centre, noise = corpus
     states = centre[target] + noise
-    found = diffusion.centroids([states[target == 3], states[target == 0]])
+    found = diffusion_index.centroids([states[target == 3], states[target == 0]])
     assert found == pytest.approx(np.array([states[target == 3].mean(0), states[target == 0].mean(0)]))
 
 
 def test_resampled_centroids_count_a_sentence_as_often_as_it_is_drawn(corpus):
     target, sentence, centre, noise = corpus
-    states, rows = centre[target] + noise, classes.occurrences(target, range(K), 10**6, 1)
+    states, rows = centre[target] + noise, word_classes.occurrences(target, range(K), 10**6, 1)
     weights = np.random.default_rng(1).integers(0, 4, (3, SENTENCES))
-    taken = (classes.taken(array, rows) for array in (states, sentence // 3))
-    found = diffusion.resampled_centroids(*taken, weights.astype(np.float32))
+    taken = (word_classes.taken(array, rows) for array in (states, sentence // 3))
+    found = diffusion_index.resampled_centroids(*taken, weights.astype(np.float32))
     for resample, drawn in enumerate(weights):
         repeated = np.repeat(np.arange(len(target)), drawn[sentence // 3])
         for k in range(K):
@@ -163,10 +165,10 @@ def test_moves_towards_similar_classes_are_systematic_and_back_they_are_not(corp
 def test_students_that_differ_by_noise_alone_are_undecided(corpus):
     target, sentence, centre, noise = corpus
     other = np.random.default_rng(77).normal(size=noise.shape)
-    rows = classes.occurrences(target, range(K), 10**6, 1)
+    rows = word_classes.occurrences(target, range(K), 10**6, 1)
     states = {1.0: centre[target] + noise, 2.0: centre[target] + other}
-    arm = diffusion.united(arms([states] * 3, rows, sentence, 150, 1))
-    assert diffusion.summary(arm)["2"]["verdict"] == "undecided"
+    arm = diffusion_index.united(arms([states] * 3, rows, sentence, 150, 1))
+    assert diffusion_index.summary(arm)["2"]["verdict"] == "undecided"
 
 
 def test_identical_students_have_no_index(corpus):
@@ -177,14 +179,16 @@ def test_identical_students_have_no_index(corpus):
 
 def test_the_seeds_mean_and_that_they_differ_by_hand():
     """Trainings of one, two and three: half of Student's interval of the mean of 1, 2 and 3 is 4.303 · 1/√3."""
-    seeds = [diffusion.Arm({2.0: np.full((2, K), value)}, {2.0: np.full((4000, 2), value)}) for value in (1.0, 2, 3)]
-    arm = diffusion.united(seeds)
-    found = diffusion.summary(arm)["2"]
+    seeds = [
+        diffusion_index.Arm({2.0: np.full((2, K), value)}, {2.0: np.full((4000, 2), value)}) for value in (1.0, 2, 3)
+    ]
+    arm = diffusion_index.united(seeds)
+    found = diffusion_index.summary(arm)["2"]
     assert (arm.by_class[2.0] == 2).all() and found["seeds"] == 3
     assert found["similar"]["uncorrected"] == 2 and found["similar"]["value"] == pytest.approx(2, abs=0.05)
     half = 4.303 / 3**0.5
     assert found["similar"]["high"] - 2 == pytest.approx(half, rel=0.15)  # two draws of three: few distinct means
-    one = diffusion.united(seeds[2:])
+    one = diffusion_index.united(seeds[2:])
     assert (one.resampled[2.0] == 3).all() and one.seeds == 1
 
 
@@ -193,15 +197,15 @@ def test_few_seeds_decide_nothing(corpus):
     verdicts = [measured(corpus, step, seeds)[1]["verdict"] for seeds in (1, 2, 3)]
     assert verdicts == ["undecided (one seed)", "undecided (2 seeds)", "systematic"]
     three, one = (measured(corpus, step, seeds)[0] for seeds in (3, 1))
-    assert diffusion.control(three, one)["2"]["verdict"] == "undecided (one seed)"
+    assert diffusion_index.control(three, one)["2"]["verdict"] == "undecided (one seed)"
 
 
 def test_progress_counts_the_resamples(corpus):
     target, sentence, centre, noise = corpus
     told = []
-    states = classes.taken(centre[target] + noise, [np.flatnonzero(target == k) for k in range(K)])
-    places = classes.taken(sentence // 3, [np.flatnonzero(target == k) for k in range(K)])
-    diffusion.arms([{1.0: states, 2.0: states}], places, SENTENCES, NEAREST, 250, 1, told.append)
+    states = word_classes.taken(centre[target] + noise, [np.flatnonzero(target == k) for k in range(K)])
+    places = word_classes.taken(sentence // 3, [np.flatnonzero(target == k) for k in range(K)])
+    diffusion_index.arms([{1.0: states, 2.0: states}], places, SENTENCES, NEAREST, 250, 1, told.append)
     assert sum(told) == 250 and len(told) > 1
 
 
@@ -225,8 +229,8 @@ def test_intervals_hold_the_truth_though_few_tokens_make_noisy_means():
             1.0: centre[target] + of_sentence + draw.normal(size=(len(target), width)),
             2.0: (centre + step)[target] + of_sentence + draw.normal(size=(len(target), width)),
         }
-        (arm,) = arms([states], classes.occurrences(target, range(K), 10**6, 1), sentence, 100, 1)
-        found.append(diffusion.summary(arm)["2"]["similar"])
+        (arm,) = arms([states], word_classes.occurrences(target, range(K), 10**6, 1), sentence, 100, 1)
+        found.append(diffusion_index.summary(arm)["2"]["similar"])
         widths.append(arm.resampled[2.0][:, 0].std())
     values = np.array([each["value"] for each in found])
     assert (
@@ -240,10 +244,10 @@ def test_intervals_hold_the_truth_though_few_tokens_make_noisy_means():
 def test_the_control_subtracts_the_index_without_smoothing(corpus):
     step = towards_nearest(corpus[2])
     (smoothed, _), (plain, _) = measured(corpus, step), measured(corpus, step / 3)
-    found = diffusion.control(smoothed, plain)["2"]
-    values = [diffusion.summary(arm)["2"]["similar"]["value"] for arm in (smoothed, plain)]
+    found = diffusion_index.control(smoothed, plain)["2"]
+    values = [diffusion_index.summary(arm)["2"]["similar"]["value"] for arm in (smoothed, plain)]
     assert found["similar"]["value"] == pytest.approx(values[0] - values[1])
     assert found["similar"]["low"] > 0
-    own = diffusion.control(smoothed, smoothed)["2"]["similar"]
+    own = diffusion_index.control(smoothed, smoothed)["2"]["similar"]
     assert set(own.values()) == {0}, "the same sentences are drawn for both"
-    assert diffusion.control(smoothed, diffusion.Arm({}, {})) == {}
+    assert diffusion_index.control(smoothed, diffusion_index.Arm({}, {})) == {}

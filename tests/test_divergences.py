@@ -14,11 +14,11 @@ from test_kd_ls import SENTENCES, TableModel, criterion, make_sample, transition
 
 from lskd_nmt.errors import LskdError
 from lskd_nmt.losses import divergences
-from lskd_nmt.losses.chunk import Projection
 from lskd_nmt.losses.divergences import DIVERGENCES, divergence_named, tempered
+from lskd_nmt.losses.fused_chunk import Projection
 from lskd_nmt.losses.objective import kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
-from lskd_nmt.losses.survey import survey
+from lskd_nmt.losses.token_statistics import survey
 
 TWINS = {
     "reverse": lambda p, q: kl(q, p),

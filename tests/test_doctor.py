@@ -8,11 +8,11 @@ import pytest
 import torch
 from conftest import batch_of, binarise, build, peak_bytes, train, write_copy_corpus
 
-from lskd_nmt import cli, fairseq_io, forecast
-from lskd_nmt.losses.chunk import Projection, TeacherFeatures
-from lskd_nmt.losses.chunked import kd_ls_from_features
+from lskd_nmt import cli, fairseq_io, sizes
+from lskd_nmt.losses.fused import kd_ls_from_features
+from lskd_nmt.losses.fused_chunk import Projection, TeacherFeatures
 from lskd_nmt.losses.options import KdOptions
-from lskd_nmt.teacher import live
+from lskd_nmt.teacher import online
 from lskd_nmt.teacher.layout import FeatureLayout, TopKLayout
 
 
@@ -34,7 +34,7 @@ def test_a_healthy_setup_is_well(data, teacher, tmp_path, capsys):
 
 def test_the_size_of_the_teacher_is_the_models(teacher, data, plugin):
     symbols = fairseq_io.read_symbols(str(data), ("aa", "bb"))
-    loaded = live.LiveTeacher.load([str(teacher)], symbols, str(data), None)
+    loaded = online.LiveTeacher.load([str(teacher)], symbols, str(data), None)
     expected = sum(parameter.numel() for parameter in loaded.models[0].parameters())
     assert loaded.facts[0].parameters == pytest.approx(expected, rel=0.01)  # and a version number or two
 
@@ -69,7 +69,7 @@ def test_the_forecast_of_the_loss_is_what_it_takes(n, v, d):
     teacher = TeacherFeatures([torch.randn(n, d)], [Projection(torch.randn(v, d))])
     target, options, chunk = torch.randint(v, (n,)), KdOptions(2.0, 0.5, 0.1), 200
     measured = peak_bytes(lambda: kd_ls_from_features(h, Projection(w), target, teacher, options, chunk=chunk).loss)
-    assert 0.6 < forecast.chunked_loss_bytes(v, d, n, chunk) / measured < 1.7
+    assert 0.6 < sizes.chunked_loss_bytes(v, d, n, chunk) / measured < 1.7
 
 
 def test_the_forecast_of_activations_is_what_a_step_keeps(data, plugin):
@@ -81,7 +81,7 @@ def test_the_forecast_of_activations_is_what_a_step_keeps(data, plugin):
         criterion(model, batch)[0].backward()
 
     gradients = 4 * sum(parameter.numel() for parameter in model.parameters())
-    predicted = forecast.activation_bytes(fairseq_io.arch_settings("ls_transformer_tiny"), batch["target"].numel())
+    predicted = sizes.activation_bytes(fairseq_io.arch_settings("ls_transformer_tiny"), batch["target"].numel())
     assert 0.5 < (predicted + gradients) / peak_bytes(step) < 2
 
 
@@ -90,7 +90,7 @@ def test_the_forecast_of_a_store_is_its_files(layout, tmp_path):
     shapes = layout.parts(50, 1000).values()
     shards = sum(kind.itemsize * math.prod(shape) for kind, shape in shapes)
     weights = [np.zeros((100, width), np.float32).nbytes for width in getattr(layout, "widths", ())]
-    assert forecast.store_bytes(1000, 50, layout.token_bytes, layout.once_bytes) == shards + sum(weights)
+    assert sizes.store_bytes(1000, 50, layout.token_bytes, layout.once_bytes) == shards + sum(weights)
 
 
 def test_training_says_what_memory_it_will_take(data, teacher, tmp_path, caplog):

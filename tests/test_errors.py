@@ -22,7 +22,7 @@ import torch
 from conftest import ROOT
 
 from lskd_nmt.errors import LskdError, explain, one_line, reading, reason, require, require_file, writing
-from lskd_nmt.runs import write_text
+from lskd_nmt.storage.files import write_text
 
 
 class Harmless:

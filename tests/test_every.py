@@ -5,11 +5,11 @@ import os
 
 import pytest
 
-from lskd_nmt.analysis.every import Analyses
-from lskd_nmt.analysis.groups import shared
+from lskd_nmt.analysis.model_groups import shared
+from lskd_nmt.analysis.run_steps import Analyses
 from lskd_nmt.cli import main
 from lskd_nmt.errors import LskdError
-from lskd_nmt.runs import Run
+from lskd_nmt.experiment.run import Run
 
 
 def student(alpha, temperature, seed, **facts):

@@ -13,14 +13,14 @@ from test_preflight import refuses  # noqa: F401
 from torch.nn.functional import linear
 
 from lskd_nmt.errors import LskdError
-from lskd_nmt.losses.chunk import Projection
-from lskd_nmt.losses.chunked import kd_ls_from_features
 from lskd_nmt.losses.divergences import forward_kl, tempered
-from lskd_nmt.losses.evolution import Evolution, evolved_kl, log_prior
+from lskd_nmt.losses.fused import kd_ls_from_features
+from lskd_nmt.losses.fused_chunk import Projection
 from lskd_nmt.losses.objective import kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
-from lskd_nmt.losses.selection import TokenWeights
-from lskd_nmt.losses.survey import survey
+from lskd_nmt.losses.self_evolution import Evolution, evolved_kl, log_prior
+from lskd_nmt.losses.token_selection import TokenWeights
+from lskd_nmt.losses.token_statistics import survey
 
 GOLDS = [0.0, 0.5, 1.0]
 

@@ -10,17 +10,17 @@ from decimal import Decimal, getcontext
 import pytest
 import torch
 
-from lskd_nmt.losses.chunk import Projection
-from lskd_nmt.losses.chunked import kd_ls_from_features
-from lskd_nmt.losses.consistency import symmetric_kl, symmetric_kl_and_gradient
 from lskd_nmt.losses.divergences import divergence_named, mean_log_probs
-from lskd_nmt.losses.evolution import Evolution, evolved_kl
+from lskd_nmt.losses.fused import kd_ls_from_features
+from lskd_nmt.losses.fused_chunk import Projection
 from lskd_nmt.losses.gates import gap, hard_gate_sentence
 from lskd_nmt.losses.objective import kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
+from lskd_nmt.losses.r_drop import symmetric_kl, symmetric_kl_and_gradient
 from lskd_nmt.losses.relative import at_once, relative_entropy, term_by_term
-from lskd_nmt.losses.selection import TokenWeights
+from lskd_nmt.losses.self_evolution import Evolution, evolved_kl
 from lskd_nmt.losses.signals import top_k
+from lskd_nmt.losses.token_selection import TokenWeights
 
 getcontext().prec = 60
 NONE = -math.inf

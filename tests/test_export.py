@@ -15,11 +15,13 @@ import pytest
 import torch
 from conftest import ROOT
 
-from lskd_nmt import cli, export, fairseq_io, folders
-from lskd_nmt.compare.candidates import examine
+from lskd_nmt import cli, fairseq_io
+from lskd_nmt.deploy import export
+from lskd_nmt.deploy.candidates import examine
+from lskd_nmt.deploy.translate import Translation, Translator, segments
 from lskd_nmt.errors import LskdError
 from lskd_nmt.fairseq_io import read_checkpoint
-from lskd_nmt.translate import Translation, Translator, segments
+from lskd_nmt.storage import folders
 
 LANGS = ("aa", "bb")
 
@@ -244,7 +246,7 @@ def test_a_folder_of_an_older_version_translates_with_a_remark(facts, model, cop
 
 
 def test_a_sentencepiece_model_of_other_text_is_not_exported(checkpoint, pieces, tmp_path):
-    from lskd_nmt import subwords
+    from lskd_nmt.data import subwords
 
     data = shutil.copytree(pieces, tmp_path / "bin")
     (tmp_path / "text").write_text("abcd efgh abcd\n" * 20)

@@ -13,14 +13,14 @@ from test_store import LANGS, files_of, pairs_of
 
 from lskd_nmt import cli, fairseq_io
 from lskd_nmt.errors import LskdError
-from lskd_nmt.losses.chunk import mean_teacher
+from lskd_nmt.losses.fused_chunk import mean_teacher
 from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.teacher import writer
 from lskd_nmt.teacher.layout import FeatureLayout
-from lskd_nmt.teacher.live import LiveTeacher
+from lskd_nmt.teacher.offline import StoredTeacher
+from lskd_nmt.teacher.online import LiveTeacher
 from lskd_nmt.teacher.shards import ShardBuffer
 from lskd_nmt.teacher.store import TeacherStore
-from lskd_nmt.teacher.stored import StoredTeacher
 
 ROUNDING = {"rtol": 1e-5, "atol": 1e-6}  # float32: the teacher's own batches are others than the student's
 TAILS = [

@@ -13,18 +13,20 @@ from frames import arrays_of, drawn, header_facts, log_softmax
 from test_store import LANGS, files_of, pairs_of
 
 from lskd_nmt import cli, fairseq_io
-from lskd_nmt.analysis import features, frame, sample
-from lskd_nmt.analysis.sample import FeatureSettings
+from lskd_nmt.analysis.features import sample
+from lskd_nmt.analysis.features import write as features_write
+from lskd_nmt.analysis.features.folder import TOKENS, Features, open_features, require_comparable, write_features
+from lskd_nmt.analysis.features.sample import FeatureSettings
 from lskd_nmt.errors import LskdError
-from lskd_nmt.losses.chunk import Projection
-from lskd_nmt.teacher.live import LiveTeacher
+from lskd_nmt.losses.fused_chunk import Projection
+from lskd_nmt.teacher.online import LiveTeacher
 
 
-def write(out: Path, checkpoint: Path, data: Path, **settings) -> frame.Features:
+def write(out: Path, checkpoint: Path, data: Path, **settings) -> Features:
     symbols = fairseq_io.read_symbols(str(data), LANGS)
     settings = FeatureSettings(**{"precision": "fp32", "max_tokens": 40, **settings})
-    features.write_model_features(out, str(checkpoint), str(data), symbols, settings, "cpu", lambda line: None)
-    return frame.open_features(out)
+    features_write.write_model_features(out, str(checkpoint), str(data), symbols, settings, "cpu", lambda line: None)
+    return open_features(out)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,7 @@ def copy(whole, tmp_path) -> Path:
 
 
 def test_every_target_token_has_what_the_model_says_of_its_pair_alone(whole, teacher, data, plugin):
-    found = frame.open_features(whole)
+    found = open_features(whole)
     symbols = fairseq_io.read_symbols(str(data), LANGS)
     live = LiveTeacher.load([str(teacher)], symbols, str(data), None)
     pairs = pairs_of(data, "train")
@@ -69,7 +71,7 @@ def test_every_target_token_has_what_the_model_says_of_its_pair_alone(whole, tea
 
 
 def test_the_header_says_of_what_it_is(whole, teacher, data):
-    found = frame.open_features(whole)
+    found = open_features(whole)
     header, lines = found.header, (data.parent / "text" / "train.bb").read_text().splitlines()
     assert header["model"]["file"] == teacher.name and header["model"]["label_smoothing"] == 0.1
     assert header["sentences"] == len(lines) and header["tokens"] == sum(len(line.split()) + 1 for line in lines)
@@ -82,7 +84,7 @@ def test_the_header_says_of_what_it_is(whole, teacher, data):
 
 
 def test_half_precision_halves_the_states_and_leaves_the_statistics(whole, teacher, data, tmp_path):
-    half, full = write(tmp_path / "half", teacher, data, split="train", precision="fp16"), frame.open_features(whole)
+    half, full = write(tmp_path / "half", teacher, data, split="train", precision="fp16"), open_features(whole)
     assert 2 * half.state.nbytes == full.state.nbytes
     np.testing.assert_allclose(half.state, full.state, rtol=1e-3, atol=1e-6)
     assert np.array_equal(half.entropy, full.entropy)
@@ -90,9 +92,9 @@ def test_half_precision_halves_the_states_and_leaves_the_statistics(whole, teach
 
 def test_small_windows_and_batches_give_the_same_rows(whole, teacher, data, tmp_path, monkeypatch):
     monkeypatch.setattr(sample, "WINDOW", 10)
-    monkeypatch.setattr(features, "LOGITS", 30)
-    small, full = write(tmp_path / "small", teacher, data, split="train", max_tokens=9), frame.open_features(whole)
-    for name in frame.TOKENS:
+    monkeypatch.setattr(features_write, "LOGITS", 30)
+    small, full = write(tmp_path / "small", teacher, data, split="train", max_tokens=9), open_features(whole)
+    for name in TOKENS:
         np.testing.assert_allclose(getattr(small, name), getattr(full, name), rtol=1e-4, atol=1e-5)
 
 
@@ -100,7 +102,7 @@ def test_a_sample_is_of_whole_sentences_the_same_for_every_model(teacher, data, 
     other = train(data, tmp_path / "other", "--kd-weight", 0, "--seed", 5, "--max-epoch", 1) / "checkpoint_last.pt"
     one = write(tmp_path / "one", teacher, data, split="train", tokens=60, seed=4)
     two = write(tmp_path / "two", other, data, split="train", tokens=60, seed=4)
-    frame.require_comparable({"one": one, "two": two})
+    require_comparable({"one": one, "two": two})
     lengths = [len(target) for _, target in pairs_of(data, "train")]
     rows, counts = np.unique(one.sentence, return_counts=True)
     assert [lengths[row] for row in rows] == counts.tolist()
@@ -111,14 +113,14 @@ def test_a_sample_is_of_whole_sentences_the_same_for_every_model(teacher, data, 
     assert set(one.sentence) < set(more.sentence)
     assert set(one.sentence) != set(three.sentence)
     with pytest.raises(LskdError, match="three and one are of other sentences"):
-        frame.require_comparable({"one": one, "three": three})
+        require_comparable({"one": one, "three": three})
     valid = write(tmp_path / "valid", teacher, data)
     with pytest.raises(LskdError, match="valid and one are of other data: run lskd features for both"):
-        frame.require_comparable({"one": one, "valid": valid})
+        require_comparable({"one": one, "valid": valid})
 
 
 def test_a_killed_writer_leaves_nothing_that_is_taken_for_whole(whole, teacher, data, tmp_path, monkeypatch):
-    real, calls = features.said, []
+    real, calls = features_write.said, []
 
     def killed(*arguments):
         calls.append(1)
@@ -128,30 +130,30 @@ def test_a_killed_writer_leaves_nothing_that_is_taken_for_whole(whole, teacher, 
 
     monkeypatch.setattr(sample, "WINDOW", 30)
     with monkeypatch.context() as patch:
-        patch.setattr(features, "said", killed)
+        patch.setattr(features_write, "said", killed)
         with pytest.raises(KeyboardInterrupt):
             write(tmp_path / "f", teacher, data, split="train")
     assert not (tmp_path / "f").exists()
     with pytest.raises(LskdError, match=r"has no header.json: .*lskd features"):
-        frame.open_features(tmp_path / "f")
+        open_features(tmp_path / "f")
     monkeypatch.undo()
     write(tmp_path / "f", teacher, data, split="train")
     assert files_of(tmp_path / "f") == files_of(whole)
 
 
 def test_a_cut_or_edited_folder_is_refused(copy):
-    for name in (*frame.TOKENS, "projection", "counts"):
+    for name in (*TOKENS, "projection", "counts"):
         file = copy / f"{name}.npy"
         before = file.read_bytes()
         file.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
         with pytest.raises(LskdError, match=rf"{name}.npy was edited, damaged or removed: run lskd features again"):
-            frame.open_features(copy)
+            open_features(copy)
         file.write_bytes(before)
-    frame.open_features(copy)
+    open_features(copy)
     header = (copy / "header.json").read_text()
     (copy / "header.json").write_text(header.replace('"split": "train"', '"split": "valid"'))
     with pytest.raises(LskdError, match=r"header.json was edited"):
-        frame.open_features(copy)
+        open_features(copy)
 
 
 @pytest.mark.parametrize(
@@ -166,18 +168,18 @@ def test_a_cut_or_edited_folder_is_refused(copy):
     ],
 )
 def test_values_that_nothing_can_be_computed_of_are_refused(name, change, part, copy):
-    made = frame.open_features(copy)
-    arrays = {each: getattr(made, each) for each in (*frame.TOKENS, "projection", "counts")}
+    made = open_features(copy)
+    arrays = {each: getattr(made, each) for each in (*TOKENS, "projection", "counts")}
     facts = {each: made.header[each] for each in ("model", "data", "symbols", "sample")}
     again = copy.parent / "again"
-    frame.write_features(again, facts, arrays | {name: change(arrays[name])})
+    write_features(again, facts, arrays | {name: change(arrays[name])})
     with pytest.raises(LskdError, match=re.escape(part)):
-        frame.open_features(again)
+        open_features(again)
 
 
 def test_a_symbol_that_is_masked_adds_nothing_to_the_entropy():
     log_p = torch.tensor([[0.5, 0.5, 0.0]]).log()
-    found = features.chunk_statistics(log_p, torch.tensor([0]))
+    found = features_write.chunk_statistics(log_p, torch.tensor([0]))
     assert float(found["entropy"]) == pytest.approx(np.log(2)) and float(found["sum_squares"]) == 0.5
 
 
@@ -193,7 +195,7 @@ def test_a_folder_of_other_settings_is_not_overwritten(copy, teacher, data):
 
 def test_a_projections_bias_is_part_of_the_distribution():
     state, weight, bias = torch.zeros(1, 2), torch.ones(3, 2), torch.tensor([0.5, 0.25, 0.25]).log()
-    found = features.statistics(state, Projection(weight, bias), torch.tensor([1]))
+    found = features_write.statistics(state, Projection(weight, bias), torch.tensor([1]))
     assert found["target_log_prob"].exp().item() == pytest.approx(0.25)
     assert found["top"].item() == 0 and found["top_log_prob"].exp().item() == pytest.approx(0.5)
     assert found["entropy"].item() == pytest.approx(1.5 * np.log(2))  # 1.5 bits
@@ -208,13 +210,13 @@ def test_numpy_alone_writes_and_reads_a_folder(tmp_path):
 
 def test_arrays_that_do_not_fit_the_header_are_refused(tmp_path):
     arrays = arrays_of(np.zeros((3, 2), np.float16), np.zeros((4, 2)), [1, 2, 3], [3])
-    frame.write_features(tmp_path / "short", header_facts(list("abcd")), {**arrays, "top": arrays["top"][:2]})
+    write_features(tmp_path / "short", header_facts(list("abcd")), {**arrays, "top": arrays["top"][:2]})
     with pytest.raises(LskdError, match="the shape of top is not the header's"):
-        frame.open_features(tmp_path / "short")
+        open_features(tmp_path / "short")
     lacking = {name: array for name, array in arrays.items() if name != "entropy"}
-    frame.write_features(tmp_path / "lacking", header_facts(list("abcd")), lacking)
+    write_features(tmp_path / "lacking", header_facts(list("abcd")), lacking)
     with pytest.raises(LskdError, match="it lacks entropy: run lskd features again"):
-        frame.open_features(tmp_path / "lacking")
+        open_features(tmp_path / "lacking")
 
 
 def test_the_verb_writes_and_does_nothing_twice(teacher, data, tmp_path, capsys):

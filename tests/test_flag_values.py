@@ -9,10 +9,10 @@ import pytest
 from test_plan import complaint, config
 
 from lskd_nmt.cli import main
-from lskd_nmt.config import resolve
 from lskd_nmt.errors import LskdError
-from lskd_nmt.flag_values import EVALUATED, LOGGING, PATHS, harmless, require_value, require_words, without
-from lskd_nmt.plan import plan
+from lskd_nmt.experiment.config import resolve
+from lskd_nmt.experiment.plan import plan
+from lskd_nmt.fairseq_io.flag_values import EVALUATED, LOGGING, PATHS, harmless, require_value, require_words, without
 
 CODE = '__import__("pathlib").Path("ran").touch()'
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lskd_nmt import folders
 from lskd_nmt.errors import LskdError
+from lskd_nmt.storage import folders
 
 HOLDER = """
 import sys, time

@@ -7,11 +7,13 @@ import pytest
 import yaml
 from conftest import ROOT, binarise, write_copy_corpus
 
-from lskd_nmt import cli, plan, runs
-from lskd_nmt.config import read_config
+from lskd_nmt import cli
+from lskd_nmt.cost import data_sample, kinds, predict, table
+from lskd_nmt.cost.speed import Speed, speed
 from lskd_nmt.errors import LskdError
-from lskd_nmt.probe import kinds, predict, sample, table
-from lskd_nmt.probe.speed import Speed, speed
+from lskd_nmt.experiment import plan
+from lskd_nmt.experiment.config import read_config
+from lskd_nmt.storage import files
 
 
 def log_line(tag, **values):
@@ -186,13 +188,15 @@ def prepared(plugin, tmp_path_factory) -> Path:
 
 def test_a_sample_is_whole_pairs_of_the_data_and_knows_its_share(prepared, tmp_path):
     langs = ("aa", "bb")
-    words = sample.words_of(prepared / "bin", langs, "train")
+    words = data_sample.words_of(prepared / "bin", langs, "train")
     lines = (prepared / "text" / "train.bb").read_text().splitlines()
     assert words == sum(len(line.split()) + 1 for line in lines)
-    share = sample.write_sample(prepared / "bin", langs, words / 4, tmp_path / "bin")
-    found = sample.words_of(tmp_path / "bin", langs, "train")
+    share = data_sample.write_sample(prepared / "bin", langs, words / 4, tmp_path / "bin")
+    found = data_sample.words_of(tmp_path / "bin", langs, "train")
     assert 0.25 <= share < 0.27 and share == found / words
-    assert sample.words_of(tmp_path / "bin", langs, "valid") == sample.words_of(prepared / "bin", langs, "valid")
+    assert data_sample.words_of(tmp_path / "bin", langs, "valid") == data_sample.words_of(
+        prepared / "bin", langs, "valid"
+    )
 
 
 SMALL = {f"{side}-{name}": 16 for side in ("encoder", "decoder") for name in ("embed-dim", "ffn-embed-dim")}
@@ -224,16 +228,16 @@ def test_every_kind_of_training_is_probed_and_nothing_is_left(prepared, tmp_path
     words = write_config(tmp_path, config_of(prepared))
     cli.main(["plan", *words[:3]])
     file = tmp_path / "run" / "plan.json"
-    content = runs.read_json(file)
+    content = files.read_json(file)
     store = "models/teacher-ls0-s1/store"
     (model,) = (model for model in content["models"] if model["name"] == "student-ls0-t2-s1")
     model["train_command"] = kinds.with_flags(model["train_command"], {"teacher-path": None, "teacher-store": store})
-    runs.write_json(file, content)
+    files.write_json(file, content)
     (tmp_path / "run" / "forecast.part").mkdir()  # of a killed forecast
     capsys.readouterr()
     assert cli.main(["forecast", *words, "--updates", "24", "--jobs", "2"]) == 0
     said = capsys.readouterr()
-    forecast = runs.read_json(tmp_path / "run" / "forecast.json")
+    forecast = files.read_json(tmp_path / "run" / "forecast.json")
     assert json.loads(said.out) == {"forecast": str(tmp_path / "run" / "forecast.json"), **forecast["sweep"]}
     targets = [entry["targets"] for entry in forecast["models"]]
     # two teachers and a plain student; T = 1, 2 from two teachers, one of them from a store; then the other levels
@@ -251,7 +255,7 @@ def test_every_kind_of_training_is_probed_and_nothing_is_left(prepared, tmp_path
     ]
     assert "probe 5 of 5" in said.err and "| student-ls0-t2-s1" in said.err
     updates = {entry["name"]: entry["updates"] for entry in forecast["models"]}
-    words_of_an_epoch = sample.words_of(prepared / "bin", ("aa", "bb"), "train")
+    words_of_an_epoch = data_sample.words_of(prepared / "bin", ("aa", "bb"), "train")
     assert updates["teacher-ls0-s1"] == pytest.approx(3 * words_of_an_epoch / 85, rel=0.25)  # of at most 100
 
 
@@ -290,11 +294,11 @@ def test_afterwards_the_forecast_stands_beside_what_it_came_to(tmp_path, capsys)
         {"name": name, "minutes": 2.0, "cpu_minutes": 4.0, "peak_memory_mb": 500, "at_most": True}
         for name in ("a", "b")
     ]
-    runs.write_json(tmp_path / "plan.json", {"models": models, "data": {"folder": "data"}})
-    runs.write_json(tmp_path / "forecast.json", {"models": models})
+    files.write_json(tmp_path / "plan.json", {"models": models, "data": {"folder": "data"}})
+    files.write_json(tmp_path / "forecast.json", {"models": models})
     assert cli.main(["forecast", str(tmp_path)]) == 2  # nothing is trained
     assert "has no trained model" in capsys.readouterr().err
-    runs.write_json(tmp_path / "models" / "a" / "run.json", {"wall_seconds": 180.0, "cpu_seconds": 120.0})
+    files.write_json(tmp_path / "models" / "a" / "run.json", {"wall_seconds": 180.0, "cpu_seconds": 120.0})
     (tmp_path / "models" / "a" / "model.pt").touch()
     assert cli.main(["forecast", str(tmp_path)]) == 0
     said = capsys.readouterr()

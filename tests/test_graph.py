@@ -7,28 +7,28 @@ from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
 from lskd_nmt.cli import main
-from lskd_nmt.report import graph
+from lskd_nmt.report.figures import run_graph
 
 
 def filled(figure):
     boxes = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
-    return sum(box.get_facecolor() == to_rgba(graph.DONE) for box in boxes), len(boxes)
+    return sum(box.get_facecolor() == to_rgba(run_graph.DONE) for box in boxes), len(boxes)
 
 
 def test_a_box_is_filled_where_the_steps_file_is(finished):
-    assert filled(graph.graph(finished.run)) == (12, 12)
+    assert filled(run_graph.graph(finished.run)) == (12, 12)
     (finished.model(MODELS[2]) / "test.hyp").unlink()
     (finished.model(MODELS[0]) / "model.pt").unlink()
-    figure = graph.graph(finished.run)
+    figure = run_graph.graph(finished.run)
     assert filled(figure) == (10, 12)
     assert figure.axes[0].get_title(loc="left") == "tiny: 10 of 12 steps done (filled)"
 
 
 def test_a_teacher_stands_in_the_middle_of_its_students_and_a_line_leads_to_each(finished):
     models = json.loads((finished.run / "plan.json").read_text())["models"]
-    at = graph.heights(models)
+    at = run_graph.heights(models)
     assert at == {"student-plain-s1": 0, "student-ls0.1-t1-s1": -1, "student-ls0.1-t2-s1": -2, "teacher-ls0.1-s1": -1.5}
-    lines = [tuple(line.get_ydata()) for line in graph.graph(finished.run).axes[0].lines]
+    lines = [tuple(line.get_ydata()) for line in run_graph.graph(finished.run).axes[0].lines]
     assert lines == [(-1.5, -1), (-1.5, -2)]
 
 

@@ -14,8 +14,8 @@ from lskd_nmt.errors import LskdError
 from lskd_nmt.seqkd import select, store
 from lskd_nmt.seqkd.select import Distinct
 from lskd_nmt.seqkd.store import ARRAYS, HypothesisStore, StoreWriter
-from lskd_nmt.teacher.corpus import Entry, distinct_pairs
-from lskd_nmt.teacher.pairs import pair_key
+from lskd_nmt.storage.pair_keys import pair_key
+from lskd_nmt.teacher.batches import Entry, distinct_pairs
 
 LANGS = ("aa", "bb")
 

@@ -9,7 +9,7 @@ import torch
 from slow import kl, softmax
 from torch import nn
 
-from lskd_nmt.teacher.live import LiveTeacher, TeacherFacts
+from lskd_nmt.teacher.online import LiveTeacher, TeacherFacts
 
 PAD, EOS, SYMBOLS = 1, 2, 9
 

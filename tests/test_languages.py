@@ -2,7 +2,7 @@
 
 import pytest
 
-from lskd_nmt.languages import base_language, is_unspaced
+from lskd_nmt.data.languages import base_language, is_unspaced
 
 
 @pytest.mark.parametrize("code", ["zh", "zh_CN", "zh-Hans", "zho_Hant", "cmn", "ZH"])

@@ -44,13 +44,13 @@ CPU = ["--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"]
     ],
 )
 def test_only_what_is_missing_is_added(words, environment, gpus, flags, plugin):
-    from user_dir.launch import missing_flags
+    from user_dir.patches.launch import missing_flags
 
     assert missing_flags(["fairseq-train", "data", *words], environment, gpus) == flags
 
 
 def test_another_number_of_workers_is_refused(plugin):
-    from user_dir.launch import missing_flags
+    from user_dir.patches.launch import missing_flags
 
     with pytest.raises(LskdError, match="is 3 and torchrun started 2 processes: leave the flag out"):
         missing_flags(["fairseq-train", "--distributed-world-size", "3"], TORCHRUN, 0)
@@ -67,7 +67,7 @@ def test_another_number_of_workers_is_refused(plugin):
     ],
 )
 def test_sruns_tasks_are_one_training_too(words, tasks, gpus, flags, plugin, tmp_path, monkeypatch):
-    from user_dir.launch import missing_flags
+    from user_dir.patches.launch import missing_flags
 
     tmp_path.joinpath("scontrol").write_text(
         '#!/bin/sh\n[ "$*" = "show hostnames node[7-8]" ] && echo node7 && echo node8\n'

@@ -10,9 +10,9 @@ from conftest import train as fit
 
 from lskd_nmt import cli
 from lskd_nmt.fairseq_io import read_checkpoint
-from lskd_nmt.runs import read_json, write_json
 from lskd_nmt.seqkd import store as hypotheses
-from lskd_nmt.teacher.header import digest, write_header
+from lskd_nmt.storage.files import read_json, write_json
+from lskd_nmt.storage.header import digest, write_header
 
 LONGEST = 11  # symbols of the longest pair, its end included
 LINES = {"train": [3, 6, LONGEST - 1, 4, 5, 6], "valid": [4, 7], "test": [4]}  # words of each line

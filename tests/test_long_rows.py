@@ -7,13 +7,13 @@ import pytest
 from conftest import binarise, train
 from test_plan import config, flag
 
-from lskd_nmt import lengths
 from lskd_nmt.cli import main
-from lskd_nmt.config import resolve
+from lskd_nmt.data.prepared import INDEX_HEAD
 from lskd_nmt.errors import LskdError
-from lskd_nmt.lengths import Takes, left_out, rows_of, takes
-from lskd_nmt.plan import plan, planned
-from lskd_nmt.prep import INDEX_HEAD
+from lskd_nmt.experiment import lengths
+from lskd_nmt.experiment.config import resolve
+from lskd_nmt.experiment.lengths import Takes, left_out, rows_of, takes
+from lskd_nmt.experiment.plan import plan, planned
 
 LANGS = ("en", "de")
 

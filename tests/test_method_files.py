@@ -9,9 +9,9 @@ FILES = sorted((ROOT / "experiments" / "configs" / "methods").glob("*.yaml"))
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_methods_flags_are_taken_and_ask_for_a_teacher_only_where_it_has_one(plugin, file):
+    from user_dir.criterions.compatible import check_own_output
     from user_dir.criterions.flags import KdLsConfig, check_level, options_of, reads_teacher
-    from user_dir.criterions.own_output import check_own_output
-    from user_dir.criterions.weight import check_weight
+    from user_dir.criterions.kd_weight import check_weight
 
     method = yaml.safe_load(file.read_text(encoding="utf-8"))
     assert set(method) <= {"about", "teacher", "live", "flags"} and "\n" not in method["about"]
@@ -26,7 +26,7 @@ def test_a_methods_flags_are_taken_and_ask_for_a_teacher_only_where_it_has_one(p
 
 
 def test_a_method_may_set_all_flags_of_the_criterion_but_the_pipelines(plugin):
-    from lskd_nmt.methods import FLAGS
+    from lskd_nmt.experiment.method_files import FLAGS
     from user_dir.criterions.flags import KdLsConfig
 
     pipelines = {

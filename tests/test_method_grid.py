@@ -6,10 +6,10 @@ import pytest
 import yaml
 
 from lskd_nmt.cli import main
-from lskd_nmt.config import read_config
+from lskd_nmt.cost.kinds import signal
 from lskd_nmt.errors import LskdError
-from lskd_nmt.grid import expand
-from lskd_nmt.probe.kinds import signal
+from lskd_nmt.experiment.config import read_config
+from lskd_nmt.experiment.models import expand
 
 CONFIG = {
     "name": "small",

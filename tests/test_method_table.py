@@ -7,11 +7,12 @@ import statistics
 import pytest
 from test_table import REFS, add, cell_of, table
 
-from lskd_nmt import runs
 from lskd_nmt.cli import main
-from lskd_nmt.report import document, ranking, tables, temperature
-from lskd_nmt.report.cells import row_title
+from lskd_nmt.report.figures import bleu_by_temperature, method_ranking
 from lskd_nmt.report.page import sections
+from lskd_nmt.report.results.rows import row_title
+from lskd_nmt.report.tables import document, tables
+from lskd_nmt.storage import files
 
 LOST = {"reverse": 0.1, "word_kd": 0.15, "r_drop": 0.17}  # shares of words; 0.2 of plain students
 SPEEDS = {None: 60.0, "reverse": 40.0, "word_kd": 50.0, "r_drop": 30.0}
@@ -28,7 +29,7 @@ def lost(model):
 
 def screening(folder, smoothings=(0.1,), order=("reverse", "r_drop", "word_kd"), heat=2.0, seeds=(1, 2)):
     """A finished run of two seeds, with three methods; r_drop reads no teacher."""
-    runs.write_text(folder / "data/clean/test.de", "".join(f"{line}\n" for line in REFS))
+    files.write_text(folder / "data/clean/test.de", "".join(f"{line}\n" for line in REFS))
     models = []
     for seed in seeds:
         for alpha in smoothings:
@@ -54,13 +55,13 @@ def screening(folder, smoothings=(0.1,), order=("reverse", "r_drop", "word_kd"),
     for model in models:
         file = folder / "models" / model["name"] / "run.json"
         speed = SPEEDS[model.get("method")] + model["seed"] - 1.5  # their mean is the number above
-        runs.write_json(file, runs.read_json(file) | {"updates_per_second": speed})
+        files.write_json(file, files.read_json(file) | {"updates_per_second": speed})
     methods = {
         name: {"about": f"about {name}", "teacher": name != "r_drop", "live": False, "flags": FLAGS[name]}
         for name in order
     }
     data = {"folder": "data", "corpus": "files", "form": "raw", "source_lang": "en", "target_lang": "de"}
-    runs.write_json(
+    files.write_json(
         folder / "plan.json",
         {"name": folder.name, "data": data, "models": models, "config": {"student": {"methods": methods}}},
     )
@@ -163,7 +164,7 @@ def test_a_step_costs_what_plain_students_are_faster(tmp_path, run):
     assert "step cost (plain = 1)" in text and "measured while trainings ran side by side" in text
     assert "- reverse: about reverse (--divergence reverse --temperature 2)" in text
     file = run / "models" / "student-r_drop-s2" / "run.json"
-    runs.write_json(file, runs.read_json(file) | {"updates_per_second": None})
+    files.write_json(file, files.read_json(file) | {"updates_per_second": None})
     frame = tables.frame(table(tmp_path, run)).set_index("model")
     assert frame.loc["r_drop", "step cost (plain = 1)"] == "–"
     assert frame.loc["reverse", "step cost (plain = 1)"] == "1.50"
@@ -172,10 +173,10 @@ def test_a_step_costs_what_plain_students_are_faster(tmp_path, run):
 def test_a_step_is_measured_against_the_plain_students_of_its_own_run(tmp_path, run):
     other = screening(tmp_path / "other")
     for file in other.glob("models/student-*/run.json"):
-        runs.write_json(file, runs.read_json(file) | {"updates_per_second": 7.0})
-    plan = runs.read_json(other / "plan.json")
+        files.write_json(file, files.read_json(file) | {"updates_per_second": 7.0})
+    plan = files.read_json(other / "plan.json")
     plan["models"] = [model | {"seed": model["seed"] + 2} for model in plan["models"]]
-    runs.write_json(other / "plan.json", plan)
+    files.write_json(other / "plan.json", plan)
     content = table(tmp_path, run, other)
     assert cell_of(content, "student-r_drop")["seeds"] == [1, 2, 3, 4]
     assert cell_of(content, "student-r_drop")["step_cost"] == (2.0 + 1.0) / 2
@@ -200,7 +201,7 @@ def test_the_same_name_with_other_flags_is_another_row_in_every_view(tmp_path, r
 def test_the_figure_has_the_best_method_on_top_beside_plain_and_word_kd(tmp_path, run):
     content = table(tmp_path, run)
     cell_of(content, "student-r_drop")["interval"] = [0.0, 100.0]  # as of two seeds that differ
-    figure = ranking.figure(content)
+    figure = method_ranking.figure(content)
     (axes,) = figure.axes
     assert [tick.get_text() for tick in axes.get_yticklabels()] == [
         "reverse, teacher LS 0.1",
@@ -216,9 +217,9 @@ def test_the_figure_has_the_best_method_on_top_beside_plain_and_word_kd(tmp_path
     assert "cut at the frame" in axes.get_xlabel()
     low, high = axes.get_xlim()
     assert 0 < low < cell_of(content, "student-plain")["bleu"]["mean"] and high < 120
-    assert (tmp_path / "out" / "methods.svg").is_file() and temperature.figure(content) is None
+    assert (tmp_path / "out" / "methods.svg").is_file() and bleu_by_temperature.figure(content) is None
     assert not (tmp_path / "out" / "temperature.svg").exists()
-    assert ranking.figure({"cells": [cell for cell in content["cells"] if not cell["method"]]}) is None
+    assert method_ranking.figure({"cells": [cell for cell in content["cells"] if not cell["method"]]}) is None
 
 
 def test_sweeps_of_methods_are_paired_by_method(tmp_path, run):

@@ -5,14 +5,14 @@ import torch
 from test_chunked import EXACT, Case, D, N, V
 
 from lskd_nmt.errors import LskdError
-from lskd_nmt.losses.chunk import Projection
-from lskd_nmt.losses.chunked import kd_ls_from_features
 from lskd_nmt.losses.divergences import DIVERGENCES
+from lskd_nmt.losses.fused import kd_ls_from_features
+from lskd_nmt.losses.fused_chunk import Projection
 from lskd_nmt.losses.objective import kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
-from lskd_nmt.losses.selection import SELECTIONS, TokenWeights
 from lskd_nmt.losses.signals import top_k
-from lskd_nmt.losses.survey import FACTS, survey
+from lskd_nmt.losses.token_selection import SELECTIONS, TokenWeights
+from lskd_nmt.losses.token_statistics import FACTS, survey
 
 
 def spelled(name):

@@ -5,7 +5,7 @@ from argparse import Namespace
 import pytest
 import torch
 
-from lskd_nmt.forecast import checkpoint_bytes, transformer_parameters
+from lskd_nmt.sizes import checkpoint_bytes, transformer_parameters
 
 
 def build(plugin, arch: str, symbols: int, **flags):

@@ -12,11 +12,11 @@ from test_features import write
 from test_store import LANGS, pairs_of
 
 from lskd_nmt import cli, fairseq_io
-from lskd_nmt.analysis import frame
-from lskd_nmt.analysis.alignment import END, RIGHT, SUBSTITUTED, UNALIGNED, ter_edits
-from lskd_nmt.analysis.calibrate import CalibrationSettings, calibrate
+from lskd_nmt.analysis.confidence.calibrate import CalibrationSettings, calibrate
+from lskd_nmt.analysis.features.folder import Features, open_features, require_comparable, write_features
+from lskd_nmt.analysis.features.ter_alignment import END, RIGHT, SUBSTITUTED, UNALIGNED, ter_edits
 from lskd_nmt.errors import LskdError
-from lskd_nmt.teacher.live import LiveTeacher
+from lskd_nmt.teacher.online import LiveTeacher
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_the_edits_are_sacrebleus_ter():
 
 
 @pytest.fixture(scope="module")
-def own(checkpoint, pieces, tmp_path_factory) -> frame.Features:
+def own(checkpoint, pieces, tmp_path_factory) -> Features:
     return write(tmp_path_factory.mktemp("own") / "f", checkpoint, pieces, split="test", beam=2)
 
 
@@ -83,8 +83,8 @@ def test_confidence_is_that_of_the_output_and_unaligned_tokens_are_left_out_or_w
     odds = np.log(np.array([3.0, 1.0, 3.0, 1.0, 3.0]))  # p of symbol 0: 3/4 or 1/2
     arrays = arrays_of(odds[:, None].astype(np.float32), np.array([[1.0], [0.0]]), [0, 0, 1, 0, 0], [3, 2])
     arrays["edit"] = np.array([RIGHT, SUBSTITUTED, UNALIGNED, RIGHT, END], dtype=np.uint8)
-    frame.write_features(tmp_path / "f", header_facts(["a", "b"]), arrays)
-    found = calibrate(frame.open_features(tmp_path / "f"), CalibrationSettings(), lambda line: None)
+    write_features(tmp_path / "f", header_facts(["a", "b"]), arrays)
+    found = calibrate(open_features(tmp_path / "f"), CalibrationSettings(), lambda line: None)
     aligned, every = (found[level]["numbers"] for level in ("token", "token_all"))
     assert found["token"]["units"] == 3 and found["token_all"]["units"] == 4
     assert aligned["accuracy"]["value"] == pytest.approx(2 / 3) and every["accuracy"]["value"] == 0.5
@@ -95,7 +95,7 @@ def test_confidence_is_that_of_the_output_and_unaligned_tokens_are_left_out_or_w
 
 def test_features_of_own_output_are_not_compared_with_others(own):
     with pytest.raises(LskdError, match="own output have no tokens in common"):
-        frame.require_comparable({"one": own, "two": own})
+        require_comparable({"one": own, "two": own})
 
 
 def test_the_verbs_from_checkpoint_to_numbers(checkpoint, pieces, tmp_path, capsys):

@@ -7,10 +7,11 @@ from hostile import HOSTILE, NAME, calibration, diagnosis, embedded, hostile_run
 from lxml import html
 from test_table import sweep
 
-from lskd_nmt import runs
 from lskd_nmt.cli import main
-from lskd_nmt.report import reliability, tables, tradeoff
+from lskd_nmt.report.figures import bleu_by_cost, reliability
 from lskd_nmt.report.page import analysed, figures, parts, render, sources
+from lskd_nmt.report.tables import tables
+from lskd_nmt.storage import files
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,7 @@ def test_a_figure_gets_ids_of_its_own_and_the_colours_of_the_page():
 def test_the_page_has_the_numbers_of_the_table(run, tmp_path):
     page = report(tmp_path / "out", run)
     tree = html.parse(page).getroot()
-    content = runs.read_json(tmp_path / "out/data/table.json")
+    content = files.read_json(tmp_path / "out/data/table.json")
     assert cells(tree, "results") == tables.frame(content).values.tolist()
     ((alpha, *scores),) = cells(tree, "grid-1")
     students = [cell for cell in content["cells"] if cell["temperature"] is not None]
@@ -129,7 +130,7 @@ def test_corpus_text_is_only_ever_text(hostile):
 
 
 def test_without_sentences_no_text_of_the_corpus_is_written(run, tmp_path):
-    runs.write_json(run / "analysis/diagnosis.json", diagnosis(["eins", "zwei"]))
+    files.write_json(run / "analysis/diagnosis.json", diagnosis(["eins", "zwei"]))
     page = report(tmp_path / "out", run, "--sentences", "0")
     assert embedded(page) is None and "sentences-section" not in page.read_text(encoding="utf-8")
     written = [file.read_text(encoding="utf-8") for file in (tmp_path / "out").rglob("*.*") if file.suffix != ".pdf"]
@@ -151,8 +152,8 @@ def test_a_run_without_its_texts_has_a_page_without_them(run, tmp_path):
 def test_only_analyses_that_are_there_have_a_section(run, tmp_path):
     tree = html.parse(report(tmp_path / "none", run)).getroot()
     assert not tree.xpath("//section[starts-with(@id, 'analysis')]")
-    runs.write_json(run / "analysis/calibration-student.json", calibration())
-    runs.write_json(run / "analysis/mine.json", {"analysis": "mine", "words": [{"word": "a & b", "value": 0.123456}]})
+    files.write_json(run / "analysis/calibration-student.json", calibration())
+    files.write_json(run / "analysis/mine.json", {"analysis": "mine", "words": [{"word": "a & b", "value": 0.123456}]})
     tree = html.parse(report(tmp_path / "some", run)).getroot()
     assert tree.xpath("//section[starts-with(@id, 'analysis')]/@id") == [
         "analysis-calibration-section",
@@ -173,7 +174,7 @@ def test_only_analyses_that_are_there_have_a_section(run, tmp_path):
     ],
 )
 def test_an_analysis_of_another_form_is_named_and_no_page_is_written(run, tmp_path, capsys, content):
-    runs.write_json(run / "analysis/odd.json", content)
+    files.write_json(run / "analysis/odd.json", content)
     assert main(["report", str(run), "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert "run/analysis/odd.json" in error
@@ -183,7 +184,7 @@ def test_an_analysis_of_another_form_is_named_and_no_page_is_written(run, tmp_pa
 
 def test_a_figure_belongs_to_the_longest_name_that_fits(tmp_path):
     for name in ("a.json", "a-b.json", "a-b-plot.svg", "a-c.svg", "unknown.svg"):
-        runs.write_text(tmp_path / "analysis" / name, "{}")
+        files.write_text(tmp_path / "analysis" / name, "{}")
     found = {each.name: list(each.figures) for each in sources.analyses({"run": tmp_path})}
     assert found == {"a": ["a-c"], "a-b": ["a-b-plot"]}
 
@@ -229,8 +230,8 @@ def test_wrong_arguments_are_refused_in_one_line(run, tmp_path, monkeypatch, cap
 
 def test_the_figure_of_costs_shows_size_and_hours(run, tmp_path):
     report(tmp_path / "out", run)
-    content = runs.read_json(tmp_path / "out/data/table.json")
-    drawn = tradeoff.figure(content)
+    content = files.read_json(tmp_path / "out/data/table.json")
+    drawn = bleu_by_cost.figure(content)
     assert [axes.get_xlabel().split(",")[0].split(" (")[0] for axes in drawn.axes] == [
         "parameters",
         "CPU hours of a training",

@@ -17,9 +17,9 @@ LIVE = {"teacher_path": "fake.pt"}
 
 @pytest.fixture
 def passes(plugin):
-    from user_dir.criterions import passes
+    from user_dir.criterions import iterated_prefixes
 
-    return passes
+    return iterated_prefixes
 
 
 def best(logits):
@@ -108,7 +108,7 @@ def test_own_prefixes_are_the_predictions_one_later(passes):
 
 def composed(kd_ls, model, batch, number):
     """The loss as a sum of plain losses on batches whose decoder inputs are prepared beforehand."""
-    from user_dir.criterions.passes import own_prefixes
+    from user_dir.criterions.iterated_prefixes import own_prefixes
 
     weight, real = kd_ls.options.kd_weight, batch["target"].ne(PAD)
     single = type(kd_ls).forward

@@ -10,8 +10,8 @@ import time
 import pytest
 from bench import MODELS, ROOT, STEPS, TEXT, error_line
 
-from lskd_nmt import methods
 from lskd_nmt.cli import main
+from lskd_nmt.experiment import method_files
 
 
 def test_a_run_ends_in_the_table_and_a_second_run_does_nothing(bench):
@@ -199,7 +199,7 @@ def test_the_shipped_configs_and_methods_are_valid(bench, monkeypatch, capsys):
             for teacher in (runs / config.stem / "models").glob("teacher-*"):
                 (teacher / "model.pt").touch()
     for file in (ROOT / "experiments" / "configs" / "methods").glob("*.yaml"):
-        assert methods.read(file.stem, configs[0])["about"]
+        assert method_files.read(file.stem, configs[0])["about"]
 
 
 def test_what_is_kept_of_a_run_names_no_folder_of_this_machine(finished, prepared):

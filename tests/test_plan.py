@@ -7,12 +7,12 @@ import subprocess
 import pytest
 
 from lskd_nmt.cli import main
-from lskd_nmt.commands import as_arguments, command_script
-from lskd_nmt.config import read_config, resolve
 from lskd_nmt.errors import LskdError
-from lskd_nmt.grid import expand
-from lskd_nmt.plan import plan
-from lskd_nmt.recipe import RESERVED, TRAINING_DEFAULTS
+from lskd_nmt.experiment.config import read_config, resolve
+from lskd_nmt.experiment.fairseq_commands import RESERVED, TRAINING_DEFAULTS
+from lskd_nmt.experiment.models import expand
+from lskd_nmt.experiment.plan import plan
+from lskd_nmt.experiment.scripts import as_arguments, command_script
 
 MINIMAL = """
 name: small

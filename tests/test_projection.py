@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import ortho_group
 from sklearn.decomposition import PCA
 
-from lskd_nmt.analysis import classes, confusions, projection
+from lskd_nmt.analysis.geometry import confusions, projection, word_classes
 from lskd_nmt.errors import LskdError
 
 SYMBOLS = ["<s>", "<pad>", "</s>", "<unk>", "▁der", "n", "▁Hund", "▁die", ".", "▁", "▁7"]
@@ -13,28 +13,28 @@ SYMBOLS = ["<s>", "<pad>", "</s>", "<unk>", "▁der", "n", "▁Hund", "▁die", 
 
 def test_classes_are_frequent_beginnings_of_words():
     target = np.repeat(np.arange(11), [9, 9, 9, 9, 5, 9, 3, 7, 9, 9, 9]).astype(np.uint16)
-    assert classes.frequent_words(target, SYMBOLS, 9, 3) == [7, 4, 6]
-    assert classes.frequent_words(target, SYMBOLS, 9, 4) == [7, 4]
-    assert classes.frequent_words(target, SYMBOLS, 1, 4) == [7]
+    assert word_classes.frequent_words(target, SYMBOLS, 9, 3) == [7, 4, 6]
+    assert word_classes.frequent_words(target, SYMBOLS, 9, 4) == [7, 4]
+    assert word_classes.frequent_words(target, SYMBOLS, 1, 4) == [7]
     unmarked = ["<unk>", "Hund", "die", "."]
-    assert classes.frequent_words(np.array([1, 1, 2, 3, 0]), unmarked, 9, 1) == [1, 2]
+    assert word_classes.frequent_words(np.array([1, 1, 2, 3, 0]), unmarked, 9, 1) == [1, 2]
 
 
 def test_unknown_tokens_are_named():
-    assert classes.ids_of(["▁die", "n"], SYMBOLS) == [7, 5]
+    assert word_classes.ids_of(["▁die", "n"], SYMBOLS) == [7, 5]
     with pytest.raises(LskdError, match="has no ▁das, die: give symbols"):
-        classes.ids_of(["▁das", "die", "▁der"], SYMBOLS)
+        word_classes.ids_of(["▁das", "die", "▁der"], SYMBOLS)
 
 
 def test_occurrences_are_the_classes_own_and_drawn_once():
     target = np.random.default_rng(1).integers(0, 4, 400)
-    few, many = (classes.occurrences(target, [2, 3], size, 7) for size in (20, 400))
+    few, many = (word_classes.occurrences(target, [2, 3], size, 7) for size in (20, 400))
     assert [len(rows) for rows in few] == [20, 20]
     for class_id, drawn, rows in zip((2, 3), few, many, strict=True):
         assert (target[rows] == class_id).all() and len(rows) == (target == class_id).sum()
         assert set(drawn) <= set(rows) and len(set(drawn)) == 20 and (np.diff(drawn) > 0).all()
-    assert (classes.occurrences(target, [3], 20, 7)[0] == few[1]).all(), "other classes change nothing"
-    assert (classes.occurrences(target, [3], 20, 8)[0] != few[1]).any()
+    assert (word_classes.occurrences(target, [3], 20, 7)[0] == few[1]).all(), "other classes change nothing"
+    assert (word_classes.occurrences(target, [3], 20, 8)[0] != few[1]).any()
 
 
 def test_rows_are_taken_from_mapped_files_again_and_again(tmp_path):
@@ -42,9 +42,9 @@ def test_rows_are_taken_from_mapped_files_again_and_again(tmp_path):
     np.save(tmp_path / "a.npy", given)
     mapped, rows = np.asarray(np.load(tmp_path / "a.npy", mmap_mode="r")), [np.array([7, 19999]), np.array([0])]
     for _ in range(2):
-        for found, mine in zip(classes.taken(mapped, rows), rows, strict=True):
+        for found, mine in zip(word_classes.taken(mapped, rows), rows, strict=True):
             assert (found == given[mine]).all()
-    assert (mapped == given).all() and (classes.taken(given, rows)[1] == given[:1]).all()
+    assert (mapped == given).all() and (word_classes.taken(given, rows)[1] == given[:1]).all()
 
 
 @pytest.mark.parametrize("with_bias", [False, True])
@@ -56,7 +56,7 @@ def test_mean_probabilities_are_those_of_the_whole_softmax(with_bias):
     logits = state @ weight.T + (0 if bias is None else bias)
     probs = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     wanted = [4, 9, 2]
-    rows = classes.occurrences(target, wanted, 90, 1)
+    rows = word_classes.occurrences(target, wanted, 90, 1)
     found = confusions.mean_probabilities(state, np.log(probs[range(90), target]), weight, bias, wanted, rows)
     for i, target_id in enumerate(wanted):
         for j, other in enumerate(wanted):
@@ -65,7 +65,7 @@ def test_mean_probabilities_are_those_of_the_whole_softmax(with_bias):
 
 def test_top_rates_are_counted():
     target, top = np.array([4, 4, 4, 4, 7, 7]), np.array([4, 7, 7, 5, 7, 4])
-    rates = confusions.top_rates(top, [4, 7], classes.occurrences(target, [4, 7], 9, 1))
+    rates = confusions.top_rates(top, [4, 7], word_classes.occurrences(target, [4, 7], 9, 1))
     assert rates.tolist() == [[0.25, 0.5], [0.5, 0.5]]
 
 

@@ -16,16 +16,19 @@ import torch
 from conftest import ROOT, binarise, train, write_copy_corpus
 from frames import drawn
 
-from lskd_nmt import cli, doctor, fairseq_io, folders, runs
-from lskd_nmt.analysis import features, frame
-from lskd_nmt.analysis.sample import FeatureSettings
+from lskd_nmt import cli, doctor, fairseq_io
+from lskd_nmt.analysis.features.folder import KIND, described, open_features, require_comparable
+from lskd_nmt.analysis.features.sample import FeatureSettings
+from lskd_nmt.analysis.features.write import write_model_features
 from lskd_nmt.errors import LskdError
 from lskd_nmt.fairseq_io.dictionaries import read_dictionary
 from lskd_nmt.seqkd import ledger
 from lskd_nmt.seqkd import store as hypotheses
-from lskd_nmt.teacher import header, store, writer
+from lskd_nmt.storage import folders, header
+from lskd_nmt.storage.files import sha256, write_json, write_text
+from lskd_nmt.teacher import store, writer
+from lskd_nmt.teacher.coverage import data_hashes, require_pairs
 from lskd_nmt.teacher.layout import TopKLayout
-from lskd_nmt.teacher.pairs import data_hashes, require_pairs
 from lskd_nmt.teacher.store import TeacherStore
 
 FORWARD, REVERSED = ("aa", "bb"), ("bb", "aa")
@@ -73,7 +76,7 @@ def test_the_files_of_a_split_are_found_in_both_directions_as_fairseq_does(data,
     for langs in (FORWARD, REVERSED):
         files = fairseq_io.split_files(str(data), langs, "valid")
         assert files == tuple(data / f"valid.aa-bb.{lang}.bin" for lang in langs)
-        assert data_hashes(str(data), langs, ("valid",)) == {"valid": [runs.sha256(file) for file in files]}
+        assert data_hashes(str(data), langs, ("valid",)) == {"valid": [sha256(file) for file in files]}
         (dataset,) = fairseq_io.translation_data(str(data), langs, "valid")
         sides = [np.fromfile(file, np.uint16) for file in files]  # of a small dictionary
         assert np.array_equal(torch.cat([dataset[row]["source"] for row in range(len(dataset))]).numpy(), sides[0])
@@ -108,7 +111,7 @@ def test_other_data_under_the_same_out_are_noticed_by_features(langs, teacher, d
     symbols, settings = fairseq_io.read_symbols(str(data), langs), FeatureSettings("valid")
 
     def made_of(folder):
-        return features.write_model_features(tmp_path / "f", str(teacher), str(folder), symbols, settings, "cpu", len)
+        return write_model_features(tmp_path / "f", str(teacher), str(folder), symbols, settings, "cpu", len)
 
     assert len(made_of(data)["data"]["hashes"]) == 2 and "counts" in made_of(data)["arrays"]
     with pytest.raises(LskdError, match="holds features of other data"):
@@ -120,11 +123,11 @@ def test_other_data_under_the_same_out_are_noticed_by_a_decoding(langs, teacher,
     symbols = fairseq_io.read_symbols(str(data), langs)
     plan = {"teacher": [], "langs": list(langs), "data": data_hashes(str(data), langs, ("valid",)), "settings": {}}
     assert all(plan["data"].values()) and symbols is not None
-    runs.write_json(tmp_path / "d" / ledger.FILE, {"format": 1, **plan})
+    write_json(tmp_path / "d" / ledger.FILE, {"format": 1, **plan})
     words = f"seqkd decode --teacher-path {teacher} --engine fairseq --split valid -s {langs[0]} -t {langs[1]}"
     assert cli.main([*words.split(), "--data", str(other), "--out", str(tmp_path / "d")]) == 2
     assert "holds a decoding with other teacher, data, settings" in capsys.readouterr().err
-    proved = {"valid": [runs.sha256(file) for file in fairseq_io.split_files(str(data), langs, "valid")]}
+    proved = {"valid": [sha256(file) for file in fairseq_io.split_files(str(data), langs, "valid")]}
     with pytest.raises(LskdError, match="was decoded from other data"):
         ledger.open_ledger(tmp_path / "d", data_hashes(str(other), langs, ("valid",)))
     with pytest.raises(LskdError, match=r"rows\.jsonl was edited or is missing"):  # the data are the same
@@ -160,7 +163,7 @@ def test_a_store_whose_plan_was_lost_or_cut_is_not_taken_for_any_other(teacher, 
         with pytest.raises(LskdError, match="holds a teacher store with other"):
             write(**{"out": tmp_path / "s", "teacher": teacher, "data": data, **change})
     del plan["max_tokens"]
-    runs.write_json(tmp_path / "s" / writer.PLAN, plan)
+    write_json(tmp_path / "s" / writer.PLAN, plan)
     with pytest.raises(LskdError, match="holds a teacher store with other max_tokens"):
         write(tmp_path / "s", teacher, data)
 
@@ -175,11 +178,11 @@ def test_a_store_without_pairs_has_none_of_anything(tmp_path, data):
 
 def test_features_of_before_are_compared_by_their_tokens(tmp_path):
     one, two = drawn(tmp_path / "1", 1), drawn(tmp_path / "2", 2)
-    edited(tmp_path / "1", frame.KIND, lambda content: content["data"].update(hashes=[]))
-    frame.require_comparable({"one": frame.open_features(tmp_path / "1"), "two": two})
-    edited(tmp_path / "2", frame.KIND, lambda content: content["data"].update(hashes=["x"]))
+    edited(tmp_path / "1", KIND, lambda content: content["data"].update(hashes=[]))
+    require_comparable({"one": open_features(tmp_path / "1"), "two": two})
+    edited(tmp_path / "2", KIND, lambda content: content["data"].update(hashes=["x"]))
     with pytest.raises(LskdError, match="two and one are of other data"):
-        frame.require_comparable({"one": one, "two": frame.open_features(tmp_path / "2")})
+        require_comparable({"one": one, "two": open_features(tmp_path / "2")})
 
 
 def test_nothing_found_is_not_a_finding(data, tmp_path, plugin):
@@ -212,9 +215,7 @@ def test_a_store_is_not_written_among_the_files_of_others(teacher, data, tmp_pat
                 write(folder, teacher, data)
             else:
                 symbols = fairseq_io.read_symbols(str(data), FORWARD)
-                features.write_model_features(
-                    folder, str(teacher), str(data), symbols, FeatureSettings("valid"), "cpu", len
-                )
+                write_model_features(folder, str(teacher), str(data), symbols, FeatureSettings("valid"), "cpu", len)
         assert os.listdir(folder) == ["thesis.tex"]
 
 
@@ -230,8 +231,8 @@ def test_a_store_of_before_has_no_mark_and_is_completed_and_read(teacher, data, 
 
 def test_a_page_replaces_its_own_alone(tmp_path, capsys, monkeypatch):
     def write_report(args):
-        runs.write_text(args.out / "index.html", "made")
-        runs.write_text(args.out / "data" / "table.json", "{}")
+        write_text(args.out / "index.html", "made")
+        write_text(args.out / "data" / "table.json", "{}")
 
     monkeypatch.setattr("lskd_nmt.cli.report.write_report", write_report)
     words = ["report", str(tmp_path / "run"), "--out", str(tmp_path / "page")]
@@ -389,7 +390,7 @@ def test_an_array_of_a_stranger_is_refused_though_its_hash_is_right(what, chosen
         folder = tmp_path / name
         shutil.copytree(chosen, folder)
         ARRAYS[what](folder / f"{name}.npy")
-        digest = runs.sha256(folder / f"{name}.npy")
+        digest = sha256(folder / f"{name}.npy")
         edited(folder, hypotheses.KIND, lambda content, name=name, new=digest: content["arrays"].update({name: new}))
         with pytest.raises(LskdError, match="select again") as refused:
             hypotheses.HypothesisStore.open(folder)
@@ -403,7 +404,7 @@ def test_offsets_that_lead_out_of_their_arrays_are_refused(chosen, tmp_path):
         array = np.load(chosen / f"{name}.npy")
         array[at] = value
         save(tmp_path / "h" / f"{name}.npy", array)
-        digest = runs.sha256(tmp_path / "h" / f"{name}.npy")
+        digest = sha256(tmp_path / "h" / f"{name}.npy")
         edited(tmp_path / "h", hypotheses.KIND, lambda content, n=name, new=digest: content["arrays"].update({n: new}))
         with pytest.raises(LskdError, match="sizes of its arrays do not fit"):
             hypotheses.HypothesisStore.open(tmp_path / "h")
@@ -430,7 +431,7 @@ def test_headers_with_any_value_lost_or_of_another_type_are_refused_in_one_line_
     readers = {
         "s": (store.KIND, lambda: store.check("s", symbols, 1.0).lookup([])),
         "h": (hypotheses.KIND, lambda: hypotheses.check("h", symbols).lookup([])),
-        "f": (frame.KIND, lambda: frame.described(frame.open_features("f"))),
+        "f": (KIND, lambda: described(open_features("f"))),
     }
     draw, refused = random.Random(15), dict.fromkeys(readers, 0)
     for folder, (kind, read) in readers.items():

@@ -12,9 +12,10 @@ from slow import kl, softmax
 from test_kd_ls import SENTENCES, TableModel, criterion, make_sample, transitions  # noqa: F401  (a fixture)
 from test_sequence_level import workers
 
-from lskd_nmt import averaging, export, fairseq_io
+from lskd_nmt import fairseq_io
+from lskd_nmt.deploy import average, export
 from lskd_nmt.fairseq_io import read_checkpoint
-from lskd_nmt.losses.queue import LossQueue
+from lskd_nmt.losses.loss_queue import LossQueue
 
 KEYS = {"queue.anchor", "queue.losses", "queue.filled"}
 
@@ -222,7 +223,7 @@ def test_a_checkpoint_with_a_queue_is_averaged_decoded_and_exported(data, rememb
     from fairseq_cli import generate
 
     mean = tmp_path / "mean.pt"
-    averaging.average([remembering / f"checkpoint{epoch}.pt" for epoch in (3, 4)], mean)
+    average.average([remembering / f"checkpoint{epoch}.pt" for epoch in (3, 4)], mean)
     assert torch.equal(queue_of(mean), queue_of(remembering / "checkpoint4.pt"))
     capsys.readouterr()
     call(

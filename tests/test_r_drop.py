@@ -14,11 +14,11 @@ from test_preflight import refuses  # noqa: F401
 from torch.nn.functional import linear
 
 from lskd_nmt.errors import LskdError
-from lskd_nmt.losses.chunk import Projection, TeacherFeatures
-from lskd_nmt.losses.chunked import kd_ls_from_features
-from lskd_nmt.losses.consistency import symmetric_kl, symmetric_kl_and_gradient, two_pass_terms
+from lskd_nmt.losses.fused import kd_ls_from_features
+from lskd_nmt.losses.fused_chunk import Projection, TeacherFeatures
 from lskd_nmt.losses.objective import kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
+from lskd_nmt.losses.r_drop import symmetric_kl, symmetric_kl_and_gradient, two_pass_terms
 from lskd_nmt.losses.signals import top_k
 
 TOKENS = 7

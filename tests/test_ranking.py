@@ -9,11 +9,11 @@ from test_chunked import EXACT, Case, D, Largest, N, V
 from test_kd_ls import SENTENCES, TableModel, criterion, make_sample, transitions  # noqa: F401
 
 from lskd_nmt.errors import LskdError
-from lskd_nmt.losses.chunk import Projection
-from lskd_nmt.losses.chunked import ChunkedTerms, kd_ls_from_features
+from lskd_nmt.losses.fused import ChunkedTerms, kd_ls_from_features
+from lskd_nmt.losses.fused_chunk import Projection
 from lskd_nmt.losses.options import KdOptions
-from lskd_nmt.losses.ranking import ranking_loss
-from lskd_nmt.losses.selection import TokenWeights
+from lskd_nmt.losses.tie_ranking import ranking_loss
+from lskd_nmt.losses.token_selection import TokenWeights
 
 
 def drawn(n, v):

@@ -7,8 +7,9 @@ import re
 
 import pytest
 
-from lskd_nmt import records, runs
 from lskd_nmt.errors import LskdError
+from lskd_nmt.experiment.run import Run
+from lskd_nmt.storage import files, records
 
 PLAN = {
     "name": "r",
@@ -27,12 +28,12 @@ def written(file, content):
 
 def line(file, content):
     with pytest.raises(LskdError) as caught:
-        runs.Run(written(file, content).parent)
+        Run(written(file, content).parent)
     return str(caught.value)
 
 
 def test_a_plan_as_it_should_be_is_read(tmp_path):
-    run = runs.Run(written(tmp_path / "plan.json", PLAN).parent)
+    run = Run(written(tmp_path / "plan.json", PLAN).parent)
     assert run.plan == PLAN and run.model("a")["seed"] == 1 and "temperature" not in run.models[0]
     assert run.models[0].get("temperature") is None
 
@@ -63,7 +64,7 @@ def test_another_type_is_named_with_its_place(path, value, part, tmp_path):
         place = place[key]
     place[path[-1]] = value
     if part is None:
-        assert runs.Run(written(tmp_path / "plan.json", content).parent).plan["name"] == value
+        assert Run(written(tmp_path / "plan.json", content).parent).plan["name"] == value
         return
     found = line(tmp_path / "plan.json", content)
     assert found.startswith(f"{tmp_path}/plan.json: ") and part in found and len(found) < 300 and found.isprintable()
@@ -76,7 +77,7 @@ def test_a_key_that_is_missing_is_named_with_its_file(key, tmp_path):
 
 
 def test_a_key_that_is_missing_deep_inside_is_named_where_it_is_asked_for(tmp_path):
-    run = runs.Run(written(tmp_path / "plan.json", PLAN).parent)
+    run = Run(written(tmp_path / "plan.json", PLAN).parent)
     with pytest.raises(LskdError, match=r"plan\.json lacks 'target': it was edited"):
         run.plan["data"]["target"]
     again = pickle.loads(pickle.dumps(run.models[0]))  # what a worker is given
@@ -101,8 +102,8 @@ def test_what_is_no_record_at_all(content, part, tmp_path):
 
 
 def test_files_of_other_names_and_keys_may_hold_anything(tmp_path):
-    assert runs.read_json(written(tmp_path / "other.json", {"models": 3})) == {"models": 3}
-    assert runs.read_json(written(tmp_path / "plan.json", {"mine": [3, {"x": None}]}))["mine"] == [3, {"x": None}]
+    assert files.read_json(written(tmp_path / "other.json", {"models": 3})) == {"models": 3}
+    assert files.read_json(written(tmp_path / "plan.json", {"mine": [3, {"x": None}]}))["mine"] == [3, {"x": None}]
 
 
 def test_every_shape_is_one_that_is_understood():

@@ -6,11 +6,15 @@ import pytest
 import sacrebleu
 from conftest import binarise
 
-from lskd_nmt import compare, fairseq_io, moses, references, runs
-from lskd_nmt.compare.candidates import Candidate
-from lskd_nmt.compare.settings import CompareSettings
-from lskd_nmt.report import comparison
-from lskd_nmt.subwords import joined
+from lskd_nmt import fairseq_io
+from lskd_nmt.data import moses
+from lskd_nmt.data.subwords import joined
+from lskd_nmt.deploy import benchmark
+from lskd_nmt.deploy.benchmark_settings import CompareSettings
+from lskd_nmt.deploy.candidates import Candidate
+from lskd_nmt.evaluate import references
+from lskd_nmt.report.tables.benchmark import about_scores
+from lskd_nmt.storage import files
 
 LANGS = ("aa", "bb")
 RAW = ["It's a state-of-the-art house, isn't it?", 'He said "yes & no", then left.', "Two dogs run, and a cat sleeps."]
@@ -21,18 +25,18 @@ def folder(pieces, tmp_path):
     """A data folder as data-prep leaves it: bin, clean text beside it, and prep.json."""
     shutil.copytree(pieces, tmp_path / "bin")
     lines = [joined(line) for line in fairseq_io.piece_lines(str(pieces), LANGS, "test")[1]]
-    runs.write_text(tmp_path / "clean" / "test.bb", "".join(f"{line}\n" for line in lines))
-    runs.write_json(tmp_path / "prep.json", {"form": "raw"})
+    files.write_text(tmp_path / "clean" / "test.bb", "".join(f"{line}\n" for line in lines))
+    files.write_json(tmp_path / "prep.json", {"form": "raw"})
     return tmp_path
 
 
 def changed(folder, lines):
-    runs.write_text(folder / "clean" / "test.bb", "".join(f"{line}\n" for line in lines))
+    files.write_text(folder / "clean" / "test.bb", "".join(f"{line}\n" for line in lines))
     return references.references(folder / "bin", LANGS, "test")
 
 
 def test_clean_text_is_taken_where_it_is_what_was_binarised(folder):
-    lines = runs.read_lines(folder / "clean" / "test.bb")
+    lines = files.read_lines(folder / "clean" / "test.bb")
     found = references.references(folder / "bin", LANGS, "test")
     assert found == references.References(lines, "raw", "clean/test.bb", 0)
     for other in (lines[:-1], [*lines, "a"], [lines[1], lines[0], *lines[2:]], [f"{lines[0]} a", *lines[1:]]):
@@ -54,7 +58,7 @@ def test_what_the_dictionary_lacks_is_there_again_in_the_clean_text(folder):
 def test_references_that_subwords_rewrite_are_counted(folder, pieces):
     import sentencepiece
 
-    lines = runs.read_lines(folder / "clean" / "test.bb")
+    lines = files.read_lines(folder / "clean" / "test.bb")
     sentencepiece.SentencePieceTrainer.train(
         input=str(pieces.parent / "plain.txt"),
         model_prefix=str(folder / "bin" / "spm"),
@@ -94,19 +98,19 @@ def foreign(plugin, tmp_path):
     tokens = moses.tokenised(RAW, "en", escape=True)
     for split in ("train", "valid", "test"):
         for lang in LANGS:
-            runs.write_text(tmp_path / "text" / f"{split}.{lang}", "".join(f"{line}\n" for line in tokens))
+            files.write_text(tmp_path / "text" / f"{split}.{lang}", "".join(f"{line}\n" for line in tokens))
     return binarise(tmp_path / "text", tmp_path / "bin")
 
 
 def compared(data, monkeypatch, translations, **settings):
     """The scores of a model that translates so."""
     monkeypatch.setattr(
-        compare, "examine", lambda name, path, _: Candidate(name, str(path), "fairseq", None, 1, 1.0, 1.0)
+        benchmark, "examine", lambda name, path, _: Candidate(name, str(path), "fairseq", None, 1, 1.0, 1.0)
     )
-    monkeypatch.setattr(compare, "load_model", lambda *_: lambda sentences, threads: translations[: len(sentences)])
+    monkeypatch.setattr(benchmark, "load_model", lambda *_: lambda sentences, threads: translations[: len(sentences)])
     speed = {"subwords_per_second": [], "latency": {}}
-    monkeypatch.setattr(compare, "measure", lambda models, *_: dict.fromkeys(models, speed))
-    return compare.compare({"m": data}, data, CompareSettings(**settings), lambda line: None)
+    monkeypatch.setattr(benchmark, "measure", lambda models, *_: dict.fromkeys(models, speed))
+    return benchmark.compare({"m": data}, data, CompareSettings(**settings), lambda line: None)
 
 
 def test_foreign_tokenised_text_is_detokenised_and_not_called_raw(foreign, monkeypatch):
@@ -118,15 +122,15 @@ def test_foreign_tokenised_text_is_detokenised_and_not_called_raw(foreign, monke
     assert content["models"][0]["bleu"] == round(sacrebleu.corpus_bleu(plain[0], [plain[1]]).score, 2)
     assert content["data"]["form"] == "tokenised" and "raw" not in content["signatures"]["bleu"]["text"]
     assert "detokenised by sacremoses" in content["signatures"]["bleu"]["text"]
-    assert any("look tokenised" in line for line in comparison.about_scores(content["data"]))
+    assert any("look tokenised" in line for line in about_scores(content["data"]))
 
 
 def test_compare_scores_the_clean_text(folder, monkeypatch):
     """References with signs that binarised text has lost: the one who translates them is right."""
-    lines = runs.read_lines(folder / "clean" / "test.bb")
+    lines = files.read_lines(folder / "clean" / "test.bb")
     pieces = fairseq_io.piece_lines(str(folder / "bin"), LANGS, "test")[1]
     monkeypatch.setattr(references, "is_text_of", lambda *_: True)
-    runs.write_text(folder / "clean" / "test.bb", "".join(f"{line} ²\n" for line in lines))
+    files.write_text(folder / "clean" / "test.bb", "".join(f"{line} ²\n" for line in lines))
     content = compared(folder / "bin", monkeypatch, [f"{line} ▁²" for line in pieces])
     assert content["models"][0]["bleu"] == 100 and content["data"]["references"] == "clean/test.bb"
     assert compared(folder / "bin", monkeypatch, pieces)["models"][0]["bleu"] < 90

@@ -8,11 +8,11 @@ import pytest
 from test_plan import config, flag
 
 from lskd_nmt.cli import main
-from lskd_nmt.config import resolve
 from lskd_nmt.errors import LskdError
-from lskd_nmt.plan import plan
-from lskd_nmt.report.signature import flags as signed
-from lskd_nmt.runs import write_json
+from lskd_nmt.experiment.config import resolve
+from lskd_nmt.experiment.plan import plan
+from lskd_nmt.report.results.signature import flags as signed
+from lskd_nmt.storage.files import write_json
 
 FILES = {"bin/dict.en.txt": "a 1", "bin/train.en-de.en.bin": "t", "bin/valid.en-de.de.bin": "v", "clean/test.de": "Ja."}
 TEACHER, PLAIN, STUDENT = "teacher-ls0.1-s1", "student-plain-s1", "student-ls0.1-t1-s1"

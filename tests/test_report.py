@@ -7,10 +7,11 @@ import statistics
 
 import pytest
 
-from lskd_nmt import runs
 from lskd_nmt.cli import main
 from lskd_nmt.errors import LskdError
-from lskd_nmt.report import plots, results
+from lskd_nmt.report.figures import bleu_bars, learning_curves
+from lskd_nmt.report.results import read
+from lskd_nmt.storage.files import write_json
 
 SIGNATURES = {"bleu": "nrefs:1|tok:13a", "chrf": "nc:6", "bleu_tokenised_lowercased": "tok:none|case:lc"}
 
@@ -21,10 +22,10 @@ def write_model(run, name, bleu, curve=((1, 5.0, 10.0), (2, 4.0, 12.5)), version
         metric: {"score": bleu + shift, "signature": f"{signature}|version:{version}", "text": "raw"}
         for shift, (metric, signature) in enumerate(SIGNATURES.items())
     }
-    runs.write_json(folder / "metrics.json", {"name": name, "sentences": 200, **scores})
-    runs.write_json(folder / "run.json", {"parameters": 1234567, "cpu_seconds": 1800, "wall_seconds": 900})
+    write_json(folder / "metrics.json", {"name": name, "sentences": 200, **scores})
+    write_json(folder / "run.json", {"parameters": 1234567, "cpu_seconds": 1800, "wall_seconds": 900})
     epochs = [{"epoch": epoch, "valid_nll_loss": loss, "valid_bleu": score} for epoch, loss, score in curve]
-    runs.write_json(folder / "curve.json", epochs)
+    write_json(folder / "curve.json", epochs)
 
 
 def planned(name, role, smoothing=None, temperature=None, seed=1):
@@ -51,7 +52,7 @@ def run(tmp_path):
         planned("student-ls0.1-t2-s1", "student", 0.1, 2.0),
     ]
     data = {"folder": "data", "corpus": "files", "form": "raw", "source_lang": "en", "target_lang": "de"}
-    runs.write_json(tmp_path / "plan.json", {"name": "try", "data": data, "models": models})
+    write_json(tmp_path / "plan.json", {"name": "try", "data": data, "models": models})
     for model, bleu in zip(models[:3], (30.0, 31.0, 20.5), strict=True):
         write_model(tmp_path, model["name"], bleu)
     return tmp_path
@@ -65,11 +66,11 @@ def written(run, kind="json"):
 
 
 def test_seeds_of_one_cell_give_mean_and_deviation(run):
-    cell = results.results([run])["cells"][0]
+    cell = read.results([run])["cells"][0]
     assert cell["seeds"] == [1, 2]
     assert cell["bleu"] == {"mean": 30.5, "deviation": round(statistics.stdev([30, 31]), 2)}
     assert cell["cpu_hours"] == 1.0  # half an hour each
-    assert results.results([run])["cells"][1]["bleu"] == {"mean": 20.5, "deviation": None}
+    assert read.results([run])["cells"][1]["bleu"] == {"mean": 20.5, "deviation": None}
 
 
 def test_of_many_missing_models_the_first_are_named_and_the_others_counted(run):
@@ -110,13 +111,13 @@ def test_latex_is_a_booktabs_table_with_the_signatures_as_comments(run):
 def test_different_signatures_do_not_stand_in_one_table(run):
     write_model(run, "student-plain-s1", 20.5, version="3")
     with pytest.raises(LskdError, match=r"holds bleu of different signatures .*score again"):
-        results.results([run])
+        read.results([run])
 
 
 @pytest.mark.parametrize("losses, expected", [((5, 4, 3), True), ((5, 3, 4), False), ((3, 4, 3), False), ((5,), True)])
 def test_a_curve_that_still_falls_is_marked(losses, expected):
     assert (
-        results.still_falling([{"epoch": number, "valid_nll_loss": loss} for number, loss in enumerate(losses)])
+        read.still_falling([{"epoch": number, "valid_nll_loss": loss} for number, loss in enumerate(losses)])
         is expected
     )
 
@@ -132,11 +133,11 @@ def test_a_run_without_scores_or_curves_is_refused(run, capsys):
 
 
 def test_the_figures_show_the_numbers(run):
-    axes = plots.bleu(written(run)).axes[0]
+    axes = bleu_bars.bleu(written(run)).axes[0]
     assert [list(line.get_xdata()) for line in axes.lines] == [[30.0, 31.0], [20.5]]
     assert [text.get_text() for text in axes.texts] == ["30.50 ± 0.71", "20.50"]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["teacher, LS 0.1", "student without KD"]
-    loss, bleu = plots.curves(run).axes
+    loss, bleu = learning_curves.curves(run).axes
     assert [line.get_label() for line in bleu.lines] == [
         "teacher-ls0.1 (2 seeds)",
         "_teacher-ls0.1-s2",
@@ -152,10 +153,10 @@ def test_of_many_learning_curves_those_to_compare_with_and_the_best_are_named(tm
         for name in names
     ]
     plan = {"data": {"folder": "data"}, "models": models}
-    runs.write_json(tmp_path / "plan.json", plan)
+    write_json(tmp_path / "plan.json", plan)
     for number, name in enumerate(names):
-        runs.write_json(tmp_path / "models" / name / "curve.json", [{"epoch": 1, "valid_bleu": number}])
-    (_, bleu) = plots.curves(tmp_path).axes
+        write_json(tmp_path / "models" / name / "curve.json", [{"epoch": 1, "valid_bleu": number}])
+    (_, bleu) = learning_curves.curves(tmp_path).axes
     shown = [text.get_text() for text in bleu.get_legend().get_texts()]
     assert shown == ["9 others", *names[:2], *names[11:]] and len(bleu.lines) == len(names)
 

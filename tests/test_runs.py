@@ -10,8 +10,9 @@ import time
 
 import pytest
 
-from lskd_nmt import runs, training_log, watch
 from lskd_nmt.errors import LskdError
+from lskd_nmt.experiment import run, run_command, training_log
+from lskd_nmt.storage import files, provenance
 
 
 def complaint(call, *arguments):
@@ -23,67 +24,67 @@ def complaint(call, *arguments):
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     file = tmp_path / "deep" / "x.json"
-    runs.write_json(file, {"a": "ä"})
+    files.write_json(file, {"a": "ä"})
     assert json.loads(file.read_text(encoding="utf-8")) == {"a": "ä"}
     with pytest.raises(TypeError):
-        runs.write_json(file, {"a": object()})
+        files.write_json(file, {"a": object()})
     with pytest.raises(UnicodeEncodeError):
-        runs.write_text(file, "\ud800")
-    assert runs.read_json(file) == {"a": "ä"}
+        files.write_text(file, "\ud800")
+    assert files.read_json(file) == {"a": "ä"}
     assert os.listdir(file.parent) == ["x.json"]
 
 
 def test_files_that_cannot_be_read_are_refused(tmp_path):
     file = tmp_path / "x"
-    assert "does not exist" in complaint(runs.read_json, file)
-    assert "does not exist" in complaint(runs.read_lines, file)
+    assert "does not exist" in complaint(files.read_json, file)
+    assert "does not exist" in complaint(files.read_lines, file)
     file.write_text("{")
-    assert "is no readable JSON" in complaint(runs.read_json, file)
+    assert "is no readable JSON" in complaint(files.read_json, file)
     file.write_text("[]")
-    assert "holds no JSON dict" in complaint(runs.read_json, file)
+    assert "holds no JSON dict" in complaint(files.read_json, file)
     file.write_bytes(b"\xff\n")
-    assert "is not UTF-8 (byte 0)" in complaint(runs.read_lines, file)
+    assert "is not UTF-8 (byte 0)" in complaint(files.read_lines, file)
 
 
 def test_only_line_feeds_end_a_line(tmp_path):
     file = tmp_path / "x"
     file.write_text("a\u2028b\n\nc\n", encoding="utf-8")
-    assert runs.read_lines(file) == ["a\u2028b", "", "c"]
+    assert files.read_lines(file) == ["a\u2028b", "", "c"]
     file.write_text("")
-    assert runs.read_lines(file) == []
+    assert files.read_lines(file) == []
 
 
 def test_data_hashes_cover_dictionaries_and_training_pairs_but_not_the_test_set(tmp_path):
     (tmp_path / "bin").mkdir()
     for name in ("dict.en.txt", "train.en-de.en.bin", "valid.en-de.de.bin", "test.en-de.en.bin"):
         (tmp_path / "bin" / name).write_text(name)
-    found = runs.data_hashes(tmp_path)
+    found = provenance.data_hashes(tmp_path)
     wanted = ("dict.en.txt", "train.en-de.en.bin", "valid.en-de.de.bin")
     assert found == {name: hashlib.sha256(name.encode()).hexdigest() for name in wanted}
 
 
 def test_an_unknown_model_is_refused_with_the_planned_ones(tmp_path):
-    runs.write_json(tmp_path / "plan.json", {"models": [{"name": "a"}, {"name": "b"}], "data": {"folder": "data"}})
-    assert runs.Run(tmp_path).model("b") == {"name": "b"}
-    assert "no model 'c': one of a, b" in complaint(runs.Run(tmp_path).model, "c")
+    files.write_json(tmp_path / "plan.json", {"models": [{"name": "a"}, {"name": "b"}], "data": {"folder": "data"}})
+    assert run.Run(tmp_path).model("b") == {"name": "b"}
+    assert "no model 'c': one of a, b" in complaint(run.Run(tmp_path).model, "c")
 
 
 def test_every_call_is_recorded_with_versions_and_without_names(tmp_path):
-    runs.record_run(tmp_path, "first")
-    runs.record_run(tmp_path, "second")
-    calls = runs.read_json(tmp_path / "run.json")["calls"]
+    run.record_run(tmp_path, "first")
+    run.record_run(tmp_path, "second")
+    calls = files.read_json(tmp_path / "run.json")["calls"]
     assert [call["command"] for call in calls] == ["first", "second"]
     assert calls[0]["versions"]["sacrebleu"] and set(calls[0]["host"]) == {"system", "machine", "cores"}
 
 
 def test_outside_of_git_there_is_no_commit_but_a_named_one(monkeypatch, tmp_path):
-    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    monkeypatch.setattr(files, "ROOT", tmp_path)
     monkeypatch.delenv("LSKD_COMMIT", raising=False)
-    assert runs.commit() is None
+    assert provenance.commit() is None
     monkeypatch.setenv("LSKD_COMMIT", "")  # of an image that was built without one
-    assert runs.commit() is None
+    assert provenance.commit() is None
     monkeypatch.setenv("LSKD_COMMIT", "abc")
-    assert runs.commit() == "abc"
+    assert provenance.commit() == "abc"
 
 
 def log_line(tag, **values):
@@ -155,7 +156,7 @@ def test_watching_keeps_the_log_shows_errors_and_passes_the_exit_code(tmp_path):
     script = "import sys; print('one'); print('x: error: bad', file=sys.stderr); sys.exit(2)"
     log = tmp_path / "train.log"
     log.write_text("before\n")
-    assert watch.watch([sys.executable, "-c", script], tmp_path, log, lambda line: None, shown.append) == 2
+    assert run_command.watch([sys.executable, "-c", script], tmp_path, log, lambda line: None, shown.append) == 2
     assert shown == ["x: error: bad"]
     assert sorted(log.read_text().splitlines()) == ["before", "one", "x: error: bad"]
 
@@ -169,14 +170,17 @@ for part in (b"sch\xc3", b"\xb6n\n"):
     sys.stdout.flush()
     time.sleep(0.3)
 """
-    watch.watch([sys.executable, "-c", script], tmp_path, tmp_path / "log", lambda line: line, shown.append)
+    run_command.watch([sys.executable, "-c", script], tmp_path, tmp_path / "log", lambda line: line, shown.append)
     assert shown == ["schön\n"]
 
 
 def test_a_crash_shows_the_end_of_the_log(tmp_path):
     shown = []
     script = "print(*range(40), sep='\\n'); raise SystemExit(1)"
-    assert watch.watch([sys.executable, "-c", script], tmp_path, tmp_path / "l", lambda line: None, shown.append) == 1
+    assert (
+        run_command.watch([sys.executable, "-c", script], tmp_path, tmp_path / "l", lambda line: None, shown.append)
+        == 1
+    )
     lines = shown[0].splitlines()
     assert "stopped with exit code 1" in lines[0] and lines[1:] == [str(number) for number in range(25, 40)]
 
@@ -186,7 +190,7 @@ def test_what_a_command_said_is_in_its_log_even_if_the_watcher_never_read_it(tmp
     watches = f"""
 import sys, time
 from pathlib import Path
-from lskd_nmt.watch import watch
+from lskd_nmt.experiment.run_command import watch
 watch([sys.executable, "-c", {trains!r}], Path("."), Path("log"), lambda line: time.sleep(9), print)
 """
     watcher, saved = subprocess.Popen([sys.executable, "-c", watches], cwd=tmp_path), tmp_path / "saved"
@@ -202,15 +206,15 @@ watch([sys.executable, "-c", {trains!r}], Path("."), Path("log"), lambda line: t
 def test_cost_adds_up_over_attempts(tmp_path):
     file = tmp_path / "run.json"
     for code in (1, 0):
-        cost = watch.Cost()
+        cost = run_command.Cost()
         busy = "import time; end = time.process_time() + 0.2\nwhile time.process_time() < end: pass"
         start = time.monotonic()
-        watch.watch([sys.executable, "-c", busy], tmp_path, tmp_path / "log", lambda line: None, print)
+        run_command.watch([sys.executable, "-c", busy], tmp_path, tmp_path / "log", lambda line: None, print)
         wall = time.monotonic() - start
-        watch.record_attempt(file, {"name": "a"}, ["train"], code, {**cost.measured(), "gpu_hours": 0.0}, None)
-        last = runs.read_json(file)["attempts"][-1]
+        run_command.record_attempt(file, {"name": "a"}, ["train"], code, {**cost.measured(), "gpu_hours": 0.0}, None)
+        last = files.read_json(file)["attempts"][-1]
         assert last["cpu_seconds"] >= 0.2 and abs(last["wall_seconds"] - wall) < 0.2
-    record = runs.read_json(file)
+    record = files.read_json(file)
     assert [attempt["exit_code"] for attempt in record["attempts"]] == [1, 0]
     assert record["cpu_seconds"] == pytest.approx(sum(attempt["cpu_seconds"] for attempt in record["attempts"]))
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from lskd_nmt.errors import LskdError
-from lskd_nmt.scoring import hypotheses, scores
+from lskd_nmt.evaluate.scoring import hypotheses, scores
 
 OUTPUT = """INFO:fairseq_cli.generate:loading
 S-1\ta b

@@ -12,13 +12,13 @@ from test_chunked import EXACT, Case, N
 from torch.nn.functional import linear
 
 from lskd_nmt.errors import LskdError
-from lskd_nmt.losses import gates, selection
-from lskd_nmt.losses.chunk import Projection
-from lskd_nmt.losses.chunked import kd_ls_from_features
+from lskd_nmt.losses import gates, token_selection
+from lskd_nmt.losses.fused import kd_ls_from_features
+from lskd_nmt.losses.fused_chunk import Projection
 from lskd_nmt.losses.objective import kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
-from lskd_nmt.losses.selection import SELECTIONS
-from lskd_nmt.losses.survey import survey
+from lskd_nmt.losses.token_selection import SELECTIONS
+from lskd_nmt.losses.token_statistics import survey
 
 ROWS = [0, 0, 0, 1, 1, 3, 3, 3, 3, 4, 5, 5, 5]  # a sentence of one token, and a row without any
 FORMS = ["batch:0.4", "global:0.4:20", "hard-gate", "hard-gate-sentence", "gap:0.8"]
@@ -190,7 +190,7 @@ def test_the_example_of_the_docs_does_what_they_say(monkeypatch):
     text = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8").split("### A selection\n")[1].split("\n## ")[0]
     function, line, twin = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     monkeypatch.setitem(SELECTIONS, "trusted", SELECTIONS["all"])  # so that the table is as it was afterwards
-    ours, theirs = vars(gates) | vars(selection), dict(vars(slow))
+    ours, theirs = vars(gates) | vars(token_selection), dict(vars(slow))
     exec(function + line.partition("\n\n")[2], ours)  # `test_recipes` tries its import
     exec(twin, theirs)
     monkeypatch.setattr(slow, "trusted", theirs["trusted"], raising=False)

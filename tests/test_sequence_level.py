@@ -13,10 +13,11 @@ from conftest import ROOT, batch_of, build, gradients, train
 from lskd_nmt import cli, fairseq_io
 from lskd_nmt.errors import LskdError
 from lskd_nmt.fairseq_io import Symbols, read_checkpoint
-from lskd_nmt.runs import sha256
 from lskd_nmt.seqkd import store as stores
 from lskd_nmt.seqkd.store import HypothesisStore
-from lskd_nmt.teacher.pairs import data_hashes, pair_key
+from lskd_nmt.storage.files import sha256
+from lskd_nmt.storage.pair_keys import pair_key
+from lskd_nmt.teacher.coverage import data_hashes
 
 LANGS = ("aa", "bb")
 EOS, PAD = 2, 1

@@ -10,7 +10,7 @@ from sacrebleu.metrics import BLEU
 from sacrebleu.significance import PairedTest
 from scipy.stats import ttest_1samp, ttest_ind
 
-from lskd_nmt import significance
+from lskd_nmt.evaluate import bootstrap
 
 WORDS = ["der", "die", "das", "Hund", "Katze", "Haus", "sieht", "schläft", "nicht", "heute", "gern", "im", "auf"]
 
@@ -36,13 +36,13 @@ def systems(refs):
 
 
 def statistics_of(hyps, refs):
-    return significance.statistics(BLEU(references=[refs]), hyps)
+    return bootstrap.statistics(BLEU(references=[refs]), hyps)
 
 
 def term(weight, seeds, hyps, refs):
     found = [statistics_of(each, refs) for each in hyps]
-    points = np.array([significance.bleu(each.sum(0)) for each in found])
-    return significance.Term(weight, seeds, points, significance.resampled(found))
+    points = np.array([bootstrap.bleu(each.sum(0)) for each in found])
+    return bootstrap.Term(weight, seeds, points, bootstrap.resampled(found))
 
 
 @pytest.mark.parametrize(
@@ -58,29 +58,29 @@ def term(weight, seeds, hyps, refs):
 )
 def test_bleu_of_summed_statistics_is_sacrebleus(hyps):
     refs = ["der Hund schläft gern im Haus", "die Katze sieht das Haus nicht"]
-    assert significance.bleu(statistics_of(hyps, refs).sum(0)) == pytest.approx(BLEU().corpus_score(hyps, [refs]).score)
+    assert bootstrap.bleu(statistics_of(hyps, refs).sum(0)) == pytest.approx(BLEU().corpus_score(hyps, [refs]).score)
 
 
 def test_one_seeds_p_value_is_that_of_sacrebleus_approximate_randomisation(systems, refs):
     _, found = PairedTest(list(systems.items()), {"BLEU": BLEU()}, [refs], test_type="ar")()
     wanted = [result.p_value for result in found["BLEU"][1:]]
     base, *others = (statistics_of(hyps, refs) for hyps in systems.values())
-    assert significance.randomisation([(base, other) for other in others]) == wanted
+    assert bootstrap.randomisation([(base, other) for other in others]) == wanted
     assert min(wanted) < 0.001 and max(wanted) > 0.1
 
 
 def test_trials_are_the_same_however_many_are_drawn_at_a_time(systems, refs, monkeypatch):
     pair = [tuple(statistics_of(systems[name], refs)[:147] for name in ("base", "alike"))]  # an odd number of sentences
-    found = significance.randomisation(pair)
-    for size in (significance.TRIALS, 32):
-        monkeypatch.setattr(significance, "FLIPPED", size)
-        assert significance.randomisation(pair) == found
+    found = bootstrap.randomisation(pair)
+    for size in (bootstrap.TRIALS, 32):
+        monkeypatch.setattr(bootstrap, "FLIPPED", size)
+        assert bootstrap.randomisation(pair) == found
 
 
 def test_one_seeds_interval_is_as_wide_as_sacrebleus(systems, refs):
     _, found = PairedTest(list(systems.items())[:2], {"BLEU": BLEU()}, [refs], test_type="bs", n_samples=4000)()
     for hyps, theirs in zip(systems.values(), found["BLEU"], strict=False):
-        ours = significance.contrast([term(1, (1,), [hyps], refs)])
+        ours = bootstrap.contrast([term(1, (1,), [hyps], refs)])
         assert (ours["high"] - ours["low"]) / 2 == pytest.approx(theirs.ci, rel=0.06)  # two draws of thousands
         assert (ours["high"] + ours["low"]) / 2 == pytest.approx(theirs.mean, abs=0.3)
 
@@ -88,16 +88,16 @@ def test_one_seeds_interval_is_as_wide_as_sacrebleus(systems, refs):
 def test_the_same_outputs_differ_by_nothing_and_are_not_significant(systems, refs):
     hyps = [systems["base"], systems["worse"]]
     same = [term(weight, (1, 2), hyps, refs) for weight in (1, -1)]
-    assert significance.contrast(same) == {"value": 0, "low": 0, "high": 0, "p": 1}
+    assert bootstrap.contrast(same) == {"value": 0, "low": 0, "high": 0, "p": 1}
     base = statistics_of(systems["base"], refs)
-    assert significance.randomisation([(base, base)]) == [1]
-    assert significance.randomisation([]) == []
+    assert bootstrap.randomisation([(base, base)]) == [1]
+    assert bootstrap.randomisation([]) == []
 
 
 def test_swapping_turns_the_interval_round_and_keeps_p(systems, refs):
     better, base = ([systems[name], noisy(systems[name], 0.02, 9)] for name in ("better", "base"))
     there, back = (
-        significance.contrast([term(sign, (1, 2), better, refs), term(-sign, (1, 2), base, refs)]) for sign in (1, -1)
+        bootstrap.contrast([term(sign, (1, 2), better, refs), term(-sign, (1, 2), base, refs)]) for sign in (1, -1)
     )
     assert there["value"] > 0
     assert [-back[name] for name in ("value", "low", "high")] == pytest.approx(
@@ -105,59 +105,59 @@ def test_swapping_turns_the_interval_round_and_keeps_p(systems, refs):
     )
     assert there["p"] == back["p"]
     pair = statistics_of(systems["better"], refs), statistics_of(systems["base"], refs)
-    assert significance.randomisation([pair]) == significance.randomisation([pair[::-1]])
+    assert bootstrap.randomisation([pair]) == bootstrap.randomisation([pair[::-1]])
 
 
 def test_draws_are_the_same_every_time(systems, refs):
-    found = [significance.contrast([term(1, (1, 2), [systems["base"], systems["worse"]], refs)]) for _ in range(2)]
+    found = [bootstrap.contrast([term(1, (1, 2), [systems["base"], systems["worse"]], refs)]) for _ in range(2)]
     assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("values", [(30.0, 31.0), (30.0, 31.0, 35.0), (30.0, 30.5, 31.0, 29.0, 33.0)])
 def test_resampled_means_vary_as_means_of_so_many_seeds_do(values):
-    means = significance.seed_weights(tuple(range(len(values)))) @ np.array(values)
-    wide = significance.stretch(len(values))
+    means = bootstrap.seed_weights(tuple(range(len(values)))) @ np.array(values)
+    wide = bootstrap.stretch(len(values))
     assert means.mean() == pytest.approx(statistics.fmean(values), abs=0.05 * wide)
     assert means.var() == pytest.approx(wide**2 * statistics.variance(values) / len(values), rel=0.05)  # s² / K
 
 
 def test_students_t_over_the_normal_distribution():
-    assert significance.stretch(3) == pytest.approx(4.303 / 1.960, abs=1e-3)  # from any table of t
-    assert significance.stretch(5) == pytest.approx(2.776 / 1.960, abs=1e-3)
+    assert bootstrap.stretch(3) == pytest.approx(4.303 / 1.960, abs=1e-3)  # from any table of t
+    assert bootstrap.stretch(5) == pytest.approx(2.776 / 1.960, abs=1e-3)
 
 
 @pytest.mark.parametrize("size, at_least", [(3, 0.9), (5, 0.92)])
 def test_the_interval_of_a_few_seeds_holds_the_truth_as_often_as_it_says(size, at_least):
     draws = np.random.default_rng(7).normal(size=(size, 1000))
-    means = significance.seed_weights(tuple(range(size))) @ draws
+    means = bootstrap.seed_weights(tuple(range(size))) @ draws
     low, high = np.quantile(means, (0.025, 0.975), axis=0)
     assert at_least <= ((low <= 0) & (high >= 0)).mean() <= 0.97
 
 
 def test_equal_seeds_are_drawn_together_and_others_apart():
-    first, again, other = (significance.seed_weights(seeds) for seeds in ((1, 2, 3), (1, 2, 3), (4, 5, 6)))
+    first, again, other = (bootstrap.seed_weights(seeds) for seeds in ((1, 2, 3), (1, 2, 3), (4, 5, 6)))
     assert (first == again).all() and first.sum(1) == pytest.approx(1)
     assert abs(np.corrcoef(first[:, 0], other[:, 0])[0, 1]) < 0.05
 
 
 def test_seeds_widen_the_interval(systems, refs):
-    one = significance.contrast([term(1, (1,), [systems["base"]], refs)])
-    two = significance.contrast([term(1, (1, 2), [systems["base"], systems["worse"]], refs)])
+    one = bootstrap.contrast([term(1, (1,), [systems["base"]], refs)])
+    two = bootstrap.contrast([term(1, (1, 2), [systems["base"], systems["worse"]], refs)])
     assert two["high"] - two["low"] > 2 * (one["high"] - one["low"])
 
 
 def still(weight, scores):
     """A row of seeds whose sentences do not vary."""
     values, seeds = np.array(scores), tuple(range(len(scores)))
-    return significance.Term(weight, seeds, values, np.tile(values[:, None], significance.RESAMPLES))
+    return bootstrap.Term(weight, seeds, values, np.tile(values[:, None], bootstrap.RESAMPLES))
 
 
 def test_the_pooled_scatter_of_seeds_is_the_textbooks():
     # (1 + 1) + (0.25 + 0 + 0.25) over 1 + 2 degrees; t with 3 degrees is 3.182, and √(1/2 + 1/3) of one seed is left
     rows = [np.array(row) for row in ([31.0, 33.0], [30.0, 30.5, 31.0])]
-    spread = significance.pooled(rows)
-    assert spread == significance.Spread(pytest.approx((2.5 / 3) ** 0.5), 3)
-    found = significance.contrast([still(1, rows[0]), still(-1, rows[1])], spread)
+    spread = bootstrap.pooled(rows)
+    assert spread == bootstrap.Spread(pytest.approx((2.5 / 3) ** 0.5), 3)
+    found = bootstrap.contrast([still(1, rows[0]), still(-1, rows[1])], spread)
     half = 3.182 * (2.5 / 3) ** 0.5 * (1 / 2 + 1 / 3) ** 0.5
     assert found["value"] == pytest.approx(1.5)
     assert (found["high"] - 1.5, 1.5 - found["low"]) == pytest.approx((half, half), rel=0.08)  # of 10,000 draws
@@ -168,15 +168,15 @@ def test_intervals_of_pooled_seeds_hold_the_truth_as_often_as_they_say():
     rows = np.random.default_rng(3).normal(30, 0.7, size=(300, 8, 2))
     held = []
     for table in rows:
-        found = significance.contrast([still(1, table[0]), still(-1, table[1])], significance.pooled(list(table)))
+        found = bootstrap.contrast([still(1, table[0]), still(-1, table[1])], bootstrap.pooled(list(table)))
         held.append(found["low"] <= 0 <= found["high"])
     assert 0.92 <= sum(held) / len(held) <= 0.98
 
 
 def test_sentences_count_beside_pooled_seeds(systems, refs):
     alone = term(1, (1,), [systems["base"]], refs)
-    found = [significance.contrast([alone], significance.Spread(deviation, 30)) for deviation in (0.0, 2.0)]
-    without = significance.contrast([alone])
+    found = [bootstrap.contrast([alone], bootstrap.Spread(deviation, 30)) for deviation in (0.0, 2.0)]
+    without = bootstrap.contrast([alone])
     assert (found[0]["low"], found[0]["high"]) == (without["low"], without["high"])
     widths = [each["high"] - each["low"] for each in found]
     assert widths[1] == pytest.approx((widths[0] ** 2 + (2 * 2.042 * 2.0) ** 2) ** 0.5, rel=0.05)  # t, 30 degrees
@@ -186,12 +186,12 @@ def test_a_rows_own_scatter_is_that_of_paired_and_of_welchs_t():
     rows = {"a": [31.0, 33.0, 32.5, 30.0], "b": [30.0, 30.5, 29.0, 30.2], "c": [30.0, 30.5, 31.0, 29.0, 33.0]}
     one, other = (still(sign, rows[name]) for sign, name in ((1, "a"), (-1, "b")))
     paired = ttest_1samp(np.subtract(rows["a"], rows["b"]), 0)
-    found, spread = significance.contrast([one, other]), significance.own([one, other])
+    found, spread = bootstrap.contrast([one, other]), bootstrap.own([one, other])
     assert (spread.deviation, spread.degrees) == (pytest.approx(found["value"] / paired.statistic), 3)
     assert found["p"] == pytest.approx(paired.pvalue, abs=0.01)
     assert found["high"] - found["value"] == pytest.approx(3.182 * spread.deviation, rel=0.08)  # t, 3 degrees
     welch = ttest_ind(rows["a"], rows["c"], equal_var=False)
-    spread = significance.own([one, still(-1, rows["c"])])
+    spread = bootstrap.own([one, still(-1, rows["c"])])
     assert (spread.deviation, spread.degrees) == pytest.approx(
         ((np.mean(rows["a"]) - np.mean(rows["c"])) / welch.statistic, welch.df)
     )
@@ -200,21 +200,21 @@ def test_a_rows_own_scatter_is_that_of_paired_and_of_welchs_t():
 @pytest.mark.parametrize("size", [2, 3])
 def test_two_or_three_seeds_have_no_p_value_of_their_own(size):
     terms = [still(1, [30.0, 31.0, 30.5][:size]), still(-1, [28.0, 28.1, 28.3][:size])]
-    assert significance.contrast(terms)["p"] is None
-    spread = significance.Spread(0.5, 20)
-    found, both = significance.contrast(terms, tested=spread), significance.contrast(terms, spread)
+    assert bootstrap.contrast(terms)["p"] is None
+    spread = bootstrap.Spread(0.5, 20)
+    found, both = bootstrap.contrast(terms, tested=spread), bootstrap.contrast(terms, spread)
     assert found["p"] == both["p"] < 0.001
-    own = significance.contrast(terms)
+    own = bootstrap.contrast(terms)
     assert [found[name] for name in ("low", "high")] == [own[name] for name in ("low", "high")]
     assert both["high"] - both["low"] < own["high"] - own["low"]
 
 
 def test_four_seeds_and_one_need_no_pool():
-    tested = significance.Spread(50.0, 20)
+    tested = bootstrap.Spread(50.0, 20)
     for size in (4, 1):
         terms = [still(1, [30.0, 31.0, 30.5, 30.2][:size]), still(-1, [28.0, 28.1, 28.3, 28.2][:size])]
-        assert significance.contrast(terms)["p"] < 0.05
-        assert (significance.contrast(terms, tested=tested)["p"] > 0.5) == (size == 1)  # one seed is fewer than four
+        assert bootstrap.contrast(terms)["p"] < 0.05
+        assert (bootstrap.contrast(terms, tested=tested)["p"] > 0.5) == (size == 1)  # one seed is fewer than four
 
 
 @pytest.mark.parametrize("seeds, by_sentences", [(2, 0.0), (3, 0.0), (3, 0.5), (5, 0.0), (5, 0.5)])
@@ -229,7 +229,7 @@ def test_a_true_difference_is_found_with_two_seeds():
     for number in range(20):
         terms = Table(seeds=2).draw(np.random.default_rng(number))
         shift = terms["row7"]
-        terms["row7"] = significance.Term(1, shift.seeds, shift.scores + 8, shift.resampled + 8)
+        terms["row7"] = bootstrap.Term(1, shift.seeds, shift.scores + 8, shift.resampled + 8)
         values = corrected(terms)
         found += values[6] is not None and values[6] < 0.05
     assert found >= 16
@@ -238,18 +238,18 @@ def test_a_true_difference_is_found_with_two_seeds():
 def test_rows_that_scatter_more_than_the_others_are_told_from_them():
     draw = np.random.default_rng(5)
     rows = [draw.normal(size=3) for _ in range(10)]
-    assert significance.unlike(rows) == []
-    assert significance.unlike([*rows, 40 * rows[0], *rows, 60 * rows[1]]) == [21, 10]
-    assert significance.unlike([]) == [] and significance.unlike(rows[:1]) == []
+    assert bootstrap.unlike(rows) == []
+    assert bootstrap.unlike([*rows, 40 * rows[0], *rows, 60 * rows[1]]) == [21, 10]
+    assert bootstrap.unlike([]) == [] and bootstrap.unlike(rows[:1]) == []
     same = np.array([30.0, 30.0])
-    assert significance.unlike([same, same]) == [] and significance.unlike([same, same, rows[0]]) == [2]
+    assert bootstrap.unlike([same, same]) == [] and bootstrap.unlike([same, same, rows[0]]) == [2]
 
 
 def test_no_p_value_counts_for_nothing_in_holms_correction():
-    assert significance.holm([0.01, None, 0.03]) == [0.02, None, 0.03] and significance.holm([None]) == [None]
+    assert bootstrap.holm([0.01, None, 0.03]) == [0.02, None, 0.03] and bootstrap.holm([None]) == [None]
 
 
 def test_holms_correction_by_hand():
     # sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1: 0.02, 0.03, 0.06, 0.04, and never falling
-    assert significance.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert significance.holm([0.6, 0.7]) == [1, 1] and significance.holm([]) == []
+    assert bootstrap.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert bootstrap.holm([0.6, 0.7]) == [1, 1] and bootstrap.holm([]) == []

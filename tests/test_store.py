@@ -12,10 +12,10 @@ from conftest import batch_of, binarise, build, gradients, train, write_copy_cor
 from lskd_nmt import cli, fairseq_io
 from lskd_nmt.errors import LskdError
 from lskd_nmt.losses import signals
+from lskd_nmt.storage.pair_keys import pair_key
 from lskd_nmt.teacher import writer
 from lskd_nmt.teacher.layout import TopKLayout
-from lskd_nmt.teacher.live import LiveTeacher
-from lskd_nmt.teacher.pairs import pair_key
+from lskd_nmt.teacher.online import LiveTeacher
 from lskd_nmt.teacher.shards import ShardBuffer
 from lskd_nmt.teacher.store import TeacherStore
 

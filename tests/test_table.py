@@ -10,10 +10,13 @@ from functools import cache
 import pytest
 from lxml import html
 
-from lskd_nmt import runs, scoring
 from lskd_nmt.cli import main
 from lskd_nmt.errors import LskdError
-from lskd_nmt.report import baselines, document, published, results, signature, temperature, verdicts
+from lskd_nmt.evaluate import scoring
+from lskd_nmt.report.figures import bleu_by_temperature
+from lskd_nmt.report.results import baselines, published, read, signature, verdicts
+from lskd_nmt.report.tables import document
+from lskd_nmt.storage.files import read_json, sha256, write_json, write_text
 
 WORDS = [f"w{number}" for number in range(40)]
 REFS = [" ".join(random.Random(number).choices(WORDS, k=10)) for number in range(30)]
@@ -60,10 +63,10 @@ def add(folder, models, name, lost=share, lr="1", **facts):
     models.append(model)
     hyps, scores = translations(lost(model), model["seed"])
     out = folder / "models" / name
-    runs.write_text(out / "test.hyp", "".join(f"{line}\n" for line in hyps))
-    hashes = {"hyp_sha256": runs.sha256(out / "test.hyp"), "ref_sha256": runs.sha256(folder / "data/clean/test.de")}
-    runs.write_json(out / "metrics.json", {"name": name, **scores, **hashes})
-    runs.write_json(
+    write_text(out / "test.hyp", "".join(f"{line}\n" for line in hyps))
+    hashes = {"hyp_sha256": sha256(out / "test.hyp"), "ref_sha256": sha256(folder / "data/clean/test.de")}
+    write_json(out / "metrics.json", {"name": name, **scores, **hashes})
+    write_json(
         out / "run.json",
         {
             "parameters": 10,
@@ -74,7 +77,7 @@ def add(folder, models, name, lost=share, lr="1", **facts):
             "words_per_second": 50.0,
         },
     )
-    runs.write_json(out / "curve.json", [{"epoch": 1, "valid_nll_loss": 4.0}, {"epoch": 2, "valid_nll_loss": 4.5}])
+    write_json(out / "curve.json", [{"epoch": 1, "valid_nll_loss": 4.0}, {"epoch": 2, "valid_nll_loss": 4.5}])
 
 
 def sweep(
@@ -91,10 +94,10 @@ def sweep(
     refs=REFS,
 ):
     """A finished run of stand-ins."""
-    runs.write_text(folder / "data/clean/test.de", "".join(f"{line}\n" for line in refs))
+    write_text(folder / "data/clean/test.de", "".join(f"{line}\n" for line in refs))
     facts = {"corpus": "files", "form": "raw", "source_lang": langs[0], "target_lang": langs[1]}
     if prep:
-        runs.write_json(folder / "data/prep.json", prep)
+        write_json(folder / "data/prep.json", prep)
         facts |= {"corpus": prep["corpus"], "form": prep["form"]}
     models = []
     for seed in seeds:
@@ -130,7 +133,7 @@ def sweep(
                         tail=tail,
                         top_k=0 if tail == "dense" else 8,
                     )
-    runs.write_json(folder / "plan.json", {"name": folder.name, "data": {"folder": "data", **facts}, "models": models})
+    write_json(folder / "plan.json", {"name": folder.name, "data": {"folder": "data", **facts}, "models": models})
     return folder
 
 
@@ -220,11 +223,11 @@ def test_one_seed_decides_nothing(tmp_path):
 
 def test_the_gain_of_one_teacher_over_another_is_undecided_however_many_students_learn_of_them(tmp_path):
     run = sweep(tmp_path / "run")
-    plan = runs.read_json(run / "plan.json")
+    plan = read_json(run / "plan.json")
     for model in plan["models"]:
         if model["teacher"]:
             model["teacher"] = model["teacher"].replace(f"s{model['seed']}", "s1")
-    runs.write_json(run / "plan.json", plan)
+    write_json(run / "plan.json", plan)
     content = table(tmp_path, run)
     said = {(each["effect"].split(":")[0], each["of"]["role"], each["verdict"]) for each in content["effects"]}
     assert {(kind, role) for kind, role, verdict in said if verdict == "undecided (one teacher)"} == {
@@ -335,7 +338,7 @@ def test_a_model_that_two_runs_share_is_taken_once_and_another_of_its_seed_is_no
 def test_runs_of_other_test_sets_are_refused(tmp_path):
     one, two = sweep(tmp_path / "one"), sweep(tmp_path / "two", refs=[*REFS[1:], "x"])
     with pytest.raises(LskdError, match="scores on different test sets"):
-        results.results([one, two])
+        read.results([one, two])
 
 
 def test_a_signature_knows_all_that_matters_and_nothing_else():
@@ -422,7 +425,7 @@ def test_what_the_verb_is_given_must_make_sense(tmp_path, capsys):
 
 def test_the_temperature_figure_has_a_panel_for_each_tail_and_dashes_what_is_published(tmp_path):
     content = table(tmp_path, sweep(tmp_path / "run", tails=("dense", "bucket")))
-    figure = temperature.figure(content)
+    figure = bleu_by_temperature.figure(content)
     titles = ["level word, tail dense, KD weight 1", "level word, tail bucket, top 8, KD weight 1"]
     assert [axes.get_title(loc="left") for axes in figure.axes] == titles
     lines = {line.get_label(): line for line in figure.axes[0].lines}
@@ -430,9 +433,12 @@ def test_the_temperature_figure_has_a_panel_for_each_tail_and_dashes_what_is_pub
     assert list(lines["teacher LS 0"].get_ydata()) == measured
     dashed = lines["published, teacher LS 0.1 (other data)"]
     assert list(dashed.get_ydata()) == [25.085, 23.421] and dashed.get_linestyle() == "--"
-    without = temperature.figure(table(tmp_path, tmp_path / "run", "--published", "none"))
+    without = bleu_by_temperature.figure(table(tmp_path, tmp_path / "run", "--published", "none"))
     assert not any("published" in line.get_label() for line in without.axes[0].lines)
-    assert temperature.figure({"cells": [cell for cell in content["cells"] if cell["temperature"] is None]}) is None
+    assert (
+        bleu_by_temperature.figure({"cells": [cell for cell in content["cells"] if cell["temperature"] is None]})
+        is None
+    )
 
 
 def test_a_named_baseline_of_its_own_run_is_preferred():

@@ -9,7 +9,8 @@ from collections import Counter
 import pytest
 import sentencepiece
 
-from lskd_nmt import cleaning, subwords, text
+from lskd_nmt.data import bitext as data_bitext
+from lskd_nmt.data import cleaning, subwords
 from lskd_nmt.errors import LskdError, explain
 
 LANGS = ("aa", "bb")
@@ -28,13 +29,13 @@ def bitext(tmp_path):
 
 
 def test_lines_are_pairs_in_order(bitext):
-    assert text.read_bitext(bitext(b"a\nb\n", b"1\r\n2"), LANGS) == [("a", "1"), ("b", "2")]
+    assert data_bitext.read_bitext(bitext(b"a\nb\n", b"1\r\n2"), LANGS) == [("a", "1"), ("b", "2")]
 
 
 def test_only_line_feeds_end_lines(bitext):
     """Other tools see a line break in these; a parallel text must not fall apart over them."""
     prefix = bitext("a\u2028b\x0bc\x85d\n".encode(), b"1\n")
-    assert text.read_bitext(prefix, LANGS) == [("a b c d", "1")]
+    assert data_bitext.read_bitext(prefix, LANGS) == [("a b c d", "1")]
 
 
 @pytest.mark.parametrize(
@@ -54,8 +55,8 @@ def test_only_line_feeds_end_lines(bitext):
     ],
 )
 def test_normalised(raw, expected):
-    assert text.normalised(raw) == expected
-    assert text.normalised(expected) == expected
+    assert data_bitext.normalised(raw) == expected
+    assert data_bitext.normalised(expected) == expected
 
 
 def test_printable_text_needs_no_second_look():
@@ -69,8 +70,8 @@ def test_text_is_read_line_by_line_whatever_is_in_it(tmp_path):
     """A carriage return within a line, a line separator and NUL end no line; they are spaces, and nothing."""
     (tmp_path / "x.aa").write_bytes("a\rb\r\nc\u2028d\0e".encode())
     (tmp_path / "x.bb").write_bytes(b"1\n2\n")
-    assert text.read_bitext(str(tmp_path / "x"), LANGS) == [("a b", "1"), ("c de", "2")]
-    assert text.count_lines(tmp_path / "x.aa") == text.count_lines(tmp_path / "x.bb") == 2
+    assert data_bitext.read_bitext(str(tmp_path / "x"), LANGS) == [("a b", "1"), ("c de", "2")]
+    assert data_bitext.count_lines(tmp_path / "x.aa") == data_bitext.count_lines(tmp_path / "x.bb") == 2
 
 
 def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
@@ -80,10 +81,10 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
         (tmp_path / "pipe", r"pipe is a pipe \(FIFO\)"),
     ):
         with pytest.raises(LskdError, match=message):
-            text.read_lines(place)
+            data_bitext.read_lines(place)
     (tmp_path / "wide").write_bytes("Größe\n".encode("utf-16"))
     with pytest.raises(LskdError, match=r"wide line 1 is not UTF-8 \(byte 1\): convert it, \S+ \S+ iconv -f utf-16"):
-        text.read_lines(tmp_path / "wide")
+        data_bitext.read_lines(tmp_path / "wide")
 
 
 def test_an_error_of_writing_names_the_file_and_leaves_nothing(tmp_path):
@@ -92,7 +93,7 @@ def test_an_error_of_writing_names_the_file_and_leaves_nothing(tmp_path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with pytest.raises(OSError) as caught:
-        text.write_bitext(tmp_path / "x", LANGS, pairs())
+        data_bitext.write_bitext(tmp_path / "x", LANGS, pairs())
     assert explain(caught.value) == f"{tmp_path}/x.bb: No space left on device: free some and run again"
     assert list(tmp_path.iterdir()) == []
 
@@ -109,13 +110,13 @@ def test_an_error_of_writing_names_the_file_and_leaves_nothing(tmp_path):
 )
 def test_bad_files_are_refused_with_the_place(bitext, source, target, message):
     with pytest.raises(LskdError, match=message) as caught:
-        text.read_bitext(bitext(source, target), LANGS)
+        data_bitext.read_bitext(bitext(source, target), LANGS)
     assert "\n" not in str(caught.value)
 
 
 def test_missing_file_is_refused(tmp_path):
     with pytest.raises(LskdError, match=r"nope.aa does not exist"):
-        text.read_bitext(str(tmp_path / "nope"), LANGS)
+        data_bitext.read_bitext(str(tmp_path / "nope"), LANGS)
 
 
 @pytest.fixture
@@ -123,7 +124,7 @@ def clean(tmp_path):
     """`clean(pairs, ...)` through files: the pairs that are kept, and what was dropped."""
 
     def run(pairs, max_words, max_ratio=0, held_out=(), distinct=True, langs=LANGS):
-        text.write_bitext(tmp_path / "raw", langs, pairs)
+        data_bitext.write_bitext(tmp_path / "raw", langs, pairs)
         limits = cleaning.Limits(max_words, max_ratio)
         count, dropped = cleaning.clean(str(tmp_path / "raw"), tmp_path / "x", langs, limits, held_out, distinct)
         sides = [(tmp_path / f"x.{lang}").read_text(encoding="utf-8").splitlines() for lang in langs]
@@ -179,7 +180,7 @@ def test_sides_of_a_pair_do_not_run_together(clean):
     ],
 )
 def test_words_are_estimated_where_no_spaces_separate_them(line, lang, words):
-    assert text.words(line, lang) == words
+    assert data_bitext.words(line, lang) == words
 
 
 def test_a_ratio_of_words_keeps_translations_into_a_language_without_spaces(clean):
@@ -225,7 +226,7 @@ CHINESE = "你好，世界！（真的？）：“是”；"
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
 def test_a_model_leaves_signs_as_they_are(tmp_path, kind):
     """Sentencepiece's own default writes m2, 21⁄2, TM, ... and half-width punctuation, which the reference has not."""
-    lines = [text.normalised(line) for line in (SIGNS, CHINESE, "der Hund")] * 3
+    lines = [data_bitext.normalised(line) for line in (SIGNS, CHINESE, "der Hund")] * 3
     (tmp_path / "x").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     subwords.learn([tmp_path / "x"], tmp_path / "spm", 39, kind)
     model = subwords.Subwords(tmp_path / "spm.model")
@@ -257,7 +258,7 @@ def test_signs_of_sentencepieces_own_are_text(tmp_path):
     (tmp_path / "x").write_text("ab ▅ cd\n" * 3, encoding="utf-8")
     subwords.learn([tmp_path / "x"], tmp_path / "spm", 8)
     assert "c" in (tmp_path / "spm.vocab").read_text(encoding="utf-8")
-    assert text.normalised("a▁b ▁ c") == "a b c"
+    assert data_bitext.normalised("a▁b ▁ c") == "a b c"
     assert subwords.Subwords(tmp_path / "spm.model").first_loss(["ab ▅ cd"]) is None
 
 

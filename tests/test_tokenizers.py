@@ -9,14 +9,17 @@ from sacrebleu.tokenizers import tokenizer_ja_mecab, tokenizer_ko_mecab, tokeniz
 from test_plan import complaint, config, flag
 from test_table import sweep
 
-from lskd_nmt import differences, runs, scoring, subwords
-from lskd_nmt.analysis import translations
+from lskd_nmt.analysis import lost_translations
 from lskd_nmt.cli import main
-from lskd_nmt.config import resolve
+from lskd_nmt.data import subwords
 from lskd_nmt.errors import LskdError
-from lskd_nmt.grid import expand
+from lskd_nmt.evaluate import contrasts as evaluate_contrasts
+from lskd_nmt.evaluate import scoring
+from lskd_nmt.experiment.config import resolve
+from lskd_nmt.experiment.models import expand
 from lskd_nmt.seqkd.ledger import Hypothesis
 from lskd_nmt.seqkd.select import Chooser, SelectSettings
+from lskd_nmt.storage.files import read_json, write_json, write_text
 
 CHINESE = ["我喜欢猫，也喜欢狗。", "今天天气很好。", "他在北京工作了三年。"]
 NEAR = ["我喜欢猫，也喜欢鸟。", "今天天气很好。", "他在北京工作了两年。"]
@@ -190,14 +193,14 @@ def test_a_config_may_name_the_tokeniser_and_plans_are_refused_that_could_not_be
 
 def test_a_prepared_folder_may_be_scored_with_another_tokeniser(tmp_path):
     facts = {"corpus": "files", "form": "raw", "source_lang": "en", "target_lang": "zh"}
-    runs.write_json(tmp_path / "prep.json", facts)
+    write_json(tmp_path / "prep.json", facts)
     found = expand(resolve({**config(), "data": {"dir": str(tmp_path), "tokenize": "char"}}))
     assert found["data"]["tokenize"] == "char"
 
 
 def test_lost_sentences_and_choices_are_by_the_languages_own_words():
-    texts = translations.Texts(CHINESE, CHINESE, NEAR)
-    found = translations.comparison(texts, translations.Rules(lang="zh"))["groups"]["all"]
+    texts = lost_translations.Texts(CHINESE, CHINESE, NEAR)
+    found = lost_translations.comparison(texts, lost_translations.Rules(lang="zh"))["groups"]["all"]
     assert found["bleu"]["teacher"] == pytest.approx(100) and 20 < found["bleu"]["student"] < 100
     pieces = [" ".join(["▁", *line]) for line in (NEAR[0], CHINESE[1], CHINESE[0])]
     settings = SelectSettings(method="interpolate")
@@ -212,9 +215,9 @@ def scored_run(folder, lang, hyps, refs, **data):
     """A run folder with one decoded model and the sentencepiece model of its data."""
     for name, lines in (("data/clean/test", refs), ("models/student-plain-s1/test", hyps)):
         ending = lang if name.startswith("data") else "hyp"
-        runs.write_text(folder / f"{name}.{ending}", "".join(f"{line}\n" for line in lines))
+        write_text(folder / f"{name}.{ending}", "".join(f"{line}\n" for line in lines))
     facts = {"folder": "data", "form": "raw", "target_lang": lang, **data}
-    runs.write_json(
+    write_json(
         folder / "plan.json", {"name": "x", "data": facts, "decode": {}, "models": [{"name": "student-plain-s1"}]}
     )
     return folder / "models" / "student-plain-s1" / "metrics.json"
@@ -239,7 +242,7 @@ def test_score_counts_references_that_subwords_rewrite(tmp_path, capsys):
             character_coverage=1.0,
         )
         assert main(["score", "--run", str(run), "--model", "student-plain-s1"]) == 0
-        content = runs.read_json(metrics)
+        content = read_json(metrics)
         assert content["references_changed_by_subwords"] == changed and content["bleu"]["score"] == 100
     capsys.readouterr()
 
@@ -248,7 +251,7 @@ def test_the_flag_wins_over_the_config_and_a_wrong_one_writes_nothing(tmp_path, 
     metrics = scored_run(tmp_path, "zh", NEAR, CHINESE, tokenize="char")
     words = ["score", "--run", str(tmp_path), "--model", "student-plain-s1"]
     for flags, name in (([], "char"), (["--tokenize", "zh"], "zh")):
-        assert main([*words, *flags]) == 0 and runs.read_json(metrics)["bleu"]["tokenizer"] == name
+        assert main([*words, *flags]) == 0 and read_json(metrics)["bleu"]["tokenizer"] == name
     metrics.unlink()
     capsys.readouterr()
     assert main([*words, "--tokenize", "foo"]) == 2
@@ -258,14 +261,14 @@ def test_the_flag_wins_over_the_config_and_a_wrong_one_writes_nothing(tmp_path, 
 def test_differences_are_of_the_tokeniser_of_the_scores(tmp_path):
     files = {name: tmp_path / name for name in ("refs", "a", "b")}
     for name, lines in (("refs", CHINESE), ("a", CHINESE), ("b", NEAR)):
-        runs.write_text(files[name], "".join(f"{line}\n" for line in lines))
+        write_text(files[name], "".join(f"{line}\n" for line in lines))
     for tokenizer in ("zh", "char"):
         outputs = {
-            name: differences.Output(files[name], files["refs"], "zh", "raw", 1, None, tokenizer=tokenizer)
+            name: evaluate_contrasts.Output(files[name], files["refs"], "zh", "raw", 1, None, tokenizer=tokenizer)
             for name in "ab"
         }
-        contrasts = {"x": differences.wanted([(1, ["a"]), (-1, ["b"])])}
-        found = differences.measure(outputs, contrasts, tmp_path / "s.json", lambda line: None)
+        contrasts = {"x": evaluate_contrasts.wanted([(1, ["a"]), (-1, ["b"])])}
+        found = evaluate_contrasts.measure(outputs, contrasts, tmp_path / "s.json", lambda line: None)
         wanted = 100 - sacrebleu.corpus_bleu(NEAR, [CHINESE], tokenize=tokenizer).score
         assert found["results"]["x"]["value"] == pytest.approx(wanted)
 
@@ -273,20 +276,20 @@ def test_differences_are_of_the_tokeniser_of_the_scores(tmp_path):
 def test_the_table_says_what_its_bleu_is_worth(tmp_path, capsys):
     """Thai by characters, Chinese by 13a as it was scored once, and references that subwords rewrite."""
     run = sweep(tmp_path / "run", seeds=(1,), smoothings=(0.1,))
-    plan = runs.read_json(run / "plan.json")
+    plan = read_json(run / "plan.json")
     for lang, tokenizer, part in (
         ("th", "char", "of characters (tok:char)"),
         ("zh", None, "13a does not segment 'zh'"),
     ):
         plan["data"]["target_lang"] = lang
-        runs.write_json(run / "plan.json", plan)
+        write_json(run / "plan.json", plan)
         (run / "data" / "clean" / f"test.{lang}").write_bytes((run / "data/clean/test.de").read_bytes())
         for model in plan["models"]:
             file = run / "models" / model["name"] / "metrics.json"
-            metrics = runs.read_json(file) | {"references_changed_by_subwords": 7}
+            metrics = read_json(file) | {"references_changed_by_subwords": 7}
             metrics["bleu"] = {name: value for name, value in metrics["bleu"].items() if name != "tokenizer"}
             metrics["bleu"] |= {"tokenizer": tokenizer} if tokenizer else {}
-            runs.write_json(file, metrics)
+            write_json(file, metrics)
         assert main(["table", str(run)]) == 0
         text = (run / "table.md").read_text(encoding="utf-8")
         assert part in text and "no translation can equal them: 7 of 30" in text

@@ -8,14 +8,14 @@ from random import Random
 
 import pytest
 
-from lskd_nmt import toy
+from lskd_nmt.data import toy
+from lskd_nmt.data.toy import actions, compose, concepts, english, german, russian
+from lskd_nmt.data.toy import german_forms as de
+from lskd_nmt.data.toy import german_verbs as de_verbs
+from lskd_nmt.data.toy import russian_forms as ru
+from lskd_nmt.data.toy import russian_verbs as ru_verbs
+from lskd_nmt.data.toy.meaning import Adjunct, Clause, NounPhrase, Sentence, Tense
 from lskd_nmt.errors import LskdError
-from lskd_nmt.toy import actions, compose, concepts, english, german, russian
-from lskd_nmt.toy import german_forms as de
-from lskd_nmt.toy import german_verbs as de_verbs
-from lskd_nmt.toy import russian_forms as ru
-from lskd_nmt.toy import russian_verbs as ru_verbs
-from lskd_nmt.toy.meaning import Adjunct, Clause, NounPhrase, Sentence, Tense
 
 T = Tense
 PLURALS = {noun.plural: noun.singular for noun in concepts.LEXICON.values() if noun.plural}

@@ -6,10 +6,11 @@ from collections import namedtuple
 
 import pytest
 
-from lskd_nmt import cli, sealed, translate
-from lskd_nmt.sentences import sentences, united
-from lskd_nmt.text import normalised
-from lskd_nmt.translate import Translation, Translator
+from lskd_nmt import cli
+from lskd_nmt.data.bitext import normalised
+from lskd_nmt.data.sentences import sentences, united
+from lskd_nmt.deploy import sealed, translate
+from lskd_nmt.deploy.translate import Translation, Translator
 
 Result = namedtuple("Result", "hypotheses scores")
 

@@ -14,12 +14,12 @@ from test_preflight import refuses  # noqa: F401
 from torch.nn.functional import linear
 
 from lskd_nmt.errors import LskdError
-from lskd_nmt.losses.chunk import Projection
-from lskd_nmt.losses.chunked import kd_ls_from_features
+from lskd_nmt.losses.fused import kd_ls_from_features
+from lskd_nmt.losses.fused_chunk import Projection
 from lskd_nmt.losses.objective import kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.losses.smoothing import smoothed_nll
-from lskd_nmt.losses.virtual import VirtualTeacher, virtual_log_prob, virtual_signal
+from lskd_nmt.losses.virtual_teacher import VirtualTeacher, virtual_log_prob, virtual_signal
 
 KINDS = get_args(VirtualTeacher)
 

@@ -10,7 +10,7 @@ from test_kd_ls import SENTENCES, FakeTask, TableModel, make_sample
 from test_method_training import flags_of, given
 
 from lskd_nmt.fairseq_io import read_checkpoint
-from lskd_nmt.teacher.live import LiveTeacher, TeacherFacts
+from lskd_nmt.teacher.online import LiveTeacher, TeacherFacts
 
 
 @pytest.fixture

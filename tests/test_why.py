@@ -8,7 +8,7 @@ from frames import arrays_of, header_facts, log_softmax
 from scipy.stats import ortho_group
 
 from lskd_nmt import cli
-from lskd_nmt.analysis.frame import open_features, write_features
+from lskd_nmt.analysis.features.folder import open_features, write_features
 
 SYMBOLS = ["<s>", "<pad>", "</s>", "<unk>", "▁hot", "▁warm", "▁$x_{", "▁dog", "s", ".", "▁old"]
 WORDS = [4, 5, 6, 7, 10]

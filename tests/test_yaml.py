@@ -6,7 +6,7 @@ import pytest
 
 from lskd_nmt.cli import main
 from lskd_nmt.errors import LskdError
-from lskd_nmt.yaml_file import read_yaml
+from lskd_nmt.storage.yaml_file import read_yaml
 
 BOMB = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
     f"{name}: &{name} [{','.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)

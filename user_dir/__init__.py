@@ -6,13 +6,13 @@ from lskd_nmt.errors import LskdError
 from lskd_nmt.fairseq_io import allow_safe_unpickling
 
 from . import criterions  # noqa: F401
-from .batches import keep_batches_on_resume, keep_dummy_batch, refuse_no_batch
-from .building import explain_flags
-from .launch import join_launcher
+from .patches.batches import keep_batches_on_resume, keep_dummy_batch, refuse_no_batch
+from .patches.building import explain_flags
+from .patches.launch import join_launcher
+from .patches.resume import explain_resume
+from .patches.saving import copy_whole, save_or_leave_nothing
+from .patches.validation import score_silence, tokenise_by_language
 from .preflight import guard_training, refuse
-from .resume import explain_resume
-from .saving import copy_whole, save_or_leave_nothing
-from .validation import score_silence, tokenise_by_language
 
 # Hydra's advice to fairseq's authors: twenty lines before every command, and none of it is the user's to act on.
 warnings.filterwarnings("ignore", category=UserWarning, module="hydra")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.fairseq_io import quiet, split_files
 from lskd_nmt.fairseq_io.binarised import require_whole
-from lskd_nmt.teacher.pairs import positions
+from lskd_nmt.storage.pair_keys import positions
 from lskd_nmt.teacher.store import TeacherStore
 
 from .criterions.teacher import pairs_of

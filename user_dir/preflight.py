@@ -16,22 +16,22 @@ from fairseq.distributed import utils as distributed_utils
 
 from lskd_nmt.errors import LskdError, explain, require
 from lskd_nmt.fairseq_io import Symbols, not_left_to_right, read_symbols
-from lskd_nmt.forecast import checkpoint_bytes, forecast_line, require_space, training_bytes, transformer_parameters
-from lskd_nmt.losses.chunked import chunk_size
-from lskd_nmt.runs import sha256
+from lskd_nmt.losses.fused import chunk_size
 from lskd_nmt.seqkd import store as hypotheses
-from lskd_nmt.teacher import live, store
-from lskd_nmt.teacher.header import read_header
-from lskd_nmt.teacher.pairs import require_pairs
+from lskd_nmt.sizes import checkpoint_bytes, forecast_line, require_space, training_bytes, transformer_parameters
+from lskd_nmt.storage.files import sha256
+from lskd_nmt.storage.header import read_header
+from lskd_nmt.teacher import online, store
+from lskd_nmt.teacher.coverage import require_pairs
 from lskd_nmt.teacher.vocabulary import TWO_DICTIONARIES
 
+from .criterions.compatible import check_own_output
 from .criterions.flags import check_level, distils, options_of, reads_teacher
-from .criterions.own_output import check_own_output
-from .criterions.weight import check_weight
+from .criterions.kd_weight import check_weight
 from .lengths import Split, read_splits, require_stored, require_taken, require_targets
-from .precision import check_recurrent, settle_precision
-from .resume import check_resume
-from .validation import check_validation, score_silence
+from .patches.precision import check_recurrent, settle_precision
+from .patches.resume import check_resume
+from .patches.validation import check_validation, score_silence
 
 logger = logging.getLogger(__name__)
 
@@ -118,13 +118,13 @@ def check_embeddings(cfg: Any, student: Symbols, data: str) -> None:
 
 def check_teachers(cfg: Any, student: Symbols, splits: Sequence[Split], longest: int | None) -> int:
     """Refuse teachers that could not be asked; their parameters. `longest`: target symbols of a hypothesis."""
-    paths = live.split_paths(cfg.criterion.teacher_path)
+    paths = online.split_paths(cfg.criterion.teacher_path)
     require(
         bool(paths),
         f"--kd-weight is {cfg.criterion.kd_weight} and neither --teacher-path nor --teacher-store is given: "
         "name a teacher, or train without one with --kd-weight 0",
     )
-    facts = [live.check(path, student, cfg.criterion.teacher_data) for path in paths]
+    facts = [online.check(path, student, cfg.criterion.teacher_data) for path in paths]
     check_recurrent(cfg, [teacher.arch for teacher in facts])
     for teacher in facts:
         if longest is None:
@@ -187,7 +187,7 @@ def check_own_prefixes(cfg: Any, opened: hypotheses.HypothesisStore) -> None:
     if flags.teacher_store:
         given = {entry["sha256"] for entry in read_header(flags.teacher_store, store.KIND).get("teacher", [])}
     else:
-        given = {sha256(Path(path)) for path in live.split_paths(flags.teacher_path) if Path(path).is_file()}
+        given = {sha256(Path(path)) for path in online.split_paths(flags.teacher_path) if Path(path).is_file()}
     decoders = [decoding["teacher"] for decoding in opened.header.get("decoded", [])]
     names = ", ".join(sorted({entry["file"] for teacher in decoders for entry in teacher}))
     unread = not given and not flags.teacher_store  # a teacher that is not there is refused by its own line

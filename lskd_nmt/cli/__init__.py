@@ -15,19 +15,19 @@ from collections.abc import Sequence
 
 from lskd_nmt import __version__
 from lskd_nmt.cli import (
-    analyse,
-    analysis,
+    analyse_run,
     data,
+    deploy,
     diagnose,
     doctor,
     experiment,
+    features,
     forecast,
+    geometry,
     report,
     seqkd,
-    ship,
-    store,
     table,
-    why,
+    teacher_store,
 )
 from lskd_nmt.cli.common import Terminated, terminable
 from lskd_nmt.errors import explain
@@ -50,13 +50,13 @@ def build_parser() -> argparse.ArgumentParser:
     forecast.register(verbs)
     table.register(verbs)
     report.register(verbs)
-    store.register(verbs)
+    teacher_store.register(verbs)
     seqkd.register(verbs)
-    ship.register(verbs)
-    analysis.register(verbs)
-    why.register(verbs)
+    deploy.register(verbs)
+    features.register(verbs)
+    geometry.register(verbs)
     diagnose.register(verbs)
-    analyse.register(verbs)
+    analyse_run.register(verbs)
     return parser
 
 

@@ -5,15 +5,16 @@ import math
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGTERM
 from typing import Any, TypeVar
 
-from lskd_nmt import fairseq_io, runs
-from lskd_nmt.errors import LskdError
+from lskd_nmt import fairseq_io
+from lskd_nmt.errors import LskdError, require
 from lskd_nmt.fairseq_io import Symbols
+from lskd_nmt.storage import files, provenance
 
 Number = TypeVar("Number", int, float)
 
@@ -46,12 +47,12 @@ def show(line: str) -> None:
 
 def origin(args: argparse.Namespace) -> dict[str, Any]:
     """What a verb's results begin with."""
-    return {"command": args.command, "commit": runs.commit(), "versions": runs.versions()}
+    return {"command": args.command, "commit": provenance.commit(), "versions": provenance.versions()}
 
 
 def publish(args: argparse.Namespace, file: Path, content: Mapping[str, Any]) -> None:
     """Write what was found, and the command that found it."""
-    runs.write_json(file, origin(args) | dict(content))
+    files.write_json(file, origin(args) | dict(content))
 
 
 def verb_of(
@@ -143,3 +144,23 @@ def whole(low: int) -> Bound:
 def real(low: float, high: float = 1e30) -> Bound:
     """The type of a flag that takes a finite number from `low` to `high`."""
     return Bound(float, low, high)
+
+
+def pairs_of(given: Sequence[str], flag: str, form: str) -> dict[str, str]:
+    """`NAME=VALUE …` as a mapping, split at the last `=`; a name twice or without a value is refused."""
+    found: dict[str, str] = {}
+    for text in given:
+        name, _, value = text.rpartition("=")
+        require(bool(name and value), f"{flag} has '{text}': give {form}")
+        require(name not in found, f"{flag} has {name} twice: give each once")
+        found[name] = value
+    return found
+
+
+def write(args: argparse.Namespace, name: str, content: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
+    """NAME.json, with the command that found it, and each figure in `--out`."""
+    from lskd_nmt.report.figures import style  # noqa: PLC0415  matplotlib takes a second to import
+
+    publish(args, args.out / f"{name}.json", content)
+    for stem, figure in figures.items():
+        style.save(figure, args.out / stem, style.PAPER)

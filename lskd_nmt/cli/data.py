@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from lskd_nmt import folders, runs, text
 from lskd_nmt.cli.common import real, show, verb_of, whole
+from lskd_nmt.data import bitext
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.progress import Progress
+from lskd_nmt.storage import folders
+from lskd_nmt.storage.files import read_json, write_json
 
 SPLITS = ("train", "valid", "test")
 
@@ -119,7 +121,7 @@ def text_names(langs: Sequence[str]) -> list[str]:
 
 def run_toy(args: argparse.Namespace) -> None:
     """`lskd toy`."""
-    from lskd_nmt import toy  # noqa: PLC0415
+    from lskd_nmt.data import toy  # noqa: PLC0415
 
     sizes = {split: getattr(args, split) for split in SPLITS}
     toy.write_corpus(args.out, *languages(args), sizes, args.seed)
@@ -136,7 +138,7 @@ def watched(lines: Sequence[str], what: str) -> Iterable[str]:
 
 def run_iwslt(args: argparse.Namespace) -> None:
     """`lskd iwslt ARCHIVE`: DIR appears whole or not at all."""
-    from lskd_nmt import iwslt  # noqa: PLC0415
+    from lskd_nmt.data import iwslt  # noqa: PLC0415
 
     langs = languages(args)
     splits = iwslt.extract(args.archive, args.layout, langs, args.form, watched)
@@ -150,13 +152,13 @@ def run_iwslt(args: argparse.Namespace) -> None:
     )
     with new_folder(args.out, "lskd iwslt", text_names(langs)) as new:
         for split, pairs in splits.items():
-            text.write_bitext(new / split, langs, pairs)
+            bitext.write_bitext(new / split, langs, pairs)
     answer(out=str(args.out), pairs=counts)
 
 
 def run_clean(args: argparse.Namespace) -> None:
     """`lskd clean`: DIR appears whole or not at all."""
-    from lskd_nmt import cleaning  # noqa: PLC0415
+    from lskd_nmt.data import cleaning  # noqa: PLC0415
 
     langs = languages(args)
     require(args.max_words > 0, f"--max-words is {args.max_words}: give at least 1")
@@ -165,7 +167,7 @@ def run_clean(args: argparse.Namespace) -> None:
     )
     require_apart(args.raw, "--raw", args.out)
     with new_folder(args.out, "lskd clean", [*text_names(langs), "dropped.json"], ["dropped.json"]) as new:
-        held_out: list[text.Pair] = []
+        held_out: list[bitext.Pair] = []
         counts: dict[str, int] = {}
         dropped: dict[str, int] = {}
         complaints: dict[str, str] = {}
@@ -173,7 +175,7 @@ def run_clean(args: argparse.Namespace) -> None:
             raw = str(args.raw / split)
             try:
                 if split == "train":
-                    total = text.count_lines(args.raw / f"{split}.{langs[0]}")
+                    total = bitext.count_lines(args.raw / f"{split}.{langs[0]}")
                     counts["train"], dropped = cleaning.clean(
                         raw,
                         new / split,
@@ -185,8 +187,8 @@ def run_clean(args: argparse.Namespace) -> None:
                         Progress(total, "pairs cleaned", show).add,
                     )
                 else:
-                    pairs = text.read_bitext(raw, langs)
-                    counts[split] = text.write_bitext(new / split, langs, pairs)
+                    pairs = bitext.read_bitext(raw, langs)
+                    counts[split] = bitext.write_bitext(new / split, langs, pairs)
                     held_out += pairs
             except LskdError as error:
                 complaints[split] = str(error)
@@ -196,7 +198,7 @@ def run_clean(args: argparse.Namespace) -> None:
             f"all {sum(dropped.values())} training pairs were dropped ({dropped}): "
             f"{cleaning.advice(dropped) if dropped else ''}",
         )
-        runs.write_json(new / "dropped.json", dropped)
+        write_json(new / "dropped.json", dropped)
     answer(out=str(args.out), pairs={split: counts[split] for split in SPLITS}, dropped=dropped)
 
 
@@ -208,7 +210,7 @@ def require_apart(given: Path, flag: str, out: Path) -> None:
 
 def run_subwords(args: argparse.Namespace) -> None:
     """`lskd subwords`: OUT/spm/spm.{model,vocab} and OUT/pieces/SPLIT.LANG."""
-    from lskd_nmt import subwords  # noqa: PLC0415
+    from lskd_nmt.data import subwords  # noqa: PLC0415
 
     langs = languages(args)
     require(args.vocab_size > 3, f"--vocab-size is {args.vocab_size}: give more, <unk>, <s> and </s> take three")
@@ -226,7 +228,7 @@ def run_subwords(args: argparse.Namespace) -> None:
         new_folder(args.out / "spm", what, spm, spm if is_ours else []) as new,
         new_folder(args.out / "pieces", what, files, files if is_ours else []) as pieces,
     ):
-        total = sum(sum(1 for _ in text.rows(str(args.clean / split), langs)) for split in SPLITS)
+        total = sum(sum(1 for _ in bitext.rows(str(args.clean / split), langs)) for split in SPLITS)
         texts = [args.clean / f"train.{lang}" for lang in langs]
         try:
             counts = subwords.learn(texts, new / "spm", args.vocab_size, args.kind, args.spm_sentences, show)
@@ -235,23 +237,23 @@ def run_subwords(args: argparse.Namespace) -> None:
         model = subwords.Subwords(new / "spm.model")
         progress = Progress(total, "pairs encoded", show)
 
-        def encoded(pairs: Iterable[text.Pair]) -> Iterator[text.Pair]:
+        def encoded(pairs: Iterable[bitext.Pair]) -> Iterator[bitext.Pair]:
             for source, target in pairs:
                 yield " ".join(model.pieces(source)), " ".join(model.pieces(target))
                 progress.add(1)
 
         for split in SPLITS:
-            text.write_bitext(pieces / split, langs, encoded(text.rows(str(args.clean / split), langs)))
+            bitext.write_bitext(pieces / split, langs, encoded(bitext.rows(str(args.clean / split), langs)))
     answer(model=str(args.out / "spm" / "spm.model"), pieces=str(args.out / "pieces"), **counts)
 
 
 def reservation(clean: Path) -> str:
     """What to know of a complaint about the size of a text: that cleaning dropped the larger part of it."""
-    from lskd_nmt import cleaning  # noqa: PLC0415
+    from lskd_nmt.data import cleaning  # noqa: PLC0415
 
     if not (clean / "dropped.json").is_file():
         return ""
-    dropped, kept = runs.read_json(clean / "dropped.json"), text.count_lines(next(clean.glob("train.*")))
+    dropped, kept = read_json(clean / "dropped.json"), bitext.count_lines(next(clean.glob("train.*")))
     lost = sum(dropped.values())
     if lost <= kept:
         return ""
@@ -260,12 +262,12 @@ def reservation(clean: Path) -> str:
 
 def run_check(args: argparse.Namespace) -> None:
     """`lskd check-data`."""
-    from lskd_nmt import prep  # noqa: PLC0415
+    from lskd_nmt.data import prepared  # noqa: PLC0415
 
-    settings = dict(line.split("=", 1) for line in text.lines_of(args.settings) if "=" in line)
+    settings = dict(line.split("=", 1) for line in bitext.lines_of(args.settings) if "=" in line)
     missing = [name for name in ("corpus", "form") if name not in settings]
     require(not missing, f"{args.settings} says no {' and no '.join(missing)}: give that of data-prep/prepare.sh")
     facts = {name: settings[name] for name in ("corpus", "form")} | {"settings": settings}
     with folders.hold(args.out, "lskd check-data"):
-        content = prep.check(args.out, languages(args), facts, show)
+        content = prepared.check(args.out, languages(args), facts, show)
     answer(data=str(args.out), pairs=content["pairs"], dictionary_symbols=content["dictionary_symbols"])

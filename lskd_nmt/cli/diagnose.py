@@ -6,11 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lskd_nmt import runs
-from lskd_nmt.cli.common import add_tokenize, numbers_of, real, show, verb_of, whole
-from lskd_nmt.cli.why import write
+from lskd_nmt.cli.common import add_tokenize, numbers_of, real, show, verb_of, whole, write
 from lskd_nmt.errors import require
 from lskd_nmt.progress import Progress
+from lskd_nmt.storage.files import read_lines, sha256
 
 
 def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -53,9 +52,9 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 def run_diagnose(args: argparse.Namespace) -> None:
     """`lskd diagnose [--teacher FEATURES] [--hypotheses TEACHER STUDENT --reference FILE] --out DIR`."""
-    from lskd_nmt.analysis import contents
-    from lskd_nmt.analysis.frame import open_features
-    from lskd_nmt.report import tail
+    from lskd_nmt.analysis import diagnose as analysis_diagnose
+    from lskd_nmt.analysis.features.folder import open_features
+    from lskd_nmt.report.figures import teacher_tail
 
     require(bool(args.teacher or args.hypotheses), "give --teacher, or --hypotheses with --reference, or both")
     require(bool(args.hypotheses) == bool(args.reference), "--hypotheses and --reference need each other: give both")
@@ -63,21 +62,21 @@ def run_diagnose(args: argparse.Namespace) -> None:
     figures = {}
     if args.hypotheses:
         content["sentences"] = compared(args)
-        figures["sentences"] = tail.sentences(content["sentences"])
+        figures["sentences"] = teacher_tail.sentences(content["sentences"])
     if args.teacher:
         features = open_features(args.teacher)
         progress = Progress(min(args.sample, features.tokens), "tokens", show)
         tops = numbers_of(args.top, "--top", int)
         temperatures = numbers_of(args.temperatures, "--temperatures", float)
-        content["tail"] = contents.diagnose(features, temperatures, tops, args.sample, args.seed, progress.add)
-        figures["tail"] = tail.figure(content["tail"])
+        content["tail"] = analysis_diagnose.diagnose(features, temperatures, tops, args.sample, args.seed, progress.add)
+        figures["tail"] = teacher_tail.figure(content["tail"])
     write(args, "diagnosis", content, figures)
     print(json.dumps({"diagnosis": str(args.out / "diagnosis.json"), "parts": list(figures)}))
 
 
 def compared(args: argparse.Namespace) -> dict[str, Any]:
     """What the teacher gets right and the student wrong, with the hashes of what was read."""
-    from lskd_nmt.analysis import translations
+    from lskd_nmt.analysis import lost_translations
 
     files = {
         "teacher": args.hypotheses[0],
@@ -86,16 +85,16 @@ def compared(args: argparse.Namespace) -> dict[str, Any]:
         "source": args.source,
         "train_target": args.train_target,
     }
-    teacher, student, reference = map(runs.read_lines, (*args.hypotheses, args.reference))
-    source = runs.read_lines(args.source) if args.source else None
-    frequency = translations.word_counts(runs.read_lines(args.train_target)) if args.train_target else None
-    texts = translations.Texts(reference, teacher, student, source, frequency)
+    teacher, student, reference = map(read_lines, (*args.hypotheses, args.reference))
+    source = read_lines(args.source) if args.source else None
+    frequency = lost_translations.word_counts(read_lines(args.train_target)) if args.train_target else None
+    texts = lost_translations.Texts(reference, teacher, student, source, frequency)
     lang = args.target_lang or args.reference.suffix.removeprefix(".")
-    rules = translations.Rules(
+    rules = lost_translations.Rules(
         args.right, args.margin, args.rare, args.names == "copied", args.examples, lang, args.tokenize
     )
     return {
         "settings": asdict(rules),
-        "sha256": {name: runs.sha256(file) for name, file in files.items() if file},
-        **translations.comparison(texts, rules),
+        "sha256": {name: sha256(file) for name, file in files.items() if file},
+        **lost_translations.comparison(texts, rules),
     }

@@ -27,7 +27,7 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 def run_doctor(args: argparse.Namespace) -> None:
     """`lskd doctor --data bin --teacher-path T.pt`; exit code 2 if something is not well."""
     from lskd_nmt.doctor import Patient, examine
-    from lskd_nmt.teacher.live import split_paths
+    from lskd_nmt.teacher.online import split_paths
 
     langs = (args.source_lang, args.target_lang)
     temperatures = numbers_of(args.temperatures, "--temperatures", float)

@@ -8,21 +8,25 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lskd_nmt import fairseq_io, inputs, lengths, runs, scoring, training_log
-from lskd_nmt import plan as planning
-from lskd_nmt import watch as watching
+from lskd_nmt import fairseq_io
 from lskd_nmt.cli.common import add_tokenize, verb_of
-from lskd_nmt.commands import runnable
-from lskd_nmt.config import read_config
-from lskd_nmt.flag_values import require_words
-from lskd_nmt.subwords import Subwords
-from lskd_nmt.training_costs import (
+from lskd_nmt.data.subwords import Subwords
+from lskd_nmt.evaluate import scoring
+from lskd_nmt.experiment import input_hashes, lengths, training_log
+from lskd_nmt.experiment import plan as planning
+from lskd_nmt.experiment import run_command as watching
+from lskd_nmt.experiment.config import read_config
+from lskd_nmt.experiment.run import Run, record_run
+from lskd_nmt.experiment.scripts import runnable
+from lskd_nmt.experiment.training_costs import (
     decoded_words_per_second,
     logged_costs,
     updates,
     updates_per_second,
     words_per_second,
 )
+from lskd_nmt.fairseq_io.flag_values import require_words
+from lskd_nmt.storage import files, provenance
 
 
 def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -77,21 +81,22 @@ def run_plan(args: argparse.Namespace) -> None:
         answer(run=str(args.preview), models=[model["name"] for model in models])
         return
     plan = planning.plan(config, args.config.read_text(encoding="utf-8"), run)
-    runs.record_run(run, args.call or args.command)
+    record_run(run, args.call or args.command)
     answer(run=str(run), models=[model["name"] for model in plan["models"]])
 
 
 def run_graph(args: argparse.Namespace) -> None:
     """`lskd graph RUN [--out STEM]`."""
-    from lskd_nmt.report import graph, plots  # noqa: PLC0415  matplotlib takes a second to import
+    from lskd_nmt.report.figures.run_graph import graph  # noqa: PLC0415  matplotlib takes a second to import
+    from lskd_nmt.report.figures.style import save  # noqa: PLC0415
 
     stem = args.out or args.folder / "graph"
-    answer(graph=[str(file) for file in plots.save(graph.graph(args.folder), stem)])
+    answer(graph=[str(file) for file in save(graph(args.folder), stem)])
 
 
 def run_watch(args: argparse.Namespace) -> None:
     """`lskd watch --run RUN --model NAME [-- FLAGS]`; exits with the training's code."""
-    run = runs.Run(args.folder)
+    run = Run(args.folder)
     model, folder = run.model(args.model), run.model_folder(args.model)
     log, command = folder / "train.log", [*model["train_command"], *args.flags]
     require_words(command)
@@ -100,44 +105,50 @@ def run_watch(args: argparse.Namespace) -> None:
     long, pairs = lengths.left_out(model["train_command"], run.data, langs)
     if long:
         teller(args.model)(f"{long:,} of {pairs:,} pairs of train are longer than it takes: fairseq leaves them out")
-    inputs.begin(run, model, teller(args.model))
+    input_hashes.begin(run, model, teller(args.model))
     progress = training_log.Progress(training_log.limits(model["train_command"]))
-    before = runs.read_lines(log) if log.is_file() else []
+    before = files.read_lines(log) if log.is_file() else []
     cost = watching.Cost()
     code = watching.watch(runnable(command), args.folder, log, progress.line, teller(args.model))
-    measured, lines = cost.measured(), runs.read_lines(log)
+    measured, lines = cost.measured(), files.read_lines(log)
     logged = logged_costs(lines[len(before) :], measured["wall_seconds"], updates(before))
     facts = {
         "name": args.model,
         "seed": model["seed"],
         "parameters": training_log.parameters(lines),
-        "data": runs.data_hashes(run.data),
-        "versions": runs.versions(),
-        "host": runs.host(),
+        "data": provenance.data_hashes(run.data),
+        "versions": provenance.versions(),
+        "host": provenance.host(),
         "updates_per_second": updates_per_second(lines),
     }
     watching.record_attempt(folder / "run.json", facts, command, code, measured | logged, words_per_second(lines))
-    runs.write_json(folder / "curve.json", training_log.curve(lines))
+    files.write_json(folder / "curve.json", training_log.curve(lines))
     answer(model=args.model, exit_code=code, curve=str(folder / "curve.json"))
     sys.exit(code)
 
 
 def run_generate(args: argparse.Namespace) -> None:
     """`lskd generate --run RUN --model NAME [-- FLAGS]`; exits with the decoding's code."""
-    run = runs.Run(args.folder)
+    run = Run(args.folder)
     model, folder = run.model(args.model), run.model_folder(args.model)
     log, command = folder / "generate.log", [*model["decode_command"], *args.flags]
     require_words(command)
     log.unlink(missing_ok=True)
-    progress = training_log.Decoded(len(runs.read_lines(run.text("test", "source"))))
+    progress = training_log.Decoded(len(files.read_lines(run.text("test", "source"))))
     cost = watching.Cost()
     code = watching.watch(runnable(command), args.folder, log, progress.line, teller(args.model))
     measured = cost.measured()
     if code == 0:
-        speed = decoded_words_per_second(runs.read_lines(log))
+        speed = decoded_words_per_second(files.read_lines(log))
         hours = round(decoding_gpus(command) * measured["wall_seconds"] / 3600, 4)
-        facts = {"command": command, "commit": runs.commit(), **measured, "gpu_hours": hours, "words_per_second": speed}
-        runs.write_json(folder / "decode.json", facts)
+        facts = {
+            "command": command,
+            "commit": provenance.commit(),
+            **measured,
+            "gpu_hours": hours,
+            "words_per_second": speed,
+        }
+        files.write_json(folder / "decode.json", facts)
     answer(model=args.model, exit_code=code, decoded=progress.count)
     sys.exit(code)
 
@@ -151,28 +162,28 @@ def decoding_gpus(command: Sequence[str]) -> int:
 
 def run_hyp(args: argparse.Namespace) -> None:
     """`lskd hyp --run RUN --model NAME`: generate.log -> test.hyp."""
-    run = runs.Run(args.folder)
+    run = Run(args.folder)
     folder = run.model_folder(args.model)
-    sentences = len(runs.read_lines(run.text("test", "source")))
-    pieces = scoring.hypotheses(runs.read_lines(folder / "generate.log"), sentences)
+    sentences = len(files.read_lines(run.text("test", "source")))
+    pieces = scoring.hypotheses(files.read_lines(folder / "generate.log"), sentences)
     lines = Subwords(run.data / "spm" / "spm.model").decode(pieces)
-    runs.write_text(folder / "test.hyp", "".join(f"{line}\n" for line in lines))
+    files.write_text(folder / "test.hyp", "".join(f"{line}\n" for line in lines))
     answer(hyp=str(folder / "test.hyp"), sentences=sentences)
 
 
 def run_score(args: argparse.Namespace) -> None:
     """`lskd score --run RUN --model NAME`: test.hyp -> metrics.json."""
-    run = runs.Run(args.folder)
+    run = Run(args.folder)
     hyp, ref = run.model_folder(args.model) / "test.hyp", run.text("test", "target")
     data = run.plan["data"]
-    references = runs.read_lines(ref)
+    references = files.read_lines(ref)
     scores = scoring.scores(
-        runs.read_lines(hyp), references, data["target_lang"], data["form"], args.tokenize or data.get("tokenize")
+        files.read_lines(hyp), references, data["target_lang"], data["form"], args.tokenize or data.get("tokenize")
     )
     scores["references_changed_by_subwords"] = changed_by_subwords(run.data, references)
-    hashes = {"hyp_sha256": runs.sha256(hyp), "ref_sha256": runs.sha256(ref)}
-    facts = {"name": args.model, **scores, **hashes, "decode": run.plan["decode"], "commit": runs.commit()}
-    runs.write_json(hyp.with_name("metrics.json"), facts)
+    hashes = {"hyp_sha256": files.sha256(hyp), "ref_sha256": files.sha256(ref)}
+    facts = {"name": args.model, **scores, **hashes, "decode": run.plan["decode"], "commit": provenance.commit()}
+    files.write_json(hyp.with_name("metrics.json"), facts)
     answer(model=args.model, bleu=scores["bleu"]["score"], chrf=scores["chrf"]["score"])
 
 

@@ -11,14 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lskd_nmt import fairseq_io, runs
-from lskd_nmt import plan as planning
+from lskd_nmt import fairseq_io
 from lskd_nmt.cli.common import origin, show, verb_of
-from lskd_nmt.config import read_config
 from lskd_nmt.errors import LskdError, require
+from lskd_nmt.experiment import plan as planning
+from lskd_nmt.experiment.config import read_config
+from lskd_nmt.experiment.run import Run
+from lskd_nmt.storage import files, provenance
 
 if TYPE_CHECKING:
-    from lskd_nmt.probe import Machine
+    from lskd_nmt.cost.estimate import Machine
 
 FILE = "forecast.json"
 
@@ -57,11 +59,11 @@ def run_forecast(args: argparse.Namespace) -> None:
         settings = {name: getattr(args, name) for name in ("device", "precision", "threads")}
         content = {
             **origin(args),
-            "host": runs.host(),
+            "host": provenance.host(),
             **settings,
-            **probed(runs.Run(folder), machine, args.jobs, other_load),
+            **probed(Run(folder), machine, args.jobs, other_load),
         }
-        runs.write_json(folder / FILE, content)
+        files.write_json(folder / FILE, content)
     print(json.dumps({"forecast": str(folder / FILE), **content["sweep"]}))
 
 
@@ -77,9 +79,10 @@ def held(folder: Path) -> Iterator[None]:
         yield
 
 
-def probed(run: runs.Run, machine: "Machine", jobs: int, other_load: float) -> dict[str, Any]:
+def probed(run: Run, machine: "Machine", jobs: int, other_load: float) -> dict[str, Any]:
     """The forecast, shown as a table; `other_load` are the cores that were busy before."""
-    from lskd_nmt.probe import forecast, table
+    from lskd_nmt.cost import table
+    from lskd_nmt.cost.estimate import forecast
 
     with fairseq_io.quiet():
         content = {"other_load": other_load, **forecast(run, machine, jobs, show)}
@@ -89,7 +92,7 @@ def probed(run: runs.Run, machine: "Machine", jobs: int, other_load: float) -> d
 
 def machine_of(args: argparse.Namespace) -> "Machine":
     """The trainings' flags and environment, as experiments/run.sh gives them."""
-    from lskd_nmt.probe import Machine
+    from lskd_nmt.cost.estimate import Machine
 
     flags, environment = [], []
     if args.device == "cpu":
@@ -119,11 +122,11 @@ def prepare(run: Path) -> None:
 
 def compare(folder: Path) -> None:
     """`lskd forecast RUN`: the forecast beside what the trainings of the run cost."""
-    from lskd_nmt.probe import table
+    from lskd_nmt.cost import table
 
     require((folder / FILE).is_file(), f"{folder} has no {FILE}: run lskd forecast CONFIG --out {folder} first")
-    content = runs.read_json(folder / FILE)
-    rows = table.compared(runs.Run(folder), content)
+    content = files.read_json(folder / FILE)
+    rows = table.compared(Run(folder), content)
     require(bool(rows), f"{folder} has no trained model to compare with its forecast: train some first")
     show(table.comparison(rows, len(content["models"])))
     print(json.dumps({"models": rows}))

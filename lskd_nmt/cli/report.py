@@ -4,10 +4,11 @@ import argparse
 import json
 from pathlib import Path
 
-from lskd_nmt import folders, runs
 from lskd_nmt.cli.common import verb_of
 from lskd_nmt.cli.table import PAIRS, add_baseline, assessed
 from lskd_nmt.errors import require
+from lskd_nmt.experiment import run
+from lskd_nmt.storage import files, folders, provenance
 
 SENTENCES = 5000
 WHAT = "lskd report"
@@ -51,19 +52,20 @@ def run_report(args: argparse.Namespace) -> None:
 
 def write_report(args: argparse.Namespace) -> None:
     """The page, while nobody else writes there."""
-    from lskd_nmt.report import results, tables  # pandas and matplotlib take a second
     from lskd_nmt.report.page import analysed, render, sections, sources
     from lskd_nmt.report.page.parts import slug
+    from lskd_nmt.report.results import read
+    from lskd_nmt.report.tables import tables  # pandas and matplotlib take a second
 
-    names = results.labels(args.folders)
+    names = read.labels(args.folders)
     places = dict(zip(names, args.folders, strict=True))
     content = assessed(args, args.folders, names, known_differences(args))
-    found = {name: runs.Run(folder) for name, folder in places.items()}
+    found = {name: run.Run(folder) for name, folder in places.items()}
     analyses = sources.analyses(places, args.sentences > 0)
     calls = {
         "command": args.command,
-        "commit": runs.commit() or "not recorded",
-        "versions": ", ".join(f"{name} {version}" for name, version in runs.versions().items()),
+        "commit": provenance.commit() or "not recorded",
+        "versions": ", ".join(f"{name} {version}" for name, version in provenance.versions().items()),
     }
     parts = [
         sections.results(content),
@@ -99,7 +101,7 @@ def known_differences(args: argparse.Namespace) -> Path:
     file: Path = args.out / "data" / "significance.json"
     own = args.folders[0] / "significance.json"
     if len(args.folders) == 1 and own.is_file() and not file.is_file():
-        runs.write_text(file, own.read_text(encoding="utf-8"))
+        files.write_text(file, own.read_text(encoding="utf-8"))
     return file
 
 

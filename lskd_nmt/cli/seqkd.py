@@ -98,9 +98,9 @@ def register_select(steps: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run_decode(args: argparse.Namespace) -> None:
     """`lskd seqkd decode --teacher-path T.pt --data bin --out DIR`."""
     os.environ.setdefault("OMP_NUM_THREADS", str(args.threads))  # before the engines are imported
+    from lskd_nmt.decode_settings import DecodeSettings
     from lskd_nmt.seqkd.decode import Place, decode
-    from lskd_nmt.seqkd.engines import DecodeSettings
-    from lskd_nmt.teacher.live import split_paths
+    from lskd_nmt.teacher.online import split_paths
 
     names = DecodeSettings.__dataclass_fields__
     settings = DecodeSettings(**{name: getattr(args, name) for name in names})
@@ -129,7 +129,7 @@ def run_decode(args: argparse.Namespace) -> None:
 def run_select(args: argparse.Namespace) -> None:
     """`lskd seqkd select --decoded DIR --data bin --out HYPOTHESES`."""
     from lskd_nmt.seqkd.select import SelectSettings, select
-    from lskd_nmt.teacher.live import split_paths
+    from lskd_nmt.teacher.online import split_paths
 
     settings = SelectSettings(**{name: getattr(args, name) for name in SelectSettings.__dataclass_fields__})
     symbols = symbols_of(args)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lskd_nmt import runs
 from lskd_nmt.cli.common import show, verb_of
 from lskd_nmt.errors import require
+from lskd_nmt.experiment.run import Run
+from lskd_nmt.storage import files
 
 if TYPE_CHECKING:
-    from lskd_nmt.differences import Output
+    from lskd_nmt.evaluate.contrasts import Output
 
 PAIRS = ("auto", "none", "en-de", "en-ru")
 
@@ -62,15 +63,20 @@ def run_table(args: argparse.Namespace) -> None:
         require(not args.pool_seeds, "--pool-seeds is for the rows of one table: leave it out of --compare")
         run_compare(args)
         return
-    from lskd_nmt.report import document, plots, ranking, results, tables, temperature  # pandas takes a second
+    from lskd_nmt.report.figures import bleu_bars, bleu_by_temperature, method_ranking, style
+    from lskd_nmt.report.results import read  # pandas takes a second
+    from lskd_nmt.report.tables import document, tables
 
     out = args.out or args.folders[0]
-    content = assessed(args, args.folders, results.labels(args.folders), out / "significance.json")
+    content = assessed(args, args.folders, read.labels(args.folders), out / "significance.json")
     write(out, "table", content, document.markdown(content), document.latex(content), tables.csv(content))
-    plots.save(plots.bleu(content), out / "bleu")
-    for name, figure in (("temperature", temperature.figure(content)), ("methods", ranking.figure(content))):
+    style.save(bleu_bars.bleu(content), out / "bleu")
+    for name, figure in (
+        ("temperature", bleu_by_temperature.figure(content)),
+        ("methods", method_ranking.figure(content)),
+    ):
         if figure is not None:
-            plots.save(figure, out / name)
+            style.save(figure, out / name)
     print(
         json.dumps(
             {"table": str(out / "table.json"), "models": len(content["rows"]), "not_scored": content["not_scored"]},
@@ -81,31 +87,32 @@ def run_table(args: argparse.Namespace) -> None:
 
 def run_compare(args: argparse.Namespace) -> None:
     """`lskd table --compare A B --out DIR`."""
-    from lskd_nmt import differences
-    from lskd_nmt.report import effects, results, sweeps
+    from lskd_nmt.evaluate.contrasts import measure
+    from lskd_nmt.report.results import effects, read
+    from lskd_nmt.report.tables import two_runs
 
-    names = results.labels(args.compare)
-    sweeps.require_comparable(*(results.results([run], [name]) for run, name in zip(args.compare, names, strict=True)))
+    names = read.labels(args.compare)
+    two_runs.require_comparable(*(read.results([run], [name]) for run, name in zip(args.compare, names, strict=True)))
     single = [
         assessed(args, [folder], [name], args.out / f"significance-{number}.json")
         for number, (folder, name) in enumerate(zip(args.compare, names, strict=True), start=1)
     ]
-    content = sweeps.side_by_side(*single)
+    content = two_runs.side_by_side(*single)
     pools = effects.pools([pair[side] for side in ("first", "second") for pair in content["cells"]])
-    measured = differences.measure(
-        outputs_of(args.compare, names), sweeps.contrasts(content), args.out / "significance.json", show, pools
+    measured = measure(
+        outputs_of(args.compare, names), two_runs.contrasts(content), args.out / "significance.json", show, pools
     )
-    sweeps.judge(content, measured)
-    write(args.out, "compare", content, sweeps.markdown(content), sweeps.latex(content), sweeps.csv(content))
+    two_runs.judge(content, measured)
+    write(args.out, "compare", content, two_runs.markdown(content), two_runs.latex(content), two_runs.csv(content))
     print(json.dumps({"table": str(args.out / "compare.json"), "pairs": len(content["cells"])}))
 
 
 def assessed(args: argparse.Namespace, folders: Sequence[Path], names: Sequence[str], file: Path) -> dict[str, Any]:
     """The table's content, with what was measured of it and kept in `file`."""
-    from lskd_nmt import differences
-    from lskd_nmt.report import baselines, effects, published, results
+    from lskd_nmt.evaluate.contrasts import measure
+    from lskd_nmt.report.results import baselines, effects, published, read
 
-    content = results.results(folders, names)
+    content = read.results(folders, names)
     pair = published.pair_of(args.published, content["runs"])
     obstacles = published.obstacles(pair, content["runs"]) if pair else []
     content["published"] = {"pair": pair, "source": published.SOURCE, "obstacles": obstacles}
@@ -115,23 +122,23 @@ def assessed(args: argparse.Namespace, folders: Sequence[Path], names: Sequence[
     pools = effects.pools(content["cells"], args.pool_seeds)
     several = any(len(group) > 1 for pool in pools if pool.always for group in pool.groups)
     require(several or not args.pool_seeds, "--pool-seeds needs students of two seeds: no row has them, leave it out")
-    measured = differences.measure(outputs_of(folders, names), contrasts, file, show, pools)
+    measured = measure(outputs_of(folders, names), contrasts, file, show, pools)
     effects.judge(content, bases, found, measured)
     return content
 
 
 def outputs_of(folders: Sequence[Path], names: Sequence[str]) -> "dict[str, Output]":
     """The translations of every scored model, by RUN/MODEL."""
-    from lskd_nmt.differences import Output
-    from lskd_nmt.report import results
+    from lskd_nmt.evaluate.contrasts import Output
+    from lskd_nmt.report.results import read
 
     found = {}
-    for name, run in zip(names, map(runs.Run, folders), strict=True):
+    for name, run in zip(names, map(Run, folders), strict=True):
         data, reference = run.plan["data"], run.text("test", "target")
         for model in run.models:
             folder = run.model_folder(model["name"])
             if (folder / "metrics.json").is_file():
-                metrics = runs.read_json(folder / "metrics.json")
+                metrics = files.read_json(folder / "metrics.json")
                 found[f"{name}/{model['name']}"] = Output(
                     folder / "test.hyp",
                     reference,
@@ -140,21 +147,23 @@ def outputs_of(folders: Sequence[Path], names: Sequence[str]) -> "dict[str, Outp
                     model["seed"],
                     metrics.get("hyp_sha256"),
                     metrics.get("ref_sha256"),
-                    results.tokenizer(metrics),
+                    read.tokenizer(metrics),
                 )
     return found
 
 
 def write(out: Path, name: str, content: Any, markdown: str, latex: str, csv: str) -> None:
     """NAME.{json,md,tex,csv} in `out`."""
-    runs.write_json(out / f"{name}.json", content)
+    files.write_json(out / f"{name}.json", content)
     for kind, text in (("md", markdown), ("tex", latex), ("csv", csv)):
-        runs.write_text(out / f"{name}.{kind}", text)
+        files.write_text(out / f"{name}.{kind}", text)
 
 
 def run_curves(args: argparse.Namespace) -> None:
     """`lskd curves RUN [--out DIR]`."""
-    from lskd_nmt.report import plots
+    from lskd_nmt.report.figures import learning_curves, style
 
     out = args.out or args.folder
-    print(json.dumps({"curves": [str(file) for file in plots.save(plots.curves(args.folder), out / "curves")]}))
+    print(
+        json.dumps({"curves": [str(file) for file in style.save(learning_curves.curves(args.folder), out / "curves")]})
+    )

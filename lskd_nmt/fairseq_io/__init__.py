@@ -39,11 +39,7 @@ from lskd_nmt.fairseq_io.models import (
     transformer_settings,
     unwrapped,
 )
-from lskd_nmt.fairseq_io.plugin import (
-    load_plugin,
-    plugin_folder,
-    quiet,
-)
+from lskd_nmt.fairseq_io.plugin import load_plugin, plugin_folder, quiet
 from lskd_nmt.fairseq_io.settings import is_literal
 from lskd_nmt.fairseq_io.training_flags import flag_complaint
 

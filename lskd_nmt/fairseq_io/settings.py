@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lskd_nmt import flag_values
+from lskd_nmt.fairseq_io import flag_values
 
 LONGEST_LITERAL, MOST_ELEMENTS, DEEPEST = 2000, 10_000, 50
 MOST_POSITIONS = 1_000_000

@@ -98,8 +98,8 @@ def twice(words: list[str], known: dict[str, Any]) -> tuple[str, str] | None:
 
 def plugins_complaint(args: Any) -> tuple[str, str] | None:
     """What kd_ls would refuse before the first batch, of flags alone."""
-    flags, weight = sys.modules["user_dir.criterions.flags"], sys.modules["user_dir.criterions.weight"]
-    own_output = sys.modules["user_dir.criterions.own_output"]
+    flags, weight = sys.modules["user_dir.criterions.flags"], sys.modules["user_dir.criterions.kd_weight"]
+    own_output = sys.modules["user_dir.criterions.compatible"]
     args.max_update = args.max_update or 0
     try:
         flags.options_of(args)

@@ -10,7 +10,7 @@ from torch import Tensor
 from lskd_nmt.errors import require
 from lskd_nmt.losses.gates import Facts
 from lskd_nmt.losses.relative import LogMixture, RelativeEntropy
-from lskd_nmt.losses.selection import TokenWeights
+from lskd_nmt.losses.token_selection import TokenWeights
 
 Temper = Literal["both", "teacher"]
 

@@ -5,12 +5,12 @@ from typing import NamedTuple
 from torch import Tensor
 
 from lskd_nmt.losses.divergences import tempered
-from lskd_nmt.losses.evolution import evolved_kl
 from lskd_nmt.losses.options import KdOptions
-from lskd_nmt.losses.ranking import ranking_loss
-from lskd_nmt.losses.selection import TokenWeights
+from lskd_nmt.losses.self_evolution import evolved_kl
 from lskd_nmt.losses.signals import Signal, TopK, top_k_kl
 from lskd_nmt.losses.smoothing import negative_log_likelihood, smoothed_nll
+from lskd_nmt.losses.tie_ranking import ranking_loss
+from lskd_nmt.losses.token_selection import TokenWeights
 
 
 class KdTerms(NamedTuple):

@@ -6,11 +6,11 @@ from typing import get_args
 
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.losses.divergences import Chosen, Temper, divergence_named
-from lskd_nmt.losses.evolution import Evolution, evolution_named
-from lskd_nmt.losses.selection import ChosenSelection, selection_named
+from lskd_nmt.losses.self_evolution import Evolution, evolution_named
 from lskd_nmt.losses.signals import Tail
 from lskd_nmt.losses.smoothing import SmoothingOver
-from lskd_nmt.losses.virtual import VirtualTeacher
+from lskd_nmt.losses.token_selection import ChosenSelection, selection_named
+from lskd_nmt.losses.virtual_teacher import VirtualTeacher
 
 # A teacher's logits of 8 to 16 nats are 1e-6 apart in float32: over 1e-3, one such step changes a probability by a
 # thousandth, and below that the order of symbols that nearly tie would be made of rounding.

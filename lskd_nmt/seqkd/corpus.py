@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.teacher.pairs import ids_key
+from lskd_nmt.storage.pair_keys import ids_key
 
 
 class SentencePair(NamedTuple):

@@ -12,26 +12,20 @@ from typing import Any
 import numpy as np
 
 from lskd_nmt import fairseq_io
+from lskd_nmt.decode_settings import DecodeSettings
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.fairseq_io import Symbols
 from lskd_nmt.progress import Progress
-from lskd_nmt.runs import read_json, sha256, write_json
 from lskd_nmt.seqkd import ledger
-from lskd_nmt.seqkd.agreement import compare
 from lskd_nmt.seqkd.corpus import read_corpus
-from lskd_nmt.seqkd.engines import (
-    CTranslate2Engine,
-    DecodeSettings,
-    Engine,
-    FairseqEngine,
-    convert_once,
-    engine_devices,
-)
+from lskd_nmt.seqkd.engine_check import compare
+from lskd_nmt.seqkd.engines import CTranslate2Engine, Engine, FairseqEngine, convert_once, engine_devices
 from lskd_nmt.seqkd.ledger import settings_hash, shard_file
 from lskd_nmt.seqkd.workers import Work, open_shards, run_shards
-from lskd_nmt.teacher import live
-from lskd_nmt.teacher.header import require_same_plan
-from lskd_nmt.teacher.pairs import data_hashes
+from lskd_nmt.storage.files import read_json, sha256, write_json
+from lskd_nmt.storage.header import require_same_plan
+from lskd_nmt.teacher import online
+from lskd_nmt.teacher.coverage import data_hashes
 
 CHECK = "check.json"
 MODEL = "ctranslate2"
@@ -71,7 +65,7 @@ def decode(
         settings.engine == "fairseq" or len(teacher_path) == 1,
         f"--teacher-path names {len(teacher_path)} checkpoints, and CTranslate2 has no ensembles: use --engine fairseq",
     )
-    facts = [live.check(path, symbols, teacher_data) for path in teacher_path]
+    facts = [online.check(path, symbols, teacher_data) for path in teacher_path]
     langs, first = symbols.langs, data.split(":", maxsplit=1)[0]
     plan: dict[str, Any] = {
         "teacher": [

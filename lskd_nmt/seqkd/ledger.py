@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lskd_nmt.errors import LskdError, reason, require, writing
+from lskd_nmt.evaluate.scoring import SHOWN, listed
 from lskd_nmt.progress import Progress
-from lskd_nmt.runs import read_json, sha256, write_json, write_text
-from lskd_nmt.scoring import SHOWN, listed
+from lskd_nmt.storage.files import read_json, sha256, write_json, write_text
 
 FORMAT = 1
 FILE, ROWS, PLAN, SHARDS = "ledger.json", "rows.jsonl", "plan.json", "shards"

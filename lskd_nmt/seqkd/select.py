@@ -12,17 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 from sacrebleu.metrics.chrf import CHRF
 
-from lskd_nmt import fairseq_io, folders
+from lskd_nmt import fairseq_io
+from lskd_nmt.data.subwords import joined
 from lskd_nmt.errors import LskdError, require
+from lskd_nmt.evaluate.scoring import USUAL, bleu_tokenizer, sentence_bleu
 from lskd_nmt.fairseq_io import Symbols
 from lskd_nmt.progress import Progress
-from lskd_nmt.runs import read_json, sha256
-from lskd_nmt.scoring import USUAL, bleu_tokenizer, sentence_bleu
 from lskd_nmt.seqkd import ledger, store
 from lskd_nmt.seqkd.corpus import SentencePair, corpus_pairs, source_key
 from lskd_nmt.seqkd.ledger import Hypothesis, Row
-from lskd_nmt.subwords import joined
-from lskd_nmt.teacher.pairs import data_hashes, pair_key
+from lskd_nmt.storage import folders
+from lskd_nmt.storage.files import read_json, sha256
+from lskd_nmt.storage.pair_keys import pair_key
+from lskd_nmt.teacher.coverage import data_hashes
 
 WHAT = "lskd seqkd select"
 RUN = 500_000  # hashes of different things that are sorted at a time

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from lskd_nmt.errors import require
 from lskd_nmt.fairseq_io import Symbols
-from lskd_nmt.runs import sha256
+from lskd_nmt.storage.arrays import map_array, new_array, write_array
+from lskd_nmt.storage.files import sha256
+from lskd_nmt.storage.header import Kind, read_header, write_header
+from lskd_nmt.storage.pair_keys import Pair, ids_key, positions
 from lskd_nmt.teacher import vocabulary
-from lskd_nmt.teacher.arrays import map_array, new_array, write_array
-from lskd_nmt.teacher.header import Kind, read_header, write_header
 from lskd_nmt.teacher.layout import id_type
-from lskd_nmt.teacher.pairs import Pair, ids_key, positions
 
 BIN = "bin"
 ARRAYS = ("keys", "first", "start", "ids", "scores")

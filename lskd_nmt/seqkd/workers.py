@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lskd_nmt import fairseq_io
+from lskd_nmt.decode_settings import DecodeSettings
 from lskd_nmt.errors import LskdError
 from lskd_nmt.progress import Progress
 from lskd_nmt.seqkd.corpus import Corpus
-from lskd_nmt.seqkd.engines import DecodeSettings, Engine, translate_all
+from lskd_nmt.seqkd.engines import Engine, translate_all
 from lskd_nmt.seqkd.ledger import Row, shard_file, write_shard
 
 

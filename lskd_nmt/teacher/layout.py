@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lskd_nmt.errors import require
-from lskd_nmt.forecast import top_k_bytes
 from lskd_nmt.losses.signals import Record
+from lskd_nmt.sizes import top_k_bytes
 
 NUMBERS: dict[str, np.dtype[Any]] = {"fp16": np.dtype(np.float16), "fp32": np.dtype(np.float32)}
 Columns = Mapping[str, NDArray[Any]]  # (N, …) each, by the names of a layout

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lskd_nmt.errors import require, writing
-from lskd_nmt.runs import read_json, sha256, write_json
+from lskd_nmt.storage.files import read_json, sha256, write_json
 from lskd_nmt.teacher.layout import Columns, Layout
 
 

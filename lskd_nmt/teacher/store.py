@@ -13,13 +13,13 @@ import torch
 
 from lskd_nmt.errors import LskdError, reading, require
 from lskd_nmt.fairseq_io import Symbols
-from lskd_nmt.losses.chunk import Projection
-from lskd_nmt.runs import sha256
+from lskd_nmt.losses.fused_chunk import Projection
+from lskd_nmt.storage.arrays import map_array
+from lskd_nmt.storage.files import sha256
+from lskd_nmt.storage.header import Kind, read_header
+from lskd_nmt.storage.pair_keys import Pair, missing, positions
 from lskd_nmt.teacher import vocabulary
-from lskd_nmt.teacher.arrays import map_array
-from lskd_nmt.teacher.header import Kind, read_header
 from lskd_nmt.teacher.layout import Columns, FeatureLayout, TopKLayout, layout_of
-from lskd_nmt.teacher.pairs import Pair, missing, positions
 from lskd_nmt.teacher.shards import map_shard
 
 KIND = Kind(

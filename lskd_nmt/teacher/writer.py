@@ -8,20 +8,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from lskd_nmt import fairseq_io, folders
+from lskd_nmt import fairseq_io
 from lskd_nmt.errors import require
 from lskd_nmt.fairseq_io import Symbols
-from lskd_nmt.forecast import require_space, store_bytes
 from lskd_nmt.losses.options import temperature_fault
 from lskd_nmt.losses.signals import record
 from lskd_nmt.progress import Progress
-from lskd_nmt.runs import read_json, sha256, write_json
-from lskd_nmt.teacher.arrays import write_array
-from lskd_nmt.teacher.corpus import Entry, batches, distinct_pairs, shard_slices
-from lskd_nmt.teacher.header import read_header, require_same_plan, write_header
+from lskd_nmt.sizes import require_space, store_bytes
+from lskd_nmt.storage import folders
+from lskd_nmt.storage.arrays import write_array
+from lskd_nmt.storage.files import read_json, sha256, write_json
+from lskd_nmt.storage.header import read_header, require_same_plan, write_header
+from lskd_nmt.teacher.batches import Entry, batches, distinct_pairs, shard_slices
+from lskd_nmt.teacher.coverage import data_hashes, require_pairs
 from lskd_nmt.teacher.layout import Columns, FeatureLayout, Layout, TopKLayout, layout_content
-from lskd_nmt.teacher.live import LiveTeacher
-from lskd_nmt.teacher.pairs import data_hashes, require_pairs
+from lskd_nmt.teacher.online import LiveTeacher
 from lskd_nmt.teacher.shards import ShardBuffer, complete_shard
 from lskd_nmt.teacher.store import KIND, PROJECTIONS, TeacherStore
 

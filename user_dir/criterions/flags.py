@@ -11,7 +11,7 @@ from lskd_nmt.errors import require
 from lskd_nmt.losses.divergences import divergence_forms
 from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.losses.schedule import WEIGHT_FORMS, weight_schedule
-from lskd_nmt.losses.selection import selection_forms, selection_named
+from lskd_nmt.losses.token_selection import selection_forms, selection_named
 
 
 @dataclass

@@ -14,28 +14,28 @@ from torch import Tensor
 from lskd_nmt import fairseq_io
 from lskd_nmt.errors import require
 from lskd_nmt.fairseq_io import SYMBOLS_KEY, Symbols, is_translation
-from lskd_nmt.losses.chunk import Projection, TeacherFeatures
-from lskd_nmt.losses.chunked import ChunkedTerms, kd_ls_from_features
-from lskd_nmt.losses.consistency import two_pass_terms
+from lskd_nmt.losses.fused import ChunkedTerms, kd_ls_from_features
+from lskd_nmt.losses.fused_chunk import Projection, TeacherFeatures
+from lskd_nmt.losses.loss_queue import LossQueue
 from lskd_nmt.losses.objective import kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
-from lskd_nmt.losses.queue import LossQueue
-from lskd_nmt.losses.selection import TokenWeights
+from lskd_nmt.losses.r_drop import two_pass_terms
 from lskd_nmt.losses.signals import Signal
-from lskd_nmt.losses.survey import survey
+from lskd_nmt.losses.token_selection import TokenWeights
+from lskd_nmt.losses.token_statistics import survey
 from lskd_nmt.seqkd.store import HypothesisStore
 
+from .compatible import check_own_output
 from .flags import KdLsConfig, check_level
+from .hypotheses import hypotheses_of
+from .iterated_prefixes import iterated_terms
+from .kd_weight import Weight
 from .logs import divergence_logs, r_drop_logs, reduce_metrics
-from .memory import window
 from .on_policy import OnPolicy, policy_logs
-from .own_output import check_own_output
-from .passes import iterated_terms
-from .sequence import hypotheses_of
+from .shared_queue import window
 from .student import Student
+from .task_hooks import Updates
 from .teacher import Teacher, pairs_of
-from .updates import Updates
-from .weight import Weight
 
 logger = logging.getLogger(__name__)
 

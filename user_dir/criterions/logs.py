@@ -6,7 +6,7 @@ from typing import Any, get_args
 from fairseq import utils
 from fairseq.logging import metrics
 
-from lskd_nmt.losses.chunked import ChunkedTerms
+from lskd_nmt.losses.fused import ChunkedTerms
 from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.losses.signals import Tail
 

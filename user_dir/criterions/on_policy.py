@@ -12,7 +12,7 @@ from lskd_nmt.errors import require
 from lskd_nmt.losses.schedule import share_schedule
 
 from .flags import KdLsConfig
-from .updates import Updates
+from .task_hooks import Updates
 
 LENGTH_PER_SOURCE, LENGTH_MORE = 1.2, 10  # a sample's symbols for each of its source's, and beyond that; ends included
 

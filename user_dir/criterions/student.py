@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.losses.chunk import Projection
+from lskd_nmt.losses.fused_chunk import Projection
 
 
 class Student:

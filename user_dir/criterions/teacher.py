@@ -6,14 +6,14 @@ from typing import Any
 from torch import Tensor
 
 from lskd_nmt.fairseq_io import Symbols
-from lskd_nmt.losses.chunk import TeacherFeatures
+from lskd_nmt.losses.fused_chunk import TeacherFeatures
 from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.losses.signals import Signal, TopK, top_k
-from lskd_nmt.losses.virtual import virtual_signal
+from lskd_nmt.losses.virtual_teacher import virtual_signal
 from lskd_nmt.teacher.layout import require_said
-from lskd_nmt.teacher.live import LiveTeacher, split_paths
+from lskd_nmt.teacher.offline import StoredTeacher
+from lskd_nmt.teacher.online import LiveTeacher, split_paths
 from lskd_nmt.teacher.store import TeacherStore
-from lskd_nmt.teacher.stored import StoredTeacher
 
 from .flags import KdLsConfig, options_of, reads_teacher
 from .student import Student

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lskd_nmt.report import reliability
+from lskd_nmt.report.figures import reliability
 from lskd_nmt.report.page.estimates import frame
 from lskd_nmt.report.page.parts import Drawing, Part, table
 from lskd_nmt.report.page.sources import Analysis

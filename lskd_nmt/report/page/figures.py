@@ -5,21 +5,21 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from lskd_nmt.report import plots
+from lskd_nmt.report.figures import style
 
 # what our figures draw in, and what it is on a page that may be dark
 THEME = {
     "#000000": "currentColor",
     "#ffffff": "var(--paper)",
     "#dddddd": "var(--line)",
-    plots.GREY: "var(--muted)",
-    plots.COLOURS[0].lower(): "var(--blue)",
+    style.GREY: "var(--muted)",
+    style.COLOURS[0].lower(): "var(--blue)",
 }
 
 
 def written(figure: Figure, stem: Path) -> tuple[str, bytes]:
     """Write STEM.svg and STEM.pdf; their content."""
-    svg, pdf = plots.save(figure, stem, ("svg", "pdf"))
+    svg, pdf = style.save(figure, stem, ("svg", "pdf"))
     return svg.read_text(encoding="utf-8"), pdf.read_bytes()
 
 

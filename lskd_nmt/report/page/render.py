@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from lskd_nmt.report.page import figures
 from lskd_nmt.report.page.parts import Drawing, Picture, Section
-from lskd_nmt.runs import write_json, write_text
+from lskd_nmt.storage.files import write_json, write_text
 
 SCRIPTS = ("page.js", "tables.js", "sentences.js")
 TYPES = {".json": "application/json", ".csv": "text/csv", ".pdf": "application/pdf", ".svg": "image/svg+xml"}

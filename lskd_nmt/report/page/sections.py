@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lskd_nmt.report import document, plots, ranking, tables, temperature, tradeoff
-from lskd_nmt.report.cells import group, row_title
+from lskd_nmt.experiment.run import Run
+from lskd_nmt.report.figures import bleu_bars, bleu_by_cost, bleu_by_temperature, learning_curves, method_ranking
 from lskd_nmt.report.page.parts import Cell, Drawing, Fact, Part, Section, Table, slug, table
 from lskd_nmt.report.page.sources import commands
-from lskd_nmt.runs import Run
+from lskd_nmt.report.results.rows import group, row_title
+from lskd_nmt.report.tables import document, tables
 
 Content = Mapping[str, Any]
 
@@ -19,16 +20,16 @@ def results(content: Content) -> Section:
     links = [anchor(cell) for cell in content["cells"]]
     main = table("results", "Every model: mean over seeds", tables.frame(content), links, document.notes(content))
     parts: list[Part] = [main, *grids(content)]
-    heat = temperature.figure(content)
+    heat = bleu_by_temperature.figure(content)
     if heat is not None:
         text = "A line for each label smoothing of the teacher; the numbers are those of the tables above."
         parts.append(Drawing("bleu-by-temperature", "BLEU against the temperature, by label smoothing", text, heat))
-    ranked = ranking.figure(content)
+    ranked = method_ranking.figure(content)
     if ranked is not None:
         text = "From the best down, beside the student without KD; the numbers are those of the table above."
         parts.append(Drawing("methods", "BLEU by method", text, ranked))
     text = "; ".join(f"{row_title(cell)}: {tables.score(cell['bleu'])}" for cell in content["cells"])
-    parts.append(Drawing("bleu", "BLEU of every model; a dot for each seed", text, plots.bleu(content)))
+    parts.append(Drawing("bleu", "BLEU of every model; a dot for each seed", text, bleu_bars.bleu(content)))
     about = (
         ". ".join(
             [
@@ -48,7 +49,7 @@ def anchor(cell: Content) -> str:
 
 def grids(content: Content) -> list[Table]:
     """A table of α × T for each level, tail and weight that has several students."""
-    students = temperature.heated(content["cells"])
+    students = bleu_by_temperature.heated(content["cells"])
     kinds = list(dict.fromkeys((group(cell), tuple(cell["named_runs"])) for cell in students))
     notes = [
         "BLEU [95 % interval]; over the baseline [95 % interval]; the verdict where a number is published",
@@ -113,7 +114,7 @@ def costs(content: Content) -> Section:
     links = [anchor(cell) for cell in content["cells"]]
     notes = ["hours are sums over seeds, memory is the largest, words a second the mean; as each run's record has them"]
     parts: list[Part] = [table("costs", "Cost of training and size", frame, links, notes)]
-    figure = tradeoff.figure(content)
+    figure = bleu_by_cost.figure(content)
     if figure is not None:
         parts.append(
             Drawing(
@@ -130,7 +131,7 @@ def curves(runs: Mapping[str, Path]) -> Section:
     """The learning curves of every run."""
     text = "Validation loss and greedy BLEU after each epoch, a line for each model."
     parts = [
-        Drawing(f"curves-{slug(name)}", f"Learning curves of {name}", text, plots.curves(folder))
+        Drawing(f"curves-{slug(name)}", f"Learning curves of {name}", text, learning_curves.curves(folder))
         for name, folder in runs.items()
     ]
     return Section("curves", "Learning curves", "", parts)

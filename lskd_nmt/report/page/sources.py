@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from lskd_nmt.errors import require
+from lskd_nmt.experiment.run import Run
 from lskd_nmt.report.page.parts import slug
-from lskd_nmt.runs import Run, read_json, read_lines
+from lskd_nmt.storage.files import read_json, read_lines
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lskd_nmt.report import diffusion as indices
-from lskd_nmt.report import planes
-from lskd_nmt.report import tail as tails
+from lskd_nmt.report.figures import diffusion as indices
+from lskd_nmt.report.figures import teacher_tail as tails
+from lskd_nmt.report.figures.projection import figure
 from lskd_nmt.report.page.estimates import frame
 from lskd_nmt.report.page.parts import Drawing, Part, table
 from lskd_nmt.report.page.sources import Analysis
@@ -32,9 +32,7 @@ def projection(mine: Sequence[Analysis]) -> list[Part]:
             for split, found in model["splits"].items()
         ]
         text = f"A panel for each model and split: states of {first}, {second} and {third}, and their centroids."
-        parts.append(
-            Drawing(f"{each.id}-plane", f"{each.title}: the plane of three words", text, planes.figure(each.content))
-        )
+        parts.append(Drawing(f"{each.id}-plane", f"{each.title}: the plane of three words", text, figure(each.content)))
         title = f"{each.title}: spreads of {first}, {second}, {third}, and distances"
         parts.append(table(f"{each.id}-words", title, frame(rows)))
         if each.content.get("proposed"):

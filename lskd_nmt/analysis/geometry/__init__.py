@@ -1,0 +1,1 @@
+"""The projection of the penultimate layer and the diffusion index, from features."""

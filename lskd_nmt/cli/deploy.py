@@ -1,0 +1,209 @@
+"""Verbs of models that ship: `average`, `export`, `translate`, `compare`."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from lskd_nmt import fairseq_io
+from lskd_nmt.cli.common import add_tokenize, origin, show, verb_of, whole
+from lskd_nmt.errors import LskdError, require
+from lskd_nmt.storage import folders, provenance
+from lskd_nmt.storage.files import read_json, write_json, write_text
+
+SHOWN = 5  # bad lines that are named
+MOST_THREADS = 1024
+
+
+def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add this file's verbs."""
+    about = "one checkpoint whose weights are the mean of several"
+    average = verb_of(verbs, "average", about, run_average)
+    source = average.add_mutually_exclusive_group(required=True)
+    source.add_argument("--inputs", type=Path, nargs="+", metavar="A.pt")
+    source.add_argument("--folder", type=Path, metavar="DIR", help="a training's --save-dir; with --last or --best")
+    count = average.add_mutually_exclusive_group()
+    count.add_argument("--last", type=int, metavar="N", help="checkpointN.pt of the last N epochs")
+    count.add_argument("--best", type=int, metavar="N", help="the N best checkpoint.best_METRIC_X.pt")
+    average.add_argument("--out", type=Path, required=True, metavar="M.pt")
+
+    about = "write a student that needs neither plugin nor teacher, proved on the validation set"
+    export = verb_of(verbs, "export", about, run_export)
+    export.add_argument("--checkpoint", type=Path, required=True, metavar="S.pt")
+    export.add_argument("--data", type=Path, required=True, metavar="DIR", help="binarised data, with its spm.model")
+    export.add_argument("--out", type=Path, required=True, metavar="PATH", help="a .pt file, or a new folder")
+    export.add_argument("--to", choices=("fairseq", "ctranslate2"), required=True)
+    export.add_argument("--quantization", default="float32", help="of ctranslate2, such as int8 (default: %(default)s)")
+    export.add_argument("--split", default="valid", help="that it is proved on (default: %(default)s)")
+
+    about = "translate standard input, line by line, with an exported CTranslate2 model"
+    translate = verb_of(verbs, "translate", about, run_translate)
+    translate.add_argument("model", type=Path, metavar="MODEL")
+    translate.add_argument("--beam", type=int, default=5)
+    translate.add_argument("--nbest", type=int, default=1, help="'line ||| translation ||| score' if above 1")
+    translate.add_argument("--threads", type=whole(0), default=0)
+    about = "do not split lines into sentences, each of which is translated by itself"
+    translate.add_argument("--one-sentence-a-line", action="store_true", help=about)
+    about = (
+        "what to do at a line that is not UTF-8: stop, answer it by an empty line, or translate it with U+FFFD for its "
+        "bad bytes (default: empty, and exit code 2 at the end)"
+    )
+    translate.add_argument("--bad-lines", choices=("refuse", "empty", "replace"), help=about)
+
+    register_compare(verbs)
+
+
+def register_compare(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """`compare`."""
+    about = "one table and one picture of several models: size, BLEU, chrF, speed and latency on this machine's cores"
+    verb = verb_of(verbs, "compare", about, run_compare)
+    verb.add_argument("--data", type=Path, required=True, metavar="DIR", help="binarised data")
+    verb.add_argument(
+        "--models",
+        nargs="+",
+        required=True,
+        metavar="NAME=PATH",
+        help="a fairseq checkpoint or a folder of lskd export --to ctranslate2; the others' ratios are to the first",
+    )
+    verb.add_argument("--out", type=Path, required=True, metavar="DIR")
+    verb.add_argument("--split", default="test", help="(default: %(default)s)")
+    verb.add_argument("--beam", type=int, default=5, help="(default: %(default)s)")
+    verb.add_argument("--repeats", type=whole(1), default=3, help="of each measurement of speed (default: %(default)s)")
+    verb.add_argument(
+        "--sentences", type=whole(0), default=0, metavar="N", help="measure the speed of the first N only"
+    )
+    verb.add_argument(
+        "--threads", type=whole(0), default=0, metavar="N", help="all threads (default: cores it may use)"
+    )
+    add_tokenize(verb)
+    verb.add_argument(
+        "--batch-tokens", type=whole(1), default=2048, help="padded source subwords of a batch (default: %(default)s)"
+    )
+
+
+def run_average(args: argparse.Namespace) -> None:
+    """`lskd average --inputs A.pt B.pt --out M.pt`, or `--folder DIR --last N`, or `--folder DIR --best N`."""
+    from lskd_nmt.deploy import average as deploy_average
+
+    how, count = ("best", args.best) if args.last is None else ("last", args.last)
+    require((args.folder is None) == (count is None), "--last N or --best N goes with --folder DIR, and only with it")
+    files = args.inputs
+    if args.folder is not None:
+        require(count > 0, f"--{how} is {count}: give a whole number from 1")
+        require(args.folder.is_dir(), f"--folder {args.folder} does not exist: give the --save-dir of fairseq-train")
+        files = (deploy_average.last_epochs if how == "last" else deploy_average.best)(args.folder, count)
+        if len(files) < count:
+            print(f"{args.folder} holds {len(files)} of the {how} {count}: averaging what is there", file=sys.stderr)
+    print(json.dumps({"out": str(args.out), "files": [str(file) for file in deploy_average.average(files, args.out)]}))
+
+
+def run_export(args: argparse.Namespace) -> None:
+    """`lskd export --checkpoint S.pt --data bin --to ctranslate2 --quantization int8 --out DIR`."""
+    from lskd_nmt.deploy import export
+
+    fairseq_io.require_data(str(args.data), several=False)
+    with fairseq_io.quiet():
+        langs = fairseq_io.language_pair(str(args.data))
+        place = (args.checkpoint, args.data, langs, args.out, show)
+        if args.to == "fairseq":
+            facts = export.export_fairseq(*place, split=args.split)
+        else:
+            facts = export.export_ctranslate2(*place, quantization=args.quantization, split=args.split)
+    print(json.dumps({"out": str(args.out), **facts}))
+
+
+def run_translate(args: argparse.Namespace) -> None:
+    """`lskd translate MODEL < in > out`."""
+    from lskd_nmt.deploy.translate import Translator
+
+    require(args.threads <= MOST_THREADS, f"--threads is {args.threads}: give 1 to {MOST_THREADS}, or 0 for all")
+    require(sys.stdin is not None, "standard input is closed: give the text on it, a sentence or more a line")
+    require(sys.stdout is not None, "standard output is closed: send the translations to a file, or to a program")
+    translator = Translator(args.model, args.threads, args.one_sentence_a_line)
+    if not translator.is_sealed:
+        show(f"{args.model} has no hashes, as older versions made it: its files cannot be proved to be those exported")
+    bad = BadLines(args.bad_lines)
+    for number, best in enumerate(translator.translate(bad.decoded(sys.stdin.buffer), args.beam, args.nbest)):
+        for translation in best:
+            rich = f"{number} ||| {translation.text} ||| {translation.score:.4f}"
+            line = translation.text if args.nbest == 1 else rich
+            sys.stdout.buffer.write(line.encode() + b"\n")  # UTF-8 whatever the locale
+        sys.stdout.buffer.flush()
+    bad.complain()
+
+
+class BadLines:
+    """What is done about lines of the input that are not UTF-8; only a line feed ends a line."""
+
+    def __init__(self, way: str | None) -> None:
+        """`way` is one of --bad-lines; without one (None) they are answered as with `empty`, and complained about."""
+        self.way = way
+        self.first: list[tuple[int, int]] = []  # numbers of lines, and of their first bad byte
+        self.count = 0
+
+    def decoded(self, lines: Iterable[bytes]) -> Iterator[str]:
+        """The lines as text, without their ends."""
+        for number, line in enumerate(lines, 1):
+            try:
+                yield line.removesuffix(b"\n").decode("utf-8")
+            except UnicodeDecodeError as error:
+                self.count += 1
+                if self.count <= SHOWN:
+                    self.first.append((number, error.start + 1))
+                if self.way == "refuse":
+                    return
+                if self.count <= SHOWN:
+                    how = "with U+FFFD for its bad bytes" if self.way == "replace" else "by an empty line"
+                    show(f"line {number} of the input is not UTF-8 (byte {error.start + 1}): answered {how}")
+                yield line.removesuffix(b"\n").decode("utf-8", "replace") if self.way == "replace" else ""
+
+    def complain(self) -> None:
+        """Refuse bad lines, unless the user has said how to answer them."""
+        if not self.count or self.way in ("empty", "replace"):
+            return
+        number, byte = self.first[0]
+        advice = "convert the input, for example iconv -f latin1 -t utf-8, or say what to do with --bad-lines"
+        if self.way == "refuse":
+            where = f"line {number} of the input is not UTF-8 (byte {byte})"
+            raise LskdError(f"{where}, and only the lines before it are answered: {advice}")
+        numbers = ", ".join(str(each) for each, _ in self.first) + (", …" if self.count > len(self.first) else "")
+        raise LskdError(f"{self.count} of the input's lines not UTF-8, answered by empty lines ({numbers}): {advice}")
+
+
+def run_compare(args: argparse.Namespace) -> None:
+    """`lskd compare --data bin --models teacher=T.pt student=S.pt int8=FOLDER --out DIR`."""
+    from lskd_nmt.deploy.benchmark import compare, require_writable
+    from lskd_nmt.deploy.benchmark_settings import CompareSettings, cores
+    from lskd_nmt.deploy.candidates import parse_models
+
+    settings = CompareSettings(
+        args.split, args.beam, args.repeats, args.sentences, args.threads or cores(), args.batch_tokens, args.tokenize
+    )
+    models = parse_models(args.models)
+    fairseq_io.require_data(str(args.data), several=False)
+    require_writable(args.out)
+    with folders.hold(args.out, "lskd compare"), fairseq_io.quiet():
+        content = compare(models, args.data, settings, show)
+        write_json(args.out / "compare.json", {**origin(args), "host": provenance.host(), **content})
+        report_comparison(args.out)
+    print(
+        json.dumps(
+            {
+                "compare": str(args.out / "compare.json"),
+                "models": list(models),
+                "bleu": [model["bleu"] for model in content["models"]],
+            }
+        )
+    )
+
+
+def report_comparison(folder: Path) -> None:
+    """The tables and the figure of the folder's compare.json, beside it."""
+    from lskd_nmt.report.figures import bleu_by_speed, style
+    from lskd_nmt.report.tables import benchmark
+
+    content = read_json(folder / "compare.json")
+    for kind, text in (("md", benchmark.markdown), ("tex", benchmark.latex), ("csv", benchmark.csv)):
+        write_text(folder / f"compare.{kind}", text(content))
+    style.save(bleu_by_speed.comparison(content), folder / "compare")

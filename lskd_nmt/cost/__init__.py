@@ -1,0 +1,1 @@
+"""What a run will cost, measured on trial runs before it begins."""

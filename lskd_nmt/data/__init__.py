@@ -1,0 +1,1 @@
+"""Parallel text before it is binarised: reading, cleaning, subwords, corpora."""

@@ -1,0 +1,115 @@
+"""What is not worth training on is dropped from a bitext, and counted under its reason."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+
+from lskd_nmt.data.bitext import Pair, bitext, words, write_bitext, written
+
+DIGEST = 16  # bytes: of 20 million pairs two others have the same with a probability of 6e-25
+REMEDIES = {
+    "empty": "one side of each is empty, so look at the files",
+    "long": "give a larger --max-words",
+    "ratio": "give a larger --max-ratio",
+    "repeated": "the same pair stands in many lines, so give other text, or keep it (--keep-repeated)",
+    "in valid or test": "the training text is the held-out text, so give other text, or keep it (--keep-repeated)",
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """A side has 1 to `max_words` words, and neither more than `max_ratio` times the other's (0: any).
+
+    Where a language is written without spaces its words are estimated; see `text.words`.
+    """
+
+    max_words: int
+    max_ratio: float = 0
+
+
+def clean(
+    raw: str,
+    out: Path,
+    langs: Sequence[str],
+    limits: Limits,
+    held_out: Iterable[Pair] = (),
+    distinct: bool = True,
+    drop_empty: bool = True,
+    done: Callable[[int], None] = lambda count: None,
+) -> tuple[int, dict[str, int]]:
+    """Write the pairs of the bitext `raw` that are worth training on as the bitext `out`, in order.
+
+    Answers how many were kept, and how many dropped for which reason, the first that applies: a pair is out that is
+    beyond the limits, stands in `held_out`, or (if `distinct`) a second time in `raw`. Memory holds 16 bytes a pair.
+    """
+    dropped: Counter[str] = Counter()
+    digests = bytearray()
+    tested = {digest(pair) for pair in held_out}
+
+    def kept() -> Iterator[Pair]:
+        for pair in bitext(raw, langs, drop_empty):
+            done(1)
+            reason = fault(pair, langs, limits)
+            own = b"" if reason else digest(pair)
+            if not reason and own in tested:
+                reason = "in valid or test"
+            if reason:
+                dropped[reason] += 1
+                continue
+            digests.extend(own if distinct else b"")
+            yield pair
+
+    count = write_bitext(out, langs, kept())
+    rows = repeated(digests)
+    if len(rows):
+        dropped["repeated"] = len(rows)
+        for lang in langs:
+            remove_lines(Path(f"{out}.{lang}"), rows)
+    return count - len(rows), dict(dropped)
+
+
+def fault(pair: Pair, langs: Sequence[str], limits: Limits) -> str:
+    """Why a pair is beyond the limits; nothing if it is not."""
+    if not all(pair):
+        return "empty"
+    lengths = [words(side, lang) for side, lang in zip(pair, langs, strict=True)]
+    if max(lengths) > limits.max_words:
+        return "long"
+    return "ratio" if limits.max_ratio and max(lengths) > limits.max_ratio * min(lengths) else ""
+
+
+def digest(pair: Pair) -> bytes:
+    """A hash of 128 bits; no side has a line feed."""
+    return blake2b("\n".join(pair).encode(), digest_size=DIGEST).digest()
+
+
+def repeated(digests: bytearray) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    """The rows whose 16 bytes stand in an earlier row too, in ascending order."""
+    halves = np.frombuffer(digests, dtype=np.uint64).reshape(-1, 2)
+    order = np.lexsort((halves[:, 1], halves[:, 0]))  # keeps the order of equal rows
+    same = np.ones(max(len(order) - 1, 0), dtype=bool)
+    for half in halves.T:
+        ordered = half[order]
+        same &= ordered[1:] == ordered[:-1]
+    return np.sort(order[1:][same])
+
+
+def remove_lines(file: Path, rows: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> None:
+    """Write a file again without the lines of these numbers, which ascend from 0."""
+    out = iter(rows)
+    next_out = int(next(out, -1))
+    with file.open("rb") as source, written(file) as target:
+        for number, line in enumerate(source):
+            if number == next_out:
+                next_out = int(next(out, -1))
+            else:
+                target.write(line)
+
+
+def advice(dropped: Mapping[str, int]) -> str:
+    """What to do about the reason that most pairs were dropped for."""
+    return REMEDIES[max(dropped, key=lambda reason: dropped[reason])]

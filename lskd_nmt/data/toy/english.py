@@ -1,0 +1,109 @@
+"""Putting an abstract sentence into English: auxiliaries, agreement, articles."""
+
+from lskd_nmt.data.toy import actions, concepts
+from lskd_nmt.data.toy.meaning import FUTURE_TENSES, PAST_TENSES, Clause, NounPhrase, Sentence, Tense, finish
+
+PREPOSITIONS = {"station": "at", "street": "on"}  # else `in`
+QUESTION_WORDS = ("when", "where", "why")
+
+
+def noun_phrase(phrase: NounPhrase) -> str:
+    """The phrase with its article, possessor and adjective; pronouns as they are."""
+    if phrase.head not in concepts.LEXICON:
+        return phrase.head
+    noun = concepts.LEXICON[phrase.head]
+    words = [phrase.adjective, noun.plural if phrase.plural else noun.singular]
+    rest = " ".join(filter(None, words))
+    if phrase.possessor:
+        return f"{noun_phrase(phrase.possessor)}'s {rest}"
+    determiner = phrase.determiner
+    if determiner == "a":
+        determiner = "an" if rest[0] in "aeiou" else "a"
+    elif determiner == "this" and phrase.plural:
+        determiner = "these"
+    return f"{determiner} {rest}" if determiner else rest
+
+
+def _singular(subject: NounPhrase) -> bool:
+    return not subject.plural and subject.head not in ("I", "we", "they")
+
+
+def _be(subject: NounPhrase, past: bool) -> str:
+    if past:
+        return "was" if _singular(subject) or subject.head == "I" else "were"
+    return "am" if subject.head == "I" else "is" if _singular(subject) else "are"
+
+
+def _modal(clause: Clause) -> tuple[str, str]:
+    base = actions.LEXICON[clause.verb].word
+    past = clause.tense in PAST_TENSES
+    if clause.modal == "can":
+        return "could" if past else "can", base
+    if clause.modal == "must" and not past:
+        return "must", base
+    head = "had" if clause.modal == "must" else "wanted" if past else "wants" if _singular(clause.subject) else "want"
+    return "", f"{head} to {base}"
+
+
+def _predicate(clause: Clause) -> tuple[str, str]:
+    """The auxiliary (or an empty string) and the main verb, inflected."""
+    verb, tense = actions.LEXICON[clause.verb], clause.tense
+    if clause.modal:
+        return _modal(clause)
+    if tense in FUTURE_TENSES:
+        return "will", verb.word
+    if clause.verb == "be":
+        return _be(clause.subject, tense in PAST_TENSES), ""
+    if tense is Tense.PERFECT:
+        return "has" if _singular(clause.subject) else "have", verb.participle
+    if tense in (Tense.PROGRESSIVE, Tense.PAST_PROGRESSIVE):
+        return _be(clause.subject, tense in PAST_TENSES), verb.progressive
+    present = verb.third_person if _singular(clause.subject) else verb.word
+    return "", verb.past if tense in PAST_TENSES else present
+
+
+def _supported(clause: Clause) -> tuple[str, str]:
+    """The same with `do`, which negation and questions need where there is no auxiliary."""
+    auxiliary, main = _predicate(clause)
+    if auxiliary:
+        return auxiliary, main
+    base = actions.LEXICON[clause.verb].word
+    if clause.modal:
+        base = f"{'want' if clause.modal == 'want' else 'have'} to {base}"
+    if clause.tense in PAST_TENSES:
+        return "did", base
+    return "does" if _singular(clause.subject) else "do", base
+
+
+def _after_verb(clause: Clause) -> list[str]:
+    words = [*actions.LEXICON[clause.verb].tail, clause.degree, clause.adjective]
+    words += [noun_phrase(phrase) for phrase in (clause.recipient, clause.object) if phrase]
+    for adjunct in clause.adjuncts:
+        relation = PREPOSITIONS.get(adjunct.phrase.head, "in") if adjunct.relation == "in" else adjunct.relation
+        words += [relation, noun_phrase(adjunct.phrase)]
+    if clause.negated and clause.tense is Tense.PERFECT:
+        words.append("yet")
+    return [*words, "" if clause.time_first else clause.time]
+
+
+def _clause(clause: Clause, question: str = "") -> list[str]:
+    auxiliary, main = _supported(clause) if clause.negated or question else _predicate(clause)
+    negation = "not" if clause.negated else ""
+    if (auxiliary, negation) == ("can", "not"):
+        auxiliary, negation = "cannot", ""
+    middle = [negation, clause.frequency, clause.manner, main, *_after_verb(clause)]
+    subject = noun_phrase(clause.subject)
+    if question:
+        words = [question if question in QUESTION_WORDS else "", auxiliary, subject, *middle]
+    else:
+        words = [clause.time if clause.time_first else "", subject, auxiliary, *middle]
+    return [word for word in words if word]
+
+
+def render(sentence: Sentence) -> str:
+    """The sentence in English; it has exactly one wording."""
+    words = _clause(sentence.main, sentence.question)
+    if sentence.subordinate:
+        subordinate = [sentence.link, *_clause(sentence.subordinate)]
+        words = [*subordinate, ",", *words] if sentence.subordinate_first else [*words, *subordinate]
+    return finish(words, sentence.question)

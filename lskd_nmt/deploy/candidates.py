@@ -1,0 +1,124 @@
+"""Models on disk: whether they are some, of the data's vocabulary, and how large."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lskd_nmt import fairseq_io
+from lskd_nmt.deploy.sealed import open_folder
+from lskd_nmt.errors import LskdError, require
+from lskd_nmt.fairseq_io import Symbols
+from lskd_nmt.storage.records import load
+from lskd_nmt.teacher.vocabulary import differences, folder_symbols, stored_symbols
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model on disk."""
+
+    name: str
+    path: str
+    kind: str  # fairseq or ctranslate2
+    quantization: str | None
+    parameters: int | None
+    megabytes: float  # of 10⁶ bytes; without the optimizer's state
+    file_megabytes: float
+
+
+def parse_models(words: Sequence[str]) -> dict[str, Path]:
+    """`NAME=PATH …` as a dictionary, in order."""
+    models: dict[str, Path] = {}
+    for word in words:
+        name, _, path = word.partition("=")
+        require("=" in word and bool(path), f"--models has '{word}': give NAME=PATH, such as student=student.pt")
+        require(
+            bool(re.fullmatch(r"[\w.+-]+", name)),
+            f"--models has the name '{name}': give letters, digits, and . _ + - only",
+        )
+        require(name not in models, f"--models has the name '{name}' twice: give each model its own")
+        models[name] = Path(path)
+    return models
+
+
+def examine(name: str, path: Path, symbols: Symbols) -> Candidate:
+    """The model's size, if it is one and its vocabulary that of the data."""
+    require(
+        path.exists(),
+        f"model '{name}': {path} does not exist: give a fairseq checkpoint (.pt) or a folder of "
+        "lskd export --to ctranslate2",
+    )
+    return examine_folder(name, path, symbols) if path.is_dir() else examine_checkpoint(name, path, symbols)
+
+
+def examine_checkpoint(name: str, path: Path, symbols: Symbols) -> Candidate:
+    """Of a fairseq checkpoint; one that does not know its symbols must at least have as many."""
+    state = fairseq_io.read_checkpoint(str(path), f"model '{name}'")
+    theirs = stored_symbols(state, symbols.langs) or folder_symbols(state, str(path), symbols.langs)
+    if theirs is not None:
+        require_vocabulary(name, theirs, symbols)
+    for side, ours in (("encoder", symbols.source), ("decoder", symbols.target)):
+        table = state["model"].get(f"{side}.embed_tokens.weight")
+        require(table is not None, f"model '{name}': {path} has no {side} with an embedding: give a transformer")
+        require(
+            len(table) == len(ours),
+            f"model '{name}' has {len(table)} symbols in its {side} and the data's "
+            f"dictionary {len(ours)}: give --data that it was trained on",
+        )
+    size = sum(tensor.nbytes for tensor in fairseq_io.weights(state).values())
+    return Candidate(
+        name,
+        str(path),
+        "fairseq",
+        None,
+        fairseq_io.parameter_count(state),
+        megabytes(size),
+        megabytes(path.stat().st_size),
+    )
+
+
+def examine_folder(name: str, path: Path, symbols: Symbols) -> Candidate:
+    """Of a CTranslate2 folder."""
+    file = path / "model.bin"
+    try:
+        facts = open_folder(path)
+    except LskdError as error:
+        raise LskdError(f"model '{name}': {error}") from None
+    require_vocabulary(name, folder_vocabulary(name, path, symbols.langs), symbols)
+    size = megabytes(file.stat().st_size)
+    return Candidate(name, str(path), "ctranslate2", facts.get("quantization"), facts.get("parameters"), size, size)
+
+
+def folder_vocabulary(name: str, path: Path, langs: tuple[str, str]) -> Symbols:
+    """What a CTranslate2 folder translates from and into, by fairseq's names of the special symbols."""
+    files = [
+        next(
+            (file for file in (path / f"{side}_vocabulary.json", path / "shared_vocabulary.json") if file.is_file()),
+            None,
+        )
+        for side in ("source", "target")
+    ]
+    lists = []
+    for file in files:
+        if file is None:
+            raise LskdError(f"model '{name}': {path} has no vocabulary: export it again with lskd export")
+        lists.append(["<pad>" if symbol == "<blank>" else str(symbol) for symbol in load(file, list)])
+    return Symbols(lists[0], lists[1], langs)
+
+
+def require_vocabulary(name: str, theirs: Symbols, ours: Symbols) -> None:
+    """Refuse a model of other symbols than the data's."""
+    for side in ("source", "target"):
+        lists: tuple[list[str], list[str]] = getattr(theirs, side), getattr(ours, side)
+        where = differences(*lists)
+        require(
+            not where,
+            f"model '{name}' has another {side} vocabulary than the data ({len(lists[0])} and "
+            f"{len(lists[1])} symbols, {len(where)} indices differ, the first is {[*where, 0][0]}): "
+            "give --data that it was trained on",
+        )
+
+
+def megabytes(size: int) -> float:
+    """Of 10⁶ bytes."""
+    return round(size / 1e6, 3)

@@ -1,0 +1,241 @@
+"""A trained student as a model that stands alone: a stock fairseq checkpoint, or a CTranslate2 folder.
+
+Neither needs the plugin, the teacher or the training's state. Each is proved on the validation set before it is
+published: the stock checkpoint by identical translations, the CTranslate2 model by its BLEU.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lskd_nmt import fairseq_io
+from lskd_nmt.data.subwords import Subwords, joined
+from lskd_nmt.decode_settings import QUANTIZATIONS, DecodeSettings
+from lskd_nmt.deploy.sealed import PROOF, SUBWORDS, seal
+from lskd_nmt.errors import LskdError, require
+from lskd_nmt.evaluate.references import references
+from lskd_nmt.evaluate.scoring import available_tokenizer, corpus_bleu, hypotheses
+from lskd_nmt.seqkd.engines import CTranslate2Engine, best, convert, translate_all
+from lskd_nmt.storage import folders
+from lskd_nmt.storage.files import read_json, sha256, write_json
+
+WHAT = "lskd export"
+BLEU_APART = 0.5  # between fairseq and CTranslate2, at most
+SAME_SUBWORDS = 0.5  # of the lines of a split, at least, that spm.model cuts as they are
+
+# standard input is at its end when the caller is, however it ended: nobody waits for these translations then
+WITH_CALLER = """
+import os, sys, threading
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
+from fairseq_cli.generate import cli_main
+cli_main()
+"""
+WITHOUT_PLUGIN = """
+assert not any(name.startswith(("lskd_nmt", "user_dir")) for name in sys.modules), "the plugin was imported"
+"""
+
+
+def with_attributes(values: Mapping[str, Any]) -> "OrderedDict[str, Any]":
+    """A dictionary whose items are attributes, too: what fairseq takes for settings, and safe to unpickle."""
+    result = OrderedDict(values)
+    result.__dict__.update(values)
+    return result
+
+
+def stock_state(state: Mapping[str, Any], langs: tuple[str, str] | None = None) -> dict[str, Any]:
+    """A checkpoint's contents without plugin, teacher and training: a plain `transformer`, weights as they are.
+
+    The model's settings name the task and the languages, too, as fairseq's own do: CTranslate2's converter reads
+    nothing else. Without `langs` they are those that the checkpoint names.
+    """
+    settings = fairseq_io.section(state, "model")
+    known = fairseq_io.transformer_settings()
+    model = {name: settings[name] for name in known if name in settings}
+    require("encoder_layers" in model, "the checkpoint holds no transformer: give one of an ls_transformer_* arch")
+    task = {**fairseq_io.section(state, "task"), "_name": "translation", "data": "", "eval_bleu": False}
+    if langs is not None:
+        task |= {"source_lang": langs[0], "target_lang": langs[1]}
+    names = {name: task.get(name) for name in ("source_lang", "target_lang")}
+    model.update(_name="transformer", arch="transformer", task="translation", **names)
+    epoch = state["extra_state"]["train_iterator"]["epoch"]
+    history = {"criterion_name": "none", "optimizer_name": "none", "lr_scheduler_state": {}, "num_updates": 0}
+    return {
+        "args": None,
+        "cfg": {"model": with_attributes(model), "task": task},
+        "model": dict(state["model"]),
+        "optimizer_history": [history],
+        "task_state": {},
+        "extra_state": {"train_iterator": {"epoch": epoch}},
+        "last_optimizer_state": None,
+    }
+
+
+def translate_with_fairseq(
+    checkpoint: Path, data: Path, langs: tuple[str, str], split: str, sentences: int, plugin: bool
+) -> list[str]:
+    """The pieces that fairseq-generate translates a split into, in order, with or without the plugin in the process."""
+    program = [sys.executable, "-c", WITH_CALLER + ("" if plugin else WITHOUT_PLUGIN)]
+    flags = [str(data), "--path", str(checkpoint), "--gen-subset", split, "--beam", "5", "--max-len-a", "1.5"]
+    flags += [
+        "--source-lang",
+        langs[0],
+        "--target-lang",
+        langs[1],
+        "--max-len-b",
+        "20",
+        "--log-format",
+        "none",
+        "--cpu",
+    ]
+    flags += ["--required-batch-size-multiple", "1"]
+    if plugin:
+        flags += ["--user-dir", str(fairseq_io.plugin_folder())]
+    with lifeline() as stdin:
+        result = subprocess.run([*program, *flags], stdin=stdin, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        reason = (result.stderr.strip() or "no message").splitlines()[-1]
+        raise LskdError(f"{checkpoint} could not be decoded by fairseq ({reason})")
+    return hypotheses(result.stdout.splitlines(), sentences)
+
+
+@contextmanager
+def lifeline() -> Iterator[int]:
+    """A standard input for a child: nothing is ever written to it, and it ends with this process."""
+    reading, writing = os.pipe()
+    try:
+        yield reading
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def export_fairseq(
+    checkpoint: Path, data: Path, langs: tuple[str, str], out: Path, show: Callable[[str], None], split: str = "valid"
+) -> dict[str, Any]:
+    """Write a stock checkpoint to `out`, once it has translated the split into the same tokens; what was proved."""
+    import torch
+
+    state = fairseq_io.read_checkpoint(str(checkpoint), "student")
+    fairseq_io.require_finite(state, str(checkpoint), "student")
+    require(not out.is_dir(), f"--out {out} is a folder: give a file, such as stock.pt")
+    with folders.hold(out, WHAT) as held, folders.part_of(out, WHAT, held) as folder:
+        part = folder / "model.pt"
+        try:
+            torch.save(stock_state(state, langs), part)
+        except RuntimeError as error:  # torch's word for a full disk
+            reason = str(error).strip().split("\n")[0]
+            raise LskdError(f"{out} cannot be written ({reason}): is the disk full?") from error
+        show("translating with both checkpoints")
+        count = len(fairseq_io.piece_lines(str(data), langs, split)[0])
+        before, after = (
+            translate_with_fairseq(path, data, langs, split, count, plugin)
+            for path, plugin in ((checkpoint, True), (part, False))
+        )
+        different = sum(a != b for a, b in zip(before, after, strict=True))
+        require(different == 0, f"{different} of {len(before)} translations of {split} differ: not exported")
+        facts = {
+            "to": "fairseq",
+            "parameters": fairseq_io.parameter_count(state),
+            "sentences": len(before),
+            "identical": len(before),
+            "bytes": part.stat().st_size,
+            "sha256": sha256(part),
+        }
+        part.replace(out)
+    return facts
+
+
+def export_ctranslate2(
+    checkpoint: Path,
+    data: Path,
+    langs: tuple[str, str],
+    out: Path,
+    show: Callable[[str], None],
+    quantization: str = "float32",
+    split: str = "valid",
+) -> dict[str, Any]:
+    """Make a CTranslate2 folder with the sentencepiece model beside it, proved by BLEU on the split, and seal it.
+
+    BLEU is that of the pieces' words against the binarised reference, at most half a point from fairseq's.
+    """
+    require(quantization in QUANTIZATIONS, f"--quantization is {quantization}: one of {', '.join(QUANTIZATIONS)}")
+    state = fairseq_io.read_checkpoint(str(checkpoint), "student")  # refuses what is none
+    fairseq_io.require_finite(state, str(checkpoint), "student")
+    spm = data / SUBWORDS
+    require(spm.is_file(), f"--data {data} has no {SUBWORDS}: give the bin folder that data-prep/prepare.sh made")
+    with folders.hold(out, WHAT) as held:
+        require(not out.exists(), f"--out {out} is there already: give a new folder")
+        source, target = fairseq_io.piece_lines(str(data), langs, split)
+        require_own_subwords(spm, [*source, *target], split)
+        with folders.part_of(out, WHAT, held) as folder:
+            new = folder / "model"
+            convert(new, str(checkpoint), str(data), langs, quantization)
+            shutil.copyfile(spm, new / SUBWORDS)
+            show("translating with both models")
+            theirs = translate_with_fairseq(checkpoint, data, langs, split, len(source), plugin=True)
+            ours = translate_pieces(new, [line.split() for line in source])
+            same = sum(a == b for a, b in zip(theirs, ours, strict=True))
+            reference = references(data, langs, split).lines
+            tokenizer = available_tokenizer(langs[1])
+            scores = [
+                corpus_bleu([joined(line) for line in lines], reference, langs[1], tokenizer)
+                for lines in (theirs, ours)
+            ]
+            apart = abs(scores[0] - scores[1])
+            found = f"fairseq scores {scores[0]:.2f} BLEU on {split} and CTranslate2 {scores[1]:.2f}"
+            require(apart <= BLEU_APART, f"{found}: not exported")
+            facts = {
+                "to": "ctranslate2",
+                "quantization": quantization,
+                "parameters": fairseq_io.parameter_count(state),
+                "sentences": len(ours),
+                "identical": same,
+                "bleu_fairseq": scores[0],
+                "bleu_ctranslate2": scores[1],
+                "tokenizer": tokenizer,
+                "bytes": (new / "model.bin").stat().st_size,
+                **how_to_translate(state, data, langs),
+            }
+            facts = seal(new, facts)
+            write_json(new / PROOF, facts)
+            new.replace(out)
+    return facts
+
+
+def how_to_translate(state: Mapping[str, Any], data: Path, langs: tuple[str, str]) -> dict[str, Any]:
+    """What `lskd translate` has to know: languages, the form of the training text, the longest sentences.
+
+    The form is that of the `prep.json` beside the data folder; None where the data were prepared by others.
+    """
+    prep = data.resolve().parent / "prep.json"
+    model, task = fairseq_io.section(state, "model"), fairseq_io.section(state, "task")
+    limits = {name: model.get(name) or task.get(name) for name in ("max_source_positions", "max_target_positions")}
+    return {
+        "source_lang": langs[0],
+        "target_lang": langs[1],
+        "form": read_json(prep).get("form", "raw") if prep.is_file() else None,
+        **{name: int(limit) for name, limit in limits.items() if limit},
+    }
+
+
+def require_own_subwords(spm: Path, lines: Sequence[str], split: str) -> None:
+    """Refuse a sentencepiece model that does not cut text as the data are cut: another model's."""
+    try:
+        again = Subwords(spm).encode(map(joined, lines))
+    except Exception as error:  # sentencepiece has no error of its own
+        reason = " ".join(str(error).split())[:200]
+        raise LskdError(f"{spm} is no sentencepiece model ({reason}): copy it from the data's spm folder") from None
+    same = sum(map(str.__eq__, lines, again))
+    found = f"{spm} cuts {same} of the {len(lines)} lines of {split} as they are in the data"
+    require(same >= SAME_SUBWORDS * len(lines), f"{found}: it is of other data; copy that of these")
+
+
+def translate_pieces(model: Path, source: Sequence[Sequence[str]]) -> list[str]:
+    """CTranslate2's best hypotheses, as lines of pieces."""
+    return best(translate_all(CTranslate2Engine(model, threads=0), source, DecodeSettings()))

@@ -1,0 +1,200 @@
+"""Text in, text out, with an exported CTranslate2 model: in order, line by line, empty and very long lines included.
+
+A line goes the way that the training text went: cleaned by `text.normalised`, Moses-tokenised and lower-cased where the
+data were. Each of its sentences is translated by itself, a very long one in pieces.
+"""
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lskd_nmt.data.bitext import normalised
+from lskd_nmt.data.moses import detokenised, tokenised
+from lskd_nmt.data.sentences import sentences, united
+from lskd_nmt.data.subwords import Subwords
+from lskd_nmt.decode_settings import WIDEST
+from lskd_nmt.deploy import sealed
+from lskd_nmt.errors import LskdError, require
+
+LONGEST = (
+    200  # subwords that are translated in one piece; longer sentences are cut, after a part of one if there is one
+)
+MOST = 400  # subwords of a piece's translation
+POSITIONS = 1024  # of a model whose export does not say
+BATCH = 64  # lines
+AT_ONCE = 16_384  # subwords of a call of CTranslate2, which hears no signal before its end
+ENDS = (".", "!", "?", "…")
+WIDE_ENDS = ("。", "！", "？", "｡")  # after which there is no space
+FORMS = ("raw", "fairseq14")  # of data-prep/prepare.sh --form
+
+
+class Translation(NamedTuple):
+    """A line's translation and its score.
+
+    The score of a piece, which most often is a sentence, is the mean log-probability of its subwords with its end; that
+    of a line is the mean over its pieces.
+    """
+
+    text: str
+    score: float
+
+
+class Piece(NamedTuple):
+    """What is translated at once: subwords, and whether they end a sentence of the line."""
+
+    subwords: list[str]
+    ends: bool
+
+
+def segments(pieces: Sequence[str], longest: int = LONGEST) -> list[list[str]]:
+    """A sentence in parts of at most `longest` subwords: cut after an end, else before a word, else anywhere."""
+    begin, parts = 0, []
+    while len(pieces) - begin > longest:
+        window = range(begin + 1, begin + longest + 1)
+        words = [at for at in window if pieces[at].startswith("▁")]
+        wide = [at for at in window if pieces[at - 1].endswith(WIDE_ENDS)]
+        ends = sorted({*wide, *(at for at in words if pieces[at - 1].endswith(ENDS))})
+        cut = (ends or words or [begin + longest])[-1]
+        parts.append(list(pieces[begin:cut]))
+        begin = cut
+    return [*parts, list(pieces[begin:])] if pieces else parts
+
+
+def portions(pieces: Iterable[list[str]], most: int) -> Iterator[list[list[str]]]:
+    """The pieces in order, in portions of at most so many subwords, or of one piece."""
+    portion, size = list[list[str]](), 0
+    for piece in pieces:
+        if portion and size + len(piece) > most:
+            yield portion
+            portion, size = [], 0
+        portion.append(piece)
+        size += len(piece)
+    if portion:
+        yield portion
+
+
+class Translator:
+    """A folder that `lskd export --to ctranslate2` made."""
+
+    def __init__(self, model: Path, threads: int = 0, one_sentence_a_line: bool = False) -> None:
+        """`threads` is of one batch; 0 leaves it to CTranslate2. `one_sentence_a_line`: lines are not split."""
+        facts = sealed.open_folder(model)
+        self.is_sealed = sealed.is_sealed(facts)
+        self.source_lang, self.target_lang = (_text(facts, f"{side}_lang", model) for side in ("source", "target"))
+        self.form = _text(facts, "form", model) or "raw"  # data of others are translated as they come
+        known = " and ".join(FORMS)
+        require(self.form in FORMS, f"{model} is of data in the form {self.form}, this version knows {known}")
+        limits = [facts.get(f"max_{side}_positions", POSITIONS) for side in ("source", "target")]
+        are_numbers = all(isinstance(limit, int) and limit > 1 for limit in limits)
+        require(are_numbers, f"{model / sealed.PROOF}: {limits} are no numbers of positions: {sealed.AGAIN}")
+        self.longest, self.most = min(LONGEST, limits[0] - 1), min(MOST, limits[1])  # a source has an end besides
+        self.one_sentence_a_line = one_sentence_a_line
+        self.subwords = _open_subwords(model)
+        self.model = _open_model(model, threads)
+
+    def translate(self, lines: Iterable[str], beam: int = 5, nbest: int = 1) -> Iterator[list[Translation]]:
+        """The `nbest` best translations of each line, in order, as soon as its batch is done.
+
+        Those of a line of several pieces are the best of all combinations of its pieces' `nbest` best.
+        """
+        require(1 <= beam <= WIDEST, f"--beam is {beam}: give 1 to {WIDEST}")
+        require(1 <= nbest <= beam, f"--nbest is {nbest} and --beam is {beam}: give 1 to {beam}")
+        source = iter(lines)
+        while batch := list(islice(source, BATCH)):
+            parts = [self.pieces(line) for line in batch]
+            results = iter(self.searched([piece.subwords for line in parts for piece in line], beam, nbest))
+            for line in parts:
+                yield self.joined(line, list(islice(results, len(line))), nbest)
+
+    def searched(self, pieces: list[list[str]], beam: int, nbest: int) -> list[Any]:
+        """CTranslate2's results of each piece."""
+        found: list[Any] = []
+        for some in portions(pieces, AT_ONCE):
+            found += self.searched_at_once(some, beam, nbest)
+        return found
+
+    def searched_at_once(self, pieces: list[list[str]], beam: int, nbest: int) -> list[Any]:
+        """The same of pieces that are few enough for one call."""
+        try:
+            found = self.model.translate_batch(
+                pieces,
+                beam_size=beam,
+                num_hypotheses=nbest,
+                return_scores=True,
+                max_batch_size=1024,
+                batch_type="tokens",
+                max_decoding_length=self.most,
+            )
+        except (RuntimeError, ValueError) as error:  # an old export of a model with few positions
+            raise LskdError(
+                f"CTranslate2 cannot translate with this model ({_reason(error)}): {sealed.AGAIN}"
+            ) from None
+        return list(found)
+
+    def pieces(self, line: str) -> list[Piece]:
+        """What of a line is translated at once."""
+        clean = normalised(line)
+        parts = [clean] if self.one_sentence_a_line else sentences(clean, self.source_lang)
+        if self.form == "fairseq14":
+            parts = [part.lower() for part in tokenised(parts, self.source_lang or "en", escape=True)]
+        cut = [segments(subwords.split(), self.longest) for subwords in self.subwords.encode(parts)]
+        return [Piece(part, at == len(of_one)) for of_one in cut for at, part in enumerate(of_one, 1)]
+
+    def joined(self, pieces: Sequence[Piece], results: Sequence[Any], nbest: int) -> list[Translation]:
+        """The pieces of a line put together again; of an empty line, nothing."""
+        best: list[tuple[float, tuple[str, ...]]] = [(0.0, ())]
+        for result in results:
+            texts = self.subwords.decode(" ".join(hypothesis) for hypothesis in result.hypotheses)
+            choices = list(zip(result.scores, texts, strict=True))
+            combined = [(total + score, (*before, text)) for total, before in best for score, text in choices]
+            best = heapq.nlargest(nbest, combined, key=lambda each: each[0])
+        found = [Translation(self.text(pieces, texts), total / max(len(results), 1)) for total, texts in best]
+        return found + [found[-1]] * (nbest - len(found))
+
+    def text(self, pieces: Sequence[Piece], texts: Sequence[str]) -> str:
+        """Translated pieces as a line."""
+        whole: list[str] = []
+        begun: list[str] = []  # of the sentence that has not ended
+        for piece, text in zip(pieces, texts, strict=True):
+            begun.append(text)
+            if piece.ends:
+                whole.append(united(begun, self.target_lang, whole=False))
+                begun = []
+        if self.form == "fairseq14":
+            whole = detokenised(whole, self.target_lang or "en")
+        return united(whole, self.target_lang)
+
+
+def _text(facts: dict[str, Any], name: str, model: Path) -> str | None:
+    """One of the facts, a text if it is there."""
+    value = facts.get(name)
+    require(value is None or isinstance(value, str), f"{model / sealed.PROOF}: {name} is no text: {sealed.AGAIN}")
+    return value
+
+
+def _open_subwords(model: Path) -> Subwords:
+    """The folder's sentencepiece model."""
+    file = model / sealed.SUBWORDS
+    require(file.is_file(), f"{model} has no {sealed.SUBWORDS}: give a folder of lskd export --to ctranslate2")
+    try:
+        return Subwords(file)
+    except Exception as error:  # sentencepiece has no error of its own
+        raise LskdError(f"{file} is no sentencepiece model ({_reason(error)}): {sealed.AGAIN}") from None
+
+
+def _open_model(model: Path, threads: int) -> Any:
+    """The folder as CTranslate2's translator."""
+    import ctranslate2
+
+    try:
+        return ctranslate2.Translator(str(model), device="cpu", intra_threads=threads)
+    except Exception as error:  # of many kinds, whatever is damaged
+        raise LskdError(f"CTranslate2 cannot load {model} ({_reason(error)}): {sealed.AGAIN}") from None
+
+
+def _reason(error: Exception) -> str:
+    """What another library says, on one line."""
+    words = " ".join(str(error).split())
+    return "".join(c if c.isprintable() else "?" for c in words)[:200] or type(error).__name__

@@ -1,0 +1,1 @@
+"""BLEU and chrF of translations, their intervals, and the contrasts between systems."""

@@ -1,0 +1,77 @@
+"""The text that translations are scored against: the clean one, which the binarised one may no longer be."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lskd_nmt import fairseq_io
+from lskd_nmt.data.subwords import Subwords, joined
+from lskd_nmt.storage.files import read_json, read_lines
+
+UNKNOWN = "<unk>"
+FEW = 0.2  # of the lines: raw corpora have such a sign in 1 of 1,000, tokenised ones in 8 of 10
+# what a tokeniser leaves: Moses' hyphens and escapes, and a full stop or comma after a space, which no language writes
+TOKENISED = re.compile(r"(?:^| )@-@ |&(?:apos|quot|amp|lt|gt|#91|#93|#124);|\S [.,。，、](?= |$)")
+
+
+@dataclass(frozen=True)
+class References:
+    """The lines of a split's target side, and how they are to be scored."""
+
+    lines: list[str]
+    form: str  # as lskd_nmt.evaluate.scoring takes it: raw, fairseq14 or tokenised
+    source: str  # where the lines are from, in words
+    changed_by_subwords: int | None  # lines that the data's sentencepiece model rewrites; None if it is not there
+
+
+def references(data: Path, langs: tuple[str, str], split: str) -> References:
+    """Of a folder of fairseq-preprocess: the clean text beside it where that is the same lines, else what it holds.
+
+    Binarised text has `<unk>` for what the dictionary lacks, and is as sentencepiece's normalisation left it.
+    """
+    pieces = fairseq_io.piece_lines(str(data), langs, split)[1]
+    clean, prep = data.parent / "clean" / f"{split}.{langs[1]}", data.parent / "prep.json"
+    model = next((file for file in (data / "spm.model", data.parent / "spm" / "spm.model") if file.is_file()), None)
+    subwords = None if model is None else Subwords(model)
+    form = str(read_json(prep).get("form", "raw")) if prep.is_file() else None
+    if clean.is_file() and form is not None:
+        lines = read_lines(clean)
+        if is_text_of(pieces, lines, subwords):
+            changed = subwords.normalises(lines) if subwords else None
+            return References(lines, form, f"clean/{clean.name}", changed)
+    lines = [joined(line) for line in pieces]
+    unknown = sum(UNKNOWN in line.split() for line in pieces)
+    form = form or ("tokenised" if looks_tokenised(lines) else "raw")
+    return References(lines, form, f"binarised {split}, {unknown} of {len(lines)} lines with {UNKNOWN}", None)
+
+
+def is_text_of(pieces: Sequence[str], lines: Sequence[str], subwords: Subwords | None) -> bool:
+    """Whether these lines are what was binarised: equally many, and, by the subwords that are known, the same."""
+    if len(lines) != len(pieces):
+        return False
+    wanted = subwords.encode(lines) if subwords else lines
+    if subwords is None:  # subwords of another program: letters alone can be held against each other
+        return all(
+            UNKNOWN in piece.split() or letters(joined(piece)) == letters(line)
+            for piece, line in zip(pieces, wanted, strict=True)
+        )
+    return all(same_pieces(piece.split(), line.split()) for piece, line in zip(pieces, wanted, strict=True))
+
+
+def same_pieces(binarised: Sequence[str], encoded: Sequence[str]) -> bool:
+    """Whether these are the same subwords, but for those that the dictionary lacks."""
+    return len(binarised) == len(encoded) and all(
+        one in (other, UNKNOWN) for one, other in zip(binarised, encoded, strict=True)
+    )
+
+
+def letters(line: str) -> str:
+    """Its letters and digits, lower-cased and normalised."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", line).lower()))
+
+
+def looks_tokenised(lines: Sequence[str]) -> bool:
+    """Whether text shows what a tokeniser leaves: escapes, `@-@`, punctuation after a space."""
+    return sum(bool(TOKENISED.search(line)) for line in lines) > FEW * len(lines)

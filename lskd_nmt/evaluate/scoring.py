@@ -1,0 +1,184 @@
+"""From fairseq-generate's output to sacreBLEU's numbers, each with the signature that makes it comparable."""
+
+import re
+from collections.abc import Iterable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+from sacrebleu.tokenizers.tokenizer_spm import SPM_MODELS
+from sacrebleu.utils import SACREBLEU_DIR
+
+from lskd_nmt.data.languages import base_language, is_unspaced
+from lskd_nmt.data.moses import detokenised, tokenised
+from lskd_nmt.errors import LskdError, require
+
+HYPOTHESIS = re.compile(r"H-(\d+)\t[^\t]*\t(.*)")
+SHOWN = 5  # row numbers in an error
+USUAL = "13a"  # of languages that separate words by spaces
+TOKENIZERS = {**dict.fromkeys(("zh", "yue", "wuu", "lzh"), "zh"), "ja": "ja-mecab", "ko": "ko-mecab"}
+EXTRAS = {"ja-mecab": "sacrebleu[ja]", "ko-mecab": "sacrebleu[ko]"}  # packages that they need
+FLORES = "flores200"
+LOWERCASED = "bleu_tokenised_lowercased"
+FORMS = ("raw", "fairseq14", "tokenised")
+
+
+def hypotheses(lines: Iterable[str], sentences: int) -> list[str]:
+    """The subword text of rows 0 … sentences - 1, in order; every row must be there exactly once.
+
+    fairseq-generate prints batches by length and may leave rows out.
+    """
+    found: dict[int, str] = {}
+    twice: list[int] = []
+    for match in filter(None, map(HYPOTHESIS.match, lines)):
+        row = int(match[1])
+        if row in found:
+            twice.append(row)
+        found[row] = match[2].rstrip("\n")
+    missing = [row for row in range(sentences) if row not in found]
+    beyond = [row for row in sorted(found) if row >= sentences]
+    problems = {"missing": missing, "decoded twice": twice, "not in the test set": beyond}
+    text = "; ".join(f"{what}: {listed(rows)}" for what, rows in problems.items() if rows)
+    require(
+        not text,
+        f"decoding does not match the {sentences} test rows ({text}): "
+        "decode this binarised test set again with --required-batch-size-multiple 1",
+    )
+    return [found[row] for row in range(sentences)]
+
+
+def listed(rows: Sequence[int]) -> str:
+    """How many rows, and the first few."""
+    more = ", …" if len(rows) > SHOWN else ""
+    return f"{len(rows)} rows ({', '.join(map(str, rows[:SHOWN]))}{more})"
+
+
+def bleu_tokenizer(lang: str, wish: str | None = None) -> str:
+    """The name of the tokeniser with which sacreBLEU counts words of this language, or the one that the user wishes.
+
+    BLEU of text without spaces needs one that segments it: 13a sees a sentence as one word, and a perfect translation
+    of Chinese has 0. Thai, Lao, Khmer, Burmese and Tibetan take `flores200` if its model is on this disk (nothing is
+    downloaded), else single characters. A tokeniser that is not installed is refused.
+    """
+    if wish is not None:
+        known = sorted(BLEU.TOKENIZERS)
+        require(wish in known, f"the BLEU tokeniser is '{wish}': one of {', '.join(known)}")
+        name = wish
+    else:
+        unspaced = FLORES if spm_model(FLORES).is_file() else "char"
+        name = TOKENIZERS.get(base_language(lang), unspaced if is_unspaced(lang) else USUAL)
+    if name in SPM_MODELS:
+        file = spm_model(name)
+        require(
+            file.is_file(),
+            f"the BLEU tokeniser {name} needs {file}, which is not there: let sacreBLEU download "
+            "it (sacrebleu --tokenize flores200 …), or choose char",
+        )
+    try:
+        BLEU(tokenize=name)
+    except Exception as error:  # RuntimeError, ImportError, AssertionError, OSError: each tokeniser has its own
+        remedy = f"pip install '{EXTRAS[name]}', or" if name in EXTRAS else "repair it, or"
+        raise LskdError(
+            f"BLEU of '{lang}' needs sacreBLEU's tokeniser {name}, which does not work here "
+            f"({brief(error)}): {remedy} choose another (--tokenize char, data.tokenize: char in a "
+            "config)"
+        ) from None
+    return name
+
+
+def available_tokenizer(lang: str) -> str:
+    """The language's tokeniser, or characters where it is not installed: for scores that are compared among themselves.
+
+    Such are those that prove that two engines translate alike: they are neither published nor compared with others.
+    """
+    try:
+        return bleu_tokenizer(lang)
+    except LskdError:
+        return "char"
+
+
+def brief(error: Exception) -> str:
+    """The first line that an error says, or its kind."""
+    lines = str(error).split("\n")
+    return next((line.strip()[:120] for line in lines if line.strip()), type(error).__name__)
+
+
+def spm_model(name: str) -> Path:
+    """Where sacreBLEU keeps the model of a tokeniser that it downloads when it is first asked for it."""
+    return Path(SACREBLEU_DIR) / "models" / str(SPM_MODELS[name]["url"]).rsplit("/", 1)[-1]
+
+
+def remark(lang: str, tokenizer: str) -> str | None:
+    """What a reader must know of BLEU with this tokeniser in this language, if anything."""
+    if tokenizer == USUAL and is_unspaced(lang):
+        return f"BLEU: tokeniser 13a does not segment '{lang}', so these numbers say little: score again"
+    if tokenizer == "char" and is_unspaced(lang):
+        return (
+            f"BLEU: of characters (tok:char), which is not comparable with BLEU of words; '{lang}' is written "
+            f"without spaces, and its own tokeniser ({TOKENIZERS.get(base_language(lang), FLORES)}) was not there "
+            "or not wished"
+        )
+    return None
+
+
+def scores(
+    hyps: Sequence[str], refs: Sequence[str], lang: str, form: str, tokenize: str | None = None
+) -> dict[str, Any]:
+    """BLEU and chrF on detokenised text, and BLEU on tokenised lower-cased text, with signatures.
+
+    `form` is that of both texts: `raw`, `fairseq14` (Moses-tokenised, lower-cased; detokenised here first) or
+    `tokenised` (Moses-tokenised, with case). `tokenize` is the wished tokeniser of BLEU, see `bleu_tokenizer`.
+    """
+    require(len(hyps) == len(refs), f"{len(hyps)} hypotheses and {len(refs)} references: decode the test set again")
+    require(bool(refs), "the test set is empty: prepare the data with a test set")
+    require(form in FORMS, f"the form of the text is '{form}': one of {', '.join(FORMS)}")
+    tokenizer = bleu_tokenizer(lang, tokenize)
+    moses = f"sacremoses {metadata.version('sacremoses')}, -l {lang}"
+    plain = {"raw": "raw", "fairseq14": f"lower-cased, detokenised by {moses}", "tokenised": f"detokenised by {moses}"}[
+        form
+    ]
+    tokens = f"tokenised by {moses}" if form == "raw" else "tokenised, as prepared"
+    texts = {"bleu": plain, "chrf": plain, LOWERCASED: plain if is_unspaced(lang) else tokens}
+    sides = {name: [text_for(name, lines, lang, form) for lines in (hyps, refs)] for name in texts}
+    facts = {
+        name: {**measured(metric(name, lang, tokenizer), *sides[name]), "text": text} for name, text in texts.items()
+    }
+    facts["bleu"]["tokenizer"] = tokenizer
+    return {"sentences": len(refs), **facts}
+
+
+def metric(name: str, lang: str, tokenizer: str, refs: Sequence[str] | None = None) -> BLEU | CHRF:
+    """sacreBLEU's metric of that name; with references, it keeps their n-grams."""
+    cached = None if refs is None else [list(refs)]
+    if name == "chrf":
+        return CHRF(references=cached)
+    if name == "bleu":
+        return BLEU(tokenize=tokenizer, references=cached)
+    if is_unspaced(lang):  # Moses tokens are no words there
+        return BLEU(lowercase=True, tokenize=tokenizer, references=cached)
+    return BLEU(lowercase=True, tokenize="none", force=True, references=cached)
+
+
+def text_for(name: str, lines: Sequence[str], lang: str, form: str) -> list[str]:
+    """The text that the metric of that name reads, from text in `form`."""
+    if name == LOWERCASED and not is_unspaced(lang):
+        return tokenised(lines, lang) if form == "raw" else list(lines)
+    return list(lines) if form == "raw" else detokenised(lines, lang)
+
+
+def measured(metric: BLEU | CHRF, hyps: Sequence[str], refs: Sequence[str]) -> dict[str, Any]:
+    """Score in percent, and signature."""
+    score = metric.corpus_score(list(hyps), [list(refs)]).score
+    return {"score": round(score, 2), "signature": str(metric.get_signature())}
+
+
+def corpus_bleu(hyps: Sequence[str], refs: Sequence[str], lang: str, tokenize: str | None = None) -> float:
+    """sacreBLEU's BLEU with the language's tokeniser, in percent."""
+    return float(measured(BLEU(tokenize=bleu_tokenizer(lang, tokenize)), hyps, refs)["score"])
+
+
+def sentence_bleu(lang: str, tokenize: str | None = None) -> BLEU:
+    """sacreBLEU's metric for single sentences: orders without a match do not count."""
+    return BLEU(effective_order=True, tokenize=bleu_tokenizer(lang, tokenize))

@@ -1,0 +1,1 @@
+"""From a YAML file to the commands of a run, and what a run folder remembers."""

@@ -1,0 +1,166 @@
+"""What the values of a config may be: each check returns the value in its type, or says what it must be."""
+
+import contextlib
+import math
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lskd_nmt.fairseq_io import flag_values
+
+Check = Callable[[Any], Any]  # raises ValueError with the text behind "it must be"
+
+
+def number(low: float, high: float, what: str, low_included: bool = True, high_included: bool = True) -> Check:
+    """A finite float between `low` and `high`."""
+
+    def check(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise ValueError(what)
+        try:
+            result = float(value)  # YAML 1.1 reads 1e-3 as text
+        except (ValueError, OverflowError):
+            raise ValueError(what) from None
+        above = result >= low if low_included else result > low
+        below = result <= high if high_included else result < high
+        if not (math.isfinite(result) and above and below):
+            raise ValueError(what)
+        return result
+
+    return check
+
+
+MOST = 2**32 - 1  # the largest seed of numpy's generator; sizes are far below
+
+
+def integer(value: Any) -> int:
+    """A whole number from 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST:
+        raise ValueError(f"a whole number from 1{'' if not isinstance(value, int) or value < 1 else f' to {MOST}'}")
+    return value
+
+
+def truth(value: Any) -> bool:
+    """A YAML true or false."""
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
+def word(value: Any) -> str:
+    """A name for files and commands."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
+        quotes = " (in quotes: YAML reads it as a truth value)" if isinstance(value, bool) else ""
+        raise ValueError(f"a name of letters, digits, '.', '_' and '-'{quotes}")
+    return value
+
+
+def choice(*names: str) -> Check:
+    """One of `names`."""
+
+    def check(value: Any) -> str:
+        if value not in names:
+            raise ValueError(f"one of {', '.join(names)}")
+        return str(value)
+
+    return check
+
+
+def several(check: Check) -> Check:
+    """A list of different values; one value alone is a list of one."""
+
+    def check_all(value: Any) -> list[Any]:
+        values = [check(item) for item in (value if isinstance(value, list) else [value])]
+        if not values or len(set(values)) < len(values):
+            raise ValueError("a list of different values, at least one")
+        return values
+
+    return check_all
+
+
+def path(value: Any) -> str:
+    """A path with its ${VAR} expanded, absolute: commands run from the run folder."""
+    if not isinstance(value, str) or not value or any(letter < " " for letter in value):
+        raise ValueError("a path")
+    expanded = re.sub(r"\$\{(\w+)\}", lambda match: environment(match[1]), value)
+    try:
+        return str(Path(expanded).expanduser().absolute())
+    except RuntimeError:
+        raise ValueError("a path, and no user's folder that is not there") from None
+
+
+def environment(name: str) -> str:
+    """The environment variable `name`, which must be set."""
+    if name not in os.environ:
+        raise ValueError(f"a path whose variables are set, and {name} is not: export {name}=FOLDER")
+    return os.environ[name]
+
+
+def average(value: Any) -> dict[str, int]:
+    """Which checkpoints become one: `{"last": N}` or `{"best": N}`."""
+    if isinstance(value, dict) and len(value) == 1 and set(value) <= {"last", "best"}:
+        with contextlib.suppress(ValueError):
+            return {how: integer(count) for how, count in value.items()}
+    raise ValueError("{last: N} or {best: N}, N a whole number from 1")
+
+
+def tail(value: Any) -> str:
+    """What becomes of the symbols outside of the teacher's top k, and k: `dense`, `bucket:8`, …"""
+    if value == "dense" or re.fullmatch(r"(bucket|uniform|renormalise):[1-9]\d{0,8}", str(value)):
+        return str(value)
+    raise ValueError("dense, or bucket, uniform or renormalise with its number of symbols, such as bucket:8")
+
+
+class FlagError(ValueError):
+    """What is wrong with one flag of several."""
+
+    def __init__(self, flag: str, value: Any, what: str) -> None:
+        super().__init__(f".{flag} is {shown(value)}, it must be {what}")
+
+
+def shown(value: Any) -> str:
+    """A value as a complaint has it: on one line, and not long."""
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:100]} … ({len(text):,} characters)"
+
+
+def flags(value: Any) -> dict[str, Any]:
+    """fairseq-train flags without their dashes; a mapping is passed as JSON, false or null takes a default out."""
+    what = "fairseq-train flags without dashes, 'max-tokens: 4096' (several values as one text)"
+    if not isinstance(value, dict) or any(isinstance(item, list) for item in value.values()):
+        raise ValueError(what)
+    return named_flags(value, what)
+
+
+def named_flags(value: dict[Any, Any], what: str) -> dict[str, Any]:
+    """Flags by their names with dashes, each once, and with a value that fairseq can be given; `what` they must be."""
+    result: dict[str, Any] = {}
+    for name, item in value.items():
+        flag = str(name).replace("_", "-")
+        if not re.fullmatch(r"[a-z][a-z0-9-]*", flag):
+            raise ValueError(what)
+        if flag in result:
+            raise ValueError(f"{what}, each once: {flag} and {flag.replace('-', '_')} are one")
+        try:
+            flag_values.require_value(flag, item)
+        except ValueError as error:
+            raise FlagError(flag, item, str(error)) from None
+        result[flag] = item
+    return result
+
+
+def line(value: Any) -> str:
+    """One line of text."""
+    if not isinstance(value, str) or not value.strip() or "\n" in value.strip():
+        raise ValueError("one line of text")
+    return value.strip()
+
+
+def options(value: Any) -> dict[str, Any]:
+    """kd_ls flags without their dashes, each with one value; false or null takes one out."""
+    what = "kd_ls flags without dashes and with one value each, 'kd-weight: 0.5'"
+    if not isinstance(value, dict) or any(isinstance(item, list | dict) for item in value.values()):
+        raise ValueError(what)
+    return named_flags(value, what)

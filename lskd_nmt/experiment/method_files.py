@@ -1,0 +1,154 @@
+"""Methods of distillation: each a YAML file that names flags of kd_ls, beside the config or in the folder we ship."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lskd_nmt.errors import LskdError, require
+from lskd_nmt.experiment.config_keys import Key, resolve_section
+from lskd_nmt.experiment.config_values import integer, line, number, options, several, truth, word
+from lskd_nmt.fairseq_io.known_flags import TEMPERATURE
+from lskd_nmt.storage.provenance import ROOT
+from lskd_nmt.storage.yaml_file import read_yaml
+
+FOLDER = "methods"  # beside a config
+SHIPPED = ROOT / "experiments" / "configs" / FOLDER
+METHOD = {
+    "about": Key(line, required=True),  # what it is, and where from
+    "teacher": Key(truth, True),  # false: it reads none
+    "live": Key(truth, False),  # true: it needs the teacher itself, whatever student.store says
+    "flags": Key(options, {}),  # of kd_ls
+}
+# keys of the section student that a method's flags say
+AXES = ("temperature", "kd_level", "hypotheses", "kd_weight", "tail", "temper", "temperature_squared")
+TAKEN = ("plain", "student", "teacher")  # rows of a table that are no methods
+# flags that a table reads
+READ = {
+    "temperature": number(TEMPERATURE.low, TEMPERATURE.high, TEMPERATURE.what),
+    "kd-weight": number(0, 1, "a number from 0 to 1"),
+    "top-k": integer,
+}
+
+
+def loaded(content: Any, config: Path) -> Any:
+    """The config's content with the methods that `student.methods` names in their place."""
+    section = content.get("student") if isinstance(content, dict) else None
+    wish = section.get("methods") if isinstance(section, dict) else None
+    if wish is None:
+        return content
+    try:
+        names = several(word)(wish)
+    except ValueError as error:
+        raise LskdError(f"{config}: student.methods is {wish!r}, it must be {error}") from None
+    return {**content, "student": {**content["student"], "methods": {name: read(name, config) for name in names}}}
+
+
+def read(name: str, config: Path) -> dict[str, Any]:
+    """The method of this name, checked; a file beside the config is taken before one that we ship."""
+    require(name not in TAKEN, f"{config}: student.methods has {name}, which is another row of tables: rename it")
+    folders = (config.parent / FOLDER, SHIPPED)
+    files = {file.stem: file for folder in reversed(folders) for file in sorted(folder.glob("*.yaml"))}
+    near = difflib.get_close_matches(name, files, n=1, cutoff=0)
+    require(
+        name in files,
+        f"{config}: student.methods has {name}, and there is no {folders[0] / name}.yaml: "
+        f"{f'the nearest valid one is {near[0]}' if near else 'write it'}",
+    )
+    content, complaints = read_yaml(files[name]), list[str]()
+    require(isinstance(content, dict), f"{files[name]} holds no 'key: value' lines: give it {', '.join(METHOD)}")
+    method = resolve_section(content, METHOD, "", complaints)
+    if not complaints:
+        complaints = unfit(method)
+    require(not complaints, f"{files[name]}: {'; '.join(complaints)}")
+    return method
+
+
+# those of kd_ls that a method may set; the pipeline sets the others
+FLAGS = (
+    "temperature",
+    "temper",
+    "no-temperature-squared",
+    "kd-weight",
+    "kd-weight-schedule",
+    "kd-until-bleu",
+    "label-smoothing",
+    "smoothing-over",
+    "top-k",
+    "tail",
+    "divergence",
+    "select",
+    "rank",
+    "virtual-teacher",
+    "virtual-share",
+    "r-drop",
+    "self-evolution",
+    "kd-passes",
+    "on-policy",
+    "ignore-prefix-size",
+    "sentence-avg",
+)
+
+
+def unfit(method: Mapping[str, Any]) -> list[str]:
+    """What is wrong between a method's keys, with the names of its flags, and with the values that a table reads."""
+    found = ["live is true, and teacher is false: remove one"] if method["live"] and not method["teacher"] else []
+    for flag, value in method["flags"].items():
+        if flag not in FLAGS:
+            near = difflib.get_close_matches(flag, FLAGS, n=1, cutoff=0)[0]
+            found.append(f"flags.{flag} is no flag of kd_ls that a method may set, the nearest one is {near}")
+        elif flag in ("kd-passes", "on-policy") and value not in (None, 1) and not method["live"]:
+            found.append(f"flags.{flag} needs the teacher beside the student: set live: true")
+    for flag, check in READ.items():
+        value = method["flags"].get(flag)
+        try:
+            check(1 if value is None else value)
+        except ValueError as error:
+            found.append(f"flags.{flag} is {value!r}, it must be {error}")
+    return found
+
+
+def named(value: Any) -> dict[str, Any]:
+    """Methods by name, as `loaded` or a plan has them, with the defaults of keys that are new since."""
+    found: list[str] = []
+    if not isinstance(value, dict):
+        raise ValueError("read from its file")
+    result = {name: resolve_section(content, METHOD, f"{name}.", found) for name, content in value.items()}
+    if found:
+        raise ValueError("; ".join(found))
+    return result
+
+
+def complaints(section: Mapping[str, Any]) -> list[str]:
+    """What a section `student` has beside methods that these say themselves."""
+    given = [name for name in AXES if section.get(name) is not None]
+    if section.get("methods") is None or not given:
+        return []
+    return [f"student.methods and student.{given[0]} are given: a method's flags say that, remove one"]
+
+
+def text(method: Mapping[str, Any]) -> str:
+    """A method as its file has it."""
+    return str(yaml.safe_dump(dict(method), sort_keys=False, allow_unicode=True, width=1000))
+
+
+def temperature(method: Mapping[str, Any]) -> float | None:
+    """Of its flags, else kd_ls's default; None of a method without teacher that names none."""
+    value = method["flags"].get("temperature")
+    return float(value) if value is not None else 1.0 if method["teacher"] else None
+
+
+def kd_weight(method: Mapping[str, Any]) -> float:
+    """Of its flags, else kd_ls's default."""
+    value = method["flags"].get("kd-weight")
+    return 0.5 if value is None else float(value)
+
+
+def tail(method: Mapping[str, Any]) -> tuple[str | None, int | None]:
+    """Of its flags, else kd_ls's default: what becomes of the symbols outside of the teacher's top k, and k."""
+    if not method["teacher"]:
+        return None, None
+    top_k = int(method["flags"].get("top-k") or 0)
+    return str(method["flags"].get("tail") or ("bucket" if top_k else "dense")), top_k

@@ -1,0 +1,142 @@
+"""Run one fairseq command with its log kept, its progress shown and its cost recorded."""
+
+import contextlib
+import os
+import resource
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lskd_nmt.storage.files import read_json, write_json
+from lskd_nmt.storage.provenance import commit
+
+Reader = Callable[[str], str | None]  # a log line -> what to show for it
+LAST_LINES = 15  # of the log, shown after a crash
+SUMS = ("wall_seconds", "cpu_seconds", "gpu_hours")
+PEAKS = ("peak_memory_mb", "peak_gpu_memory_mb")
+
+
+def watch(command: Sequence[str], folder: Path, log: Path, progress: Reader, show: Callable[[str], None]) -> int:
+    """Run `command` in `folder`, append its output to `log`, show progress; its exit code (128 + N for signal N).
+
+    The command writes the log itself, and what it said is there even if all processes are killed at once.
+    """
+    tail: deque[str] = deque(maxlen=LAST_LINES)
+    explained = False
+    # its folder's files, such as a random.py, are not taken for Python's own
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
+    with (
+        log.open("ab") as out,
+        subprocess.Popen(
+            command,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=environment,
+            start_new_session=True,
+            close_fds=False,
+        ) as child,  # it keeps the step's locks: it may outlive this process
+        forwarded_signals(child),
+    ):
+        for line in followed(log, out.tell(), child):
+            tail.append(line.rstrip("\n"))
+            is_error = ": error: " in line
+            explained |= is_error
+            text = line.rstrip("\n") if is_error else progress(line)
+            if text is not None:
+                show(text)
+        code = child.wait()
+    code = 128 - code if code < 0 else code
+    if code not in (0, 2, 128 + signal.SIGTERM) or (code == 2 and not explained):
+        show("\n".join([f"stopped with exit code {code}; the end of {log}:", *tail]))
+    return code
+
+
+def followed(log: Path, start: int, child: "subprocess.Popen[bytes]") -> Iterator[str]:
+    """The lines that a child appends to its log, as they come, until it has ended."""
+    with log.open("rb") as lines:
+        lines.seek(start)
+        part = b""
+        while True:
+            ended = child.poll() is not None
+            while found := lines.readline():
+                part += found
+                if part.endswith(b"\n"):
+                    yield part.decode(errors="replace")
+                    part = b""
+            if ended:
+                break
+            time.sleep(0.1)
+        if part:
+            yield part.decode(errors="replace")
+
+
+@contextlib.contextmanager
+def forwarded_signals(child: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """Interrupts of this process end the child and all it started; what was recorded so far is still written."""
+
+    def end(number: int, frame: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGTERM)
+
+    caught = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, end) for number in caught}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Cost:
+    """What the children run since it was made have cost."""
+
+    def __init__(self) -> None:
+        self.start, self.used = time.monotonic(), self.cpu_seconds()
+
+    @staticmethod
+    def cpu_seconds() -> float:
+        """User and system time of all children that have ended."""
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    def measured(self) -> dict[str, float]:
+        """`wall_seconds`, `cpu_seconds`, and `peak_memory_mb`: the largest resident set of any one process."""
+        kilobytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        return {
+            "wall_seconds": round(time.monotonic() - self.start, 1),
+            "cpu_seconds": round(self.cpu_seconds() - self.used, 1),
+            "peak_memory_mb": round(kilobytes * 1024 / 1e6),
+        }
+
+
+def record_attempt(
+    file: Path,
+    facts: Mapping[str, Any],
+    command: Sequence[str],
+    code: int,
+    costs: Mapping[str, float | None],
+    words_per_second: float | None,
+) -> None:
+    """Write a model's run.json: `facts`, every attempt so far, and what they cost together.
+
+    `costs` are the last attempt's, `words_per_second` the speed of all.
+    """
+    attempts = read_json(file)["attempts"] if file.is_file() else []
+    attempts.append({"command": list(command), "commit": commit(), "exit_code": code, **costs})
+    write_json(file, {**facts, **together(attempts), "words_per_second": words_per_second, "attempts": attempts})
+
+
+def together(attempts: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """Sums over the attempts, None where one does not know; peaks of those that do."""
+    result: dict[str, float | None] = {}
+    for key in SUMS:
+        values = [attempt.get(key) for attempt in attempts]
+        result[key] = None if None in values else round(sum(values), 4 if key == "gpu_hours" else 1)  # type: ignore[arg-type]
+    for key in PEAKS:
+        result[key] = max((attempt[key] for attempt in attempts if attempt.get(key) is not None), default=None)
+    return result

@@ -1,0 +1,77 @@
+"""Commands as words and as scripts that a person can read, copy and run."""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from itertools import dropwhile
+from typing import Any
+
+from lskd_nmt.storage.provenance import ROOT
+
+USER_DIR = "user_dir"  # as a plan has it; a script has the plugin's real place
+
+
+def as_arguments(flag: str, value: Any) -> list[str]:
+    """One flag as command-line words; none for false and null."""
+    if value is None or value is False:
+        return []
+    if value is True:
+        return [f"--{flag}"]
+    if isinstance(value, dict):
+        return [f"--{flag}", json.dumps(value)]
+    return [f"--{flag}", str(value)]
+
+
+def prepare_script(options: Mapping[str, Any]) -> str:
+    """The data preparation as a script that runs from anywhere."""
+    spoken = {True: "yes", False: "no"}  # as prepare.sh has them
+    texts = {name: spoken.get(value, value) if isinstance(value, bool) else value for name, value in options.items()}
+    words = [word for name, value in texts.items() for word in as_arguments(name.replace("_", "-"), value)]
+    command = shlex.join(["bash", str(ROOT / "data-prep" / "prepare.sh"), *words, "--out", "data"])
+    return f'#!/usr/bin/env bash\n# Prepares the data.\ncd -- "$(dirname -- "${{BASH_SOURCE[0]}}")"\n{command}\n'
+
+
+def runnable(command: Sequence[str]) -> list[str]:
+    """A planned command with the plugin's real place; it runs in the run folder."""
+    return [str(ROOT / USER_DIR) if word == USER_DIR else word for word in command]
+
+
+def command_script(what: str, command: Sequence[str]) -> str:
+    """A fairseq command as a script: one flag a line, runs from anywhere, takes further flags."""
+    argv = runnable(command)
+    lines = flag_lines(argv, 2)
+    head = f"#!/usr/bin/env bash\n# {what} (further flags of {argv[0]} may follow, such as --cpu)\n"
+    return head + 'cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."\n' + " \\\n".join([*lines, '  "$@"']) + "\n"
+
+
+def steps_script(what: str, commands: Sequence[Sequence[str]]) -> str:
+    """`lskd` commands as a script: the first takes further flags, one that fails ends it."""
+    verb = len(commands[0]) - len([*dropwhile(lambda word: not word.startswith("--"), commands[0])])
+    note = f"{what} (further flags of {' '.join(commands[0][:verb])} may follow)"
+    head = f'#!/usr/bin/env bash\n# {note}\nset -e\ncd -P -- "$(dirname -- "${{BASH_SOURCE[0]}}")/../.."\n'
+    parts = [
+        [*flag_lines(command, verb), *(['  "$@"'] if number == 0 else [])] for number, command in enumerate(commands)
+    ]
+    return head + "".join(" \\\n".join(lines) + "\n" for lines in parts)
+
+
+def flag_lines(argv: Sequence[str], first: int) -> list[str]:
+    """A command's first words, then a flag a line."""
+    lines, rest = [shlex.join(argv[:first])], argv[first:]
+    while rest:
+        count = 2 if len(rest) > 1 and not rest[1].startswith("--") else 1
+        lines.append(f"  {shlex.join(rest[:count])}")
+        rest = rest[count:]
+    return lines
+
+
+LESSONS = ("seqkd_commands", "store_command")
+
+
+def lesson_scripts(model: Mapping[str, Any]) -> dict[str, str]:
+    """The scripts that make what a teacher's students read, by name."""
+    store = [model["store_command"]] if model.get("store_command") else []
+    found = {"hypotheses": model.get("seqkd_commands"), "store": store}
+    return {
+        f"{what}.sh": steps_script(f"{what}: {model['name']}", commands) for what, commands in found.items() if commands
+    }

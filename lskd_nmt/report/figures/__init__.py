@@ -1,0 +1,1 @@
+"""Figures of results and analyses; each function returns a matplotlib figure."""

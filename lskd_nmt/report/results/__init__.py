@@ -1,0 +1,1 @@
+"""What the scored models of a run come to: rows, effects, baselines and published values."""

@@ -1,0 +1,64 @@
+"""Whether CTranslate2 and fairseq translate alike: asked on a few sentences before a long run."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lskd_nmt.data.subwords import joined
+from lskd_nmt.decode_settings import DecodeSettings
+from lskd_nmt.errors import require
+from lskd_nmt.evaluate.scoring import available_tokenizer, corpus_bleu
+from lskd_nmt.seqkd.corpus import Corpus
+from lskd_nmt.seqkd.engines import Engine, best, translate_all
+from lskd_nmt.storage.files import write_json
+
+CHECKED = 200  # sentences
+BLEU_APART = 1.0
+IDENTICAL = 0.85
+
+
+def compare(
+    file: Path,
+    ctranslate2: Callable[..., Engine],
+    fairseq: Callable[[], Engine],
+    corpus: Corpus,
+    rows: Sequence[int] | NDArray[np.intp],
+    settings: DecodeSettings,
+    show: Callable[[str], None],
+    accept: bool,
+    lang: str,
+) -> None:
+    """Translate a few of the rows with both engines, write how far they are apart to `file`, stop if it is too far.
+
+    BLEU is counted with the tokeniser of `lang`, the target language.
+    """
+    if file.is_file():
+        return
+    rows = [int(rows[at]) for at in sorted({number * len(rows) // CHECKED for number in range(CHECKED)})]
+    show(f"comparing CTranslate2 with fairseq on {len(rows)} sentences")
+    sentences, truth = [corpus.sources[row] for row in rows], [joined(corpus.references[row]) for row in rows]
+    search = replace(settings, sampling=False, temperature=1.0, sampling_topk=0, nbest=1)
+    kinds = dict.fromkeys(("float32", settings.quantization))
+    found = {"fairseq": best(translate_all(fairseq(), sentences, search))}
+    found |= {kind: best(translate_all(ctranslate2(compute_type=kind), sentences, search)) for kind in kinds}
+    tokenizer = available_tokenizer(lang)
+    scores = {
+        name: corpus_bleu([joined(line) for line in lines], truth, lang, tokenizer) for name, lines in found.items()
+    }
+    alike = {
+        kind: sum(a == b for a, b in zip(found["fairseq"], found[kind], strict=True)) / len(rows) for kind in kinds
+    }
+    text = ", ".join(f"{kind} {scores[kind]:.2f} ({100 * alike[kind]:.1f} % identical)" for kind in kinds)
+    show(f"BLEU against the references: fairseq {scores['fairseq']:.2f}, CTranslate2 {text}")
+    apart = max(abs(scores[kind] - scores["fairseq"]) for kind in kinds)
+    near = apart <= BLEU_APART and alike["float32"] >= IDENTICAL
+    require(
+        near or accept,
+        f"CTranslate2 and fairseq are {apart:.2f} BLEU apart and {100 * alike['float32']:.1f} % of "
+        f"the float32 translations are identical (at most {BLEU_APART}, at least "
+        f"{100 * IDENTICAL:.0f} %): use --engine fairseq, or --accept-difference",
+    )
+    write_json(file, {"sentences": len(rows), "bleu": scores, "identical": alike})

@@ -1,0 +1,145 @@
+"""A frozen teacher, or an ensemble of them, run beside the student."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lskd_nmt import fairseq_io
+from lskd_nmt.errors import require
+from lskd_nmt.fairseq_io import Symbols
+from lskd_nmt.losses.divergences import mean_log_probs
+from lskd_nmt.losses.fused_chunk import Projection, TeacherFeatures
+from lskd_nmt.teacher import vocabulary
+
+
+def split_paths(teacher_path: str | None) -> list[str]:
+    """The paths named by `--teacher-path a.pt:b.pt`; one that has a colon in its name and is there is found, too."""
+    parts, found = (teacher_path or "").split(":"), list[str]()
+    while parts:
+        whole = next((n for n in range(len(parts), 1, -1) if Path(":".join(parts[:n])).exists()), 1)
+        found.append(":".join(parts[:whole]))
+        parts = parts[whole:]
+    return [path for path in found if path]
+
+
+@dataclass(frozen=True)
+class TeacherFacts:
+    """What a teacher's checkpoint says of its training; None where it does not say."""
+
+    path: str
+    arch: str | None
+    label_smoothing: float | None
+    parameters: int = 0
+    width: int = 0  # of what its output projection is given, 0 if it has none of its own
+    positions: tuple[int | None, int | None] = (None, None)  # the most source and target symbols; None: any number
+
+    def __str__(self) -> str:
+        smoothing = "unknown" if self.label_smoothing is None else self.label_smoothing
+        return f"teacher {self.path}: {self.arch}, trained with label smoothing {smoothing}"
+
+
+def check(path: str, student: Symbols, teacher_data: str | None) -> TeacherFacts:
+    """Refuse a checkpoint that is missing, damaged or of another vocabulary, without building its model."""
+    state = fairseq_io.read_checkpoint(path, "teacher")
+    arch = fairseq_io.section(state, "model").get("arch")
+    reason = fairseq_io.not_left_to_right(arch)
+    require(not reason, f"teacher {path} is of --arch {arch}, which {reason}: give one that translates left to right")
+    require(
+        not fairseq_io.several_pairs(arch),
+        f"teacher {path} is of --arch {arch}, a model for each of several language pairs: give a teacher of one pair",
+    )
+    fairseq_io.require_finite(state, path, "teacher")
+    vocabulary.require_equal(vocabulary.teacher_symbols(state, path, student.langs, teacher_data), student, path)
+    smoothing = fairseq_io.section(state, "criterion").get("label_smoothing")
+    projection = state["model"].get("decoder.output_projection.weight")
+    return TeacherFacts(
+        path,
+        arch,
+        None if smoothing is None else float(smoothing),
+        fairseq_io.parameter_count(state),
+        0 if projection is None else projection.size(1),
+        fairseq_io.positions(state),
+    )
+
+
+class LiveTeacher:
+    """Teacher models in evaluation mode, without gradients. Not an `nn.Module`, so that nothing adopts them."""
+
+    def __init__(self, models: list[Any], facts: list[TeacherFacts]) -> None:
+        """Freeze `models`, fairseq encoder-decoder models; `facts` describe them."""
+        require(bool(models), "no teacher given: name one or more checkpoints with --teacher-path a.pt:b.pt")
+        self.models = models
+        self.facts = facts
+        self.encoded: dict[int, Any] | None = None  # by the model's number, while the sources stay the same
+        for model in models:
+            model.eval().requires_grad_(False)
+
+    @classmethod
+    def load(cls, paths: list[str], student: Symbols, student_data: str, teacher_data: str | None) -> "LiveTeacher":
+        """Check, then build each checkpoint by its own task; only then may the student's folder stand for its data."""
+        facts = [check(path, student, teacher_data) for path in paths]
+        overrides = {"data": student_data, "eval_bleu": False}
+        return cls([fairseq_io.load_model(path, overrides) for path in paths], facts)
+
+    def to(self, like: Tensor) -> None:
+        """Move to the device and floating type of one of the student's parameters."""
+        for model in self.models:
+            first = next(model.parameters())
+            if first.device != like.device or first.dtype != like.dtype:
+                model.to(device=like.device, dtype=like.dtype)
+
+    def max_positions(self) -> tuple[int, int]:
+        """The longest source and target that every model can take, in symbols."""
+        limits = [model.max_positions() for model in self.models]
+        return min(source for source, _ in limits), min(target for _, target in limits)
+
+    def projections(self) -> list[Projection] | None:
+        """The models' output projections, or None if one has no plain one."""
+        found = [fairseq_io.output_projection(model) for model in self.models]
+        return None if None in found else [Projection(*projection) for projection in found if projection]
+
+    @contextmanager
+    def same_sources(self) -> Iterator[None]:
+        """Encode the sources of the first call alone, where that is allowed: all others have them too."""
+        self.encoded = {}
+        try:
+            yield
+        finally:
+            self.encoded = None
+
+    def outputs(self, net_input: Mapping[str, Any], features_only: bool = False) -> Iterator[tuple[Any, ...]]:
+        """What each model says, (B, T, V or D) and what belongs to it."""
+        extra = {"features_only": True} if features_only else {}
+        for number, model in enumerate(self.models):
+            inner = fairseq_io.own_transformer(model)
+            if inner is None or self.encoded is None:
+                yield model(**net_input, **extra)
+                continue
+            if number not in self.encoded:
+                self.encoded[number] = inner.encoder(net_input["src_tokens"], src_lengths=net_input["src_lengths"])
+            yield inner.decoder(net_input["prev_output_tokens"], encoder_out=self.encoded[number], **extra)
+
+    @torch.no_grad()
+    def features(self, net_input: Mapping[str, Any], real: Tensor, prefix: int = 0) -> TeacherFeatures | None:
+        """What the models' output projections are given, or None if one has no plain projection.   -> (N, D') each
+
+        `real` marks the target positions that count, after the first `prefix` ones, (B, T) bool with N true.
+        """
+        projections = self.projections()
+        if projections is None:
+            return None
+        each = [output[:, prefix:][real] for output, *_ in self.outputs(net_input, features_only=True)]
+        return TeacherFeatures(each, projections)
+
+    @torch.no_grad()
+    def log_probs(self, net_input: Mapping[str, Any], real: Tensor, prefix: int = 0) -> Tensor:
+        """Log of the (mean) probability of every symbol.   (B, T) bool with N true -> (N, V)"""
+        each = []
+        for model, (logits, *extra) in zip(self.models, self.outputs(net_input), strict=True):  # (B, T, V)
+            each.append(fairseq_io.log_probs(model, logits[:, prefix:][real], extra))
+        return mean_log_probs(each)

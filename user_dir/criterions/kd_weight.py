@@ -1,0 +1,76 @@
+"""λ at this update: on its schedule, and 0 while the student translates well enough."""
+
+from dataclasses import replace
+from typing import Any
+
+from lskd_nmt.errors import require
+from lskd_nmt.losses.options import KdOptions
+from lskd_nmt.losses.schedule import weight_schedule
+
+from .flags import KdLsConfig, distils
+from .task_hooks import Updates
+
+
+def check_weight(cfg: KdLsConfig, scores: bool, best_by: str) -> None:
+    """Refuse a weight that cannot change as it should; `scores`: validation measures BLEU, `best_by`: what is best."""
+    weight_schedule(cfg.kd_weight_schedule, cfg.kd_weight, cfg.max_update)
+    changing = [
+        f"--{name.replace('_', '-')} is {getattr(cfg, name)}"
+        for name, default in (("kd_weight_schedule", "constant"), ("kd_until_bleu", None))
+        if getattr(cfg, name) != default
+    ]
+    if not changing:
+        return
+    require(distils(cfg), f"{changing[0]} and --kd-weight is 0: give a weight, or leave it out")
+    bleu = cfg.kd_until_bleu
+    if bleu is not None:
+        require(0 <= bleu < 100, f"--kd-until-bleu is {bleu}: give a BLEU from 0 to below 100")
+        require(scores, f"--kd-until-bleu is {bleu} and validation measures no BLEU: add --eval-bleu")
+    require(
+        best_by != "loss",
+        f"{changing[0]} and --best-checkpoint-metric is loss, which changes with the weight: "
+        "give nll_loss, or bleu with --maximize-best-checkpoint-metric",
+    )
+
+
+class Weight:
+    """The weight of the divergence, as --kd-weight, --kd-weight-schedule and --kd-until-bleu have it."""
+
+    def __init__(self, cfg: KdLsConfig, task: Any, updates: Updates) -> None:
+        """With --kd-until-bleu the task's hooks tell the last BLEU, keep it in checkpoints and restore it."""
+        self.schedule = weight_schedule(cfg.kd_weight_schedule, cfg.kd_weight, cfg.max_update)
+        self.until, self.updates = cfg.kd_until_bleu, updates
+        self.bleu: float | None = None
+        self.scored_at = -1
+        if self.until is not None:
+            name = type(task).__name__  # under which fairseq looks for a task's part of a checkpoint
+            task.post_validate = self.hear
+            task.get_checkpoint_dict = lambda: {name: {"kd_bleu": self.bleu}}
+            task.set_checkpoint_dict = self.restore
+
+    @property
+    def changes(self) -> bool:
+        """Whether it may differ from update to update."""
+        return self.schedule.start != self.schedule.end or self.until is not None
+
+    def now(self) -> float:
+        """λ."""
+        if self.until is not None and self.bleu is not None and self.bleu > self.until:
+            return 0.0
+        return self.schedule.at(self.updates.made)
+
+    def options(self, settings: KdOptions, without: KdOptions) -> KdOptions:
+        """The settings with this update's weight; `without` are those that read no teacher."""
+        weight = self.now()
+        if weight == settings.kd_weight:
+            return settings
+        return replace(settings, kd_weight=weight) if weight else without
+
+    def hear(self, model: Any, stats: dict[str, Any], meters: Any) -> None:
+        """fairseq's call after the validation of each subset: of several the first counts."""
+        if stats["num_updates"] != self.scored_at:
+            self.scored_at, self.bleu = stats["num_updates"], float(stats["bleu"])
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        """fairseq's call on resuming."""
+        self.bleu = kept.get("kd_bleu")
