@@ -19,6 +19,7 @@ setup(
         "matplotlib",
         "numpy",
         "pandas",
+        "pydantic>=2.9",
         "pyyaml",
         "sacrebleu",
         "sacremoses",
