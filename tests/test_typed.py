@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 
 from lskd_nmt.errors import LskdError
-from lskd_nmt.storage.typed import AnyFloat, from_json, read_record, record, to_json, write_record
+from lskd_nmt.storage.typed import AnyFloat, Json, from_json, read_record, record, to_json, write_record
 
 
 @record
@@ -49,6 +49,17 @@ def test_what_is_written_is_read_again(tmp_path):
 
 def test_keys_of_other_versions_are_no_fault():
     assert from_json(Outer, {"kind": "b", "inner": [], "later": 5}, "it") == Outer("b", [], 1, None)
+
+
+def test_a_key_may_hold_any_json():
+    @record
+    class Flags:
+        flags: dict[str, Json]
+
+    content = {"flags": {"a": 1, "b": 1.0, "c": True, "d": None, "e": {"f": [1, "2", float("inf")]}, "g": 10**30}}
+    assert to_json(from_json(Flags, content, "it")) == content
+    with pytest.raises(LskdError, match=r'it: flags is "x", where an object is meant'):
+        from_json(Flags, {"flags": "x"}, "it")
 
 
 @pytest.mark.parametrize(

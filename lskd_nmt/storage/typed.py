@@ -18,14 +18,14 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast, dataclass_transform
 
-from pydantic import AllowInfNan, ConfigDict, TypeAdapter, ValidationError
+from pydantic import AllowInfNan, ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from lskd_nmt.errors import LskdError, one_line
 from lskd_nmt.storage.files import write_json
 from lskd_nmt.storage.records import AGAIN, SHOWN, load
 
 T = TypeVar("T")
-Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+Json = JsonValue
 AnyFloat = Annotated[float, AllowInfNan(True)]
 CONFIG = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
 ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
