@@ -1,11 +1,14 @@
 """A run folder: its plan, its models, and the record of the calls that worked in it."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from lskd_nmt.errors import require
+from lskd_nmt.experiment.records import CurvePoint, Plan, PlannedModel, RunRecord, read_curve
 from lskd_nmt.storage.files import read_json, write_json
 from lskd_nmt.storage.provenance import commit, host, versions
+from lskd_nmt.storage.typed import from_json, read_record
 
 
 class Run:
@@ -22,6 +25,32 @@ class Run:
         names = [model["name"] for model in self.models]
         require(name in names, f"{self.folder}/plan.json has no model '{name}': one of {', '.join(names)}")
         return self.models[names.index(name)]
+
+    # The same as records. Once nobody reads the three above, these take their names.
+
+    @cached_property
+    def planned(self) -> Plan:
+        """The plan."""
+        return from_json(Plan, self.plan, str(self.folder / "plan.json"))
+
+    @property
+    def planned_models(self) -> tuple[PlannedModel, ...]:
+        """Its models, teachers first."""
+        return self.planned.models
+
+    def planned_model(self, name: str) -> PlannedModel:
+        """One model of the plan."""
+        names = [model.name for model in self.planned.models]
+        require(name in names, f"{self.folder}/plan.json has no model '{name}': one of {', '.join(names)}")
+        return self.planned.models[names.index(name)]
+
+    def run_record(self, name: str) -> RunRecord:
+        """What one model's training was and cost."""
+        return read_record(self.model_folder(name) / "run.json", RunRecord)
+
+    def curve(self, name: str) -> list[CurvePoint]:
+        """One model's learning curve."""
+        return read_curve(self.model_folder(name) / "curve.json")
 
     def model_folder(self, name: str) -> Path:
         """Where one model's files are."""

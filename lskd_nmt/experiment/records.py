@@ -1,0 +1,215 @@
+"""The JSON files of a run folder as records: `plan.json`, `run.json`, `curve.json` and `decode.json`.
+
+Each file is read and written here alone. Keys that older versions did not write have defaults, and what a file does
+not have to say is left out of it.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from lskd_nmt.experiment.run_config import DecodeConfig, RunConfig
+from lskd_nmt.storage.files import write_json
+from lskd_nmt.storage.typed import AnyFloat, Json, read_record, record, to_json
+
+Number = int | float  # a whole number stays one when its file is written again
+Command = tuple[str, ...]
+
+# the keys of plan.json in their order
+DATA_KEYS = ("folder", "corpus", "form", "source_lang", "target_lang", "tokenize", "options")
+MODEL_KEYS = (
+    *("name", "role", "teacher", "label_smoothing", "method", "temperature", "kd_weight"),
+    *("kd_level", "hypotheses", "tail", "top_k", "seqkd_commands", "store_command"),
+    *("average", "arch", "seed", "train_command", "decode_command"),
+)
+
+
+@record
+class PlannedData:
+    """The data of a run: where it is, its languages, and how it is made."""
+
+    folder: str  # from the run folder, or absolute
+    source_lang: str
+    target_lang: str
+    corpus: str | None = None
+    form: str = "raw"
+    tokenize: str | None = None  # of BLEU, instead of the target language's own
+    options: dict[str, Json] | None = None  # of data-prep/prepare.sh; None of a folder that was prepared before
+
+    @property
+    def langs(self) -> tuple[str, str]:
+        """Source and target language."""
+        return self.source_lang, self.target_lang
+
+
+@record
+class PlannedModel:
+    """One model of a plan: what it is, and the commands that make it. Paths in them are relative to the run folder."""
+
+    name: str
+    role: Literal["teacher", "student"]
+    seed: int
+    teacher: str | None = None  # the name of the model that it learns of
+    label_smoothing: float | None = None  # of the teacher: its own, or that of the one it learns of
+    method: str | None = None  # None where settings are combined
+    temperature: float | None = None
+    kd_weight: float = 0.0
+    kd_level: str | None = None  # word, sequence or both
+    hypotheses: str | None = None  # which translations it learns: beam, interpolate or multi
+    tail: str | None = None  # what becomes of symbols outside of the teacher's top k
+    top_k: int | None = None  # 0: all symbols
+    seqkd_commands: tuple[Command, ...] = ()  # of a teacher: they make the translations that its students learn
+    store_command: Command = ()  # of a teacher: it writes the store that its students read
+    average: dict[str, int] | None = None
+    arch: str = ""
+    train_command: Command = ()
+    decode_command: Command = ()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a student that learns of no teacher and by no method."""
+        return self.role == "student" and self.teacher is None and self.method is None
+
+
+@record
+class Plan:
+    """A run's plan: its config, and every model with its commands, teachers first."""
+
+    name: str
+    data: PlannedData
+    models: tuple[PlannedModel, ...]
+    lskd_nmt: str = ""  # the version that made it
+    config: RunConfig = RunConfig()
+    decode: DecodeConfig = DecodeConfig()
+    prepared: dict[str, str] | None = None  # hashes of a data folder that was prepared before
+
+
+@record
+class Call:
+    """One call that worked in a run folder."""
+
+    command: str
+    commit: str | None
+    versions: dict[str, str]
+    host: dict[str, Json]
+
+
+@record
+class Calls:
+    """A run folder's own run.json."""
+
+    calls: tuple[Call, ...] = ()
+
+
+@record
+class Costs:
+    """What a process took; None where it was not measured."""
+
+    wall_seconds: Number | None = None
+    cpu_seconds: Number | None = None
+    peak_memory_mb: Number | None = None  # the largest resident set of any one process
+    gpu_hours: Number | None = None
+    peak_gpu_memory_mb: Number | None = None
+    words_per_second: Number | None = None
+
+
+@record
+class Attempt:
+    """One start of a training: the command and its costs."""
+
+    command: Command = ()
+    commit: str | None = None
+    exit_code: int = 0
+    wall_seconds: Number | None = None
+    cpu_seconds: Number | None = None
+    peak_memory_mb: Number | None = None
+    gpu_hours: Number | None = None
+    peak_gpu_memory_mb: Number | None = None
+    words_per_second: Number | None = None
+
+
+@record
+class RunRecord:
+    """A model's run.json: what was trained on what, every attempt, and what they cost together."""
+
+    name: str = ""
+    seed: int = 1
+    parameters: int | None = None
+    data: dict[str, str] | None = None  # hashes of the binarised files that were read
+    versions: dict[str, str] | None = None
+    host: dict[str, Json] | None = None
+    updates_per_second: Number | None = None
+    wall_seconds: Number | None = None
+    cpu_seconds: Number | None = None
+    gpu_hours: Number | None = None
+    peak_memory_mb: Number | None = None
+    peak_gpu_memory_mb: Number | None = None
+    words_per_second: Number | None = None
+    attempts: tuple[Attempt, ...] = ()
+
+
+@record
+class CurvePoint:
+    """One epoch of a learning curve; None where the log had no such number."""
+
+    epoch: int
+    valid_loss: AnyFloat | None = None
+    valid_nll_loss: AnyFloat | None = None
+    valid_kd_loss: AnyFloat | None = None
+    valid_ppl: AnyFloat | None = None
+    valid_bleu: AnyFloat | None = None
+    valid_accuracy: AnyFloat | None = None
+    updates: int | None = None
+    train_loss: AnyFloat | None = None
+    train_nll_loss: AnyFloat | None = None
+    train_kd_loss: AnyFloat | None = None
+    train_ppl: AnyFloat | None = None
+    train_bleu: AnyFloat | None = None
+    train_accuracy: AnyFloat | None = None
+
+
+@record
+class DecodeRecord:
+    """A model's decode.json: how the test set was decoded, and what that cost."""
+
+    command: Command = ()
+    commit: str | None = None
+    wall_seconds: Number | None = None
+    cpu_seconds: Number | None = None
+    peak_memory_mb: Number | None = None
+    gpu_hours: Number | None = None
+    words_per_second: Number | None = None
+
+
+def plan_json(plan: Plan) -> dict[str, Json]:
+    """A plan as plan.json has it."""
+    data = to_json(plan.data)
+    content: dict[str, Json] = {
+        "name": plan.name,
+        "lskd_nmt": plan.lskd_nmt,
+        "config": to_json(plan.config),
+        "data": {key: data[key] for key in DATA_KEYS if key != "tokenize" or plan.data.tokenize is not None},
+        "decode": to_json(plan.decode),
+        "models": [model_json(model) for model in plan.models],
+    }
+    return content if plan.prepared is None else {**content, "prepared": to_json(plan.prepared)}
+
+
+def model_json(model: PlannedModel) -> dict[str, Json]:
+    """A model as plan.json has it: with the keys of its kind."""
+    unwanted = {"method"} if model.method is None else set()
+    if model.role == "student":
+        unwanted |= {"seqkd_commands", "store_command"}
+    if model.role == "teacher" or model.is_plain:
+        unwanted |= {"kd_level", "hypotheses", "tail", "top_k"}
+    content = to_json(model)
+    return {key: content[key] for key in MODEL_KEYS if key not in unwanted}
+
+
+def read_curve(file: Path) -> list[CurvePoint]:
+    """A training's learning curve, an entry for each epoch in order."""
+    return read_record(file, list[CurvePoint])
+
+
+def write_curve(file: Path, curve: list[CurvePoint]) -> None:
+    """Write a learning curve: each epoch with the numbers that it has."""
+    write_json(file, [{name: value for name, value in to_json(point).items() if value is not None} for point in curve])
