@@ -18,8 +18,9 @@ from lskd_nmt.losses.fused import kd_ls_from_features
 from lskd_nmt.losses.fused_chunk import Projection
 from lskd_nmt.losses.objective import kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
+from lskd_nmt.losses.settings import VirtualTeacher
 from lskd_nmt.losses.smoothing import smoothed_nll
-from lskd_nmt.losses.virtual_teacher import VirtualTeacher, virtual_log_prob, virtual_signal
+from lskd_nmt.losses.virtual_teacher import virtual_log_prob, virtual_signal
 
 KINDS = get_args(VirtualTeacher)
 

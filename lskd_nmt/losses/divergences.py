@@ -3,16 +3,15 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor
 
 from lskd_nmt.errors import require
 from lskd_nmt.losses.gates import Facts
 from lskd_nmt.losses.relative import LogMixture, RelativeEntropy
+from lskd_nmt.losses.settings import Temper
 from lskd_nmt.losses.token_selection import TokenWeights
-
-Temper = Literal["both", "teacher"]
 
 
 def tempered(log_probs: Tensor, temperature: float) -> Tensor:

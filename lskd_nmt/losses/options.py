@@ -1,16 +1,16 @@
 """The settings of the `kd_ls` objective, each checked by itself and with the others."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import get_args
 
 from lskd_nmt.errors import LskdError, require
-from lskd_nmt.losses.divergences import Chosen, Temper, divergence_named
+from lskd_nmt.losses.compatibility import OBJECTIVE, TAIL_AND_TOP_K
+from lskd_nmt.losses.divergences import Chosen, divergence_named
+from lskd_nmt.losses.rule import complaints as broken
 from lskd_nmt.losses.self_evolution import Evolution, evolution_named
-from lskd_nmt.losses.signals import Tail
-from lskd_nmt.losses.smoothing import SmoothingOver
+from lskd_nmt.losses.settings import DEFAULTS, Settings, SmoothingOver, Tail, Temper, VirtualTeacher
 from lskd_nmt.losses.token_selection import ChosenSelection, selection_named
-from lskd_nmt.losses.virtual_teacher import VirtualTeacher
 
 # A teacher's logits of 8 to 16 nats are 1e-6 apart in float32: over 1e-3, one such step changes a probability by a
 # thousandth, and below that the order of symbols that nearly tie would be made of rounding.
@@ -32,21 +32,21 @@ def temperature_fault(temperature: float) -> str:
 class KdOptions:
     """The objective's settings; all complaints about them are raised at once, as one `LskdError`."""
 
-    temperature: float = 1.0
-    kd_weight: float = 0.5
-    label_smoothing: float = 0.0
-    smoothing_over: SmoothingOver = "others"
-    temper: Temper = "both"
-    temperature_squared: bool = True
-    tail: Tail = "dense"
-    top_k: int = 0
-    divergence: str = "forward"  # NAME or NAME:PARAMETER
-    select: str = "all"  # NAME or NAME:PARAMETER…
-    rank: int = 0
-    virtual_teacher: VirtualTeacher | None = None
-    virtual_share: float | None = None
-    r_drop: float = 0.0  # of two passes, in training
-    self_evolution: str = ""  # B:R, or nothing
+    temperature: float = DEFAULTS.temperature
+    kd_weight: float = DEFAULTS.kd_weight
+    label_smoothing: float = DEFAULTS.label_smoothing
+    smoothing_over: SmoothingOver = DEFAULTS.smoothing_over
+    temper: Temper = DEFAULTS.temper
+    temperature_squared: bool = not DEFAULTS.no_temperature_squared
+    tail: Tail = DEFAULTS.tail_in_use
+    top_k: int = DEFAULTS.top_k
+    divergence: str = DEFAULTS.divergence  # NAME or NAME:PARAMETER
+    select: str = DEFAULTS.select  # NAME or NAME:PARAMETER…
+    rank: int = DEFAULTS.rank
+    virtual_teacher: VirtualTeacher | None = DEFAULTS.virtual_teacher
+    virtual_share: float | None = DEFAULTS.virtual_share
+    r_drop: float = DEFAULTS.r_drop  # of two passes, in training
+    self_evolution: str = DEFAULTS.self_evolution or ""  # B:R, or nothing
 
     def __post_init__(self) -> None:
         complaints = []
@@ -64,11 +64,8 @@ class KdOptions:
             complaints.append(f"--tail is {self.tail}: give one of {get_args(Tail)}")
         elif self.top_k < 0:
             complaints.append(f"--top-k is {self.top_k}: give a number of symbols, or 0 for all of them")
-        elif (self.tail == "dense") != (self.top_k == 0):
-            complaints.append(
-                f"--tail is {self.tail} and --top-k is {self.top_k}: dense is for all symbols "
-                "(--top-k 0), bucket, uniform and renormalise for the top k"
-            )
+        else:
+            complaints += broken([TAIL_AND_TOP_K], replace(self.settings, virtual_teacher=None))
         complaints += self.out_of_range()
         for named in ("chosen", "selection", "evolution"):
             try:
@@ -76,7 +73,7 @@ class KdOptions:
             except LskdError as error:
                 complaints.append(str(error))
         if not complaints:
-            complaints = self.contradictions()
+            complaints = broken(OBJECTIVE, self.settings)
         if complaints:
             raise LskdError("; ".join(complaints))
 
@@ -100,38 +97,26 @@ class KdOptions:
         for flag, wanted in (("top-k", self.top_k), ("rank", self.rank)):
             require(wanted <= symbols, f"--{flag} is {wanted}, and the dictionary has {symbols} symbols: give no more")
 
-    def contradictions(self) -> list[str]:
-        """Settings that are right by themselves and make no sense together."""
-        if self.kd_weight == 0 and self.select != "all":
-            return [f"--select is {self.select} and --kd-weight is 0: nothing is distilled, leave one of them out"]
-        if self.r_drop and self.facts:
-            by_token = [f"--select is {self.select}"] if self.selection.name != "all" else []
-            by_token += [f"--divergence is {self.divergence}"] if self.chosen.entry.facts else []
-            by_token += [f"--self-evolution is {self.self_evolution}"] if self.evolution else []
-            return [
-                f"{need} and --r-drop is {self.r_drop:g}: its two passes would weigh tokens differently, leave one "
-                "of them out"
-                for need in by_token
-            ]
-        if self.evolution and self.chosen.name != "forward":
-            return [
-                f"--self-evolution is {self.self_evolution} and --divergence is {self.divergence}: it is a forward "
-                "KL of its own, leave one of them out"
-            ]
-        if not (self.virtual_teacher or self.top_k):
-            return []
-        asks_teacher = any(not fact.startswith("student_") for fact in self.selection.entry.facts)
-        needs = [f"--divergence is {self.divergence}"] if self.chosen.name != "forward" else []
-        needs += [f"--select is {self.select}"] if asks_teacher else []
-        needs += [f"--rank is {self.rank}"] if self.rank else []
-        needs += [f"--self-evolution is {self.self_evolution}"] if self.evolution else []
-        cause = (
-            f"--virtual-teacher is {self.virtual_teacher}: it needs a real teacher, leave one of them out"
-            if self.virtual_teacher
-            else f"--tail is {self.tail}: it needs the teacher's whole distribution, "
-            "leave --top-k out (a store of features has it)"
+    @property
+    def settings(self) -> Settings:
+        """The flags that these options stand for, as the rules of `compatibility` ask them."""
+        return Settings(
+            temperature=self.temperature,
+            kd_weight=self.kd_weight,
+            label_smoothing=self.label_smoothing,
+            smoothing_over=self.smoothing_over,
+            top_k=self.top_k,
+            tail=self.tail,
+            divergence=self.divergence,
+            select=self.select,
+            rank=self.rank,
+            virtual_teacher=self.virtual_teacher,
+            virtual_share=self.virtual_share,
+            r_drop=self.r_drop,
+            self_evolution=self.self_evolution,
+            temper=self.temper,
+            no_temperature_squared=not self.temperature_squared,
         )
-        return [f"{need} and {cause}" for need in needs]
 
     @cached_property
     def chosen(self) -> Chosen:

@@ -2,17 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lskd_nmt.losses.relative import ROUNDINGS, term_by_term
+from lskd_nmt.losses.settings import Tail
 
 LEAST_REST = 8.0  # rounding errors of 1
-
-Tail = Literal["dense", "bucket", "uniform", "renormalise"]
 
 
 class Record(NamedTuple):

@@ -1,10 +1,8 @@
 """Negative log-likelihood and label smoothing, in the two conventions of the field."""
 
-from typing import Literal
-
 from torch import Tensor
 
-SmoothingOver = Literal["others", "vocabulary"]
+from lskd_nmt.losses.settings import SmoothingOver
 
 
 def negative_log_likelihood(log_q: Tensor, target: Tensor) -> Tensor:

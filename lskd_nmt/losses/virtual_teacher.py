@@ -1,14 +1,12 @@
 """Virtual teachers: no model, but a share for the gold symbol and the rest spread evenly over the others."""
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from lskd_nmt.losses.settings import VirtualTeacher
 from lskd_nmt.losses.signals import TopK
-
-VirtualTeacher = Literal["reg_power", "reg_prob_as_logit", "correct"]
 
 
 def usual_share(kind: VirtualTeacher, symbols: int) -> float:

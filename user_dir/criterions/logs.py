@@ -8,7 +8,7 @@ from fairseq.logging import metrics
 
 from lskd_nmt.losses.fused import ChunkedTerms
 from lskd_nmt.losses.options import KdOptions
-from lskd_nmt.losses.signals import Tail
+from lskd_nmt.losses.settings import Tail
 
 
 def divergence_logs(terms: ChunkedTerms, options: KdOptions) -> dict[str, Any]:
