@@ -32,6 +32,7 @@ from lskd_nmt import fairseq_io  # noqa: E402
 from lskd_nmt.data.subwords import joined  # noqa: E402
 from lskd_nmt.decode_settings import DecodeSettings  # noqa: E402
 from lskd_nmt.evaluate import scoring  # noqa: E402
+from lskd_nmt.evaluate.metrics import EvaluationSet  # noqa: E402
 from lskd_nmt.seqkd import corpus, ledger  # noqa: E402
 from lskd_nmt.seqkd.engines import CTranslate2Engine, FairseqEngine, translate_all  # noqa: E402
 from lskd_nmt.storage import files, provenance  # noqa: E402
@@ -244,12 +245,10 @@ def scored(kind: str, out: Path, args: argparse.Namespace, langs: tuple[str, str
         lines = scoring.hypotheses(out.read_text(encoding="utf-8").splitlines(), len(references))
     else:
         lines = [row.hypotheses[0].pieces for row in ledger.read_rows(out / ledger.ROWS)]
-    text = [[joined(line) for line in side] for side in (lines, references)]
-    tokenizer = scoring.bleu_tokenizer(langs[1])
-    return {
-        "test_sentences": len(lines),
-        "test_bleu": scoring.measured(scoring.metric("bleu", langs[1], tokenizer), *text),
-    }
+    ours, theirs = ([joined(line) for line in side] for side in (lines, references))
+    data = EvaluationSet(theirs, langs[1], tokenizer=scoring.bleu_tokenizer(langs[1]))
+    bleu = scoring.score("bleu", ours, data)
+    return {"test_sentences": len(lines), "test_bleu": {"score": bleu.score, "signature": bleu.signature}}
 
 
 def race_table(results: Sequence[Mapping[str, Any]]) -> str:

@@ -24,6 +24,7 @@ from lskd_nmt import fairseq_io  # noqa: E402
 from lskd_nmt.data.subwords import joined  # noqa: E402
 from lskd_nmt.decode_settings import DecodeSettings  # noqa: E402
 from lskd_nmt.evaluate import scoring  # noqa: E402
+from lskd_nmt.evaluate.metrics import EvaluationSet  # noqa: E402
 from lskd_nmt.experiment.run import Run  # noqa: E402
 from lskd_nmt.report.figures.style import COLOURS, save, tidy  # noqa: E402
 from lskd_nmt.report.results import rows as results_rows  # noqa: E402
@@ -55,8 +56,9 @@ def measure(checkpoint: Path, data: str, langs: tuple[str, str]) -> dict[str, An
     facts: dict[str, Any] = {}
     for name, beam in (("greedy", 1), ("beam", 5)):
         best = [found[0] for found in translate_all(engine, sources, replace(SEARCH, beam=beam))]
-        metric = scoring.metric("bleu", langs[1], scoring.bleu_tokenizer(langs[1]))
-        facts[name] = scoring.measured(metric, [joined(hypothesis.pieces) for hypothesis in best], references)
+        data = EvaluationSet(references, langs[1], tokenizer=scoring.bleu_tokenizer(langs[1]))
+        bleu = scoring.score("bleu", [joined(hypothesis.pieces) for hypothesis in best], data)
+        facts[name] = {"score": bleu.score, "signature": bleu.signature}
     whole = [math.exp(hypothesis.score * (len(hypothesis.pieces.split()) + 1)) for hypothesis in best]
     symbols = engine.target
     return {

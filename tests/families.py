@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 
 from lskd_nmt.evaluate import bootstrap, contrasts
+from lskd_nmt.evaluate.records import Estimate, Pool
 
 SENTENCES = 60
 
@@ -50,14 +50,14 @@ def corrected(terms: Mapping[str, bootstrap.Term], always: bool = False) -> list
     scores = {
         model: value for name, term in terms.items() for model, value in zip(models[name], term.scores, strict=True)
     }
-    shared = contrasts.Shared(contrasts.Pool("students", list(models.values()), always), scores)
+    shared = contrasts.Shared(Pool("students", tuple(map(tuple, models.values())), always), scores)
     base, *others = terms
-    found: list[dict[str, Any]] = []
+    found: list[Estimate] = []
     for name in others:
         term, other = terms[name], terms[base]
         pair = [term, bootstrap.Term(-1, other.seeds, other.scores, other.resampled)]
         found.append(shared.contrast(pair, [models[name], models[base]]))
-    return bootstrap.holm([each["p"] for each in found])
+    return bootstrap.holm([each.p for each in found])
 
 
 def family_error(table: Table, tables: int, always: bool = False, seed: int = 1) -> dict[str, float]:

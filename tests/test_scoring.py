@@ -52,10 +52,9 @@ def sacrebleu(tmp_path, hyps, refs, *flags):
 
 def test_raw_text_scores_as_sacrebleus_command_does(tmp_path):
     result = scores(HYPS, REFS, "de", "raw")
-    assert result["bleu"]["score"] == sacrebleu(tmp_path, HYPS, REFS, "-m", "bleu")
-    assert result["chrf"]["score"] == sacrebleu(tmp_path, HYPS, REFS, "-m", "chrf")
-    assert result["bleu"]["signature"].startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
-    assert result["sentences"] == 3
+    assert result["bleu"].score == sacrebleu(tmp_path, HYPS, REFS, "-m", "bleu")
+    assert result["chrf"].score == sacrebleu(tmp_path, HYPS, REFS, "-m", "chrf")
+    assert result["bleu"].signature.startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
 
 
 def test_bleu_of_one_sentence_by_hand():
@@ -64,18 +63,18 @@ def test_bleu_of_one_sentence_by_hand():
     precisions = [5 / 6, 3 / 5, 1 / 4, 1 / (2 * 3)]
     by_hand = 100 * math.exp(sum(map(math.log, precisions)) / 4)
     result = scores(["Der alte Hund schläft heute."], ["Der alte Hund schlief heute."], "de", "raw")
-    assert result["bleu"]["score"] == round(by_hand, 2)
+    assert result["bleu"].score == round(by_hand, 2)
 
 
 def test_tokenised_lowercased_bleu_ignores_case_and_counts_moses_tokens(tmp_path):
     result = scores([line.upper() for line in REFS[:2]], REFS[:2], "de", "raw")
-    assert result["bleu_tokenised_lowercased"]["score"] == 100 > result["bleu"]["score"]
+    assert result["bleu_tokenised_lowercased"].score == 100 > result["bleu"].score
     tokens = ["Der Hund läuft , weil er hungrig ist .", "zwei Katzen schlafen auf einem Sofa .", "Ich weiß es nicht !"]
     refs = ["Der Hund läuft , weil er Hunger hat .", "Zwei Katzen schlafen auf dem Sofa .", "Ich weiß es nicht !"]
     wanted = sacrebleu(tmp_path, tokens, refs, "-m", "bleu", "-lc", "--tokenize", "none", "--force")
     found = scores(HYPS, REFS, "de", "raw")["bleu_tokenised_lowercased"]
-    assert found["score"] == wanted
-    assert "tok:none" in found["signature"] and "case:lc" in found["signature"] and "-l de" in found["text"]
+    assert found.score == wanted
+    assert "tok:none" in found.signature and "case:lc" in found.signature and "-l de" in found.text
 
 
 def test_a_tokenised_form_is_detokenised_for_bleu_and_says_so(tmp_path):
@@ -83,10 +82,10 @@ def test_a_tokenised_form_is_detokenised_for_bleu_and_says_so(tmp_path):
     refs = ["it &apos;s the dog , isn &apos;t it ?", "two dogs ."]
     result = scores(hyps, refs, "en", "fairseq14")
     plain = ["it's a dog, isn't it?", "two dogs."], ["it's the dog, isn't it?", "two dogs."]
-    assert result["bleu"]["score"] == sacrebleu(tmp_path, *plain, "-m", "bleu")
-    assert "detokenised by sacremoses" in result["bleu"]["text"] and "lower-cased" in result["bleu"]["text"]
+    assert result["bleu"].score == sacrebleu(tmp_path, *plain, "-m", "bleu")
+    assert "detokenised by sacremoses" in result["bleu"].text and "lower-cased" in result["bleu"].text
     wanted = sacrebleu(tmp_path, hyps, refs, "-m", "bleu", "-lc", "--tokenize", "none", "--force")
-    assert result["bleu_tokenised_lowercased"]["score"] == wanted
+    assert result["bleu_tokenised_lowercased"].score == wanted
 
 
 def test_unequal_or_empty_sides_are_refused():

@@ -11,6 +11,8 @@ from sacrebleu.significance import PairedTest
 from scipy.stats import ttest_1samp, ttest_ind
 
 from lskd_nmt.evaluate import bootstrap
+from lskd_nmt.evaluate.metrics import EvaluationSet, bleu, scorer
+from lskd_nmt.evaluate.records import Estimate
 
 WORDS = ["der", "die", "das", "Hund", "Katze", "Haus", "sieht", "schläft", "nicht", "heute", "gern", "im", "auf"]
 
@@ -36,13 +38,13 @@ def systems(refs):
 
 
 def statistics_of(hyps, refs):
-    return bootstrap.statistics(BLEU(references=[refs]), hyps)
+    return scorer("bleu", EvaluationSet(refs, "de")).statistics(hyps)
 
 
 def term(weight, seeds, hyps, refs):
     found = [statistics_of(each, refs) for each in hyps]
-    points = np.array([bootstrap.bleu(each.sum(0)) for each in found])
-    return bootstrap.Term(weight, seeds, points, bootstrap.resampled(found))
+    points = np.array([bleu(each.sum(0)) for each in found])
+    return bootstrap.Term(weight, seeds, points, bootstrap.resampled(found, bleu))
 
 
 @pytest.mark.parametrize(
@@ -58,40 +60,40 @@ def term(weight, seeds, hyps, refs):
 )
 def test_bleu_of_summed_statistics_is_sacrebleus(hyps):
     refs = ["der Hund schläft gern im Haus", "die Katze sieht das Haus nicht"]
-    assert bootstrap.bleu(statistics_of(hyps, refs).sum(0)) == pytest.approx(BLEU().corpus_score(hyps, [refs]).score)
+    assert bleu(statistics_of(hyps, refs).sum(0)) == pytest.approx(BLEU().corpus_score(hyps, [refs]).score)
 
 
 def test_one_seeds_p_value_is_that_of_sacrebleus_approximate_randomisation(systems, refs):
     _, found = PairedTest(list(systems.items()), {"BLEU": BLEU()}, [refs], test_type="ar")()
     wanted = [result.p_value for result in found["BLEU"][1:]]
     base, *others = (statistics_of(hyps, refs) for hyps in systems.values())
-    assert bootstrap.randomisation([(base, other) for other in others]) == wanted
+    assert bootstrap.randomisation([(base, other) for other in others], bleu) == wanted
     assert min(wanted) < 0.001 and max(wanted) > 0.1
 
 
 def test_trials_are_the_same_however_many_are_drawn_at_a_time(systems, refs, monkeypatch):
     pair = [tuple(statistics_of(systems[name], refs)[:147] for name in ("base", "alike"))]  # an odd number of sentences
-    found = bootstrap.randomisation(pair)
+    found = bootstrap.randomisation(pair, bleu)
     for size in (bootstrap.TRIALS, 32):
         monkeypatch.setattr(bootstrap, "FLIPPED", size)
-        assert bootstrap.randomisation(pair) == found
+        assert bootstrap.randomisation(pair, bleu) == found
 
 
 def test_one_seeds_interval_is_as_wide_as_sacrebleus(systems, refs):
     _, found = PairedTest(list(systems.items())[:2], {"BLEU": BLEU()}, [refs], test_type="bs", n_samples=4000)()
     for hyps, theirs in zip(systems.values(), found["BLEU"], strict=False):
         ours = bootstrap.contrast([term(1, (1,), [hyps], refs)])
-        assert (ours["high"] - ours["low"]) / 2 == pytest.approx(theirs.ci, rel=0.06)  # two draws of thousands
-        assert (ours["high"] + ours["low"]) / 2 == pytest.approx(theirs.mean, abs=0.3)
+        assert (ours.high - ours.low) / 2 == pytest.approx(theirs.ci, rel=0.06)  # two draws of thousands
+        assert (ours.high + ours.low) / 2 == pytest.approx(theirs.mean, abs=0.3)
 
 
 def test_the_same_outputs_differ_by_nothing_and_are_not_significant(systems, refs):
     hyps = [systems["base"], systems["worse"]]
     same = [term(weight, (1, 2), hyps, refs) for weight in (1, -1)]
-    assert bootstrap.contrast(same) == {"value": 0, "low": 0, "high": 0, "p": 1}
+    assert bootstrap.contrast(same) == Estimate(value=0, low=0, high=0, p=1)
     base = statistics_of(systems["base"], refs)
-    assert bootstrap.randomisation([(base, base)]) == [1]
-    assert bootstrap.randomisation([]) == []
+    assert bootstrap.randomisation([(base, base)], bleu) == [1]
+    assert bootstrap.randomisation([], bleu) == []
 
 
 def test_swapping_turns_the_interval_round_and_keeps_p(systems, refs):
@@ -99,13 +101,11 @@ def test_swapping_turns_the_interval_round_and_keeps_p(systems, refs):
     there, back = (
         bootstrap.contrast([term(sign, (1, 2), better, refs), term(-sign, (1, 2), base, refs)]) for sign in (1, -1)
     )
-    assert there["value"] > 0
-    assert [-back[name] for name in ("value", "low", "high")] == pytest.approx(
-        [there[n] for n in ("value", "high", "low")]
-    )
-    assert there["p"] == back["p"]
+    assert there.value > 0
+    assert [-back.value, -back.low, -back.high] == pytest.approx([there.value, there.high, there.low])
+    assert there.p == back.p
     pair = statistics_of(systems["better"], refs), statistics_of(systems["base"], refs)
-    assert bootstrap.randomisation([pair]) == bootstrap.randomisation([pair[::-1]])
+    assert bootstrap.randomisation([pair], bleu) == bootstrap.randomisation([pair[::-1]], bleu)
 
 
 def test_draws_are_the_same_every_time(systems, refs):
@@ -143,7 +143,7 @@ def test_equal_seeds_are_drawn_together_and_others_apart():
 def test_seeds_widen_the_interval(systems, refs):
     one = bootstrap.contrast([term(1, (1,), [systems["base"]], refs)])
     two = bootstrap.contrast([term(1, (1, 2), [systems["base"], systems["worse"]], refs)])
-    assert two["high"] - two["low"] > 2 * (one["high"] - one["low"])
+    assert two.high - two.low > 2 * (one.high - one.low)
 
 
 def still(weight, scores):
@@ -159,9 +159,9 @@ def test_the_pooled_scatter_of_seeds_is_the_textbooks():
     assert spread == bootstrap.Spread(pytest.approx((2.5 / 3) ** 0.5), 3)
     found = bootstrap.contrast([still(1, rows[0]), still(-1, rows[1])], spread)
     half = 3.182 * (2.5 / 3) ** 0.5 * (1 / 2 + 1 / 3) ** 0.5
-    assert found["value"] == pytest.approx(1.5)
-    assert (found["high"] - 1.5, 1.5 - found["low"]) == pytest.approx((half, half), rel=0.08)  # of 10,000 draws
-    assert found["p"] == pytest.approx(ttest_ind(*rows).pvalue, abs=0.01)
+    assert found.value == pytest.approx(1.5)
+    assert (found.high - 1.5, 1.5 - found.low) == pytest.approx((half, half), rel=0.08)  # of 10,000 draws
+    assert found.p == pytest.approx(ttest_ind(*rows).pvalue, abs=0.01)
 
 
 def test_intervals_of_pooled_seeds_hold_the_truth_as_often_as_they_say():
@@ -169,7 +169,7 @@ def test_intervals_of_pooled_seeds_hold_the_truth_as_often_as_they_say():
     held = []
     for table in rows:
         found = bootstrap.contrast([still(1, table[0]), still(-1, table[1])], bootstrap.pooled(list(table)))
-        held.append(found["low"] <= 0 <= found["high"])
+        held.append(found.low <= 0 <= found.high)
     assert 0.92 <= sum(held) / len(held) <= 0.98
 
 
@@ -177,8 +177,8 @@ def test_sentences_count_beside_pooled_seeds(systems, refs):
     alone = term(1, (1,), [systems["base"]], refs)
     found = [bootstrap.contrast([alone], bootstrap.Spread(deviation, 30)) for deviation in (0.0, 2.0)]
     without = bootstrap.contrast([alone])
-    assert (found[0]["low"], found[0]["high"]) == (without["low"], without["high"])
-    widths = [each["high"] - each["low"] for each in found]
+    assert (found[0].low, found[0].high) == (without.low, without.high)
+    widths = [each.high - each.low for each in found]
     assert widths[1] == pytest.approx((widths[0] ** 2 + (2 * 2.042 * 2.0) ** 2) ** 0.5, rel=0.05)  # t, 30 degrees
 
 
@@ -187,9 +187,9 @@ def test_a_rows_own_scatter_is_that_of_paired_and_of_welchs_t():
     one, other = (still(sign, rows[name]) for sign, name in ((1, "a"), (-1, "b")))
     paired = ttest_1samp(np.subtract(rows["a"], rows["b"]), 0)
     found, spread = bootstrap.contrast([one, other]), bootstrap.own([one, other])
-    assert (spread.deviation, spread.degrees) == (pytest.approx(found["value"] / paired.statistic), 3)
-    assert found["p"] == pytest.approx(paired.pvalue, abs=0.01)
-    assert found["high"] - found["value"] == pytest.approx(3.182 * spread.deviation, rel=0.08)  # t, 3 degrees
+    assert (spread.deviation, spread.degrees) == (pytest.approx(found.value / paired.statistic), 3)
+    assert found.p == pytest.approx(paired.pvalue, abs=0.01)
+    assert found.high - found.value == pytest.approx(3.182 * spread.deviation, rel=0.08)  # t, 3 degrees
     welch = ttest_ind(rows["a"], rows["c"], equal_var=False)
     spread = bootstrap.own([one, still(-1, rows["c"])])
     assert (spread.deviation, spread.degrees) == pytest.approx(
@@ -200,21 +200,21 @@ def test_a_rows_own_scatter_is_that_of_paired_and_of_welchs_t():
 @pytest.mark.parametrize("size", [2, 3])
 def test_two_or_three_seeds_have_no_p_value_of_their_own(size):
     terms = [still(1, [30.0, 31.0, 30.5][:size]), still(-1, [28.0, 28.1, 28.3][:size])]
-    assert bootstrap.contrast(terms)["p"] is None
+    assert bootstrap.contrast(terms).p is None
     spread = bootstrap.Spread(0.5, 20)
     found, both = bootstrap.contrast(terms, tested=spread), bootstrap.contrast(terms, spread)
-    assert found["p"] == both["p"] < 0.001
+    assert found.p == both.p < 0.001
     own = bootstrap.contrast(terms)
-    assert [found[name] for name in ("low", "high")] == [own[name] for name in ("low", "high")]
-    assert both["high"] - both["low"] < own["high"] - own["low"]
+    assert (found.low, found.high) == (own.low, own.high)
+    assert both.high - both.low < own.high - own.low
 
 
 def test_four_seeds_and_one_need_no_pool():
     tested = bootstrap.Spread(50.0, 20)
     for size in (4, 1):
         terms = [still(1, [30.0, 31.0, 30.5, 30.2][:size]), still(-1, [28.0, 28.1, 28.3, 28.2][:size])]
-        assert bootstrap.contrast(terms)["p"] < 0.05
-        assert (bootstrap.contrast(terms, tested=tested)["p"] > 0.5) == (size == 1)  # one seed is fewer than four
+        assert bootstrap.contrast(terms).p < 0.05
+        assert (bootstrap.contrast(terms, tested=tested).p > 0.5) == (size == 1)  # one seed is fewer than four
 
 
 @pytest.mark.parametrize("seeds, by_sentences", [(2, 0.0), (3, 0.0), (3, 0.5), (5, 0.0), (5, 0.5)])

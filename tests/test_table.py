@@ -13,6 +13,7 @@ from lxml import html
 from lskd_nmt.cli import main
 from lskd_nmt.errors import LskdError
 from lskd_nmt.evaluate import scoring
+from lskd_nmt.evaluate.records import scores_json
 from lskd_nmt.report.figures import bleu_by_temperature
 from lskd_nmt.report.results import baselines, published, read, signature, verdicts
 from lskd_nmt.report.tables import document
@@ -28,7 +29,7 @@ def translations(share, seed):
     """The references with a share of their words lost, and their scores."""
     draw = random.Random(seed)
     hyps = [" ".join(word for word in line.split() if draw.random() >= share) or "w0" for line in REFS]
-    return hyps, scoring.scores(hyps, REFS, "de", "raw")
+    return hyps, {"sentences": len(REFS)} | scores_json(scoring.scores(hyps, REFS, "de", "raw"))
 
 
 def share(model):

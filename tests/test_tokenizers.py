@@ -55,7 +55,7 @@ def bare(monkeypatch):
 @pytest.mark.parametrize("lang", TEXTS)
 def test_a_perfect_translation_is_worth_100_in_every_language(lang, bare):
     found = scoring.scores(TEXTS[lang], TEXTS[lang], lang, "raw")
-    assert [found[name]["score"] for name in ("bleu", "chrf", "bleu_tokenised_lowercased")] == [100, 100, 100]
+    assert [found[name].score for name in ("bleu", "chrf", "bleu_tokenised_lowercased")] == [100, 100, 100]
 
 
 @pytest.mark.parametrize(
@@ -80,17 +80,17 @@ def test_a_perfect_translation_is_worth_100_in_every_language(lang, bare):
 def test_each_language_has_its_tokeniser_and_the_signature_says_which(lang, name, bare):
     assert scoring.bleu_tokenizer(lang) == name
     bleu = scoring.scores(["x"], ["x"], lang, "raw")["bleu"]
-    assert bleu["tokenizer"] == name and f"|tok:{name}|" in bleu["signature"]
+    assert bleu.tokenizer == name and f"|tok:{name}|" in bleu.signature
 
 
 def test_numbers_are_those_of_sacrebleu_with_that_tokeniser():
     found = scoring.scores(NEAR, CHINESE, "zh", "raw")
     wanted = sacrebleu.corpus_bleu(NEAR, [CHINESE], tokenize="zh").score
-    assert found["bleu"]["score"] == round(wanted, 2) > sacrebleu.corpus_bleu(NEAR, [CHINESE]).score
-    assert found["bleu_tokenised_lowercased"]["score"] == found["bleu"]["score"]  # nothing has a case there
+    assert found["bleu"].score == round(wanted, 2) > sacrebleu.corpus_bleu(NEAR, [CHINESE]).score
+    assert found["bleu_tokenised_lowercased"].score == found["bleu"].score  # nothing has a case there
     assert scoring.corpus_bleu(NEAR, CHINESE, "zh") == round(wanted, 2)
     chars = sacrebleu.corpus_bleu(NEAR, [CHINESE], tokenize="char").score
-    assert scoring.scores(NEAR, CHINESE, "zh", "raw", "char")["bleu"]["score"] == round(chars, 2)
+    assert scoring.scores(NEAR, CHINESE, "zh", "raw", "char")["bleu"].score == round(chars, 2)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_tokeniser_that_is_not_installed_is_named_with_what_to_install(lang, p
     with pytest.raises(LskdError) as refused:
         scoring.scores(["x"], ["x"], lang, "raw")
     assert f"pip install '{package}'" in str(refused.value) and "\n" not in str(refused.value)
-    assert scoring.scores(["x y z u"], ["x y z u"], lang, "raw", "char")["bleu"]["score"] == 100
+    assert scoring.scores(["x y z u"], ["x y z u"], lang, "raw", "char")["bleu"].score == 100
     assert scoring.available_tokenizer(lang) == "char"
 
 
@@ -128,7 +128,7 @@ def test_flores200_is_taken_where_its_model_is_on_the_disk(bare, tmp_path, monke
     place.with_name("learned.model").rename(place)
     assert scoring.bleu_tokenizer("th") == scoring.bleu_tokenizer("khm_Khmr") == "flores200"
     assert scoring.bleu_tokenizer("zh") == "zh"
-    assert "tok:flores200" in scoring.scores(TEXTS["th"], TEXTS["th"], "th", "raw")["bleu"]["signature"]
+    assert "tok:flores200" in scoring.scores(TEXTS["th"], TEXTS["th"], "th", "raw")["bleu"].signature
     place.write_text("no model")
     with pytest.raises(LskdError, match="flores200, which does not work here"):
         scoring.bleu_tokenizer("th")
@@ -270,7 +270,7 @@ def test_differences_are_of_the_tokeniser_of_the_scores(tmp_path):
         contrasts = {"x": evaluate_contrasts.wanted([(1, ["a"]), (-1, ["b"])])}
         found = evaluate_contrasts.measure(outputs, contrasts, tmp_path / "s.json", lambda line: None)
         wanted = 100 - sacrebleu.corpus_bleu(NEAR, [CHINESE], tokenize=tokenizer).score
-        assert found["results"]["x"]["value"] == pytest.approx(wanted)
+        assert found.results["x"].value == pytest.approx(wanted)
 
 
 def test_the_table_says_what_its_bleu_is_worth(tmp_path, capsys):

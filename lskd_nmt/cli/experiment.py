@@ -12,6 +12,8 @@ from lskd_nmt import fairseq_io
 from lskd_nmt.cli.common import add_tokenize, verb_of
 from lskd_nmt.data.subwords import Subwords
 from lskd_nmt.evaluate import scoring
+from lskd_nmt.evaluate.metrics import needs_source
+from lskd_nmt.evaluate.records import Metrics, ScoringFacts, write_metrics
 from lskd_nmt.experiment import input_hashes, lengths, training_log
 from lskd_nmt.experiment import plan as planning
 from lskd_nmt.experiment import run_command as watching
@@ -176,15 +178,21 @@ def run_score(args: argparse.Namespace) -> None:
     run = Run(args.folder)
     hyp, ref = run.model_folder(args.model) / "test.hyp", run.text("test", "target")
     data = run.plan["data"]
-    references = files.read_lines(ref)
-    scores = scoring.scores(
-        files.read_lines(hyp), references, data["target_lang"], data["form"], args.tokenize or data.get("tokenize")
+    translations, references = files.read_lines(hyp), files.read_lines(ref)
+    sources = files.read_lines(run.text("test", "source")) if needs_source() else None
+    tokenize = args.tokenize or data.get("tokenize")
+    scores = scoring.scores(translations, references, data["target_lang"], data["form"], tokenize, sources)
+    facts = ScoringFacts(
+        len(references),
+        args.model,
+        changed_by_subwords(run.data, references),
+        files.sha256(hyp),
+        files.sha256(ref),
+        run.plan["decode"],
+        provenance.commit(),
     )
-    scores["references_changed_by_subwords"] = changed_by_subwords(run.data, references)
-    hashes = {"hyp_sha256": files.sha256(hyp), "ref_sha256": files.sha256(ref)}
-    facts = {"name": args.model, **scores, **hashes, "decode": run.plan["decode"], "commit": provenance.commit()}
-    files.write_json(hyp.with_name("metrics.json"), facts)
-    answer(model=args.model, bleu=scores["bleu"]["score"], chrf=scores["chrf"]["score"])
+    write_metrics(hyp.with_name("metrics.json"), Metrics(scores, facts))
+    answer(model=args.model, bleu=scores["bleu"].score, chrf=scores["chrf"].score)
 
 
 def changed_by_subwords(data: Path, references: Sequence[str]) -> int | None:

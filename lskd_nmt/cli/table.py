@@ -88,6 +88,7 @@ def run_table(args: argparse.Namespace) -> None:
 def run_compare(args: argparse.Namespace) -> None:
     """`lskd table --compare A B --out DIR`."""
     from lskd_nmt.evaluate.contrasts import measure
+    from lskd_nmt.evaluate.records import significance_json
     from lskd_nmt.report.results import effects, read
     from lskd_nmt.report.tables import two_runs
 
@@ -102,7 +103,7 @@ def run_compare(args: argparse.Namespace) -> None:
     measured = measure(
         outputs_of(args.compare, names), two_runs.contrasts(content), args.out / "significance.json", show, pools
     )
-    two_runs.judge(content, measured)
+    two_runs.judge(content, significance_json(measured))
     write(args.out, "compare", content, two_runs.markdown(content), two_runs.latex(content), two_runs.csv(content))
     print(json.dumps({"table": str(args.out / "compare.json"), "pairs": len(content["cells"])}))
 
@@ -110,6 +111,7 @@ def run_compare(args: argparse.Namespace) -> None:
 def assessed(args: argparse.Namespace, folders: Sequence[Path], names: Sequence[str], file: Path) -> dict[str, Any]:
     """The table's content, with what was measured of it and kept in `file`."""
     from lskd_nmt.evaluate.contrasts import measure
+    from lskd_nmt.evaluate.records import significance_json
     from lskd_nmt.report.results import baselines, effects, published, read
 
     content = read.results(folders, names)
@@ -123,14 +125,15 @@ def assessed(args: argparse.Namespace, folders: Sequence[Path], names: Sequence[
     several = any(len(group) > 1 for pool in pools if pool.always for group in pool.groups)
     require(several or not args.pool_seeds, "--pool-seeds needs students of two seeds: no row has them, leave it out")
     measured = measure(outputs_of(folders, names), contrasts, file, show, pools)
-    effects.judge(content, bases, found, measured)
+    effects.judge(content, bases, found, significance_json(measured))
     return content
 
 
 def outputs_of(folders: Sequence[Path], names: Sequence[str]) -> "dict[str, Output]":
     """The translations of every scored model, by RUN/MODEL."""
     from lskd_nmt.evaluate.contrasts import Output
-    from lskd_nmt.report.results import read
+    from lskd_nmt.evaluate.metrics import USUAL
+    from lskd_nmt.evaluate.records import read_metrics
 
     found = {}
     for name, run in zip(names, map(Run, folders), strict=True):
@@ -138,16 +141,17 @@ def outputs_of(folders: Sequence[Path], names: Sequence[str]) -> "dict[str, Outp
         for model in run.models:
             folder = run.model_folder(model["name"])
             if (folder / "metrics.json").is_file():
-                metrics = files.read_json(folder / "metrics.json")
+                metrics = read_metrics(folder / "metrics.json")
                 found[f"{name}/{model['name']}"] = Output(
                     folder / "test.hyp",
                     reference,
                     data["target_lang"],
                     data["form"],
                     model["seed"],
-                    metrics.get("hyp_sha256"),
-                    metrics.get("ref_sha256"),
-                    read.tokenizer(metrics),
+                    metrics.facts.hyp_sha256,
+                    metrics.facts.ref_sha256,
+                    metrics.scores["bleu"].tokenizer or USUAL,
+                    run.text("test", "source"),
                 )
     return found
 

@@ -58,8 +58,8 @@ def compare(
     rows: list[dict[str, Any]] = [
         {
             **asdict(candidate),
-            "bleu": quality[candidate.name]["bleu"]["score"],
-            "chrf": quality[candidate.name]["chrf"]["score"],
+            "bleu": quality[candidate.name]["bleu"].score,
+            "chrf": quality[candidate.name]["chrf"].score,
             **speed[candidate.name],
         }
         for candidate in candidates
@@ -73,7 +73,7 @@ def compare(
             "sentences": len(sentences),
             "references": truth.source,
             "references_changed_by_subwords": truth.changed_by_subwords,
-            "tokenizer": quality[candidates[0].name]["bleu"]["tokenizer"],
+            "tokenizer": quality[candidates[0].name]["bleu"].tokenizer,
         },
         "timed": {
             "sentences": len(timed_sentences),
@@ -81,8 +81,9 @@ def compare(
             "batches": len(list(batches(timed_sentences, settings.batch_tokens))),
         },
         "signatures": {
-            metric: {key: quality[candidates[0].name][metric][key] for key in ("signature", "text")}
-            for metric in ("bleu", "chrf")
+            metric: {"signature": score.signature, "text": score.text}
+            for metric, score in quality[candidates[0].name].items()
+            if metric in ("bleu", "chrf")
         },
         "models": [{**row, "ratios": ratios(row, rows[0])} for row in rows],
     }

@@ -1,48 +1,31 @@
-"""Is a difference in BLEU more than chance? Resampling of sacreBLEU's sufficient statistics; every draw is seeded.
+"""Is a difference in score more than chance? Resampling of sentences' sufficient statistics; every draw is seeded.
 
-R resamples, S sentences, K seeds. Statistics of a sentence: output and reference length, matching and all n-grams.
+Shapes: R resamples, S sentences, K seeds of a row, M sufficient statistics of a sentence (see `metrics`).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sacrebleu.metrics.bleu import BLEU
 from scipy.special import fdtrc, ndtri, stdtrit
 
-Array = npt.NDArray[np.float64]
+from lskd_nmt.evaluate.metrics import Array
+from lskd_nmt.evaluate.records import Estimate
+
+Formula = Callable[[Array], Array]  # a metric's score of summed statistics.   (…, M) -> (…)
 
 METHOD = "bootstrap of sentences, and Student's t of the scatter of seeds, pooled below four seeds; percentiles"
 POOLED = "bootstrap of sentences, and Student's t of the scatter of seeds pooled over the rows; percentiles"
 SEED = 12345  # sacreBLEU's own
 RESAMPLES = 10_000  # of the bootstrap; a p-value is at least 1 / (R + 1)
 TRIALS = 10_000  # of approximate randomisation
-ORDERS = 4
 CHUNK = 500  # resamples at a time: memory
 FLIPPED = 512  # trials at a time; of 32, as numpy draws so many truths at once: the same as all together
 LEVEL = 0.95
 ENOUGH_SEEDS = 4  # of a row, for a p-value from its own scatter: two or three hardly say how seeds scatter
 UNLIKE = 0.01  # a row scatters more than the others if an F-test of all rows says so at this level
-
-
-def statistics(metric: BLEU, hyps: Sequence[str]) -> Array:
-    """The sufficient statistics of each sentence; `metric` holds the references.   -> (S, 10)"""
-    return np.array(metric._extract_corpus_statistics(list(hyps), None), dtype=np.float64)
-
-
-def bleu(sums: Array) -> Array:
-    """Corpus BLEU in percent from summed statistics, smoothed as sacreBLEU's `exp`.   (…, 10) -> (…)"""
-    hyp_length, ref_length = sums[..., 0], sums[..., 1]
-    correct, total = sums[..., 2 : 2 + ORDERS], sums[..., 2 + ORDERS :]
-    none = correct == 0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        precisions = np.where(none, 0.5 ** none.cumsum(-1), correct) / total
-        brevity = np.exp(np.minimum(0, 1 - ref_length / hyp_length))
-        score = 100 * brevity * np.exp(np.log(precisions).mean(-1))
-    return np.where(correct.any(-1) & total.all(-1), score, 0.0)
 
 
 def counts(size: int, draws: int, resamples: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -51,14 +34,27 @@ def counts(size: int, draws: int, resamples: int, generator: np.random.Generator
     return np.bincount(drawn.ravel(), minlength=size * resamples).reshape(resamples, size)
 
 
-def resampled(statistics: Sequence[Array]) -> Array:
-    """BLEU of each system on each resample of the sentences, the same for all.   systems of (S, 10) -> (systems, R)"""
+def sums(drawn: npt.NDArray[np.int64] | npt.NDArray[np.bool_], numbers: Array) -> Array:
+    """The sum of rows drawn so often.   (R, S), (S, M) -> (R, M)
+
+    Counts are added up in 32 bits, which is faster, and exact below 2^24.
+    """
+    if (numbers == np.rint(numbers)).all():
+        return (drawn.astype(np.float32) @ numbers.astype(np.float32)).astype(np.float64)
+    return np.asarray(drawn.astype(np.float64) @ numbers)
+
+
+def resampled(statistics: Sequence[Array], score: Formula) -> Array:
+    """The score of each system on each resample of the sentences, which are the same for all.
+
+    Systems of (S, M) -> (systems, R).
+    """
     generator = np.random.default_rng(SEED)
-    together = np.concatenate(statistics, axis=1).astype(np.float32)  # whole numbers below 2^24 stay exact
+    together = np.concatenate(statistics, axis=1)
     chunks = []
     for _ in range(0, RESAMPLES, CHUNK):
-        drawn = counts(len(together), len(together), CHUNK, generator).astype(np.float32)
-        chunks.append(bleu((drawn @ together).astype(np.float64).reshape(CHUNK, len(statistics), -1)))
+        drawn = counts(len(together), len(together), CHUNK, generator)
+        chunks.append(score(sums(drawn, together).reshape(CHUNK, len(statistics), -1)))
     return np.concatenate(chunks).T
 
 
@@ -84,7 +80,7 @@ def stretch(size: int) -> float:
 
 @dataclass(frozen=True)
 class Term:
-    """A weight times the mean BLEU over some seeds: of the test set (K,) and of each resample (K, R)."""
+    """A weight times the mean score over some seeds: of the test set (K,) and of each resample (K, R)."""
 
     weight: float
     seeds: tuple[int, ...]
@@ -94,9 +90,9 @@ class Term:
 
 @dataclass(frozen=True)
 class Spread:
-    """How the BLEU of a row's seeds scatters, if it does so alike in all rows."""
+    """How the scores of a row's seeds scatter, if they do so alike in all rows."""
 
-    deviation: float  # BLEU
+    deviation: float  # in the metric's unit
     degrees: float  # of freedom; pooled: seeds less rows
 
 
@@ -148,7 +144,7 @@ def own(terms: Sequence[Term]) -> Spread | None:
     return Spread(math.sqrt(variance), variance**2 / below if below else min(degrees for _, degrees in parts))
 
 
-def contrast(terms: Sequence[Term], spread: Spread | None = None, tested: Spread | None = None) -> dict[str, Any]:
+def contrast(terms: Sequence[Term], spread: Spread | None = None, tested: Spread | None = None) -> Estimate:
     """The weighted sum of means, its 95 % interval over seeds and sentences, and a two-sided p-value of its being 0.
 
     Sentences are resampled, and Student's t is added for what seeds scatter: with a `spread` each seed scatters so, and
@@ -175,26 +171,25 @@ def contrast(terms: Sequence[Term], spread: Spread | None = None, tested: Spread
     as_far = np.abs(mine - sentences.mean()) >= abs(value)
     p = float((as_far.sum() + 1) / (len(mine) + 1))
     is_same = value == 0 and not mine.any()  # whatever seeds do
-    return {"value": value, "low": float(low), "high": float(high), "p": p if is_known or is_same else None}
+    return Estimate(value, float(low), float(high), p if is_known or is_same else None)
 
 
-def randomisation(pairs: Sequence[tuple[Array, Array]]) -> list[float]:
-    """sacreBLEU's paired approximate randomisation for each pair of (S, 10): two-sided p-values.
+def randomisation(pairs: Sequence[tuple[Array, Array]], score: Formula) -> list[float]:
+    """sacreBLEU's paired approximate randomisation for each pair of (S, M): two-sided p-values.
 
     Where all outputs are the same, p is 1, where sacreBLEU says 1 / (trials + 1).
     """
     if not pairs:
         return []
-    moved = np.concatenate([base - system for base, system in pairs], axis=1).astype(np.float32)  # (S, pairs * 10)
-    sums = np.array([(base.sum(0), system.sum(0)) for base, system in pairs])  # (pairs, 2, 10)
-    differences = np.abs(bleu(sums[:, 0]) - bleu(sums[:, 1]))
+    moved = np.concatenate([base - system for base, system in pairs], axis=1)  # (S, pairs * M)
+    bases, systems = np.array([(base.sum(0), system.sum(0)) for base, system in pairs]).swapaxes(0, 1)  # (pairs, M)
+    differences = np.abs(score(bases) - score(systems))
     larger = np.zeros(len(pairs))
     generator = np.random.default_rng(SEED)
     for start in range(0, TRIALS, FLIPPED):
         flips = generator.integers(2, size=(min(FLIPPED, TRIALS - start), len(moved)), dtype=bool)
-        shift = (flips.astype(np.float32) @ moved).astype(np.float64)
-        shift = shift.reshape(len(shift), len(pairs), -1)
-        found = np.abs(bleu(sums[:, 1] + shift) - bleu(sums[:, 0] - shift))
+        shift = sums(flips, moved).reshape(len(flips), len(pairs), -1)
+        found = np.abs(score(systems + shift) - score(bases - shift))
         larger += (found > differences + 1e-9).sum(0)
     return [
         1.0 if (base == system).all() else float((count + 1) / (TRIALS + 1))

@@ -1,20 +1,34 @@
-"""Differences between trained models' translations with intervals and p-values, measured once and kept as JSON."""
+"""Contrasts between trained models' translations with intervals and p-values, measured once and kept as JSON."""
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from sacrebleu.metrics.bleu import BLEU
 
 from lskd_nmt.errors import require
-from lskd_nmt.evaluate import bootstrap, scoring
+from lskd_nmt.evaluate import bootstrap
+from lskd_nmt.evaluate.metrics import USUAL, Array, EvaluationSet, Scorer, metric, scorer
+from lskd_nmt.evaluate.records import (
+    ComparedModel,
+    Contrast,
+    Estimate,
+    Pool,
+    PoolScatter,
+    Settings,
+    Significance,
+    significance_json,
+)
 from lskd_nmt.progress import Progress
-from lskd_nmt.storage.files import read_json, read_lines, sha256, write_json
+from lskd_nmt.storage.files import read_lines, sha256, write_json
+from lskd_nmt.storage.records import load
+from lskd_nmt.storage.typed import from_json
+
+Show = Callable[[str], None]
+Contrasts = Mapping[str, Contrast]
 
 
 @dataclass(frozen=True)
@@ -28,90 +42,93 @@ class Output:
     seed: int
     scored: str | None  # the hash of the text that has its scores
     scored_against: str | None = None  # that of the reference then
-    tokenizer: str = scoring.USUAL  # of its BLEU
-
-
-# name -> a weighted sum of groups' mean BLEU; a group is the models of one cell, by their names among the outputs
-Wanted = Mapping[str, Mapping[str, Any]]
-
-
-def wanted(terms: Sequence[tuple[float, Sequence[str]]], family: str = "score", metric: str = "bleu") -> dict[str, Any]:
-    """One contrast. Those of a family are corrected together; those of `baseline…` are also tested seed by seed."""
-    return {"family": family, "metric": metric, "terms": [[weight, list(group)] for weight, group in terms]}
+    tokenizer: str = USUAL  # of its BLEU
+    source: Path | None = None  # for metrics that need it
 
 
 @dataclass(frozen=True)
-class Pool:
-    """Rows whose seeds say together how seeds scatter, in contrasts of these rows alone.
+class Scores:
+    """The scores of one metric: of each model, and of each model on each resample of the sentences."""
 
-    It makes the p-value of contrasts with a row of fewer than four seeds; `always`: p-value and interval of all. Rows
-    that scatter more than the others are left out, unless it is `always` used: the user says that all scatter alike.
-    """
+    corpus: dict[str, float]
+    resampled: dict[str, Array]  # (R,) each
 
-    name: str  # in the plural
-    groups: Sequence[Sequence[str]]
-    always: bool = False
+    def term(self, weight: float, group: Sequence[str], outputs: Mapping[str, Output]) -> bootstrap.Term:
+        """A group of models with its weight; in the order of their seeds, so that equal seeds meet in pairs."""
+        ordered = sorted(group, key=lambda name: outputs[name].seed)
+        seeds = tuple(outputs[name].seed for name in ordered)
+        values, resampled = ([of[name] for name in ordered] for of in (self.corpus, self.resampled))
+        return bootstrap.Term(weight, seeds, np.array(values), np.array(resampled))
+
+
+def wanted(terms: Sequence[tuple[float, Sequence[str]]], family: str = "score", metric: str = "bleu") -> Contrast:
+    """A contrast of groups of models, each of one row of a table, by their names among the outputs."""
+    return Contrast(family, metric, tuple((weight, tuple(group)) for weight, group in terms))
 
 
 def measure(
-    outputs: Mapping[str, Output],
-    contrasts: Wanted,
-    file: Path,
-    show: Callable[[str], None],
-    pools: Sequence[Pool] | None = None,
-) -> dict[str, Any]:
+    outputs: Mapping[str, Output], contrasts: Contrasts, file: Path, show: Show, pools: Sequence[Pool] | None = None
+) -> Significance:
     """What `file` holds if nothing changed since; else every contrast is measured anew and written there.
 
     Contrasts of models whose text is not there are left out. Where no `pools` are given, all groups are in one.
     """
-    texts = {name: output for name, output in outputs.items() if output.file.is_file() and output.reference.is_file()}
-    possible = {
-        name: contrast
-        for name, contrast in contrasts.items()
-        if all(model in texts for _, group in contrast["terms"] for model in group)
-    }
-    used = sorted({model for contrast in possible.values() for _, group in contrast["terms"] for model in group})
-    facts = {
-        "settings": settings(),
-        "contrasts": dict(possible),
-        "models": {name: described(texts[name]) for name in used},
-        "without_text": sorted(set(outputs) - set(texts)),
-    }
-    if pools is None:
-        pools = [Pool("rows", [group for contrast in possible.values() for _, group in contrast["terms"]])]
-    there = [
-        Pool(pool.name, [list(group) for group in pool.groups if set(group) <= set(used)], pool.always)
-        for pool in pools
-    ]
-    if any(pool.always for pool in there):
-        facts |= {"settings": settings() | {"method": bootstrap.POOLED}}
-    facts |= {"pools": [asdict(pool) for pool in there]}
+    asked = question(outputs, contrasts, pools)
+    content = significance_json(asked)
+    facts = {name: content[name] for name in content if name not in ("key", "spreads", "results")}
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     if file.is_file():
-        kept = read_json(file)
+        kept = load(file, dict)
         if kept.get("key") == key:
-            return kept
-    found, spreads = results(texts, possible, show, there)
-    content = {"key": key, **facts, "spreads": spreads, "results": found}
-    write_json(file, content)
-    return content
+            return from_json(Significance, kept, str(file))
+    found, spreads = results(outputs, asked.contrasts, show, asked.pools)
+    measured = replace(asked, key=key, spreads=spreads, results=found)
+    write_json(file, significance_json(measured))
+    return measured
 
 
-def settings() -> dict[str, Any]:
-    """Everything that decides the draws, and what BLEU is."""
-    versions = {name: metadata.version(name) for name in ("sacrebleu", "sacremoses")}
-    return {
-        "method": bootstrap.METHOD,
-        "resamples": bootstrap.RESAMPLES,
-        "trials": bootstrap.TRIALS,
-        "seed": bootstrap.SEED,
-        "interval": bootstrap.LEVEL,
-        **versions,
-    }
+def question(outputs: Mapping[str, Output], contrasts: Contrasts, pools: Sequence[Pool] | None) -> Significance:
+    """What is to be measured, without results: contrasts and pools of the models whose text is there."""
+    texts = {name: output for name, output in outputs.items() if output.file.is_file() and output.reference.is_file()}
+    possible = {name: contrast for name, contrast in contrasts.items() if set(models_of([contrast])) <= set(texts)}
+    used = sorted(models_of(possible.values()))
+    if pools is None:
+        pools = [Pool("rows", tuple(group for contrast in possible.values() for _, group in contrast.terms))]
+    there = [replace(pool, groups=tuple(group for group in pool.groups if set(group) <= set(used))) for pool in pools]
+    return Significance(
+        "",
+        settings(any(pool.always for pool in there)),
+        possible,
+        {name: compared(texts[name]) for name in used},
+        tuple(sorted(set(outputs) - set(texts))),
+        tuple(there),
+        {},
+        {},
+        packages(possible) or None,
+    )
 
 
-def described(output: Output) -> dict[str, Any]:
-    """The hashes and the facts on which its statistics depend."""
+def models_of(contrasts: Iterable[Contrast]) -> dict[str, None]:
+    """The names of all models in these contrasts, each once, in their order."""
+    return dict.fromkeys(model for contrast in contrasts for _, group in contrast.terms for model in group)
+
+
+def settings(always: bool = False) -> Settings:
+    """Everything that decides the draws; `always`: the scatter of seeds is pooled in all contrasts."""
+    method = bootstrap.POOLED if always else bootstrap.METHOD
+    versions = (metadata.version(name) for name in ("sacrebleu", "sacremoses"))
+    numbers = (bootstrap.RESAMPLES, bootstrap.TRIALS, bootstrap.SEED, bootstrap.LEVEL)
+    return Settings(method, *numbers, *versions)
+
+
+def packages(contrasts: Contrasts) -> dict[str, str]:
+    """The versions of the packages behind metrics that are not sacreBLEU's, whose versions are among the settings."""
+    names = {package for contrast in contrasts.values() for package in metric(contrast.metric).packages}
+    return {name: metadata.version(name) for name in sorted(names - {"sacrebleu", "sacremoses"})}
+
+
+def compared(output: Output) -> ComparedModel:
+    """The hashes and the facts on which a model's statistics depend; text that was not scored so is refused."""
     found = sha256(output.file)
     require(
         output.scored in (None, found),
@@ -124,63 +141,57 @@ def described(output: Output) -> dict[str, Any]:
         f"{output.reference} has changed since {output.file} was "
         "scored: put it back, or remove metrics.json beside that and run experiments/steps/score.sh",
     )
-    return {
-        "hypotheses": found,
-        "reference": reference,
-        "lang": output.lang,
-        "form": output.form,
-        "seed": output.seed,
-        "tokenizer": output.tokenizer,
-    }
+    return ComparedModel(found, reference, output.lang, output.form, output.seed, output.tokenizer)
 
 
 def results(
-    outputs: Mapping[str, Output], contrasts: Wanted, show: Callable[[str], None], pools: Sequence[Pool]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Value, interval and p-value of each contrast, and sacreBLEU's p-value of each pair of one seed.
-
-    Beside them, how seeds scatter in the pools that were used, by metric and name.
-    """
-    found, spreads = dict[str, Any](), dict[str, Any]()
-    for metric in dict.fromkeys(contrast["metric"] for contrast in contrasts.values()):
-        mine = {name: contrast for name, contrast in contrasts.items() if contrast["metric"] == metric}
-        models = dict.fromkeys(model for each in mine.values() for _, group in each["terms"] for model in group)
-        statistics = collect(metric, {name: outputs[name] for name in models}, show)
-        show(f"{bootstrap.RESAMPLES:,} resamples of {len(statistics)} models")
-        drawn = bootstrap.resampled(list(statistics.values()))
-        scores = {
-            name: (bootstrap.bleu(each.sum(0)), samples)
-            for (name, each), samples in zip(statistics.items(), drawn, strict=True)
-        }
-
-        def term(weight: float, group: Sequence[str], known: Mapping[str, Any] = scores) -> bootstrap.Term:
-            ordered = sorted(group, key=lambda name: outputs[name].seed)  # equal seeds meet in pairs
-            seeds = tuple(outputs[name].seed for name in ordered)
-            values, resampled = zip(*(known[name] for name in ordered), strict=True)
-            return bootstrap.Term(weight, seeds, np.array(values), np.array(resampled))
-
-        shared = [Shared(pool, {name: values for name, (values, _) in scores.items()}) for pool in pools]
-        for name, contrast in mine.items():
-            groups = [group for _, group in contrast["terms"]]
-            terms = [term(*each) for each in contrast["terms"]]
-            one = next((one for one in shared if one.is_of(groups)), None)
-            found[name] = one.contrast(terms, groups) if one else bootstrap.contrast(terms)
-            found[name] |= {"seeds": min(map(len, groups)), "pool": one.pool.name if one and one.spread else None}
-        of_rows = {name: contrast for name, contrast in mine.items() if contrast["family"] != "score"}
-        used = {found[name]["pool"] for name in of_rows} | {one.pool.name for one in shared if one.leaves_out(of_rows)}
-        spreads[metric] = {one.pool.name: one.facts() for one in shared if one.pool.name in used}
-        by_seed(found, mine, outputs, statistics)
-    for family in dict.fromkeys(contrast["family"] for contrast in contrasts.values()):
-        names = [name for name, contrast in contrasts.items() if contrast["family"] == family]
-        for name, p in zip(names, bootstrap.holm([found[name]["p"] for name in names]), strict=True):
-            found[name]["p_holm"] = p
+    outputs: Mapping[str, Output], contrasts: Contrasts, show: Show, pools: Sequence[Pool]
+) -> tuple[dict[str, Estimate], dict[str, dict[str, PoolScatter]]]:
+    """Each contrast's estimate, and how seeds scatter in the pools that were used, by metric and pool."""
+    found, spreads = dict[str, Estimate](), dict[str, dict[str, PoolScatter]]()
+    for name in dict.fromkeys(contrast.metric for contrast in contrasts.values()):
+        mine = {key: contrast for key, contrast in contrasts.items() if contrast.metric == name}
+        estimates, spreads[name] = results_by(name, outputs, mine, show, pools)
+        found |= estimates
+    for family in dict.fromkeys(contrast.family for contrast in contrasts.values()):
+        names = [name for name, contrast in contrasts.items() if contrast.family == family]
+        for name, p in zip(names, bootstrap.holm([found[name].p for name in names]), strict=True):
+            found[name] = replace(found[name], p_holm=p)
     return found, spreads
+
+
+def results_by(
+    metric: str, outputs: Mapping[str, Output], contrasts: Contrasts, show: Show, pools: Sequence[Pool]
+) -> tuple[dict[str, Estimate], dict[str, PoolScatter]]:
+    """The estimates of contrasts of one metric, without Holm's correction, and the scatter in pools that were used."""
+    models = models_of(contrasts.values())
+    statistics, formula = collect(metric, {name: outputs[name] for name in models}, show)
+    show(f"{bootstrap.RESAMPLES:,} resamples of {len(statistics)} models")
+    resampled = bootstrap.resampled(list(statistics.values()), formula)
+    corpus = {name: float(formula(each.sum(0))) for name, each in statistics.items()}
+    scores = Scores(corpus, dict(zip(statistics, resampled, strict=True)))
+    by_seed = p_by_seed(contrasts, outputs, statistics, formula)
+    shared = [Shared(pool, corpus) for pool in pools]
+    found = {}
+    for name, contrast in contrasts.items():
+        groups = [group for _, group in contrast.terms]
+        terms = [scores.term(*term, outputs) for term in contrast.terms]
+        one = next((one for one in shared if one.is_of(groups)), None)
+        found[name] = replace(
+            one.contrast(terms, groups) if one else bootstrap.contrast(terms),
+            seeds=min(map(len, groups)),
+            pool=one.pool.name if one and one.spread else None,
+            p_by_seed=by_seed.get(name),
+        )
+    of_rows = {name: contrast for name, contrast in contrasts.items() if contrast.family != "score"}
+    used = {found[name].pool for name in of_rows} | {one.pool.name for one in shared if one.leaves_out(of_rows)}
+    return found, {one.pool.name: one.scatter() for one in shared if one.pool.name in used}
 
 
 class Shared:
     """How the seeds of a pool's rows scatter, and which rows scatter so; `scores` are those of each model."""
 
-    def __init__(self, pool: Pool, scores: Mapping[str, Any]) -> None:
+    def __init__(self, pool: Pool, scores: Mapping[str, float]) -> None:
         self.pool = pool
         groups = list(dict.fromkeys(tuple(group) for group in pool.groups if set(group) <= set(scores)))
         several = {group: np.array([scores[name] for name in group]) for group in groups if len(group) > 1}
@@ -195,62 +206,64 @@ class Shared:
         is_needed = self.pool.always or min(map(len, groups)) < bootstrap.ENOUGH_SEEDS
         return is_needed and all(tuple(group) in self.alike for group in groups)
 
-    def contrast(self, terms: Sequence[bootstrap.Term], groups: Sequence[Sequence[str]]) -> dict[str, Any]:
+    def contrast(self, terms: Sequence[bootstrap.Term], groups: Sequence[Sequence[str]]) -> Estimate:
         """A contrast of these groups, with this scatter where it is needed and known."""
         if not self.is_of(groups):
             return bootstrap.contrast(terms)
         return bootstrap.contrast(terms, *((self.spread, None) if self.pool.always else (None, self.spread)))
 
-    def leaves_out(self, contrasts: Wanted) -> bool:
+    def leaves_out(self, contrasts: Contrasts) -> bool:
         """Whether one of these lacks a p-value, as a row of it scatters more than the others."""
-        groups = [[tuple(group) for _, group in contrast["terms"]] for contrast in contrasts.values()]
+        groups = [[group for _, group in contrast.terms] for contrast in contrasts.values()]
         return any(set(each) & set(self.unlike) and min(map(len, each)) < bootstrap.ENOUGH_SEEDS for each in groups)
 
-    def facts(self) -> dict[str, Any]:
+    def scatter(self) -> PoolScatter:
         """The pooled scatter, and that of single rows."""
+        empty = PoolScatter(always=self.pool.always, unlike=tuple(self.unlike))
+        if self.spread is None:
+            return empty
         alone = [float(row.std(ddof=1)) for row in self.rows]
-        known = (
-            {}
-            if self.spread is None
-            else {**asdict(self.spread), "rows": len(self.rows), "smallest": min(alone), "largest": max(alone)}
-        )
-        return known | {"always": self.pool.always, "unlike": [list(group) for group in self.unlike]}
+        return replace(empty, **asdict(self.spread), rows=len(self.rows), smallest=min(alone), largest=max(alone))
 
 
-def collect(metric: str, outputs: Mapping[str, Output], show: Callable[[str], None]) -> dict[str, bootstrap.Array]:
-    """The sufficient statistics of each model's sentences."""
-    progress, scorers, found = Progress(len(outputs), "models compared", show), {}, {}
+def collect(
+    metric: str, outputs: Mapping[str, Output], show: Show
+) -> tuple[dict[str, Array], Callable[[Array], Array]]:
+    """The sufficient statistics of each model's sentences, and the formula that scores sums of them."""
+    progress, found = Progress(len(outputs), "models compared", show), {}
+    scorers = dict[tuple[Path, str], Scorer]()
     for name, output in outputs.items():
-        if output.reference not in scorers:
-            references = scoring.text_for(metric, read_lines(output.reference), output.lang, output.form)
-            scorers[output.reference] = scoring.metric(metric, output.lang, output.tokenizer, references)
-        hyps = scoring.text_for(metric, read_lines(output.file), output.lang, output.form)
-        lines = len(read_lines(output.reference))
+        references = read_lines(output.reference)
+        if (output.reference, output.tokenizer) not in scorers:
+            sources = read_lines(output.source) if output.source and output.source.is_file() else None
+            data = EvaluationSet(references, output.lang, output.form, output.tokenizer, sources)
+            scorers[output.reference, output.tokenizer] = scorer(metric, data)
+        hyps, lines = read_lines(output.file), len(references)
         require(len(hyps) == lines, f"{output.file} has {len(hyps)} lines and the test set {lines}: decode it again")
-        scorer = scorers[output.reference]
-        assert isinstance(scorer, BLEU)
-        found[name] = bootstrap.statistics(scorer, hyps)
+        found[name] = scorers[output.reference, output.tokenizer].statistics(hyps)
         progress.add(1)
-    return found
+    return found, next(iter(scorers.values())).score
 
 
-def by_seed(
-    found: dict[str, Any],
-    contrasts: Wanted,
+def p_by_seed(
+    contrasts: Contrasts,
     outputs: Mapping[str, Output],
-    statistics: Mapping[str, bootstrap.Array],
-) -> None:
-    """Add `p_by_seed` to what was found of each contrast that wants it."""
+    statistics: Mapping[str, Array],
+    formula: Callable[[Array], Array],
+) -> dict[str, dict[str, float]]:
+    """For contrasts of a family `baseline…`, sacreBLEU's p-value of each pair of models of one seed."""
     pairs = []
     for name, contrast in contrasts.items():
-        if contrast["family"].startswith("baseline"):
-            (_, systems), (_, bases) = contrast["terms"]
+        if contrast.family.startswith("baseline"):
+            (_, systems), (_, bases) = contrast.terms
             base_of = {outputs[base].seed: base for base in bases}
             pairs += [
                 (name, outputs[system].seed, base_of[outputs[system].seed], system)
                 for system in systems
                 if outputs[system].seed in base_of
             ]
-    values = bootstrap.randomisation([(statistics[base], statistics[system]) for *_, base, system in pairs])
+    values = bootstrap.randomisation([(statistics[base], statistics[system]) for *_, base, system in pairs], formula)
+    found = dict[str, dict[str, float]]()
     for (name, seed, *_), p in zip(pairs, values, strict=True):
-        found[name].setdefault("p_by_seed", {})[str(seed)] = p
+        found.setdefault(name, {})[str(seed)] = p
+    return found

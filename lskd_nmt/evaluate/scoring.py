@@ -2,27 +2,23 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from sacrebleu.metrics.bleu import BLEU
-from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.tokenizers.tokenizer_spm import SPM_MODELS
 from sacrebleu.utils import SACREBLEU_DIR
 
 from lskd_nmt.data.languages import base_language, is_unspaced
-from lskd_nmt.data.moses import detokenised, tokenised
 from lskd_nmt.errors import LskdError, require
+from lskd_nmt.evaluate import metrics
+from lskd_nmt.evaluate.metrics import FORMS, METRICS, USUAL, EvaluationSet
+from lskd_nmt.evaluate.records import Score
 
 HYPOTHESIS = re.compile(r"H-(\d+)\t[^\t]*\t(.*)")
 SHOWN = 5  # row numbers in an error
-USUAL = "13a"  # of languages that separate words by spaces
 TOKENIZERS = {**dict.fromkeys(("zh", "yue", "wuu", "lzh"), "zh"), "ja": "ja-mecab", "ko": "ko-mecab"}
 EXTRAS = {"ja-mecab": "sacrebleu[ja]", "ko-mecab": "sacrebleu[ko]"}  # packages that they need
 FLORES = "flores200"
-LOWERCASED = "bleu_tokenised_lowercased"
-FORMS = ("raw", "fairseq14", "tokenised")
 
 
 def hypotheses(lines: Iterable[str], sentences: int) -> list[str]:
@@ -124,59 +120,39 @@ def remark(lang: str, tokenizer: str) -> str | None:
 
 
 def scores(
-    hyps: Sequence[str], refs: Sequence[str], lang: str, form: str, tokenize: str | None = None
-) -> dict[str, Any]:
-    """BLEU and chrF on detokenised text, and BLEU on tokenised lower-cased text, with signatures.
+    translations: Sequence[str],
+    references: Sequence[str],
+    lang: str,
+    form: str,
+    tokenize: str | None = None,
+    sources: Sequence[str] | None = None,
+) -> dict[str, Score]:
+    """The score of a corpus by every metric of the registry.
 
-    `form` is that of both texts: `raw`, `fairseq14` (Moses-tokenised, lower-cased; detokenised here first) or
-    `tokenised` (Moses-tokenised, with case). `tokenize` is the wished tokeniser of BLEU, see `bleu_tokenizer`.
+    `form` is that of both texts: `raw`, `fairseq14` (Moses-tokenised, lower-cased; detokenised here where a metric
+    needs it) or `tokenised` (Moses-tokenised, with case). `tokenize` is the wished tokeniser of BLEU, see
+    `bleu_tokenizer`.
     """
-    require(len(hyps) == len(refs), f"{len(hyps)} hypotheses and {len(refs)} references: decode the test set again")
-    require(bool(refs), "the test set is empty: prepare the data with a test set")
+    count, wanted = len(translations), len(references)
+    require(count == wanted, f"{count} hypotheses and {wanted} references: decode the test set again")
+    require(bool(references), "the test set is empty: prepare the data with a test set")
     require(form in FORMS, f"the form of the text is '{form}': one of {', '.join(FORMS)}")
-    tokenizer = bleu_tokenizer(lang, tokenize)
-    moses = f"sacremoses {metadata.version('sacremoses')}, -l {lang}"
-    plain = {"raw": "raw", "fairseq14": f"lower-cased, detokenised by {moses}", "tokenised": f"detokenised by {moses}"}[
-        form
-    ]
-    tokens = f"tokenised by {moses}" if form == "raw" else "tokenised, as prepared"
-    texts = {"bleu": plain, "chrf": plain, LOWERCASED: plain if is_unspaced(lang) else tokens}
-    sides = {name: [text_for(name, lines, lang, form) for lines in (hyps, refs)] for name in texts}
-    facts = {
-        name: {**measured(metric(name, lang, tokenizer), *sides[name]), "text": text} for name, text in texts.items()
-    }
-    facts["bleu"]["tokenizer"] = tokenizer
-    return {"sentences": len(refs), **facts}
+    data = EvaluationSet(references, lang, form, bleu_tokenizer(lang, tokenize), sources)
+    return {name: score(name, translations, data) for name in METRICS}
 
 
-def metric(name: str, lang: str, tokenizer: str, refs: Sequence[str] | None = None) -> BLEU | CHRF:
-    """sacreBLEU's metric of that name; with references, it keeps their n-grams."""
-    cached = None if refs is None else [list(refs)]
-    if name == "chrf":
-        return CHRF(references=cached)
-    if name == "bleu":
-        return BLEU(tokenize=tokenizer, references=cached)
-    if is_unspaced(lang):  # Moses tokens are no words there
-        return BLEU(lowercase=True, tokenize=tokenizer, references=cached)
-    return BLEU(lowercase=True, tokenize="none", force=True, references=cached)
+def score(name: str, translations: Sequence[str], data: EvaluationSet) -> Score:
+    """The score of a corpus by the metric of that name, rounded to two digits."""
+    scorer = metrics.scorer(name, data)
+    value = float(scorer.score(scorer.statistics(translations).sum(0)))
+    return Score(round(value, 2), scorer.signature, scorer.text, data.tokenizer if name == "bleu" else None)
 
 
-def text_for(name: str, lines: Sequence[str], lang: str, form: str) -> list[str]:
-    """The text that the metric of that name reads, from text in `form`."""
-    if name == LOWERCASED and not is_unspaced(lang):
-        return tokenised(lines, lang) if form == "raw" else list(lines)
-    return list(lines) if form == "raw" else detokenised(lines, lang)
-
-
-def measured(metric: BLEU | CHRF, hyps: Sequence[str], refs: Sequence[str]) -> dict[str, Any]:
-    """Score in percent, and signature."""
-    score = metric.corpus_score(list(hyps), [list(refs)]).score
-    return {"score": round(score, 2), "signature": str(metric.get_signature())}
-
-
-def corpus_bleu(hyps: Sequence[str], refs: Sequence[str], lang: str, tokenize: str | None = None) -> float:
-    """sacreBLEU's BLEU with the language's tokeniser, in percent."""
-    return float(measured(BLEU(tokenize=bleu_tokenizer(lang, tokenize)), hyps, refs)["score"])
+def corpus_bleu(
+    translations: Sequence[str], references: Sequence[str], lang: str, tokenize: str | None = None
+) -> float:
+    """BLEU of text as it is written with the language's tokeniser, or the one wished, in percent."""
+    return score("bleu", translations, EvaluationSet(references, lang, tokenizer=bleu_tokenizer(lang, tokenize))).score
 
 
 def sentence_bleu(lang: str, tokenize: str | None = None) -> BLEU:

@@ -15,7 +15,8 @@ from sacrebleu.metrics.chrf import CHRF
 from lskd_nmt import fairseq_io
 from lskd_nmt.data.subwords import joined
 from lskd_nmt.errors import LskdError, require
-from lskd_nmt.evaluate.scoring import USUAL, bleu_tokenizer, sentence_bleu
+from lskd_nmt.evaluate.metrics import USUAL
+from lskd_nmt.evaluate.scoring import bleu_tokenizer, sentence_bleu
 from lskd_nmt.fairseq_io import Symbols
 from lskd_nmt.progress import Progress
 from lskd_nmt.seqkd import ledger, store

@@ -15,7 +15,8 @@ import sacrebleu
 from fairseq.tasks.translation import TranslationTask
 
 from lskd_nmt.errors import require
-from lskd_nmt.evaluate.scoring import USUAL, bleu_tokenizer
+from lskd_nmt.evaluate.metrics import USUAL
+from lskd_nmt.evaluate.scoring import bleu_tokenizer
 from lskd_nmt.fairseq_io.known_flags import DETOKENISERS, search_misfit
 
 Stats = Callable[..., dict[str, Any]]

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lskd_nmt.evaluate.contrasts import Pool, wanted
+from lskd_nmt.evaluate.contrasts import wanted
+from lskd_nmt.evaluate.records import Pool
 from lskd_nmt.report.results import published, verdicts
 from lskd_nmt.report.results.baselines import Bases, closest, family
 from lskd_nmt.report.results.rows import CELL, group, key, label
@@ -107,7 +108,7 @@ def contrasts(content: Mapping[str, Any], bases: Bases, found: Sequence[Mapping[
 def pools(cells: Sequence[Cell], always: bool = False) -> list[Pool]:
     """Rows whose seeds may scatter alike: students, and teachers; `always` is said of students alone."""
     groups = {
-        role: [list(cell["members"]) for cell in cells if cell["role"] == role] for role in ("student", "teacher")
+        role: tuple(tuple(cell["members"]) for cell in cells if cell["role"] == role) for role in ("student", "teacher")
     }
     return [Pool(f"{role}s", mine, always and role == "student") for role, mine in groups.items() if mine]
 

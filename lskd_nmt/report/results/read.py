@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lskd_nmt.errors import require
-from lskd_nmt.evaluate.scoring import USUAL, remark
+from lskd_nmt.evaluate.metrics import USUAL
+from lskd_nmt.evaluate.scoring import remark
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.report.results import methods, signature
 from lskd_nmt.report.results.rows import CELL, facts, key, method, rank

@@ -1,0 +1,117 @@
+"""The registry of metrics: formulas against sacreBLEU, and that an entry is all that a new metric needs."""
+
+import random
+
+import pytest
+from sacrebleu.metrics import BLEU, CHRF
+
+from lskd_nmt.errors import LskdError
+from lskd_nmt.evaluate import metrics, scoring
+from lskd_nmt.evaluate.contrasts import Output, measure, wanted
+from lskd_nmt.evaluate.metrics import EvaluationSet, Metric, SentenceScorer
+from lskd_nmt.evaluate.records import Metrics, ScoringFacts, read_metrics, write_metrics
+from lskd_nmt.storage.files import read_json, write_json, write_text
+
+WORDS = ["der", "die", "das", "Hund", "Katze", "Haus", "sieht", "schläft", "nicht", "heute", "gern", "im", "auf"]
+REFS = [" ".join(random.Random(number).choices(WORDS, k=number % 9 + 1)) for number in range(40)]
+
+
+def changed(seed, share=0.4):
+    """The references with some words replaced, and one line empty."""
+    draw = random.Random(seed)
+    lines = [" ".join(draw.choice(WORDS) if draw.random() < share else word for word in line.split()) for line in REFS]
+    return ["", *lines[1:]]
+
+
+@pytest.mark.parametrize("name, theirs", [("bleu", BLEU()), ("chrf", CHRF())])
+@pytest.mark.parametrize(
+    "lines, refs", [(changed(1), REFS), (["a"], ["b"]), ([""], ["b"]), (["ab"], ["ab"]), (["a b c d e f g"], ["a b"])]
+)
+def test_scores_are_sacrebleus(name, theirs, lines, refs):
+    scorer = metrics.scorer(name, EvaluationSet(refs, "de"))
+    found = scorer.score(scorer.statistics(lines).sum(0))
+    expected = theirs.corpus_score(lines, [refs])
+    assert found == pytest.approx(expected.score) and scorer.signature == str(theirs.get_signature())
+
+
+@pytest.mark.parametrize("name", list(metrics.METRICS))
+def test_a_score_of_many_sums_is_that_of_each(name):
+    scorer = metrics.scorer(name, EvaluationSet(REFS, "de"))
+    statistics = scorer.statistics(changed(2))
+    together = scorer.score(statistics.reshape(10, 4, -1).sum(1))
+    assert together.shape == (10,)
+    assert list(together) == [float(scorer.score(part.sum(0))) for part in statistics.reshape(10, 4, -1)]
+
+
+def test_an_unknown_metric_is_refused_with_the_known_ones():
+    for call in (metrics.metric, lambda name: metrics.scorer(name, EvaluationSet(REFS, "de"))):
+        with pytest.raises(LskdError) as refused:
+            call("comet")
+        assert str(refused.value) == "the metric is 'comet': one of bleu, chrf, bleu_tokenised_lowercased"
+
+
+def copied(data):
+    """A metric for tests: the share of words that are the source's, which should be few."""
+    sources = [line.split() for line in data.sources]
+
+    def function(lines):
+        return [len(set(line.split()) & set(source)) / len(source) for line, source in zip(lines, sources, strict=True)]
+
+    return SentenceScorer(function, "copied|version:1", "as it is")
+
+
+@pytest.fixture
+def stub(monkeypatch):
+    entry = Metric("copied", "copied", copied, higher_is_better=False, needs_source=True, packages=("numpy",))
+    monkeypatch.setitem(metrics.METRICS, "copied", entry)
+
+
+def test_one_entry_gives_a_score_an_interval_and_a_contrast(stub, tmp_path):
+    sources = REFS[::-1]
+    by_hand = {
+        seed: sum(
+            len(set(line.split()) & set(source.split())) / len(source.split())
+            for line, source in zip(changed(seed), sources, strict=True)
+        )
+        / len(REFS)
+        for seed in (1, 2)
+    }
+    scores = scoring.scores(changed(1), REFS, "de", "raw", sources=sources)
+    assert scores["copied"].score == round(by_hand[1], 2) and scores["copied"].signature == "copied|version:1"
+    write_metrics(tmp_path / "metrics.json", Metrics(scores, ScoringFacts(len(REFS))))
+    assert read_metrics(tmp_path / "metrics.json").scores == scores
+    files = {name: tmp_path / name for name in ("1", "2", "refs", "sources")}
+    for name, lines in (("1", changed(1)), ("2", changed(2)), ("refs", REFS), ("sources", sources)):
+        write_text(files[name], "".join(f"{line}\n" for line in lines))
+    outputs = {name: Output(files[name], files["refs"], "de", "raw", 1, None, source=files["sources"]) for name in "12"}
+    asked = {
+        "score": wanted([(1, ["1"])], metric="copied"),
+        "difference": wanted([(1, ["1"]), (-1, ["2"])], "baseline", "copied"),
+    }
+    found = measure(outputs, asked, tmp_path / "s.json", lambda line: None).results
+    assert found["score"].value == pytest.approx(by_hand[1])
+    assert found["score"].low < found["score"].value < found["score"].high
+    assert found["difference"].value == pytest.approx(by_hand[1] - by_hand[2])
+    assert found["difference"].low < found["difference"].value < found["difference"].high
+    assert 0 < found["difference"].p <= 1 and set(found["difference"].p_by_seed) == {"1"}
+    assert list(read_json(tmp_path / "s.json")["packages"]) == ["numpy"]
+
+
+def test_a_metric_that_needs_the_source_is_refused_without_it(stub):
+    with pytest.raises(LskdError, match="the metric 'copied' needs the source sentences"):
+        scoring.scores(REFS, REFS, "de", "raw")
+
+
+def test_metrics_of_older_versions_and_with_more_metrics_are_read(tmp_path):
+    score = {"score": 27.5, "signature": "tok:13a", "text": "raw"}
+    old = {"name": "x", "sentences": 3, "bleu": score, "chrf": score, "bleu_tokenised_lowercased": score}
+    write_json(tmp_path / "metrics.json", old | {"later": score})
+    found = read_metrics(tmp_path / "metrics.json")
+    assert list(found.scores) == list(old)[2:] and found.scores["bleu"].tokenizer is None and found.facts.commit is None
+    del old["chrf"]
+    write_json(tmp_path / "metrics.json", old)
+    with pytest.raises(LskdError, match=r"metrics.json lacks 'chrf'"):
+        read_metrics(tmp_path / "metrics.json")
+    write_json(tmp_path / "metrics.json", old | {"chrf": score | {"score": "27"}})
+    with pytest.raises(LskdError, match=r"""metrics.json: chrf.score is "27", where a finite number is meant"""):
+        read_metrics(tmp_path / "metrics.json")
