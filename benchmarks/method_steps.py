@@ -84,12 +84,12 @@ def main() -> None:
         every = {file.stem: method_files.read(file.stem, file) for file in sorted(method_files.SHIPPED.glob("*.yaml"))}
         word_kd = every["word_kd"]
         for name, method in every.items():
-            if name != "word_kd" and method["flags"] == word_kd["flags"]:
+            if name != "word_kd" and method.flags == word_kd.flags:
                 continue  # what sets it apart is its teacher
-            flags: list[Any] = [word for flag in method["flags"].items() for word in as_arguments(*flag)]
-            if method["teacher"]:
-                flags += ["--teacher-path", teacher] if method["live"] else ["--teacher-store", store]
-            if "kd-weight-schedule" in method["flags"]:
+            flags: list[Any] = [word for flag in method.flags.items() for word in as_arguments(*flag)]
+            if method.teacher:
+                flags += ["--teacher-path", teacher] if method.live else ["--teacher-store", store]
+            if "kd-weight-schedule" in method.flags:
                 flags += ["--max-update", 100]
             steps[name] = step_of(data, flags, args.tokens)
         found = measure({name: step for name, (step, _) in steps.items()}, args.rounds, "cpu")

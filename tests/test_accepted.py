@@ -34,7 +34,7 @@ def refusal(**sections):
 @pytest.fixture(scope="module")
 def words(plugin):
     """A training of the defaults, as fairseq is asked about it."""
-    return runnable(expand(resolve(config()))["models"][0]["train_command"])[1:]
+    return runnable(expand(resolve(config())).models[0].train_command)[1:]
 
 
 EXAMPLES = {

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from lskd_nmt.experiment import run_command
-from lskd_nmt.experiment.training_costs import decoded_words_per_second, logged_costs, updates, words_per_second
+from lskd_nmt.experiment.records import Attempt, Costs, RunRecord
+from lskd_nmt.experiment.training_costs import decoded_words_per_second, updates, with_logged, words_per_second
 from lskd_nmt.storage import files
 
 
@@ -38,8 +39,8 @@ def banner(caplog):
 
 
 def test_gpu_hours_are_wall_hours_times_the_gpus_that_fairseq_lists(banner):
-    assert logged_costs(banner(2), 1800)["gpu_hours"] == 1.0
-    assert logged_costs([epoch(1, 10, 100, 5)], 1800)["gpu_hours"] == 0
+    assert with_logged(Costs(wall_seconds=1800), banner(2)).gpu_hours == 1.0
+    assert with_logged(Costs(wall_seconds=1800), [epoch(1, 10, 100, 5)]).gpu_hours == 0
 
 
 def test_gpu_memory_is_what_the_fullest_logged_update_left(banner):
@@ -49,9 +50,9 @@ def test_gpu_memory_is_what_the_fullest_logged_update_left(banner):
         epoch(1, 20, 100, 5, train_gb_free="60"),
         epoch(2, 40, 100, 5, train_gb_free="70.1"),
     ]
-    assert logged_costs(lines, 60)["peak_gpu_memory_mb"] == 21475  # 20 GiB
-    assert logged_costs(banner(1), 60)["peak_gpu_memory_mb"] is None  # no update was logged
-    assert logged_costs([log_line("train_inner", gb_free="61.5")], 60)["peak_gpu_memory_mb"] is None
+    assert with_logged(Costs(wall_seconds=60), lines).peak_gpu_memory_mb == 21475  # 20 GiB
+    assert with_logged(Costs(wall_seconds=60), banner(1)).peak_gpu_memory_mb is None  # no update was logged
+    assert with_logged(Costs(wall_seconds=60), [log_line("train_inner", gb_free="61.5")]).peak_gpu_memory_mb is None
 
 
 def test_speed_is_words_over_seconds_of_training_steps():
@@ -79,16 +80,11 @@ def test_decoding_speed_is_fairseqs():
 def test_attempts_add_up_and_those_of_before_stay_readable(tmp_path):
     file = tmp_path / "run.json"
     files.write_json(file, {"attempts": [{"wall_seconds": 10.0, "cpu_seconds": 8.0, "exit_code": 1}]})
-    costs = {
-        "wall_seconds": 1.0,
-        "cpu_seconds": 2.0,
-        "gpu_hours": 0.5,
-        "peak_memory_mb": 300,
-        "peak_gpu_memory_mb": None,
-    }
-    run_command.record_attempt(file, {"name": "a"}, ["train"], 0, costs, 250.0)
+    costs = Costs(wall_seconds=1.0, cpu_seconds=2.0, gpu_hours=0.5, peak_memory_mb=300)
+    run_command.record_attempt(file, RunRecord(name="a"), ["train"], 0, costs, 250.0)
     record = files.read_json(file)
-    assert {key: record[key] for key in costs} == {
+    keys = ("wall_seconds", "cpu_seconds", "gpu_hours", "peak_memory_mb", "peak_gpu_memory_mb")
+    assert {key: record[key] for key in keys} == {
         "wall_seconds": 11,
         "cpu_seconds": 10,
         "gpu_hours": None,
@@ -96,24 +92,20 @@ def test_attempts_add_up_and_those_of_before_stay_readable(tmp_path):
         "peak_gpu_memory_mb": None,
     }
     assert record["words_per_second"] == 250 and record["attempts"][1]["gpu_hours"] == 0.5
-    assert run_command.together([costs, costs | {"peak_memory_mb": 200, "peak_gpu_memory_mb": 7}]) == {
-        "wall_seconds": 2,
-        "cpu_seconds": 4,
-        "gpu_hours": 1,
-        "peak_memory_mb": 300,
-        "peak_gpu_memory_mb": 7,
-    }
+    attempts = [Attempt(**vars(costs)), Attempt(**vars(costs) | {"peak_memory_mb": 200, "peak_gpu_memory_mb": 7})]
+    together = Costs(wall_seconds=2, cpu_seconds=4, gpu_hours=1, peak_memory_mb=300, peak_gpu_memory_mb=7)
+    assert run_command.together(attempts) == together
 
 
 def test_peak_memory_is_that_of_the_largest_child(tmp_path):
     """In a process of its own: the measure is of all children that a process ever had."""
     hog = "block = bytearray(300_000_000); block[::4096] = b'x' * len(block[::4096])"
     code = f"""
-import sys; from pathlib import Path; from lskd_nmt import watch
+import sys; from pathlib import Path; from lskd_nmt.experiment import run_command as watch
 cost = watch.Cost()
 folder = Path({str(tmp_path)!r})
 watch.watch([sys.executable, "-c", {hog!r}], folder, folder / "log", lambda line: None, print)
-print(cost.measured()["peak_memory_mb"])
+print(cost.measured().peak_memory_mb)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 300 <= float(done.stdout) < 400

@@ -13,6 +13,7 @@ from lskd_nmt.cost.speed import Speed, speed
 from lskd_nmt.errors import LskdError
 from lskd_nmt.experiment import plan
 from lskd_nmt.experiment.config import read_config
+from lskd_nmt.experiment.records import plan_json
 from lskd_nmt.storage import files
 
 
@@ -34,7 +35,7 @@ def test_flags_of_a_command_and_their_change():
 
 
 def test_only_what_costs_time_makes_a_kind():
-    planned = plan.expand(read_config(ROOT / "experiments" / "configs" / "quickstart.yaml"))["models"]
+    planned = plan_json(plan.expand(read_config(ROOT / "experiments" / "configs" / "quickstart.yaml")))["models"]
     assert [len(names) for names in kinds.groups(planned).values()] == [2, 1, 4]  # teachers, plain, distilled
     longer = {**planned[1], "train_command": kinds.with_flags(planned[1]["train_command"], {"max-tokens": "1024"})}
     assert [len(names) for names in kinds.groups([planned[0], longer]).values()] == [1, 1]

@@ -101,15 +101,15 @@ def test_a_row_that_is_too_long_is_refused_by_file_and_line(tmp_path, split, siz
 
 def test_a_row_of_the_longest_length_is_taken(tmp_path):
     data = write(tmp_path, train=([1024, 9], [9, 1024]), valid=([1024], [1024]), test=([1024], [1024]))
-    assert plan_of(data, tmp_path / "run")["models"]
+    assert plan_of(data, tmp_path / "run").models
 
 
 def test_positions_set_for_all_models_keep_the_row_and_reach_its_decoding(tmp_path):
     data = write(tmp_path, test=([1751], [5]), valid=([5], [1200]))
     far = {"max-source-positions": 1751, "max-target-positions": 1200}
-    for model in plan_of(data, tmp_path / "run", train=far)["models"]:
+    for model in plan_of(data, tmp_path / "run", train=far).models:
         assert flag(model, "max-source-positions") == "1751"
-        words = model["decode_command"]
+        words = model.decode_command
         assert words[words.index("--max-source-positions") + 1] == "1751"
         assert words[words.index("--max-target-positions") + 1] == "1200"
     only = refusal(data, teacher={"train": {"max-epoch": 3, **far}})
@@ -165,7 +165,7 @@ def test_data_that_are_not_there_yet_or_have_another_form_are_passed(tmp_path):
     data = write(tmp_path, test=([5], [5]))
     (data / "bin" / "valid.en-de.en.idx").write_bytes(b"TNTIDX\x00\x00")
     (data / "bin" / "valid.en-de.de.idx").write_bytes(b"")
-    assert plan_of(data, tmp_path / "run")["models"]
+    assert plan_of(data, tmp_path / "run").models
     assert lengths.rows_of(data, LANGS, "valid") is None and left_out(["x", "y"], data, LANGS) == (0, 0)
 
 
@@ -196,16 +196,16 @@ def test_a_plan_of_before_decodes_with_the_positions_of_its_training(tmp_path):
         (run / "models" / model["name"] / "model.pt").touch()
     (run / "plan.json").write_text(json.dumps(old))
     write(data, test=([1751], [5]))
-    for model in plan(content, "", run)["models"]:
-        assert model["decode_command"][-2:] == ["--max-source-positions", "2000"]
-        assert "--max-source-positions 2000" in (run / "models" / model["name"] / "decode.sh").read_text()
+    for model in plan(content, "", run).models:
+        assert model.decode_command[-2:] == ("--max-source-positions", "2000")
+        assert "--max-source-positions 2000" in (run / "models" / model.name / "decode.sh").read_text()
 
 
 def test_a_finished_model_has_taken_all_rows(tmp_path):
     data, run = write(tmp_path / "data", test=([5], [5])), tmp_path / "run"
-    for model in plan(resolve(config(data={"corpus": None, "dir": str(data)})), "", run)["models"]:
+    for model in plan(resolve(config(data={"corpus": None, "dir": str(data)})), "", run).models:
         for name in ("model.pt", "test.hyp"):
-            (run / "models" / model["name"] / name).touch()
+            (run / "models" / model.name / name).touch()
     write(data, test=([1751], [5]))
     plan_of(data, run)
     (run / "models" / "student-plain-s1" / "test.hyp").unlink()

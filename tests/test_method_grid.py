@@ -39,12 +39,12 @@ def write(folder, files=None, **student):
 
 
 def expanded(*arguments, **student):
-    return {model["name"]: model for model in expand(read_config(write(*arguments, **student)))["models"]}
+    return {model.name: model for model in expand(read_config(write(*arguments, **student))).models}
 
 
 def flags(model):
     """The flags of a training, without what every student has."""
-    words = model["train_command"]
+    words = model.train_command
     names = (
         "teacher-path",
         "teacher-store",
@@ -97,9 +97,9 @@ def test_each_method_is_a_student_of_each_teacher_and_one_without_teacher_is_one
     }
     assert flags(alone) == {"r-drop": "5", "kd-weight": "0", "label-smoothing": "0.0", "dropout": "0.2"}
     names = ("method", "teacher", "label_smoothing", "temperature", "kd_weight", "kd_level", "tail", "top_k")
-    assert [mine[name] for name in names] == ["mine", "teacher-ls0.1-s2", 0.1, 2.0, 0.5, "word", "dense", 0]
-    assert [alone[name] for name in names] == ["r_drop", None, None, None, 0.0, None, None, None]
-    assert signal(alone["train_command"]) == "plain" and signal(mine["train_command"]) == "live teacher"
+    assert [getattr(mine, name) for name in names] == ["mine", "teacher-ls0.1-s2", 0.1, 2.0, 0.5, "word", "dense", 0]
+    assert [getattr(alone, name) for name in names] == ["r_drop", None, None, None, 0.0, None, None, None]
+    assert signal(alone.train_command) == "plain" and signal(mine.train_command) == "live teacher"
 
 
 def test_a_method_has_the_last_word_on_every_flag_that_it_names(tmp_path):
@@ -114,7 +114,7 @@ def test_a_method_has_the_last_word_on_every_flag_that_it_names(tmp_path):
         "top-k": "8",
     }
     facts = models["student-ls0.1-mine-s1"]
-    assert (facts["kd_weight"], facts["tail"], facts["top_k"]) == (1.0, "bucket", 8)
+    assert (facts.kd_weight, facts.tail, facts.top_k) == (1.0, "bucket", 8)
     assert flags(models["student-plain-s1"])["dropout"] == "0.2"
 
 
@@ -129,10 +129,10 @@ def test_a_store_serves_all_methods_but_live_ones_and_those_without_teacher(tmp_
         "student-ls0.1-live-s1": ["teacher-path"],
         "student-alone-s1": [],
     }
-    assert models["teacher-ls0.1-s1"]["store_command"][-4:-2] == ["--keep", "features"]
-    assert signal(models["student-alone-s1"]["train_command"]) == "no teacher"
+    assert models["teacher-ls0.1-s1"].store_command[-4:-2] == ("--keep", "features")
+    assert signal(models["student-alone-s1"].train_command) == "no teacher"
     without = expanded(tmp_path, methods, methods=["live", "alone"], store="features")
-    assert without["teacher-ls0.1-s1"]["store_command"] == []
+    assert without["teacher-ls0.1-s1"].store_command == ()
 
 
 def test_the_method_beside_the_config_is_taken_before_the_one_that_ships(tmp_path):

@@ -199,7 +199,7 @@ def test_the_shipped_configs_and_methods_are_valid(bench, monkeypatch, capsys):
             for teacher in (runs / config.stem / "models").glob("teacher-*"):
                 (teacher / "model.pt").touch()
     for file in (ROOT / "experiments" / "configs" / "methods").glob("*.yaml"):
-        assert method_files.read(file.stem, configs[0])["about"]
+        assert method_files.read(file.stem, configs[0]).about
 
 
 def test_what_is_kept_of_a_run_names_no_folder_of_this_machine(finished, prepared):

@@ -12,6 +12,7 @@ from lskd_nmt.experiment.config import read_config, resolve
 from lskd_nmt.experiment.fairseq_commands import RESERVED, TRAINING_DEFAULTS
 from lskd_nmt.experiment.models import expand
 from lskd_nmt.experiment.plan import plan
+from lskd_nmt.experiment.records import PlannedData
 from lskd_nmt.experiment.scripts import as_arguments, command_script
 
 MINIMAL = """
@@ -35,11 +36,11 @@ def config(**sections):
 
 
 def expanded(**sections):
-    return {model["name"]: model for model in expand(resolve(config(**sections)))["models"]}
+    return {model.name: model for model in expand(resolve(config(**sections))).models}
 
 
 def flag(model, name):
-    argv = model["train_command"]
+    argv = model.train_command
     return argv[argv.index(f"--{name}") + 1]
 
 
@@ -74,8 +75,8 @@ def test_a_student_learns_from_the_teacher_of_its_own_seed():
     student = expanded(seeds=[1, 7], student={"temperature": 2, "kd_weight": 0.5})["student-ls0.1-t2-w0.5-s7"]
     assert flag(student, "teacher-path") == "models/teacher-ls0.1-s7/model.pt"
     assert (flag(student, "temperature"), flag(student, "kd-weight"), flag(student, "seed")) == ("2.0", "0.5", "7")
-    assert "--no-temperature-squared" not in student["train_command"]
-    assert (student["teacher"], student["label_smoothing"], student["temperature"]) == ("teacher-ls0.1-s7", 0.1, 2.0)
+    assert "--no-temperature-squared" not in student.train_command
+    assert (student.teacher, student.label_smoothing, student.temperature) == ("teacher-ls0.1-s7", 0.1, 2.0)
 
 
 def test_one_teacher_serves_the_students_of_all_seeds():
@@ -101,8 +102,8 @@ def test_tails_and_weights_are_axes_of_the_grid():
     ]
     model = models["student-ls0.1-bucket8-t2-w0.5-s1"]
     assert (flag(model, "top-k"), flag(model, "tail"), flag(model, "kd-weight")) == ("8", "bucket", "0.5")
-    assert (model["tail"], model["top_k"], model["kd_weight"]) == ("bucket", 8, 0.5)
-    assert "--top-k" not in models["student-ls0.1-t2-s1"]["train_command"]
+    assert (model.tail, model.top_k, model.kd_weight) == ("bucket", 8, 0.5)
+    assert "--top-k" not in models["student-ls0.1-t2-s1"].train_command
 
 
 @pytest.mark.parametrize(
@@ -115,11 +116,11 @@ def test_tails_and_weights_are_axes_of_the_grid():
 def test_a_store_keeps_what_its_students_read(keep, tails, words):
     models = expanded(student={"store": keep, "tail": tails, "temperature": [1, 64]})
     teacher, student = models["teacher-ls0.1-s1"], models["student-ls0.1-renormalise4-t64-s1"]
-    command = teacher["store_command"]
-    assert command[:2] == ["lskd", "teacher-store"] and command[-2:] == ["--out", "models/teacher-ls0.1-s1/store"]
-    assert command[command.index("--keep") : -2] == words
+    command = teacher.store_command
+    assert command[:2] == ("lskd", "teacher-store") and command[-2:] == ("--out", "models/teacher-ls0.1-s1/store")
+    assert [*command[command.index("--keep") : -2]] == words
     assert flag(student, "teacher-store") == "models/teacher-ls0.1-s1/store"
-    assert "--teacher-path" not in student["train_command"]
+    assert "--teacher-path" not in student.train_command
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_teachers_and_plain_students_have_no_teacher():
     for name, smoothing in (("teacher-ls0.1-s1", "0.1"), ("student-plain-s1", "0.2")):
         assert flag(models[name], "kd-weight") == "0"
         assert flag(models[name], "label-smoothing") == smoothing
-        assert "--teacher-path" not in models[name]["train_command"]
+        assert "--teacher-path" not in models[name].train_command
 
 
 def test_without_plain_there_is_no_plain_student():
@@ -156,7 +157,7 @@ def test_the_objective_options_reach_the_command():
     student = expanded(student={"temper": "teacher", "smoothing_over": "vocabulary", "temperature_squared": False})
     model = student["student-ls0.1-t1-s1"]
     assert flag(model, "temper") == "teacher" and flag(model, "smoothing-over") == "vocabulary"
-    assert "--no-temperature-squared" in model["train_command"]
+    assert "--no-temperature-squared" in model.train_command
 
 
 def test_a_models_own_flags_win_over_the_shared_ones_and_those_over_the_defaults():
@@ -168,7 +169,7 @@ def test_a_models_own_flags_win_over_the_shared_ones_and_those_over_the_defaults
     assert flag(teacher, "dropout") == "0.4" and flag(student, "dropout") == "0.2"
     assert flag(teacher, "lr") == "1e-3"
     assert flag(teacher, "clip-norm") == "0.0"
-    assert not {"--patience", "--eval-bleu"} & set(teacher["train_command"])
+    assert not {"--patience", "--eval-bleu"} & set(teacher.train_command)
 
 
 def test_every_default_has_a_reason_and_none_is_the_pipelines_own():
@@ -192,13 +193,13 @@ def test_tokenised_data_is_validated_on_detokenised_text():
 
 
 def test_the_languages_of_named_corpora_are_known():
-    langs = {name: expand(resolve(config(data={"corpus": name})))["data"] for name in ("toy", "iwslt_en_ru")}
-    assert (langs["toy"]["source_lang"], langs["toy"]["target_lang"]) == ("en", "de")
-    assert langs["iwslt_en_ru"]["target_lang"] == "ru"
+    langs = {name: expand(resolve(config(data={"corpus": name}))).data for name in ("toy", "iwslt_en_ru")}
+    assert langs["toy"].langs == ("en", "de")
+    assert langs["iwslt_en_ru"].target_lang == "ru"
 
 
 def test_decoding_drops_no_row():
-    command = expanded()["teacher-ls0.1-s1"]["decode_command"]
+    command = expanded()["teacher-ls0.1-s1"].decode_command
     assert command[command.index("--required-batch-size-multiple") + 1] == "1"
 
 
@@ -255,7 +256,7 @@ def test_a_path_may_hold_environment_variables_that_are_set(monkeypatch, tmp_pat
     data = {"corpus": "files", "source_lang": "en", "target_lang": "de"}
     data |= {split: "${MY_TEXT}/" + split for split in ("train", "valid", "test")}
     monkeypatch.setenv("MY_TEXT", str(tmp_path))
-    assert resolve(config(data=data))["data"]["valid"] == str(tmp_path / "valid")
+    assert resolve(config(data=data)).data.valid == str(tmp_path / "valid")
     monkeypatch.delenv("MY_TEXT")
     assert "MY_TEXT is not: export MY_TEXT=FOLDER" in complaint(config(data=data))
 
@@ -296,8 +297,8 @@ def test_a_prepared_folder_tells_its_languages_and_form(tmp_path):
     facts = {"corpus": "files", "form": "raw", "source_lang": "xx", "target_lang": "yy"}
     (tmp_path / "prep.json").write_text(json.dumps(facts))
     content = expand(resolve(config(data={"corpus": None, "dir": str(tmp_path)})))
-    assert content["data"] == {"folder": str(tmp_path), **facts, "options": None}
-    assert content["models"][0]["train_command"][1] == f"{tmp_path}/bin"
+    assert content.data == PlannedData(folder=str(tmp_path), **facts)
+    assert content.models[0].train_command[1] == f"{tmp_path}/bin"
     assert "does not exist" in complaint(config(data={"corpus": None, "dir": str(tmp_path / "none")}))
 
 
@@ -350,15 +351,15 @@ def test_students_of_translations_name_their_level_and_read_what_their_teacher_w
     sequence, both = models["student-ls0.1-sequence-multi-s1"], models["student-ls0.1-both-beam-t2-s1"]
     assert flag(sequence, "kd-level") == "sequence" and flag(both, "kd-level") == "both"
     assert flag(sequence, "hypotheses") == "models/teacher-ls0.1-s1/hypotheses/multi"
-    assert not {"--teacher-path", "--temperature", "--temper"} & set(sequence["train_command"])
+    assert not {"--teacher-path", "--temperature", "--temper"} & set(sequence.train_command)
     assert flag(both, "teacher-path") == "models/teacher-ls0.1-s1/model.pt" and flag(both, "temperature") == "2.0"
-    assert "--kd-level" not in models["student-ls0.1-t1-s1"]["train_command"]
-    decode, beam, multi = models["teacher-ls0.1-s1"]["seqkd_commands"]
-    assert decode[:3] == ["lskd", "seqkd", "decode"] and decode[decode.index("--nbest") + 1] == "4"
+    assert "--kd-level" not in models["student-ls0.1-t1-s1"].train_command
+    decode, beam, multi = models["teacher-ls0.1-s1"].seqkd_commands
+    assert decode[:3] == ("lskd", "seqkd", "decode") and decode[decode.index("--nbest") + 1] == "4"
     assert "--temperature" not in decode and "--sampling" not in decode
     assert [step[step.index("--method") + 1] for step in (beam, multi)] == ["beam", "multi"]
     assert {step[step.index("--decoded") + 1] for step in (beam, multi)} == {decode[decode.index("--out") + 1]}
-    assert expanded()["teacher-ls0.1-s1"]["seqkd_commands"] == []
+    assert expanded()["teacher-ls0.1-s1"].seqkd_commands == ()
 
 
 @pytest.mark.parametrize(
@@ -394,7 +395,8 @@ def test_a_run_planned_before_a_key_was_known_continues(tmp_path):
     old = json.loads((tmp_path / "plan.json").read_text())
     del old["config"]["seqkd"], old["config"]["student"]["kd_level"]
     (tmp_path / "plan.json").write_text(json.dumps(old))
-    assert plan(content, "", tmp_path)["config"] == old["config"]
+    plan(content, "", tmp_path)
+    assert json.loads((tmp_path / "plan.json").read_text()) == old
     with pytest.raises(LskdError, match=r"was made with student.kd_level = \['word'\], the config now says \['both'\]"):
         plan(resolve(config(student={"kd_level": "both"})), "", tmp_path)
 
@@ -405,7 +407,7 @@ def test_a_level_may_come_later_and_an_average_may_not_change(tmp_path):
     plan(resolve(first), "", tmp_path)
     (tmp_path / "models" / "teacher-ls0.1-s1" / "model.pt").touch()
     levels = {"student": {**first["student"], "kd_level": ["word", "sequence"]}}
-    names = [model["name"] for model in plan(resolve(first | levels), "", tmp_path)["models"]]
+    names = [model.name for model in plan(resolve(first | levels), "", tmp_path).models]
     assert names[-2:] == ["student-ls0.1-t1-s1", "student-ls0.1-sequence-beam-s1"]
     assert (tmp_path / "models" / names[0] / "hypotheses.sh").is_file()
     less = {"teacher": {**first["teacher"], "average": {"last": 3}}}

@@ -19,8 +19,8 @@ TEACHER, PLAIN, STUDENT = "teacher-ls0.1-s1", "student-plain-s1", "student-ls0.1
 
 
 def planned(run, **sections):
-    models = plan(resolve(config(**sections)), "", run)["models"]
-    return {model["name"]: model for model in models}
+    models = plan(resolve(config(**sections)), "", run).models
+    return {model.name: model for model in models}
 
 
 def train(run, *names):
@@ -97,10 +97,10 @@ def test_flags_of_logging_change_no_finished_model_and_no_signature(tmp_path):
         "no-progress-bar": True,
     }
     after = planned(tmp_path, train=logging)
-    assert after[TEACHER]["train_command"] == before[TEACHER]["train_command"]
+    assert after[TEACHER].train_command == before[TEACHER].train_command
     for name in (PLAIN, STUDENT):  # not finished: it logs from now on
         assert flag(after[name], "wandb-project") == "kd" and flag(after[name], "log-interval") == "5"
-        assert signed(after[name]["train_command"]) == signed(before[name]["train_command"])
+        assert signed(after[name].train_command) == signed(before[name].train_command)
 
 
 def folder(path):
@@ -141,9 +141,9 @@ def test_a_data_folder_may_move(tmp_path):
     assert content["data"]["folder"] == content["config"]["data"]["dir"] == str(new)
     assert str(old) not in json.dumps(content)
     assert str(old) not in "".join(file.read_text() for file in (run / "models").rglob("*.sh"))
-    assert models[TEACHER]["train_command"][1] == f"{new}/bin"
+    assert models[TEACHER].train_command[1] == f"{new}/bin"
     grown = planned(run, data={"corpus": None, "dir": str(new)}, student={"store": "features", "temperature": [1, 2]})
-    assert grown["student-ls0.1-t2-s1"]["train_command"][1] == f"{new}/bin"
+    assert grown["student-ls0.1-t2-s1"].train_command[1] == f"{new}/bin"
 
 
 @pytest.mark.parametrize("name", ["bin/dict.en.txt", "bin/train.en-de.en.bin", "clean/test.de"])

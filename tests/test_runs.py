@@ -12,6 +12,7 @@ import pytest
 
 from lskd_nmt.errors import LskdError
 from lskd_nmt.experiment import run, run_command, training_log
+from lskd_nmt.experiment.records import CurvePoint, PlannedModel, RunRecord
 from lskd_nmt.storage import files, provenance
 
 
@@ -64,9 +65,11 @@ def test_data_hashes_cover_dictionaries_and_training_pairs_but_not_the_test_set(
 
 
 def test_an_unknown_model_is_refused_with_the_planned_ones(tmp_path):
-    files.write_json(tmp_path / "plan.json", {"models": [{"name": "a"}, {"name": "b"}], "data": {"folder": "data"}})
-    assert run.Run(tmp_path).model("b") == {"name": "b"}
-    assert "no model 'c': one of a, b" in complaint(run.Run(tmp_path).model, "c")
+    models = [{"name": name, "role": "student", "seed": 1} for name in "ab"]
+    data = {"folder": "data", "source_lang": "en", "target_lang": "de"}
+    files.write_json(tmp_path / "plan.json", {"name": "r", "models": models, "data": data})
+    assert run.Run(tmp_path).planned_model("b") == PlannedModel("b", "student", 1)
+    assert "no model 'c': one of a, b" in complaint(run.Run(tmp_path).planned_model, "c")
 
 
 def test_every_call_is_recorded_with_versions_and_without_names(tmp_path):
@@ -78,7 +81,7 @@ def test_every_call_is_recorded_with_versions_and_without_names(tmp_path):
 
 
 def test_outside_of_git_there_is_no_commit_but_a_named_one(monkeypatch, tmp_path):
-    monkeypatch.setattr(files, "ROOT", tmp_path)
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
     monkeypatch.delenv("LSKD_COMMIT", raising=False)
     assert provenance.commit() is None
     monkeypatch.setenv("LSKD_COMMIT", "")  # of an image that was built without one
@@ -103,17 +106,10 @@ LOG = [
 
 
 def test_the_curve_has_an_entry_per_epoch_and_the_last_value_wins():
+    first = {"valid_loss": 4.5, "valid_nll_loss": 4.0, "valid_bleu": 1.5, "updates": 20}
     assert training_log.curve(LOG) == [
-        {
-            "epoch": 1,
-            "valid_loss": 4.5,
-            "valid_nll_loss": 4.0,
-            "valid_bleu": 1.5,
-            "updates": 20,
-            "train_loss": 5.0,
-            "train_kd_loss": 0.5,
-        },
-        {"epoch": 2, "valid_loss": 3.0, "valid_nll_loss": 2.5, "valid_bleu": 7.0, "updates": 40},
+        CurvePoint(1, **first, train_loss=5.0, train_kd_loss=0.5),
+        CurvePoint(2, valid_loss=3.0, valid_nll_loss=2.5, valid_bleu=7.0, updates=40),
     ]
 
 
@@ -211,7 +207,7 @@ def test_cost_adds_up_over_attempts(tmp_path):
         start = time.monotonic()
         run_command.watch([sys.executable, "-c", busy], tmp_path, tmp_path / "log", lambda line: None, print)
         wall = time.monotonic() - start
-        run_command.record_attempt(file, {"name": "a"}, ["train"], code, {**cost.measured(), "gpu_hours": 0.0}, None)
+        run_command.record_attempt(file, RunRecord(name="a"), ["train"], code, cost.measured(), None)
         last = files.read_json(file)["attempts"][-1]
         assert last["cpu_seconds"] >= 0.2 and abs(last["wall_seconds"] - wall) < 0.2
     record = files.read_json(file)
@@ -231,6 +227,6 @@ def test_lines_of_a_log_that_are_no_records_are_passed():
     ]
     good = 'valid | {"epoch": 1, "valid_loss": "3", "valid_num_updates": "inf"}'
     assert [training_log.record(head + line) for line in bad[:3]] == [None] * 3
-    assert training_log.curve([head + line for line in [*bad, good]]) == [{"epoch": 1, "valid_loss": 3.0}]
+    assert training_log.curve([head + line for line in [*bad, good]]) == [CurvePoint(1, valid_loss=3.0)]
     progress = training_log.Progress((2.0, 2.0))
     assert [progress.line(head + line) for line in [*bad, 'train_inner | {"num_updates": 3}']] == [None] * 7

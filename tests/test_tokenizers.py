@@ -17,6 +17,7 @@ from lskd_nmt.evaluate import contrasts as evaluate_contrasts
 from lskd_nmt.evaluate import scoring
 from lskd_nmt.experiment.config import resolve
 from lskd_nmt.experiment.models import expand
+from lskd_nmt.experiment.records import plan_json
 from lskd_nmt.seqkd.ledger import Hypothesis
 from lskd_nmt.seqkd.select import Chooser, SelectSettings
 from lskd_nmt.storage.files import read_json, write_json, write_text
@@ -179,12 +180,12 @@ def test_a_search_that_would_stop_the_first_validation_is_refused_before_trainin
 
 def test_a_config_may_name_the_tokeniser_and_plans_are_refused_that_could_not_be_scored(bare):
     plain, wished = (expand(resolve(config(data=data))) for data in ({}, {"tokenize": "intl"}))
-    assert "tokenize" not in plain["data"] and wished["data"]["tokenize"] == "intl"
-    assert "tokenize" not in (wished["data"]["options"] or {})  # prepare.sh has no such flag
-    arguments = [json.loads(flag(each["models"][0], "eval-bleu-args")) for each in (plain, wished)]
+    assert "tokenize" not in plan_json(plain)["data"] and plan_json(wished)["data"]["tokenize"] == "intl"
+    assert "tokenize" not in (wished.data.options or {})  # prepare.sh has no such flag
+    arguments = [json.loads(flag(each.models[0], "eval-bleu-args")) for each in (plain, wished)]
     assert arguments[1] == {**arguments[0], "tokenize": "intl"}
     written = expand(resolve(config(data={"tokenize": "intl"}, train={"eval-bleu-args": '{"beam": 2}'})))
-    assert json.loads(flag(written["models"][0], "eval-bleu-args")) == {"tokenize": "intl", "beam": 2}
+    assert json.loads(flag(written.models[0], "eval-bleu-args")) == {"tokenize": "intl", "beam": 2}
     assert "the BLEU tokeniser is 'foo'" in complaint(config(data={"tokenize": "foo"}))
     files = {"corpus": "files", "source_lang": "en", "train": "a", "valid": "b", "test": "c"}
     assert "pip install 'sacrebleu[ja]'" in complaint(config(data=files | {"target_lang": "ja"}))
@@ -195,7 +196,7 @@ def test_a_prepared_folder_may_be_scored_with_another_tokeniser(tmp_path):
     facts = {"corpus": "files", "form": "raw", "source_lang": "en", "target_lang": "zh"}
     write_json(tmp_path / "prep.json", facts)
     found = expand(resolve({**config(), "data": {"dir": str(tmp_path), "tokenize": "char"}}))
-    assert found["data"]["tokenize"] == "char"
+    assert found.data.tokenize == "char"
 
 
 def test_lost_sentences_and_choices_are_by_the_languages_own_words():
@@ -216,9 +217,15 @@ def scored_run(folder, lang, hyps, refs, **data):
     for name, lines in (("data/clean/test", refs), ("models/student-plain-s1/test", hyps)):
         ending = lang if name.startswith("data") else "hyp"
         write_text(folder / f"{name}.{ending}", "".join(f"{line}\n" for line in lines))
-    facts = {"folder": "data", "form": "raw", "target_lang": lang, **data}
+    facts = {"folder": "data", "form": "raw", "source_lang": "en", "target_lang": lang, **data}
     write_json(
-        folder / "plan.json", {"name": "x", "data": facts, "decode": {}, "models": [{"name": "student-plain-s1"}]}
+        folder / "plan.json",
+        {
+            "name": "x",
+            "data": facts,
+            "decode": {},
+            "models": [{"name": "student-plain-s1", "role": "student", "seed": 1}],
+        },
     )
     return folder / "models" / "student-plain-s1" / "metrics.json"
 

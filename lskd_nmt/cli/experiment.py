@@ -2,32 +2,20 @@
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lskd_nmt import fairseq_io
 from lskd_nmt.cli.common import add_tokenize, verb_of
 from lskd_nmt.data.subwords import Subwords
 from lskd_nmt.evaluate import scoring
 from lskd_nmt.evaluate.metrics import needs_source
 from lskd_nmt.evaluate.records import Metrics, ScoringFacts, write_metrics
-from lskd_nmt.experiment import input_hashes, lengths, training_log
 from lskd_nmt.experiment import plan as planning
-from lskd_nmt.experiment import run_command as watching
+from lskd_nmt.experiment import steps
 from lskd_nmt.experiment.config import read_config
 from lskd_nmt.experiment.run import Run, record_run
-from lskd_nmt.experiment.scripts import runnable
-from lskd_nmt.experiment.training_costs import (
-    decoded_words_per_second,
-    logged_costs,
-    updates,
-    updates_per_second,
-    words_per_second,
-)
-from lskd_nmt.fairseq_io.flag_values import require_words
 from lskd_nmt.storage import files, provenance
 
 
@@ -73,18 +61,18 @@ def teller(model: str) -> Callable[[str], None]:
 def run_plan(args: argparse.Namespace) -> None:
     """`lskd plan CONFIG [--out RUN]`."""
     config = read_config(args.config)
-    run = args.out or Path("runs") / config["name"]
+    run = args.out or Path("runs") / config.name
     if args.check:
         planning.planned(config, run)
         answer(run=str(run))
         return
     if args.preview is not None:
-        models = planning.preview(config, run, args.preview)["models"]
-        answer(run=str(args.preview), models=[model["name"] for model in models])
+        models = planning.preview(config, run, args.preview).models
+        answer(run=str(args.preview), models=[model.name for model in models])
         return
     plan = planning.plan(config, args.config.read_text(encoding="utf-8"), run)
     record_run(run, args.call or args.command)
-    answer(run=str(run), models=[model["name"] for model in plan["models"]])
+    answer(run=str(run), models=[model.name for model in plan.models])
 
 
 def run_graph(args: argparse.Namespace) -> None:
@@ -98,79 +86,22 @@ def run_graph(args: argparse.Namespace) -> None:
 
 def run_watch(args: argparse.Namespace) -> None:
     """`lskd watch --run RUN --model NAME [-- FLAGS]`; exits with the training's code."""
-    run = Run(args.folder)
-    model, folder = run.model(args.model), run.model_folder(args.model)
-    log, command = folder / "train.log", [*model["train_command"], *args.flags]
-    require_words(command)
-    lengths.require_fitting(run.plan, run.data, [other["name"] for other in run.models if other is not model])
-    langs = run.plan["data"]["source_lang"], run.plan["data"]["target_lang"]
-    long, pairs = lengths.left_out(model["train_command"], run.data, langs)
-    if long:
-        teller(args.model)(f"{long:,} of {pairs:,} pairs of train are longer than it takes: fairseq leaves them out")
-    input_hashes.begin(run, model, teller(args.model))
-    progress = training_log.Progress(training_log.limits(model["train_command"]))
-    before = files.read_lines(log) if log.is_file() else []
-    cost = watching.Cost()
-    code = watching.watch(runnable(command), args.folder, log, progress.line, teller(args.model))
-    measured, lines = cost.measured(), files.read_lines(log)
-    logged = logged_costs(lines[len(before) :], measured["wall_seconds"], updates(before))
-    facts = {
-        "name": args.model,
-        "seed": model["seed"],
-        "parameters": training_log.parameters(lines),
-        "data": provenance.data_hashes(run.data),
-        "versions": provenance.versions(),
-        "host": provenance.host(),
-        "updates_per_second": updates_per_second(lines),
-    }
-    watching.record_attempt(folder / "run.json", facts, command, code, measured | logged, words_per_second(lines))
-    files.write_json(folder / "curve.json", training_log.curve(lines))
-    answer(model=args.model, exit_code=code, curve=str(folder / "curve.json"))
+    code = steps.train(Run(args.folder), args.model, args.flags, teller(args.model))
+    answer(model=args.model, exit_code=code, curve=str(Run(args.folder).model_folder(args.model) / "curve.json"))
     sys.exit(code)
 
 
 def run_generate(args: argparse.Namespace) -> None:
     """`lskd generate --run RUN --model NAME [-- FLAGS]`; exits with the decoding's code."""
-    run = Run(args.folder)
-    model, folder = run.model(args.model), run.model_folder(args.model)
-    log, command = folder / "generate.log", [*model["decode_command"], *args.flags]
-    require_words(command)
-    log.unlink(missing_ok=True)
-    progress = training_log.Decoded(len(files.read_lines(run.text("test", "source"))))
-    cost = watching.Cost()
-    code = watching.watch(runnable(command), args.folder, log, progress.line, teller(args.model))
-    measured = cost.measured()
-    if code == 0:
-        speed = decoded_words_per_second(files.read_lines(log))
-        hours = round(decoding_gpus(command) * measured["wall_seconds"] / 3600, 4)
-        facts = {
-            "command": command,
-            "commit": provenance.commit(),
-            **measured,
-            "gpu_hours": hours,
-            "words_per_second": speed,
-        }
-        files.write_json(folder / "decode.json", facts)
-    answer(model=args.model, exit_code=code, decoded=progress.count)
+    code, count = steps.decode(Run(args.folder), args.model, args.flags, teller(args.model))
+    answer(model=args.model, exit_code=code, decoded=count)
     sys.exit(code)
-
-
-def decoding_gpus(command: Sequence[str]) -> int:
-    """How many GPUs fairseq-generate takes: one, if there is any."""
-    if "--cpu" in command or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
-        return 0
-    return min(1, fairseq_io.gpus("auto"))
 
 
 def run_hyp(args: argparse.Namespace) -> None:
     """`lskd hyp --run RUN --model NAME`: generate.log -> test.hyp."""
-    run = Run(args.folder)
-    folder = run.model_folder(args.model)
-    sentences = len(files.read_lines(run.text("test", "source")))
-    pieces = scoring.hypotheses(files.read_lines(folder / "generate.log"), sentences)
-    lines = Subwords(run.data / "spm" / "spm.model").decode(pieces)
-    files.write_text(folder / "test.hyp", "".join(f"{line}\n" for line in lines))
-    answer(hyp=str(folder / "test.hyp"), sentences=sentences)
+    file, sentences = steps.extract_text(Run(args.folder), args.model)
+    answer(hyp=str(file), sentences=sentences)
 
 
 def run_score(args: argparse.Namespace) -> None:

@@ -50,7 +50,7 @@ def run_forecast(args: argparse.Namespace) -> None:
         require(getattr(args, name) >= least, f"--{name} is {getattr(args, name)}: a whole number from {least}")
     config = read_config(args.config)
     machine = machine_of(args)
-    folder = args.out or Path("runs") / config["name"]
+    folder = args.out or Path("runs") / config.name
     other_load = round(os.getloadavg()[0], 1)  # before anything of ours runs
     planning.planned(config, folder)  # refuses before there is a folder
     with held(folder):

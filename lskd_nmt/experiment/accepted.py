@@ -1,11 +1,12 @@
 """Whether fairseq would take every training of a plan, asked before anything is made."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.errors import LskdError
 from lskd_nmt.experiment.fairseq_commands import TRAINING_DEFAULTS
+from lskd_nmt.experiment.records import Plan, PlannedModel
+from lskd_nmt.experiment.run_config import RunConfig
 from lskd_nmt.experiment.scripts import runnable
 from lskd_nmt.fairseq_io.flag_values import without
 from lskd_nmt.fairseq_io.known_flags import all_known, given, misfit
@@ -25,11 +26,11 @@ DOWN = ("loss", "nll_loss", "ppl", "kd_loss")  # better if lower
 TAUGHT = ("teacher-path", "teacher-store", "virtual-teacher")  # flags of a training that measures kd_loss
 
 
-def require_accepted(resolved: Mapping[str, Any]) -> None:
+def require_accepted(plan: Plan) -> None:
     """Refuse a plan with a training whose archs, flags or values fairseq or kd_ls would refuse."""
     asked = set()
-    for model in resolved["models"]:
-        command = model["train_command"]
+    for model in plan.models:
+        command = model.train_command
         complaint = misfit(command) or best(dict(given(command)))
         if complaint is None and not all_known(command):
             key = tuple(without(command, ALIKE))
@@ -39,23 +40,24 @@ def require_accepted(resolved: Mapping[str, Any]) -> None:
             complaint = fairseq_io.flag_complaint(runnable(command))
         if complaint is not None:
             flag, why = complaint
-            raise LskdError(f"{place(resolved['config'], model, flag)} {why}")
+            raise LskdError(f"{place(plan.config, model, flag)} {why}")
 
 
-def place(config: Mapping[str, Any], model: Mapping[str, Any], flag: str) -> str:
+def place(config: RunConfig, model: PlannedModel, flag: str) -> str:
     """Where a flag of a model is written."""
-    role, methods = model["role"], config["student"].get("methods") or {}
+    role, method = model.role, config.methods.get(model.method or "")
+    section = config.teacher if role == "teacher" else config.student
     if flag == "arch":
         return f"{role}.arch"
-    if flag in config[role]["train"]:
+    if flag in section.train:
         return f"{role}.train.{flag}"
-    if flag in config["train"]:
+    if flag in config.train:
         return f"train.{flag}"
-    if flag in methods.get(model.get("method"), {}).get("flags", {}):
-        return f"method {model['method']}: flags.{flag}"
+    if method is not None and flag in method.flags:
+        return f"method {model.method}: flags.{flag}"
     if flag in {name for name, _, _ in TRAINING_DEFAULTS}:
         return f"train.{flag} (a default, which null takes out)"
-    return f"{model['name']}: --{flag}" if flag else f"{model['name']}:"
+    return f"{model.name}: --{flag}" if flag else f"{model.name}:"
 
 
 def best(flags: Mapping[str, str]) -> tuple[str, str] | None:

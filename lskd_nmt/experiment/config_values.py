@@ -6,17 +6,17 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from lskd_nmt.fairseq_io import flag_values
+from lskd_nmt.storage.typed import Json
 
-Check = Callable[[Any], Any]  # raises ValueError with the text behind "it must be"
+Check = Callable[[Json], Json]  # raises ValueError with the text behind "it must be"
 
 
 def number(low: float, high: float, what: str, low_included: bool = True, high_included: bool = True) -> Check:
     """A finite float between `low` and `high`."""
 
-    def check(value: Any) -> float:
+    def check(value: Json) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise ValueError(what)
         try:
@@ -35,21 +35,21 @@ def number(low: float, high: float, what: str, low_included: bool = True, high_i
 MOST = 2**32 - 1  # the largest seed of numpy's generator; sizes are far below
 
 
-def integer(value: Any) -> int:
+def integer(value: Json) -> int:
     """A whole number from 1."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST:
         raise ValueError(f"a whole number from 1{'' if not isinstance(value, int) or value < 1 else f' to {MOST}'}")
     return value
 
 
-def truth(value: Any) -> bool:
+def truth(value: Json) -> bool:
     """A YAML true or false."""
     if not isinstance(value, bool):
         raise ValueError("true or false")
     return value
 
 
-def word(value: Any) -> str:
+def word(value: Json) -> str:
     """A name for files and commands."""
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
         quotes = " (in quotes: YAML reads it as a truth value)" if isinstance(value, bool) else ""
@@ -60,7 +60,7 @@ def word(value: Any) -> str:
 def choice(*names: str) -> Check:
     """One of `names`."""
 
-    def check(value: Any) -> str:
+    def check(value: Json) -> str:
         if value not in names:
             raise ValueError(f"one of {', '.join(names)}")
         return str(value)
@@ -68,10 +68,10 @@ def choice(*names: str) -> Check:
     return check
 
 
-def several(check: Check) -> Check:
+def several(check: Check) -> Callable[[Json], list[Json]]:
     """A list of different values; one value alone is a list of one."""
 
-    def check_all(value: Any) -> list[Any]:
+    def check_all(value: Json) -> list[Json]:
         values = [check(item) for item in (value if isinstance(value, list) else [value])]
         if not values or len(set(values)) < len(values):
             raise ValueError("a list of different values, at least one")
@@ -80,7 +80,7 @@ def several(check: Check) -> Check:
     return check_all
 
 
-def path(value: Any) -> str:
+def path(value: Json) -> str:
     """A path with its ${VAR} expanded, absolute: commands run from the run folder."""
     if not isinstance(value, str) or not value or any(letter < " " for letter in value):
         raise ValueError("a path")
@@ -98,7 +98,7 @@ def environment(name: str) -> str:
     return os.environ[name]
 
 
-def average(value: Any) -> dict[str, int]:
+def average(value: Json) -> dict[str, Json]:
     """Which checkpoints become one: `{"last": N}` or `{"best": N}`."""
     if isinstance(value, dict) and len(value) == 1 and set(value) <= {"last", "best"}:
         with contextlib.suppress(ValueError):
@@ -106,7 +106,7 @@ def average(value: Any) -> dict[str, int]:
     raise ValueError("{last: N} or {best: N}, N a whole number from 1")
 
 
-def tail(value: Any) -> str:
+def tail(value: Json) -> str:
     """What becomes of the symbols outside of the teacher's top k, and k: `dense`, `bucket:8`, …"""
     if value == "dense" or re.fullmatch(r"(bucket|uniform|renormalise):[1-9]\d{0,8}", str(value)):
         return str(value)
@@ -116,17 +116,17 @@ def tail(value: Any) -> str:
 class FlagError(ValueError):
     """What is wrong with one flag of several."""
 
-    def __init__(self, flag: str, value: Any, what: str) -> None:
+    def __init__(self, flag: str, value: Json, what: str) -> None:
         super().__init__(f".{flag} is {shown(value)}, it must be {what}")
 
 
-def shown(value: Any) -> str:
+def shown(value: Json) -> str:
     """A value as a complaint has it: on one line, and not long."""
     text = repr(value)
     return text if len(text) <= 120 else f"{text[:100]} … ({len(text):,} characters)"
 
 
-def flags(value: Any) -> dict[str, Any]:
+def flags(value: Json) -> dict[str, Json]:
     """fairseq-train flags without their dashes; a mapping is passed as JSON, false or null takes a default out."""
     what = "fairseq-train flags without dashes, 'max-tokens: 4096' (several values as one text)"
     if not isinstance(value, dict) or any(isinstance(item, list) for item in value.values()):
@@ -134,9 +134,9 @@ def flags(value: Any) -> dict[str, Any]:
     return named_flags(value, what)
 
 
-def named_flags(value: dict[Any, Any], what: str) -> dict[str, Any]:
+def named_flags(value: dict[str, Json], what: str) -> dict[str, Json]:
     """Flags by their names with dashes, each once, and with a value that fairseq can be given; `what` they must be."""
-    result: dict[str, Any] = {}
+    result: dict[str, Json] = {}
     for name, item in value.items():
         flag = str(name).replace("_", "-")
         if not re.fullmatch(r"[a-z][a-z0-9-]*", flag):
@@ -151,14 +151,14 @@ def named_flags(value: dict[Any, Any], what: str) -> dict[str, Any]:
     return result
 
 
-def line(value: Any) -> str:
+def line(value: Json) -> str:
     """One line of text."""
     if not isinstance(value, str) or not value.strip() or "\n" in value.strip():
         raise ValueError("one line of text")
     return value.strip()
 
 
-def options(value: Any) -> dict[str, Any]:
+def options(value: Json) -> dict[str, Json]:
     """kd_ls flags without their dashes, each with one value; false or null takes one out."""
     what = "kd_ls flags without dashes and with one value each, 'kd-weight: 0.5'"
     if not isinstance(value, dict) or any(isinstance(item, list | dict) for item in value.values()):

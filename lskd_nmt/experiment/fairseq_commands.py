@@ -3,13 +3,16 @@
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
 from lskd_nmt.errors import require
-from lskd_nmt.experiment.scripts import USER_DIR, as_arguments
+from lskd_nmt.experiment.records import Command, PlannedData, PlannedModel
+from lskd_nmt.experiment.run_config import DecodeConfig, Flags, RunConfig, StudentConfig, TeacherConfig
+from lskd_nmt.experiment.scripts import USER_DIR, words_of
+from lskd_nmt.storage.typed import Json
 
 # What every training gets unless the config says otherwise: (flag, value, reason).
-TRAINING_DEFAULTS: tuple[tuple[str, Any, str], ...] = (
+TRAINING_DEFAULTS: tuple[tuple[str, Json, str], ...] = (
     ("optimizer", "adam", "as every transformer of this field"),
     ("adam-betas", "(0.9, 0.98)", "Vaswani et al. 2017"),
     ("clip-norm", 0.0, "no clipping, as fairseq's IWSLT recipe"),
@@ -64,57 +67,49 @@ RESERVED = {
 }
 
 
-def model(
-    name: str,
-    facts: Mapping[str, Any],
-    section: Mapping[str, Any],
-    objective: Mapping[str, Any],
-    config: Mapping[str, Any],
-    data: Mapping[str, Any],
-    seed: int,
-) -> dict[str, Any]:
-    """One entry of the plan. Paths in its command are relative to the run folder; `objective` has the last word."""
-    defaults = {flag: value for flag, value, _ in TRAINING_DEFAULTS} | validation_text(data)
-    flags = defaults | keep_flags(section["average"]) | config["train"] | section["train"]
-    search = flags.get("eval-bleu-args")
-    if "tokenize" in data and isinstance(search, str | Mapping):  # the plugin reads it there
-        search = search if isinstance(search, Mapping) else json.loads(search)
-        flags["eval-bleu-args"] = {"tokenize": data["tokenize"], **search}
-    for flag in (*config["train"], *section["train"]):
+def with_commands(model: PlannedModel, objective: Flags, config: RunConfig, data: PlannedData) -> PlannedModel:
+    """A model with its commands. Paths in them are relative to the run folder; `objective` has the last word."""
+    section = config.teacher if model.role == "teacher" else config.student
+    flags = training_flags(section, config.train, data)
+    for flag in (*config.train, *section.train):
         way = f"use {RESERVED[flag]}" if RESERVED.get(flag) else "remove it"
         require(flag not in RESERVED, f"train.{flag} is set by the pipeline: {way}")
-    require_kept(flags, section["average"], facts["role"])
+    require_kept(flags, section.average, model.role)
     lasts = [flags.get("max-epoch"), flags.get("max-update")]
-    require(any(lasts), f"{facts['role']}.train has neither max-epoch nor max-update: say when to stop")
-    chosen = {
-        "source-lang": data["source_lang"],
-        "target-lang": data["target_lang"],
+    require(any(lasts), f"{model.role}.train has neither max-epoch nor max-update: say when to stop")
+    chosen: Flags = {
+        "source-lang": data.source_lang,
+        "target-lang": data.target_lang,
         "user-dir": USER_DIR,
-        "arch": section["arch"],
+        "arch": section.arch,
         "criterion": "kd_ls",
         **objective,
-        "seed": seed,
-        "save-dir": f"models/{name}/checkpoints",
+        "seed": model.seed,
+        "save-dir": f"models/{model.name}/checkpoints",
         **flags,
         **objective,
     }
-    argv = [
-        "fairseq-train",
-        f"{data['folder']}/bin",
-        *(word for flag in chosen.items() for word in as_arguments(*flag)),
-    ]
-    return {
-        "name": name,
-        **facts,
-        "average": section["average"],
-        "arch": section["arch"],
-        "seed": seed,
-        "train_command": argv,
-        "decode_command": decode_command(name, config["decode"], data),
-    }
+    return replace(
+        model,
+        average=section.average,
+        arch=section.arch,
+        train_command=("fairseq-train", f"{data.folder}/bin", *words_of(chosen)),
+        decode_command=decode_command(model.name, config.decode, data),
+    )
 
 
-def keep_flags(average: Mapping[str, int] | None) -> dict[str, Any]:
+def training_flags(section: TeacherConfig | StudentConfig, common: Flags, data: PlannedData) -> Flags:
+    """The flags of fairseq-train: our defaults, those of all models (`common`), and those of a section."""
+    defaults = {flag: value for flag, value, _ in TRAINING_DEFAULTS} | validation_text(data)
+    flags = defaults | keep_flags(section.average) | common | section.train
+    search = flags.get("eval-bleu-args")
+    if data.tokenize is not None and isinstance(search, str | dict):  # the plugin reads it there
+        search = search if isinstance(search, dict) else json.loads(search)
+        flags["eval-bleu-args"] = {"tokenize": data.tokenize, **search}
+    return flags
+
+
+def keep_flags(average: Mapping[str, int] | None) -> Flags:
     """The fairseq-train flags that keep the checkpoints of an average."""
     if average is None:
         return {}
@@ -123,39 +118,39 @@ def keep_flags(average: Mapping[str, int] | None) -> dict[str, Any]:
     return {"keep-best-checkpoints": average["best"]}
 
 
-def require_kept(flags: Mapping[str, Any], average: Mapping[str, int] | None, role: str) -> None:
+def require_kept(flags: Flags, average: Mapping[str, int] | None, role: str) -> None:
     """Refuse flags of the user's that keep fewer checkpoints than are averaged."""
     for how, count in (average or {}).items():
         flag = {"last": "keep-last-epochs", "best": "keep-best-checkpoints"}[how]
-        kept = int(flags[flag]) if re.fullmatch(r"-?\d+", str(flags[flag])) else 0  # fairseq: every epoch, no best
+        given = str(flags[flag])
+        kept = int(given) if re.fullmatch(r"-?\d+", given) else 0  # fairseq: every epoch, no best
         enough = kept >= count or (how == "last" and kept < 1)
         require(enough, f"train.{flag} is {flags[flag]!r} and {role}.average takes the {how} {count}: remove the first")
         every_epoch = how == "best" or not flags["no-epoch-checkpoints"]
         require(every_epoch, f"train.no-epoch-checkpoints leaves nothing to {role}.average's last {count}: remove it")
 
 
-def decode_command(name: str, decode: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
+def decode_command(name: str, decode: DecodeConfig, data: PlannedData) -> Command:
     """fairseq-generate on the test set; subwords stay, `lskd hyp` joins them."""
-    chosen = {
+    chosen: Flags = {
         "user-dir": USER_DIR,
         "path": f"models/{name}/model.pt",
         "gen-subset": "test",
-        "source-lang": data["source_lang"],
-        "target-lang": data["target_lang"],
-        "beam": decode["beam"],
-        "lenpen": decode["lenpen"],
-        "max-len-a": decode["max_len_a"],
-        "max-len-b": decode["max_len_b"],
-        "max-tokens": decode["max_tokens"],
+        "source-lang": data.source_lang,
+        "target-lang": data.target_lang,
+        "beam": decode.beam,
+        "lenpen": decode.lenpen,
+        "max-len-a": decode.max_len_a,
+        "max-len-b": decode.max_len_b,
+        "max-tokens": decode.max_tokens,
         "required-batch-size-multiple": 1,
         "log-format": "none",
     }
-    words = (word for flag in chosen.items() for word in as_arguments(*flag))
-    return ["fairseq-generate", f"{data['folder']}/bin", *words]
+    return ("fairseq-generate", f"{data.folder}/bin", *words_of(chosen))
 
 
-def validation_text(data: Mapping[str, Any]) -> dict[str, Any]:
+def validation_text(data: PlannedData) -> Flags:
     """Validation BLEU is of detokenised text: raw text is once its subwords are joined, a tokenised form is not."""
-    if data["form"] == "raw":
+    if data.form == "raw":
         return {"eval-bleu-detok": "space"}
-    return {"eval-bleu-detok": "moses", "eval-bleu-detok-args": {"target_lang": data["target_lang"]}}
+    return {"eval-bleu-detok": "moses", "eval-bleu-detok-args": {"target_lang": data.target_lang}}

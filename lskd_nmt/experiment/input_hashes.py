@@ -1,21 +1,23 @@
 """What a training reads, remembered from its beginning: with other inputs it starts anew instead of continuing."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from lskd_nmt.errors import require
+from lskd_nmt.experiment.records import PlannedModel, RunRecord
 from lskd_nmt.experiment.run import Run
-from lskd_nmt.storage.files import read_json, sha256, write_json
+from lskd_nmt.storage.files import sha256, write_json
 from lskd_nmt.storage.provenance import data_hashes
+from lskd_nmt.storage.typed import read_record
 
 FILE = "inputs.json"
+Hashes = dict[str, str]
 # the flags that name what a training reads of its teacher, and which file of it is written last, with all hashes
 LAST_WRITTEN = {"--teacher-path": "", "--teacher-store": "store.json", "--hypotheses": "hypotheses.json"}
 # what is made of a trained model: of no worth once it is trained anew
-OFFSPRING = (
+DERIVED_FILES = (
     "train.log",
     "curve.json",
     "model.pt",
@@ -28,26 +30,33 @@ OFFSPRING = (
 )
 
 
-def inputs(run: Run, model: Mapping[str, Any]) -> dict[str, str]:
+def inputs(run: Run, model: PlannedModel) -> Hashes:
     """Hashes of the binarised data and of what is read of the teacher, by file or flag."""
-    words = model["train_command"]
+    words = model.train_command
     found = {f"data {name}": digest for name, digest in data_hashes(run.data).items()}
     for flag, value in pairwise(words):
-        file = run.folder / str(value) / LAST_WRITTEN.get(flag, "")
+        file = run.folder / value / LAST_WRITTEN.get(flag, "")
         if flag in LAST_WRITTEN and file.is_file():
             found[flag] = sha256(file)
     return found
 
 
-def begin(run: Run, model: Mapping[str, Any], show: Callable[[str], None]) -> None:
+def recorded_data(folder: Path) -> Hashes:
+    """The hashes of the binarised files that a model was trained on, as its folder has them; by the files' names."""
+    record = read_record(folder / "run.json", RunRecord) if (folder / "run.json").is_file() else RunRecord()
+    inputs = read_record(folder / FILE, Hashes) if (folder / FILE).is_file() else {}
+    return record.data | {key[5:]: value for key, value in inputs.items() if key.startswith("data ")}
+
+
+def begin(run: Run, model: PlannedModel, show: Callable[[str], None]) -> None:
     """Make the model's folder ready: a training of the same inputs continues, any other starts from the beginning."""
-    folder, now = run.model_folder(model["name"]), inputs(run, model)
+    folder, now = run.model_folder(model.name), inputs(run, model)
     checkpoints = folder / "checkpoints"
     require(
         any(key.startswith("data ") for key in now),
         f"{run.data}/bin holds no binarised data: prepare them first, or name their place as data.dir",
     )
-    before = read_json(folder / FILE) if (folder / FILE).is_file() else now  # trainings of before have no such file
+    before = read_record(folder / FILE, Hashes) if (folder / FILE).is_file() else now  # trainings of before have none
     changed = ", ".join(sorted(key for key in {**before, **now} if before.get(key) != now.get(key)))
     if changed and checkpoints.is_dir():
         show(f"other inputs than at its beginning ({changed}): starts anew")
@@ -60,7 +69,7 @@ def begin(run: Run, model: Mapping[str, Any], show: Callable[[str], None]) -> No
 
 def forget(folder: Path) -> None:
     """Remove what an earlier training of the model left."""
-    for name in OFFSPRING:
+    for name in DERIVED_FILES:
         path = folder / name
         if path.is_dir():
             shutil.rmtree(path)

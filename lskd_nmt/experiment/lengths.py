@@ -3,14 +3,16 @@
 fairseq leaves such rows out of training in silence, and raises at the first one of validation and of decoding.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lskd_nmt.data.prepared import INDEX_HEAD
 from lskd_nmt.errors import LskdError
+from lskd_nmt.experiment.records import Plan, PlannedModel
 from lskd_nmt.fairseq_io.known_flags import given
 
 POSITIONS = 1024  # fairseq's default on both sides
@@ -29,8 +31,8 @@ class Rows(NamedTuple):
     """The lengths of a split's pairs in subwords with their end, 1-D arrays of equal size."""
 
     split: str
-    source: np.ndarray[Any, np.dtype[np.int32]]
-    target: np.ndarray[Any, np.dtype[np.int32]]
+    source: NDArray[np.int32]
+    target: NDArray[np.int32]
 
 
 def takes(command: Sequence[str], batch: str = "max-tokens") -> Takes:
@@ -41,7 +43,7 @@ def takes(command: Sequence[str], batch: str = "max-tokens") -> Takes:
     return Takes(source, target, int(flags.get(batch) or flags.get("max-tokens") or 0))
 
 
-def lengths(index: Path) -> np.ndarray[Any, np.dtype[np.int32]] | None:
+def lengths(index: Path) -> NDArray[np.int32] | None:
     """The lengths that a file of fairseq-preprocess (`.idx`) holds; None if there is none, or it has another form."""
     if not index.is_file():
         return None
@@ -68,16 +70,16 @@ def limits_of(training: Sequence[str], decoding: Sequence[str]) -> list[str]:
     return [word for flag in lacking for word in (f"--{flag}", flags[flag])]
 
 
-def require_fitting(resolved: Mapping[str, Any], data: Path, finished: Collection[str] = ()) -> None:
+def require_fitting(plan: Plan, data: Path, finished: Collection[str] = ()) -> None:
     """Refuse prepared data with a row that a model of the plan must take and cannot; what is not there is passed.
 
     Models that are `finished`, by name, have taken all.
     """
-    langs = resolved["data"]["source_lang"], resolved["data"]["target_lang"]
+    langs = plan.data.langs
     splits = {split: rows_of(data, langs, split) for split in ("train", "valid", "test")}
-    models = {model["name"]: model for model in resolved["models"]}
+    models = {model.name: model for model in plan.models}
     for model in (model for name, model in models.items() if name not in finished):
-        training = model["train_command"]
+        training = model.train_command
         own = dict(given(training))
         if splits["valid"] is not None and not {"disable-validation", "skip-invalid-size-inputs-valid-test"} & set(own):
             limit = takes(training, "max-tokens-valid")
@@ -85,16 +87,16 @@ def require_fitting(resolved: Mapping[str, Any], data: Path, finished: Collectio
                 limit = limit._replace(source=2**31)
             require_rows(splits["valid"], limit, model, "max-tokens", data, langs)
         if splits["test"] is not None:
-            most = takes(model["decode_command"])
+            most = takes(model.decode_command)
             made = takes(training)  # the model and fairseq-generate have positions of their own
             both = Takes(min(most.source, made.source), min(most.target, made.target), most.batch)
             require_rows(splits["test"], both, model, "decode.max_tokens", data, langs)
         if splits["train"] is not None:
-            require_teacher(splits["train"], model, models.get(model["teacher"] or ""), data, langs)
+            require_teacher(splits["train"], model, models.get(model.teacher or ""), data, langs)
 
 
 def require_rows(
-    rows: Rows, most: Takes, model: Mapping[str, Any], batch_key: str, data: Path, langs: Sequence[str]
+    rows: Rows, most: Takes, model: PlannedModel, batch_key: str, data: Path, langs: Sequence[str]
 ) -> None:
     """Refuse rows of a held-out split that are longer than `most`."""
     for side, lang in zip(("source", "target"), langs, strict=True):
@@ -107,12 +109,12 @@ def require_rows(
         else:
             continue
         raise LskdError(
-            f"{told(rows, own, limit, data, lang)}, and {model['name']} takes {limit:,}: "
+            f"{told(rows, own, limit, data, lang)}, and {model.name} takes {limit:,}: "
             f"shorten or remove {'it' if int((own > limit).sum()) == 1 else 'them'}, or {way}"
         )
 
 
-def told(rows: Rows, own: np.ndarray[Any, np.dtype[np.int32]], limit: int, data: Path, lang: str) -> str:
+def told(rows: Rows, own: NDArray[np.int32], limit: int, data: Path, lang: str) -> str:
     """The first row that is too long, by file and line, and how many more there are."""
     long = np.flatnonzero(own > limit)
     more = f" (and {len(long) - 1} more lines)" if len(long) > 1 else ""
@@ -122,36 +124,36 @@ def told(rows: Rows, own: np.ndarray[Any, np.dtype[np.int32]], limit: int, data:
     )
 
 
-def trained_on(rows: Rows, command: Sequence[str]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def trained_on(rows: Rows, command: Sequence[str]) -> NDArray[np.bool_]:
     """Which pairs of train fairseq does not leave out."""
     most = takes(command)
     limits = [min(limit, most.batch or limit) for limit in (most.source, most.target)]
     if "truncate-source" in dict(given(command)):
         limits[0] = 2**31
-    kept: np.ndarray[Any, np.dtype[np.bool_]] = (rows.source <= limits[0]) & (rows.target <= limits[1])
+    kept: NDArray[np.bool_] = (rows.source <= limits[0]) & (rows.target <= limits[1])
     return kept
 
 
 def require_teacher(
-    rows: Rows, model: Mapping[str, Any], teacher: Mapping[str, Any] | None, data: Path, langs: Sequence[str]
+    rows: Rows, model: PlannedModel, teacher: PlannedModel | None, data: Path, langs: Sequence[str]
 ) -> None:
     """Refuse a training that learns of nothing, or of pairs that are longer than its teacher takes."""
-    kept = trained_on(rows, model["train_command"])
+    kept = trained_on(rows, model.train_command)
     if len(kept) and not kept.any():
         shortest = int(np.maximum(rows.source, rows.target).min())
         raise LskdError(
-            f"all {len(kept):,} pairs of {data}/bin/train are longer than {model['name']} takes: "
+            f"all {len(kept):,} pairs of {data}/bin/train are longer than {model.name} takes: "
             f"set max-tokens, and its positions, to at least {shortest}"
         )
-    if teacher is None or not {"teacher-path", "teacher-store"} & dict(given(model["train_command"])).keys():
+    if teacher is None or not {"teacher-path", "teacher-store"} & dict(given(model.train_command)).keys():
         return
-    most = takes(teacher["train_command"])
+    most = takes(teacher.train_command)
     for side, lang in zip(("source", "target"), langs, strict=True):
         own, limit = np.where(kept, getattr(rows, side), 0), getattr(most, side)
         if int(own.max(initial=0)) > limit:
             raise LskdError(
-                f"{told(rows, own, limit, data, lang)}, {model['name']} learns of it, and its teacher "
-                f"{teacher['name']} takes {limit:,}: set {MAX_POSITIONS[side]} under train, for all alike"
+                f"{told(rows, own, limit, data, lang)}, {model.name} learns of it, and its teacher "
+                f"{teacher.name} takes {limit:,}: set {MAX_POSITIONS[side]} under train, for all alike"
             )
 
 

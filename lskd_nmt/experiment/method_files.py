@@ -3,25 +3,27 @@
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from lskd_nmt.errors import LskdError, require
-from lskd_nmt.experiment.config_keys import Key, resolve_section
+from lskd_nmt.experiment.config_keys import Checks, Required, resolve_section
 from lskd_nmt.experiment.config_values import integer, line, number, options, several, truth, word
+from lskd_nmt.experiment.run_config import Method
 from lskd_nmt.fairseq_io.known_flags import TEMPERATURE
 from lskd_nmt.storage.provenance import ROOT
+from lskd_nmt.storage.typed import Json, from_json, to_json
 from lskd_nmt.storage.yaml_file import read_yaml
 
 FOLDER = "methods"  # beside a config
 SHIPPED = ROOT / "experiments" / "configs" / FOLDER
-METHOD = {
-    "about": Key(line, required=True),  # what it is, and where from
-    "teacher": Key(truth, True),  # false: it reads none
-    "live": Key(truth, False),  # true: it needs the teacher itself, whatever student.store says
-    "flags": Key(options, {}),  # of kd_ls
+METHOD: Checks = {
+    "about": Required(line),  # what it is, and where from
+    "teacher": truth,  # false: it reads none
+    "live": truth,  # true: it needs the teacher itself, whatever student.store says
+    "flags": options,  # of kd_ls
 }
+DEFAULTS: Mapping[str, Json] = to_json(Method())
 # keys of the section student that a method's flags say
 AXES = ("temperature", "kd_level", "hypotheses", "kd_weight", "tail", "temper", "temperature_squared")
 TAKEN = ("plain", "student", "teacher")  # rows of a table that are no methods
@@ -33,20 +35,21 @@ READ = {
 }
 
 
-def loaded(content: Any, config: Path) -> Any:
+def loaded(content: Json, config: Path) -> Json:
     """The config's content with the methods that `student.methods` names in their place."""
     section = content.get("student") if isinstance(content, dict) else None
     wish = section.get("methods") if isinstance(section, dict) else None
-    if wish is None:
+    if wish is None or not isinstance(content, dict) or not isinstance(section, dict):
         return content
     try:
-        names = several(word)(wish)
+        names = [str(name) for name in several(word)(wish)]
     except ValueError as error:
         raise LskdError(f"{config}: student.methods is {wish!r}, it must be {error}") from None
-    return {**content, "student": {**content["student"], "methods": {name: read(name, config) for name in names}}}
+    methods: dict[str, Json] = {name: to_json(read(name, config)) for name in names}
+    return {**content, "student": {**section, "methods": methods}}
 
 
-def read(name: str, config: Path) -> dict[str, Any]:
+def read(name: str, config: Path) -> Method:
     """The method of this name, checked; a file beside the config is taken before one that we ship."""
     require(name not in TAKEN, f"{config}: student.methods has {name}, which is another row of tables: rename it")
     folders = (config.parent / FOLDER, SHIPPED)
@@ -59,9 +62,10 @@ def read(name: str, config: Path) -> dict[str, Any]:
     )
     content, complaints = read_yaml(files[name]), list[str]()
     require(isinstance(content, dict), f"{files[name]} holds no 'key: value' lines: give it {', '.join(METHOD)}")
-    method = resolve_section(content, METHOD, "", complaints)
-    if not complaints:
-        complaints = unfit(method)
+    found = resolve_section(content, METHOD, DEFAULTS, "", complaints)
+    require(not complaints, f"{files[name]}: {'; '.join(complaints)}")
+    method = from_json(Method, found, str(files[name]))
+    complaints = unfit(method)
     require(not complaints, f"{files[name]}: {'; '.join(complaints)}")
     return method
 
@@ -92,63 +96,45 @@ FLAGS = (
 )
 
 
-def unfit(method: Mapping[str, Any]) -> list[str]:
+def unfit(method: Method) -> list[str]:
     """What is wrong between a method's keys, with the names of its flags, and with the values that a table reads."""
-    found = ["live is true, and teacher is false: remove one"] if method["live"] and not method["teacher"] else []
-    for flag, value in method["flags"].items():
+    found = ["live is true, and teacher is false: remove one"] if method.live and not method.teacher else []
+    for flag, value in method.flags.items():
         if flag not in FLAGS:
             near = difflib.get_close_matches(flag, FLAGS, n=1, cutoff=0)[0]
             found.append(f"flags.{flag} is no flag of kd_ls that a method may set, the nearest one is {near}")
-        elif flag in ("kd-passes", "on-policy") and value not in (None, 1) and not method["live"]:
+        elif flag in ("kd-passes", "on-policy") and value not in (None, 1) and not method.live:
             found.append(f"flags.{flag} needs the teacher beside the student: set live: true")
     for flag, check in READ.items():
-        value = method["flags"].get(flag)
+        given = method.flags.get(flag)
         try:
-            check(1 if value is None else value)
+            check(1 if given is None else given)
         except ValueError as error:
-            found.append(f"flags.{flag} is {value!r}, it must be {error}")
+            found.append(f"flags.{flag} is {given!r}, it must be {error}")
     return found
 
 
-def named(value: Any) -> dict[str, Any]:
+def named(value: Json) -> dict[str, Json]:
     """Methods by name, as `loaded` or a plan has them, with the defaults of keys that are new since."""
     found: list[str] = []
     if not isinstance(value, dict):
         raise ValueError("read from its file")
-    result = {name: resolve_section(content, METHOD, f"{name}.", found) for name, content in value.items()}
+    result: dict[str, Json] = {
+        name: resolve_section(content, METHOD, DEFAULTS, f"{name}.", found) for name, content in value.items()
+    }
     if found:
         raise ValueError("; ".join(found))
     return result
 
 
-def complaints(section: Mapping[str, Any]) -> list[str]:
-    """What a section `student` has beside methods that these say themselves."""
-    given = [name for name in AXES if section.get(name) is not None]
-    if section.get("methods") is None or not given:
+def complaints(section: Json) -> list[str]:
+    """What a section `student` of a YAML has beside methods that these say themselves."""
+    if not isinstance(section, dict) or section.get("methods") is None:
         return []
-    return [f"student.methods and student.{given[0]} are given: a method's flags say that, remove one"]
+    given = [name for name in AXES if section.get(name) is not None]
+    return [f"student.methods and student.{given[0]} are given: a method's flags say that, remove one"] if given else []
 
 
-def text(method: Mapping[str, Any]) -> str:
+def text(method: Method) -> str:
     """A method as its file has it."""
-    return str(yaml.safe_dump(dict(method), sort_keys=False, allow_unicode=True, width=1000))
-
-
-def temperature(method: Mapping[str, Any]) -> float | None:
-    """Of its flags, else kd_ls's default; None of a method without teacher that names none."""
-    value = method["flags"].get("temperature")
-    return float(value) if value is not None else 1.0 if method["teacher"] else None
-
-
-def kd_weight(method: Mapping[str, Any]) -> float:
-    """Of its flags, else kd_ls's default."""
-    value = method["flags"].get("kd-weight")
-    return 0.5 if value is None else float(value)
-
-
-def tail(method: Mapping[str, Any]) -> tuple[str | None, int | None]:
-    """Of its flags, else kd_ls's default: what becomes of the symbols outside of the teacher's top k, and k."""
-    if not method["teacher"]:
-        return None, None
-    top_k = int(method["flags"].get("top-k") or 0)
-    return str(method["flags"].get("tail") or ("bucket" if top_k else "dense")), top_k
+    return str(yaml.safe_dump(to_json(method), sort_keys=False, allow_unicode=True, width=1000))

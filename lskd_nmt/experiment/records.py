@@ -4,6 +4,7 @@ Each file is read and written here alone. Keys that older versions did not write
 not have to say is left out of it.
 """
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -100,7 +101,7 @@ class Calls:
     calls: tuple[Call, ...] = ()
 
 
-@record
+@dataclass(frozen=True)
 class Costs:
     """What a process took; None where it was not measured."""
 
@@ -134,9 +135,9 @@ class RunRecord:
     name: str = ""
     seed: int = 1
     parameters: int | None = None
-    data: dict[str, str] | None = None  # hashes of the binarised files that were read
-    versions: dict[str, str] | None = None
-    host: dict[str, Json] | None = None
+    data: dict[str, str] = field(default_factory=dict)  # hashes of the binarised files that were read
+    versions: dict[str, str] = field(default_factory=dict)
+    host: dict[str, Json] = field(default_factory=dict)
     updates_per_second: Number | None = None
     wall_seconds: Number | None = None
     cpu_seconds: Number | None = None

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from lskd_nmt.errors import require
-from lskd_nmt.experiment.records import CurvePoint, Plan, PlannedModel, RunRecord, read_curve
-from lskd_nmt.storage.files import read_json, write_json
+from lskd_nmt.experiment.records import Call, Calls, CurvePoint, Plan, PlannedModel, RunRecord, read_curve
+from lskd_nmt.storage.files import read_json
 from lskd_nmt.storage.provenance import commit, host, versions
-from lskd_nmt.storage.typed import from_json, read_record
+from lskd_nmt.storage.typed import from_json, read_record, write_record
 
 
 class Run:
@@ -64,6 +64,5 @@ class Run:
 def record_run(run: Path, command: str) -> None:
     """Append this call to RUN/run.json: what ran, from which commit, with which versions, on what."""
     file = run / "run.json"
-    calls = read_json(file)["calls"] if file.is_file() else []
-    calls.append({"command": command, "commit": commit(), "versions": versions(), "host": host()})
-    write_json(file, {"calls": calls})
+    before = read_record(file, Calls).calls if file.is_file() else ()
+    write_record(file, Calls((*before, Call(command, commit(), versions(), host()))))

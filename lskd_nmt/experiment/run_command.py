@@ -7,17 +7,16 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from lskd_nmt.storage.files import read_json, write_json
+from lskd_nmt.experiment.records import Attempt, Costs, RunRecord
 from lskd_nmt.storage.provenance import commit
+from lskd_nmt.storage.typed import read_record, write_record
 
 Reader = Callable[[str], str | None]  # a log line -> what to show for it
 LAST_LINES = 15  # of the log, shown after a crash
-SUMS = ("wall_seconds", "cpu_seconds", "gpu_hours")
-PEAKS = ("peak_memory_mb", "peak_gpu_memory_mb")
 
 
 def watch(command: Sequence[str], folder: Path, log: Path, progress: Reader, show: Callable[[str], None]) -> int:
@@ -104,39 +103,46 @@ class Cost:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         return usage.ru_utime + usage.ru_stime
 
-    def measured(self) -> dict[str, float]:
-        """`wall_seconds`, `cpu_seconds`, and `peak_memory_mb`: the largest resident set of any one process."""
+    def measured(self) -> Costs:
+        """Wall and CPU time, and the largest resident set of any one process."""
         kilobytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-        return {
-            "wall_seconds": round(time.monotonic() - self.start, 1),
-            "cpu_seconds": round(self.cpu_seconds() - self.used, 1),
-            "peak_memory_mb": round(kilobytes * 1024 / 1e6),
-        }
+        return Costs(
+            wall_seconds=round(time.monotonic() - self.start, 1),
+            cpu_seconds=round(self.cpu_seconds() - self.used, 1),
+            peak_memory_mb=round(kilobytes * 1024 / 1e6),
+        )
 
 
 def record_attempt(
-    file: Path,
-    facts: Mapping[str, Any],
-    command: Sequence[str],
-    code: int,
-    costs: Mapping[str, float | None],
-    words_per_second: float | None,
+    file: Path, about: RunRecord, command: Sequence[str], code: int, costs: Costs, words_per_second: float | None
 ) -> None:
-    """Write a model's run.json: `facts`, every attempt so far, and what they cost together.
+    """Write a model's run.json: what it is `about`, every attempt so far, and what they cost together.
 
     `costs` are the last attempt's, `words_per_second` the speed of all.
     """
-    attempts = read_json(file)["attempts"] if file.is_file() else []
-    attempts.append({"command": list(command), "commit": commit(), "exit_code": code, **costs})
-    write_json(file, {**facts, **together(attempts), "words_per_second": words_per_second, "attempts": attempts})
+    before = read_record(file, RunRecord).attempts if file.is_file() else ()
+    attempts = (*before, Attempt(tuple(command), commit(), code, **vars(costs)))
+    whole = replace(together(attempts), words_per_second=words_per_second)
+    write_record(file, replace(about, attempts=attempts, **vars(whole)))
 
 
-def together(attempts: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+def together(attempts: Sequence[Attempt]) -> Costs:
     """Sums over the attempts, None where one does not know; peaks of those that do."""
-    result: dict[str, float | None] = {}
-    for key in SUMS:
-        values = [attempt.get(key) for attempt in attempts]
-        result[key] = None if None in values else round(sum(values), 4 if key == "gpu_hours" else 1)  # type: ignore[arg-type]
-    for key in PEAKS:
-        result[key] = max((attempt[key] for attempt in attempts if attempt.get(key) is not None), default=None)
-    return result
+    return Costs(
+        wall_seconds=total([attempt.wall_seconds for attempt in attempts]),
+        cpu_seconds=total([attempt.cpu_seconds for attempt in attempts]),
+        gpu_hours=total([attempt.gpu_hours for attempt in attempts], digits=4),
+        peak_memory_mb=most([attempt.peak_memory_mb for attempt in attempts]),
+        peak_gpu_memory_mb=most([attempt.peak_gpu_memory_mb for attempt in attempts]),
+    )
+
+
+def total(values: Sequence[float | None], digits: int = 1) -> float | None:
+    """The sum; None where a value is not known."""
+    known = [value for value in values if value is not None]
+    return round(sum(known), digits) if len(known) == len(values) else None
+
+
+def most(values: Sequence[float | None]) -> float | None:
+    """The largest value that is known, if any is."""
+    return max((value for value in values if value is not None), default=None)

@@ -4,14 +4,15 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from itertools import dropwhile
-from typing import Any
 
+from lskd_nmt.experiment.records import PlannedModel
 from lskd_nmt.storage.provenance import ROOT
+from lskd_nmt.storage.typed import Json
 
 USER_DIR = "user_dir"  # as a plan has it; a script has the plugin's real place
 
 
-def as_arguments(flag: str, value: Any) -> list[str]:
+def as_arguments(flag: str, value: Json) -> list[str]:
     """One flag as command-line words; none for false and null."""
     if value is None or value is False:
         return []
@@ -22,11 +23,17 @@ def as_arguments(flag: str, value: Any) -> list[str]:
     return [f"--{flag}", str(value)]
 
 
-def prepare_script(options: Mapping[str, Any]) -> str:
+def words_of(flags: Mapping[str, Json]) -> list[str]:
+    """Flags as command-line words."""
+    return [word for flag in flags.items() for word in as_arguments(*flag)]
+
+
+def prepare_script(options: Mapping[str, Json]) -> str:
     """The data preparation as a script that runs from anywhere."""
     spoken = {True: "yes", False: "no"}  # as prepare.sh has them
-    texts = {name: spoken.get(value, value) if isinstance(value, bool) else value for name, value in options.items()}
-    words = [word for name, value in texts.items() for word in as_arguments(name.replace("_", "-"), value)]
+    words = words_of(
+        {name.replace("_", "-"): spoken[value] if isinstance(value, bool) else value for name, value in options.items()}
+    )
     command = shlex.join(["bash", str(ROOT / "data-prep" / "prepare.sh"), *words, "--out", "data"])
     return f'#!/usr/bin/env bash\n# Prepares the data.\ncd -- "$(dirname -- "${{BASH_SOURCE[0]}}")"\n{command}\n'
 
@@ -65,13 +72,9 @@ def flag_lines(argv: Sequence[str], first: int) -> list[str]:
     return lines
 
 
-LESSONS = ("seqkd_commands", "store_command")
-
-
-def lesson_scripts(model: Mapping[str, Any]) -> dict[str, str]:
+def teacher_scripts(model: PlannedModel) -> dict[str, str]:
     """The scripts that make what a teacher's students read, by name."""
-    store = [model["store_command"]] if model.get("store_command") else []
-    found = {"hypotheses": model.get("seqkd_commands"), "store": store}
+    found = {"hypotheses": model.seqkd_commands, "store": (model.store_command,) if model.store_command else ()}
     return {
-        f"{what}.sh": steps_script(f"{what}: {model['name']}", commands) for what, commands in found.items() if commands
+        f"{what}.sh": steps_script(f"{what}: {model.name}", commands) for what, commands in found.items() if commands
     }

@@ -1,33 +1,33 @@
 """Teachers of another run: found, compared with the plan, and linked instead of trained again."""
 
-from collections.abc import Mapping
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 from lskd_nmt.errors import require
 from lskd_nmt.experiment import same_data
-from lskd_nmt.experiment.scripts import lesson_scripts
+from lskd_nmt.experiment.records import Plan, PlannedModel
+from lskd_nmt.experiment.scripts import teacher_scripts
 from lskd_nmt.fairseq_io.flag_values import LOGGING, without
-from lskd_nmt.storage.files import read_json, write_text
+from lskd_nmt.storage.files import write_text
+from lskd_nmt.storage.typed import read_record
 
 
-def lenders(resolved: Mapping[str, Any], run: Path) -> dict[str, Path]:
+def shared_teachers(plan: Plan, run: Path) -> dict[str, Path]:
     """The folder of each teacher that is another run's, by name; refused if RUN has another one in its place."""
-    other = resolved["config"]["teacher"].get("run")
+    other = plan.config.teacher.run
     if other is None:
-        names = [model["name"] for model in resolved["models"] if (run / "models" / model["name"]).is_symlink()]
+        names = [model.name for model in plan.models if (run / "models" / model.name).is_symlink()]
         require(
             not names, f"{run} has {', '.join(names)} of another run: name that as teacher.run, or give another --out"
         )
         return {}
     found = {}
-    for model in resolved["models"]:
-        if model["role"] == "teacher":
-            place, folder = run / "models" / model["name"], lender(other, model, resolved, run)
+    for model in plan.models:
+        if model.role == "teacher":
+            place, folder = run / "models" / model.name, shared_teacher(other, model, plan, run)
             same = not place.exists() or place.resolve() == folder.resolve()
             require(same, f"{place} is not the one of teacher.run {other}: give another --out")
-            found[model["name"]] = folder
+            found[model.name] = folder
     return found
 
 
@@ -40,44 +40,46 @@ def link(place: Path, folder: Path) -> None:
         place.symlink_to(folder.resolve())
 
 
-def lender(other: str, model: Mapping[str, Any], resolved: Mapping[str, Any], run: Path) -> Path:
+def shared_teacher(other: str, model: PlannedModel, plan: Plan, run: Path) -> Path:
     """The folder of a teacher in the run `other`, if that is trained as planned here."""
-    name, theirs = model["name"], read_json(Path(other) / "plan.json")
-    candidates = [entry for entry in theirs["models"] if entry["name"] == name]
-    require(
-        bool(candidates),
-        f"teacher.run {other} has no {name}: one of {', '.join(entry['name'] for entry in theirs['models'])}",
-    )
+    name, theirs = model.name, read_record(Path(other) / "plan.json", Plan)
+    found = {entry.name: entry for entry in theirs.models}
+    require(name in found, f"teacher.run {other} has no {name}: one of {', '.join(found)}")
     folder: Path = Path(other) / "models" / name
     require((folder / "model.pt").is_file(), f"teacher.run {other} has not finished {name}: run it first")
-    # without the data's folder
-    theirs_now, ours = (without(entry["train_command"][2:], LOGGING) for entry in (candidates[0], model))
-    at = next((i for i, (old, new) in enumerate(zip_longest(theirs_now, ours)) if old != new), 0)
-    at -= not any(words[at:] and words[at].startswith("--") for words in (theirs_now, ours))  # a value: with its flag
-    then, now = (" ".join(words[at : at + 2]) or "no more" for words in (theirs_now, ours))
-    require(
-        theirs_now == ours,
-        f"teacher.run {other} trained {name} with {then}, the config now says {now}: change it back, or train another",
-    )
-    averages = [entry.get("average") for entry in (candidates[0], model)]
-    require(
-        averages[0] == averages[1],
-        f"teacher.run {other} has {name} with average {averages[0]}, the config now "
-        f"says {averages[1]}: change it back, or train another",
-    )
-    data = [(Path(base) / entry["data"]["folder"]).resolve() for base, entry in ((other, theirs), (run, resolved))]
+    require_same_training(other, found[name], model)
+    data = [(Path(base) / entry.data.folder).resolve() for base, entry in ((other, theirs), (run, plan))]
     same = data[0] == data[1] or same_data.difference(theirs, Path(other), [name], data[1]) is None
     require(same, f"teacher.run {other} has its data in {data[0]}, and data.dir is {data[1]}: name that")
     return folder
 
 
-def lend(folder: Path, model: Mapping[str, Any]) -> None:
+def require_same_training(other: str, theirs: PlannedModel, ours: PlannedModel) -> None:
+    """Refuse a teacher of the run `other` that is not trained, and averaged, as it is planned here."""
+    # without the data's folder
+    then, now = (without(model.train_command[2:], LOGGING) for model in (theirs, ours))
+    at = next((i for i, (old, new) in enumerate(zip_longest(then, now)) if old != new), 0)
+    at -= not any(words[at:] and words[at].startswith("--") for words in (then, now))  # a value: with its flag
+    before, after = (" ".join(words[at : at + 2]) or "no more" for words in (then, now))
+    require(
+        then == now,
+        f"teacher.run {other} trained {ours.name} with {before}, the config now says {after}: change it back, or "
+        "train another",
+    )
+    require(
+        theirs.average == ours.average,
+        f"teacher.run {other} has {ours.name} with average {theirs.average}, the config now "
+        f"says {ours.average}: change it back, or train another",
+    )
+
+
+def share(folder: Path, model: PlannedModel) -> None:
     """Let the students of this run read what those of its own run do, or the first to want it say how it is made."""
 
     def settings(text: str) -> list[str]:
         return [line for line in text.splitlines() if not line.startswith(("cd ", "  --data "))]  # the same folder
 
-    for script, text in lesson_scripts(model).items():
+    for script, text in teacher_scripts(model).items():
         file = folder / script
         if not file.is_file():
             write_text(file, text)

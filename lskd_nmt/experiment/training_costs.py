@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
+from lskd_nmt.experiment.records import Costs
 from lskd_nmt.experiment.training_log import record
 
 GPU = re.compile(r"rank\s+\d+: capabilities = .*; total memory = ([\d.]+) GB")  # one line for each worker's GPU
@@ -10,13 +12,14 @@ TRANSLATED = re.compile(r"Translated [\d,]+ sentences .* ([\d.]+) tokens/s\)")
 GIB = 2**30
 
 
-def logged_costs(lines: Sequence[str], wall_seconds: float, updates_before: float = 0) -> dict[str, float | None]:
-    """`gpu_hours`, `peak_gpu_memory_mb` and `words_per_second` of one attempt of a training from its log."""
-    return {
-        "gpu_hours": round(len(gpu_gib(lines)) * wall_seconds / 3600, 4),
-        "peak_gpu_memory_mb": peak_gpu_memory_mb(lines),
-        "words_per_second": words_per_second(lines, updates_before),
-    }
+def with_logged(costs: Costs, lines: Sequence[str], updates_before: float = 0) -> Costs:
+    """The measured costs of one attempt of a training, with what its log says of GPUs and speed."""
+    return replace(
+        costs,
+        gpu_hours=round(len(gpu_gib(lines)) * (costs.wall_seconds or 0) / 3600, 4),
+        peak_gpu_memory_mb=peak_gpu_memory_mb(lines),
+        words_per_second=words_per_second(lines, updates_before),
+    )
 
 
 def gpu_gib(lines: Iterable[str]) -> list[float]:

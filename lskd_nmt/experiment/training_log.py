@@ -6,6 +6,9 @@ import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+from lskd_nmt.experiment.records import CurvePoint
+from lskd_nmt.storage.typed import from_json
+
 RECORD = re.compile(r"\| INFO \| (train_inner|train|valid) \| (\{.*\})\s*$")
 PARAMETERS = re.compile(r"num\. shared model params: ([\d,]+)")
 # of a record: without these, or where they are no finite numbers, a line is none
@@ -35,7 +38,7 @@ def is_number(value: object) -> bool:
     return True
 
 
-def curve(lines: Iterable[str]) -> list[dict[str, float]]:
+def curve(lines: Iterable[str]) -> list[CurvePoint]:
     """One entry per epoch, in order; where a resumed training logged an epoch again, its last values."""
     epochs: dict[int, dict[str, float]] = {}
     for tag, values in filter(None, map(record, lines)):
@@ -46,7 +49,7 @@ def curve(lines: Iterable[str]) -> list[dict[str, float]]:
         epoch.update({name: values[name] for name in names})
         if math.isfinite(values.get(f"{tag}_num_updates", math.nan)):
             epoch["updates"] = int(values[f"{tag}_num_updates"])
-    return [epochs[number] for number in sorted(epochs)]
+    return [from_json(CurvePoint, epochs[number], "the log") for number in sorted(epochs)]
 
 
 def parameters(lines: Iterable[str]) -> int | None:
