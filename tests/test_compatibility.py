@@ -118,6 +118,7 @@ EXPERIMENT_BROKEN = {
         {"store": "features", "kd_level": ("word", "both")},
         "student.store is features, and student.kd_level is not word alone: use none",
     ),
+    "teacher-run-and-data": ({"shared_teachers": True}, "data.dir is missing, teacher.run needs it: name the data"),
     "several-hypotheses": (
         {"kd_level": ("both",), "hypotheses": ("beam", "multi")},
         "student.hypotheses has multi, and seqkd.nbest is 1: decode more hypotheses",

@@ -8,7 +8,7 @@ from lskd_nmt.losses.rule import Rule
 
 @dataclass(frozen=True)
 class ExperimentSettings:
-    """What the rules ask of the sections `student` and `seqkd` of an experiment's YAML."""
+    """What the rules ask of an experiment's YAML: its sections `student` and `seqkd`, and where the teachers are."""
 
     store: str = "none"
     methods: bool = False  # whether student.methods are given
@@ -20,6 +20,8 @@ class ExperimentSettings:
     beam: int = 5
     sampling: bool = False
     temperature: float = 1.0  # of seqkd
+    shared_teachers: bool = False  # whether teacher.run is given
+    prepared: bool = False  # whether data.dir is
 
     @property
     def several(self) -> str:
@@ -70,6 +72,13 @@ EXPERIMENT_RULES: tuple[Rule[ExperimentSettings], ...] = (
         "A store is of the references, and the other levels ask about the teacher's translations.",
         lambda s: s.store != "none" and s.above_word,
         "student.store is {0.store}, and student.kd_level is not word alone: use none",
+    ),
+    Rule(
+        "teacher-run-and-data",
+        ("teacher.run", "data.dir"),
+        "A teacher's dictionaries are those of its data.",
+        lambda s: s.shared_teachers and not s.prepared,
+        "data.dir is missing, teacher.run needs it: name the data folder of that run",
     ),
     Rule(
         "several-hypotheses",

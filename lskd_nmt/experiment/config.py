@@ -2,23 +2,28 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 from lskd_nmt.data import toy
+from lskd_nmt.decode_settings import ENGINES
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.experiment import method_files
+from lskd_nmt.experiment.compatibility import EXPERIMENT_RULES, ExperimentSettings
 from lskd_nmt.experiment.config_keys import Checks, Required, resolve_section
 from lskd_nmt.experiment.config_values import average, choice, flags, integer, number, path, several, tail, truth, word
 from lskd_nmt.experiment.run_config import DataConfig, RunConfig
+from lskd_nmt.losses.rule import complaints as broken
+from lskd_nmt.losses.settings import Level, SmoothingOver, Temper
 from lskd_nmt.storage.provenance import ROOT
 from lskd_nmt.storage.typed import Json, from_json, to_json
 from lskd_nmt.storage.yaml_file import read_yaml
 
 label_smoothing = number(0, 1, "a number from 0 up to, not including, 1", high_included=False)
 above_zero = number(0, math.inf, "a number above 0", low_included=False)
-smoothing_over = choice("others", "vocabulary")
+smoothing_over = choice(*get_args(SmoothingOver))
 
 CONFIG: Checks = {
     "name": Required(word),
@@ -61,18 +66,18 @@ CONFIG: Checks = {
         "smoothing_over": smoothing_over,
         "methods": method_files.named,  # files of flags, instead of the keys in methods.AXES
         "temperature": several(method_files.READ["temperature"]),
-        "kd_level": several(choice("word", "sequence", "both")),
+        "kd_level": several(choice(*get_args(Level))),
         "hypotheses": several(choice("beam", "interpolate", "multi")),
         "kd_weight": several(number(0, 1, "a number above 0, at most 1", low_included=False)),
         "tail": several(tail),
         "store": choice("none", "top-k", "features"),
-        "temper": choice("both", "teacher"),
+        "temper": choice(*get_args(Temper)),
         "temperature_squared": truth,
         "average": average,
         "train": flags,
     },
     "seqkd": {
-        "engine": choice("ctranslate2", "fairseq"),
+        "engine": choice(*ENGINES),
         "quantization": word,
         "beam": integer,
         "nbest": integer,
@@ -112,8 +117,8 @@ def resolve(content: Json, file: str = "config") -> RunConfig:
     found = resolve_section(content, CONFIG, DEFAULTS, "", complaints)
     require(not complaints, f"{file}: {'; '.join(complaints)}")
     config = from_json(RunConfig, found, file)
-    complaints = method_files.complaints(content["student"]) + data_complaints(config.data)
-    complaints += store_complaints(config) + seqkd_complaints(config)
+    settings = settings_of(config, method_files.given_axes(content["student"]))
+    complaints = data_complaints(config.data) + broken(EXPERIMENT_RULES, settings)
     require(not complaints, f"{file}: {'; '.join(complaints)}")
     if not config.methods:
         return config
@@ -172,34 +177,20 @@ def corpus_complaints(data: DataConfig, corpus: str) -> list[str]:
     return complaints + [f"data.{name} is missing, data.corpus 'files' needs it" for name in lacking]
 
 
-def store_complaints(config: RunConfig) -> list[str]:
-    """What is wrong between the teachers' stores and those who read them."""
-    student = config.student
-    complaints = []
-    if student.store == "top-k" and student.methods:
-        complaints.append("student.store is top-k, and student.methods are given: use features, or none")
-    elif student.store == "top-k" and "dense" in (student.tail or ()):
-        complaints.append("student.tail has dense, and student.store is top-k: use features, or tails such as bucket:8")
-    if student.store != "none" and set(student.kd_level or ()) != {"word"}:
-        complaints.append(f"student.store is {student.store}, and student.kd_level is not word alone: use none")
-    if config.teacher.run is not None and config.data.dir is None:
-        complaints.append("data.dir is missing, teacher.run needs it: name the data folder of that run")
-    return complaints
-
-
-def seqkd_complaints(config: RunConfig) -> list[str]:
-    """What is wrong between the teacher's translations and those who learn them."""
-    student, options = config.student, config.seqkd
-    if set(student.kd_level or ()) == {"word"}:
-        return []
-    several_of = [kind for kind in student.hypotheses or () if kind != "beam"]
-    complaints = [
-        f"student.hypotheses has {kind}, and seqkd.nbest is 1: decode more hypotheses"
-        for kind in several_of[:1]
-        if options.nbest == 1
-    ]
-    if options.nbest > options.beam and not options.sampling:
-        complaints.append(f"seqkd.nbest is {options.nbest} and seqkd.beam is {options.beam}: give at most the beam")
-    if options.temperature != 1 and not options.sampling:
-        complaints.append(f"seqkd.temperature is {options.temperature:g} without seqkd.sampling: beam search has none")
-    return complaints
+def settings_of(config: RunConfig, axes: Sequence[str]) -> ExperimentSettings:
+    """What the rules of `compatibility` ask; `axes` are the keys in the YAML that methods say as well."""
+    student, seqkd = config.student, config.seqkd
+    return ExperimentSettings(
+        store=student.store,
+        methods=bool(student.methods),
+        axes=tuple(axes),
+        tail=student.tail or (),
+        kd_level=student.kd_level or (),
+        hypotheses=student.hypotheses or (),
+        nbest=seqkd.nbest,
+        beam=seqkd.beam,
+        sampling=seqkd.sampling,
+        temperature=seqkd.temperature,
+        shared_teachers=config.teacher.run is not None,
+        prepared=config.data.dir is not None,
+    )

@@ -6,8 +6,10 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 from lskd_nmt.fairseq_io import flag_values
+from lskd_nmt.losses.settings import Tail, default_tail
 from lskd_nmt.storage.typed import Json
 
 Check = Callable[[Json], Json]  # raises ValueError with the text behind "it must be"
@@ -108,7 +110,8 @@ def average(value: Json) -> dict[str, Json]:
 
 def tail(value: Json) -> str:
     """What becomes of the symbols outside of the teacher's top k, and k: `dense`, `bucket:8`, …"""
-    if value == "dense" or re.fullmatch(r"(bucket|uniform|renormalise):[1-9]\d{0,8}", str(value)):
+    of_top_k = "|".join(name for name in get_args(Tail) if name != default_tail(top_k=0))
+    if value == default_tail(top_k=0) or re.fullmatch(rf"({of_top_k}):[1-9]\d{{0,8}}", str(value)):
         return str(value)
     raise ValueError("dense, or bucket, uniform or renormalise with its number of symbols, such as bucket:8")
 

@@ -5,15 +5,8 @@ Both are `Distillation`s, so that a plan has one way from there to a student.
 
 from dataclasses import dataclass, field
 
-from lskd_nmt.experiment.run_config import Flags, Method, StudentConfig
-
-# Of kd_ls, where a flag is not given. TODO_B
-KD_WEIGHT, TEMPERATURE = 0.5, 1.0
-
-
-def usual_tail(top_k: int) -> str:
-    """What kd_ls does with the symbols outside of the top k (0: all are known) where no flag says it."""
-    return "bucket" if top_k else "dense"
+from lskd_nmt.experiment.run_config import KD_WEIGHT, Flags, Method, StudentConfig
+from lskd_nmt.losses.settings import DEFAULTS, default_tail
 
 
 @dataclass(frozen=True)
@@ -87,7 +80,7 @@ def combination(
     parts = [f"{level}-{hypotheses}"] if hypotheses else []  # what is usual is in no name
     parts += [f"{tail}{top_k}"] if top_k else []
     parts += [f"t{temperature:g}"] if temperature is not None else []
-    parts += [f"w{weight:g}"] if weight != 1 else []
+    parts += [f"w{weight:g}"] if weight != KD_WEIGHT else []
     return Distillation(
         "-".join(parts),
         probabilities=temperature is not None,
@@ -106,11 +99,11 @@ def of_method(name: str, method: Method) -> Distillation:
     """A method as its file has it, with the defaults of kd_ls."""
     given = method.flags
     temperature, weight, top_k = (given.get(flag) for flag in ("temperature", "kd-weight", "top-k"))
-    kd_weight = KD_WEIGHT if weight is None else number(weight)
+    kd_weight = DEFAULTS.kd_weight if weight is None else number(weight)
     if not method.teacher:
         heat = None if temperature is None else number(temperature)
         return Distillation(name, name, False, False, temperature=heat, kd_weight=kd_weight, flags=given)
-    heat, symbols = TEMPERATURE if temperature is None else number(temperature), int(number(top_k or 0))
+    heat, symbols = DEFAULTS.temperature if temperature is None else number(temperature), int(number(top_k or 0))
     return Distillation(
         name,
         name,
@@ -118,7 +111,7 @@ def of_method(name: str, method: Method) -> Distillation:
         level="word",
         temperature=heat,
         kd_weight=kd_weight,
-        tail=str(given.get("tail") or usual_tail(symbols)),
+        tail=str(given.get("tail") or default_tail(symbols)),
         top_k=symbols,
         flags={"temperature": heat, "kd-weight": kd_weight, **given},
     )

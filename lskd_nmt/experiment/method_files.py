@@ -7,10 +7,12 @@ from pathlib import Path
 import yaml
 
 from lskd_nmt.errors import LskdError, require
+from lskd_nmt.experiment.compatibility import METHOD_RULES, MethodSettings
 from lskd_nmt.experiment.config_keys import Checks, Required, resolve_section
 from lskd_nmt.experiment.config_values import integer, line, number, options, several, truth, word
 from lskd_nmt.experiment.run_config import Method
 from lskd_nmt.fairseq_io.known_flags import TEMPERATURE
+from lskd_nmt.losses.rule import complaints
 from lskd_nmt.storage.provenance import ROOT
 from lskd_nmt.storage.typed import Json, from_json, to_json
 from lskd_nmt.storage.yaml_file import read_yaml
@@ -60,13 +62,13 @@ def read(name: str, config: Path) -> Method:
         f"{config}: student.methods has {name}, and there is no {folders[0] / name}.yaml: "
         f"{f'the nearest valid one is {near[0]}' if near else 'write it'}",
     )
-    content, complaints = read_yaml(files[name]), list[str]()
+    content, found = read_yaml(files[name]), list[str]()
     require(isinstance(content, dict), f"{files[name]} holds no 'key: value' lines: give it {', '.join(METHOD)}")
-    found = resolve_section(content, METHOD, DEFAULTS, "", complaints)
-    require(not complaints, f"{files[name]}: {'; '.join(complaints)}")
-    method = from_json(Method, found, str(files[name]))
-    complaints = unfit(method)
-    require(not complaints, f"{files[name]}: {'; '.join(complaints)}")
+    resolved = resolve_section(content, METHOD, DEFAULTS, "", found)
+    require(not found, f"{files[name]}: {'; '.join(found)}")
+    method = from_json(Method, resolved, str(files[name]))
+    found = unfit(method)
+    require(not found, f"{files[name]}: {'; '.join(found)}")
     return method
 
 
@@ -98,13 +100,12 @@ FLAGS = (
 
 def unfit(method: Method) -> list[str]:
     """What is wrong between a method's keys, with the names of its flags, and with the values that a table reads."""
-    found = ["live is true, and teacher is false: remove one"] if method.live and not method.teacher else []
-    for flag, value in method.flags.items():
+    passes, on_policy = (method.flags.get(flag) for flag in ("kd-passes", "on-policy"))
+    found = complaints(METHOD_RULES, MethodSettings(method.teacher, method.live, passes, on_policy))
+    for flag in method.flags:
         if flag not in FLAGS:
             near = difflib.get_close_matches(flag, FLAGS, n=1, cutoff=0)[0]
             found.append(f"flags.{flag} is no flag of kd_ls that a method may set, the nearest one is {near}")
-        elif flag in ("kd-passes", "on-policy") and value not in (None, 1) and not method.live:
-            found.append(f"flags.{flag} needs the teacher beside the student: set live: true")
     for flag, check in READ.items():
         given = method.flags.get(flag)
         try:
@@ -127,12 +128,9 @@ def named(value: Json) -> dict[str, Json]:
     return result
 
 
-def complaints(section: Json) -> list[str]:
-    """What a section `student` of a YAML has beside methods that these say themselves."""
-    if not isinstance(section, dict) or section.get("methods") is None:
-        return []
-    given = [name for name in AXES if section.get(name) is not None]
-    return [f"student.methods and student.{given[0]} are given: a method's flags say that, remove one"] if given else []
+def given_axes(section: Json) -> list[str]:
+    """The keys in a section `student` of a YAML that a method's flags say."""
+    return [name for name in AXES if isinstance(section, dict) and section.get(name) is not None]
 
 
 def text(method: Method) -> str:

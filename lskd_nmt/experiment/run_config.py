@@ -7,9 +7,16 @@ are new since the plan was made have their defaults.
 from collections.abc import Mapping
 from dataclasses import field
 
+from lskd_nmt.decode_settings import DecodeSettings
+from lskd_nmt.losses.settings import DEFAULTS
 from lskd_nmt.storage.typed import Json, record
 
 Flags = dict[str, Json]  # of a command, by their names without dashes
+SEARCH = DecodeSettings()
+# The weight of a YAML that names none. `kd_ls` itself, and a method's file, then mix teacher and reference in equal
+# parts (`losses.settings`). Experiments compare what teachers give, and so their students learn of nothing else; runs
+# and the names of their models, which have no weight of 1 in them, depend on it.
+KD_WEIGHT = 1.0
 
 
 @record
@@ -55,7 +62,7 @@ class TeacherConfig:
 
     arch: str = ""
     label_smoothing: tuple[float, ...] = (0.1,)
-    smoothing_over: str = "others"
+    smoothing_over: str = DEFAULTS.smoothing_over
     average: dict[str, int] | None = None  # {"last": N} or {"best": N} checkpoints become one
     seed: int | None = None  # students of all seeds learn from this teacher; else each from that of its own seed
     run: str | None = None  # the run folder that has the teachers, which are not trained again
@@ -71,17 +78,17 @@ class StudentConfig:
 
     arch: str = ""
     plain: bool = True
-    label_smoothing: float = 0.0
-    smoothing_over: str = "others"
+    label_smoothing: float = DEFAULTS.label_smoothing
+    smoothing_over: str = DEFAULTS.smoothing_over
     methods: dict[str, Method] | None = None
-    temperature: tuple[float, ...] | None = (1.0,)
-    kd_level: tuple[str, ...] | None = ("word",)
+    temperature: tuple[float, ...] | None = (DEFAULTS.temperature,)
+    kd_level: tuple[str, ...] | None = (DEFAULTS.kd_level,)
     hypotheses: tuple[str, ...] | None = ("beam",)
-    kd_weight: tuple[float, ...] | None = (1.0,)
-    tail: tuple[str, ...] | None = ("dense",)
+    kd_weight: tuple[float, ...] | None = (KD_WEIGHT,)
+    tail: tuple[str, ...] | None = (DEFAULTS.tail_in_use,)
     store: str = "none"
-    temper: str | None = "both"
-    temperature_squared: bool | None = True
+    temper: str | None = DEFAULTS.temper
+    temperature_squared: bool | None = not DEFAULTS.no_temperature_squared
     average: dict[str, int] | None = None
     train: Flags = field(default_factory=dict)
 
@@ -90,27 +97,27 @@ class StudentConfig:
 class SeqkdConfig:
     """How a teacher translates the training source, and which of its translations are taken."""
 
-    engine: str = "ctranslate2"
-    quantization: str = "float32"
-    beam: int = 5
-    nbest: int = 1
-    sampling: bool = False
-    temperature: float = 1.0
+    engine: str = SEARCH.engine
+    quantization: str = SEARCH.quantization
+    beam: int = SEARCH.beam
+    nbest: int = SEARCH.nbest
+    sampling: bool = SEARCH.sampling
+    temperature: float = SEARCH.temperature
     sampling_topk: int | None = None
     similarity: str = "bleu"
     max_ratio: float | None = None
     drop_copies: bool = False
-    shard_sentences: int = 1000
+    shard_sentences: int = SEARCH.shard_sentences
 
 
 @record
 class DecodeConfig:
     """How the test set is decoded."""
 
-    beam: int = 5
-    lenpen: float = 1.0
-    max_len_a: float = 1.5  # at most a · source length + b subwords
-    max_len_b: int = 20
+    beam: int = SEARCH.beam
+    lenpen: float = SEARCH.lenpen
+    max_len_a: float = SEARCH.max_len_a  # at most a · source length + b subwords
+    max_len_b: int = SEARCH.max_len_b
     max_tokens: int = 4000
 
 
