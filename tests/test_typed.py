@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 
 from lskd_nmt.errors import LskdError
-from lskd_nmt.storage.typed import AnyFloat, Json, from_json, read_record, record, to_json, write_record
+from lskd_nmt.storage.typed import AnyFloat, Json, absent, from_json, read_record, record, to_json, write_record
 
 
 @record
@@ -87,3 +87,17 @@ def test_a_fault_is_one_line_with_its_place(path, value, part):
 def test_a_record_cannot_be_changed():
     with pytest.raises(AttributeError):
         from_json(Outer, GOOD, "it").seed = 2
+
+
+@record
+class Sparse:
+    name: str
+    note: str | None = absent()
+    other: int | None = None
+
+
+@pytest.mark.parametrize("note", [None, "x"])
+def test_a_key_that_may_lack_is_written_only_where_it_has_a_value(note):
+    written = to_json(Sparse("a", note))
+    assert list(written) == ["name", *(["note"] if note else []), "other"]
+    assert from_json(Sparse, written, "it") == Sparse("a", note)

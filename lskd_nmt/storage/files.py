@@ -4,20 +4,19 @@ import hashlib
 import json
 import uuid
 from pathlib import Path
-from typing import Any, cast
 
 from lskd_nmt.errors import LskdError, require_file, writing
-from lskd_nmt.storage.records import load
+from lskd_nmt.storage.records import JsonList, JsonObject, load
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    """The JSON object in `file`."""
-    return cast("dict[str, Any]", load(file, dict))
+def read_json(file: Path) -> JsonObject:
+    """The JSON object in `file`; what has a record is read with `typed.read_record` instead."""
+    return load(file, dict)
 
 
-def read_list(file: Path) -> list[Any]:
+def read_list(file: Path) -> JsonList:
     """The JSON list in `file`."""
-    return list(load(file, list))
+    return load(file, list)
 
 
 def write_text(file: Path, text: str) -> None:
@@ -31,7 +30,7 @@ def write_text(file: Path, text: str) -> None:
             part.unlink(missing_ok=True)
 
 
-def write_json(file: Path, content: Any) -> None:
+def write_json(file: Path, content: object) -> None:
     """Write `content` as readable JSON, whole or not at all."""
     write_text(file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 

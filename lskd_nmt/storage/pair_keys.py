@@ -3,15 +3,25 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lskd_nmt.errors import LskdError
-from lskd_nmt.storage.header import Kind
+from lskd_nmt.storage.arrays import Ids, Rows
+from lskd_nmt.storage.header import Kind, StoredSymbols
 
-Pair = tuple[NDArray[Any], NDArray[Any]]  # source and target ids without padding
+Pair = tuple[Ids, Ids]  # source and target ids with their end symbols, without padding
+
+
+class KeyedHeader(Protocol):
+    """What the header of a store by pairs says of the data that it was made of."""
+
+    @property
+    def symbols(self) -> StoredSymbols: ...
+    @property
+    def data(self) -> dict[str, list[str]]: ...  # the hashes of each split's binarised files
 
 
 class Keyed(Protocol):
@@ -19,21 +29,23 @@ class Keyed(Protocol):
 
     kind: Kind
     folder: Path
-    header: dict[str, Any]
     keys: NDArray[np.uint64]  # ascending
 
+    @property
+    def header(self) -> KeyedHeader: ...
 
-def pair_key(source: NDArray[Any], target: NDArray[Any]) -> int:
+
+def pair_key(source: Ids, target: Ids) -> int:
     """64 bits of a hash over the symbol ids of a sentence pair, without padding, wherever it stands in a corpus."""
     return ids_key(np.concatenate([[len(source)], source, target]))
 
 
-def ids_key(ids: NDArray[Any]) -> int:
+def ids_key(ids: Ids) -> int:
     """64 bits of a hash over numbers below 2³²."""
     return int.from_bytes(hashlib.blake2b(ids.astype("<u4").tobytes(), digest_size=8).digest(), "little")
 
 
-def positions(store: Keyed, pairs: Sequence[Pair]) -> NDArray[np.int64]:
+def positions(store: Keyed, pairs: Sequence[Pair]) -> Rows:
     """Where the key of each pair stands among the store's; `LskdError` names the first pair that is not there."""
     wanted = np.asarray([pair_key(*pair) for pair in pairs], dtype=np.uint64)
     if not len(store.keys) and pairs:
@@ -44,10 +56,10 @@ def positions(store: Keyed, pairs: Sequence[Pair]) -> NDArray[np.int64]:
     return found
 
 
-def missing(store: Keyed, source: NDArray[Any], target: NDArray[Any]) -> str:
+def missing(store: Keyed, source: Ids, target: Ids) -> str:
     """What is wrong with a pair that the store does not have, in its words."""
-    symbols = store.header["symbols"]
-    left, right = (" ".join(symbols[side][i] for i in ids) for side, ids in (("source", source), ("target", target)))
+    symbols = store.header.symbols
+    left, right = (" ".join(side[i] for i in ids) for side, ids in ((symbols.source, source), (symbols.target, target)))
     return (
         f"{store.kind.name} {store.folder} lacks the sentence pair '{left}' / '{right}': "
         f"{store.kind.make} of the data that you train and validate on"

@@ -5,14 +5,12 @@ import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from lskd_nmt import __version__
 from lskd_nmt.storage.files import sha256
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
 PACKAGES = ("fairseq-fixed", "torch", "ctranslate2", "sacrebleu", "sentencepiece", "sacremoses", "numpy", "pandas")
 
 
@@ -40,7 +38,15 @@ def versions() -> dict[str, str]:
     return found
 
 
-def host() -> dict[str, Any]:
+class Host(TypedDict):
+    """A machine as the run records know it."""
+
+    system: str
+    machine: str
+    cores: int
+
+
+def host() -> Host:
     """What the machine is, without naming it."""
     return {"system": platform.system(), "machine": platform.machine(), "cores": len(os.sched_getaffinity(0))}
 

@@ -10,7 +10,7 @@ import math
 import re
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from lskd_nmt.errors import LskdError, one_line, reading, require, require_file
 
@@ -21,6 +21,9 @@ SHOWN = 60  # characters of a value in an error
 NUMBER, ANY_NUMBER = "a finite number", "a number"
 NAME, ROLE = re.compile(r"[^/\0]*[^/\0.][^/\0]*"), re.compile("teacher|student")  # a model's name is a folder's
 Shape = Any
+T = TypeVar("T")
+JsonObject = dict[str, Any]  # an object whose values nobody has checked: only where JSON is read
+JsonList = list[Any]
 TEXT, WORDS, COUNT = (str, None), [str], (int, None)
 COST = (NUMBER, None)
 SCORE = {"score": NUMBER, "signature": str, "text": str}
@@ -146,7 +149,7 @@ SHAPES: dict[str, Shape] = {
     },
     "*_vocabulary.json": [str],
 }
-NAMES: dict[Any, str] = {
+NAMES: dict[Shape, str] = {
     str: "text",
     int: "a whole number",
     bool: "true or false",
@@ -156,7 +159,7 @@ NAMES: dict[Any, str] = {
 }
 
 
-class Record(dict[str, Any]):
+class Record(JsonObject):
     """A JSON object of a file."""
 
     __slots__ = ("file",)
@@ -166,12 +169,13 @@ class Record(dict[str, Any]):
         raise LskdError(f"{getattr(self, 'file', 'a record')} lacks '{key}': {AGAIN}")
 
 
-def load(file: Path, kind: type) -> Any:
-    """What the JSON file holds, which must be a `kind` and of its shape."""
+def load(file: Path, kind: type[T]) -> T:
+    """What the JSON file holds; `LskdError` unless it is a `kind` and has the shape that `SHAPES` gives to its name."""
     require_file(file, "run the step that makes it, or give another run folder")
     with reading(file, "JSON", "remove it and run again"):
         content = json.loads(file.read_text(encoding="utf-8"), object_hook=lambda found: of(file, found))
-    require(isinstance(content, kind), f"{file} holds no JSON {kind.__name__}: remove it and run again")
+    if not isinstance(content, kind):
+        raise LskdError(f"{file} holds no JSON {kind.__name__}: remove it and run again")
     for pattern, shape in SHAPES.items():
         if fnmatchcase(file.name, pattern):
             with reading(file, "record", "remove it and run again"):  # nested too deeply
@@ -180,15 +184,15 @@ def load(file: Path, kind: type) -> Any:
     return content
 
 
-def of(file: Path, found: dict[str, Any]) -> Record:
-    """An object as a record of that file."""
+def of(file: Path, found: JsonObject) -> Record:
+    """The object, which names `file` when it is asked for a key that it lacks."""
     record = Record(found)
     record.file = str(file)
     return record
 
 
-def misfit(value: Any, shape: Shape, name: str) -> str | None:
-    """What is not as its shape says, with its dotted name; None if all is."""
+def misfit(value: object, shape: Shape, name: str) -> str | None:
+    """One line about the first value that is not as its shape says, with its dotted name; None if all are."""
     if isinstance(shape, tuple):
         return None if any(misfit(value, each, name) is None for each in shape) else worst(value, shape, name)
     if isinstance(shape, dict) and isinstance(value, dict):
@@ -212,8 +216,8 @@ def misfit(value: Any, shape: Shape, name: str) -> str | None:
     return None if good else f"{name.removeprefix('.') or 'it'} is {shown}, where {named(shape)} is meant"
 
 
-def worst(value: Any, shapes: tuple[Shape, ...], name: str) -> str | None:
-    """The misfit of the alternative that comes nearest: what is inside of it, else the first."""
+def worst(value: object, shapes: tuple[Shape, ...], name: str) -> str | None:
+    """The misfit by the alternative of the value's own type (object or list), or else by the first alternative."""
     alike = [each for each in shapes if isinstance(value, type(each)) and isinstance(each, dict | list)]
     return misfit(value, alike[0], name) if alike else misfit(value, shapes[0], name)
 

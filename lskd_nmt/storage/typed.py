@@ -5,6 +5,7 @@
         value: float
         signature: str
         text: str | None = None          # a key that older versions did not write has a default
+        note: str | None = absent()      # and one that is not written at all where it is None
 
     score = read_record(folder / "score.json", Score)
     write_record(folder / "score.json", score)
@@ -14,7 +15,7 @@ Keys that a record does not know are left out, as later versions may write more.
 """
 
 import json
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast, dataclass_transform
 
@@ -28,7 +29,8 @@ T = TypeVar("T")
 Json = JsonValue
 AnyFloat = Annotated[float, AllowInfNan(True)]
 CONFIG = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
-ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
+Adapter = TypeAdapter[Any]
+ADAPTERS: dict[type, Adapter] = {}
 
 # pydantic's kind of fault -> what is meant, in words; `ctx` of the fault fills the braces
 MEANT = {
@@ -51,7 +53,12 @@ MEANT = {
 }
 
 
-@dataclass_transform(frozen_default=True)
+def absent() -> Any:
+    """For a field of a record: a key that may lack, and that is not written where the value is None."""
+    return field(default=None, metadata={"absent": True})
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field, absent))
 def record(cls: type[T]) -> type[T]:
     """Make a class with annotations a frozen dataclass that `from_json` reads strictly."""
     cls.__pydantic_config__ = CONFIG  # type: ignore[attr-defined]
@@ -71,7 +78,8 @@ def from_json(cls: type[T], value: object, place: str) -> T:
 def to_json(value: object) -> Any:
     """A record, or a list or dictionary of such, as what `json` writes; fields keep their order."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
+        found = {each: getattr(value, each.name) for each in fields(value)}
+        return {each.name: to_json(of) for each, of in found.items() if of is not None or "absent" not in each.metadata}
     if isinstance(value, dict):
         return {key: to_json(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
@@ -89,7 +97,7 @@ def write_record(file: Path, value: object) -> None:
     write_json(file, to_json(value))
 
 
-def adapter(cls: Any) -> TypeAdapter[Any]:
+def adapter(cls: type) -> Adapter:
     """Pydantic's reader of a type, made once."""
     if cls not in ADAPTERS:
         ADAPTERS[cls] = TypeAdapter(cls)

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from lskd_nmt.errors import LskdError, require
+from lskd_nmt.storage.records import JsonObject
 
 # of a file, of its brackets (PyYAML's time grows with their square), and of what it holds with aliases written out
 MOST_BYTES, MOST_BRACKETS, MOST_VALUES = 300_000, 1000, 20_000
@@ -30,9 +31,9 @@ PlainLoader.yaml_implicit_resolvers = {  # a date stays the text that it is
 }
 
 
-def mapping(loader: PlainLoader, node: yaml.MappingNode) -> dict[str, Any]:
+def mapping(loader: PlainLoader, node: yaml.MappingNode) -> JsonObject:
     """Build a mapping, refusing repeated keys and those that are no text."""
-    result: dict[str, Any] = {}
+    result: JsonObject = {}
     for key, value in node.value:
         name, line = loader.construct_object(key, deep=True), key.start_mark.line + 1
         require(isinstance(name, str), f"line {line}: a key is {repr(name)[:40]}, it must be a word: put it in quotes")
@@ -55,7 +56,7 @@ def values(node: yaml.Node, sizes: dict[int, int]) -> int:
 
 
 def read_yaml(file: str | Path) -> Any:
-    """What the file holds."""
+    """What the file holds: text, numbers, truth values, None, lists and dictionaries with text as keys."""
     require(Path(file).is_file(), f"{file} is not a file that can be read: give the path of a YAML file")
     size = Path(file).stat().st_size
     require(size <= MOST_BYTES, f"{file} has {size:,} bytes: a YAML file of at most {MOST_BYTES:,} is read")
