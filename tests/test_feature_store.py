@@ -14,12 +14,12 @@ from test_store import LANGS, files_of, pairs_of
 from lskd_nmt import cli, fairseq_io
 from lskd_nmt.errors import LskdError
 from lskd_nmt.losses.fused_chunk import mean_teacher
-from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.teacher import writer
 from lskd_nmt.teacher.layout import FeatureLayout
 from lskd_nmt.teacher.offline import StoredTeacher
 from lskd_nmt.teacher.online import LiveTeacher
 from lskd_nmt.teacher.shards import ShardBuffer
+from lskd_nmt.teacher.source import TeacherBatch, Wish
 from lskd_nmt.teacher.store import TeacherStore
 
 ROUNDING = {"rtol": 1e-5, "atol": 1e-6}  # float32: the teacher's own batches are others than the student's
@@ -101,8 +101,10 @@ def test_from_features_and_from_dense_logits_its_step_is_the_live_one(flags, pre
 
 def log_probs_of(store: Path, pairs: list) -> torch.Tensor:
     """Every symbol's log p of the pairs' tokens, from the store."""
-    teacher = StoredTeacher(TeacherStore.open(store), KdOptions())
-    return mean_teacher(teacher.signal(pairs, 0, torch.device("cpu"), torch.float32, from_features=True))
+    teacher = StoredTeacher(TeacherStore.open(store))
+    net_input, target = fairseq_io.net_input([tuple(map(torch.from_numpy, pair)) for pair in pairs], 1, 2)
+    batch = TeacherBatch(net_input, target, target.ne(1), (1, 1))
+    return mean_teacher(teacher.signal(batch, Wish(features=True), torch.zeros(0)))
 
 
 def live_log_probs(teachers: list[Path], data: Path, pairs: list) -> torch.Tensor:
@@ -120,7 +122,7 @@ def test_every_token_of_train_and_valid_has_the_teachers_distribution(store, tea
 def test_an_ensembles_features_stand_side_by_side(teacher, other, data, tmp_path, plugin):
     pairs = pairs_of(data, "valid")
     header = write(tmp_path / "both", [teacher, other], data)
-    assert header["layout"]["widths"] == [16, 8]
+    assert header.layout["widths"] == [16, 8]
     expected = live_log_probs([teacher, other], data, pairs)
     torch.testing.assert_close(log_probs_of(tmp_path / "both", pairs), expected, rtol=1e-4, atol=1e-5)
     assert not torch.allclose(expected, live_log_probs([teacher], data, pairs), atol=1e-2)

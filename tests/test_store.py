@@ -12,12 +12,14 @@ from conftest import batch_of, binarise, build, gradients, train, write_copy_cor
 from lskd_nmt import cli, fairseq_io
 from lskd_nmt.errors import LskdError
 from lskd_nmt.losses import signals
+from lskd_nmt.storage.header import StoredSymbols
 from lskd_nmt.storage.pair_keys import pair_key
+from lskd_nmt.storage.typed import read_record
 from lskd_nmt.teacher import writer
 from lskd_nmt.teacher.layout import TopKLayout
 from lskd_nmt.teacher.online import LiveTeacher
-from lskd_nmt.teacher.shards import ShardBuffer
-from lskd_nmt.teacher.store import TeacherStore
+from lskd_nmt.teacher.shards import ShardBuffer, ShardFacts
+from lskd_nmt.teacher.store import LeftOut, TeacherStore
 
 GRID = (1.0, 2.0, 64.0)
 LANGS = ("aa", "bb")
@@ -83,8 +85,8 @@ def test_the_mass_outside_of_the_top_k_is_reported_for_every_temperature(store, 
     for temperature in GRID:
         p = (log_p / temperature).softmax(-1)
         expected = float((1 - p.topk(4).values.sum(-1)).mean())
-        assert header["tail_mass"][f"{temperature:g}"] == pytest.approx(expected, abs=1e-3)
-    assert header["tokens"] == int(gold.ne(1).sum()) and header["sentences"] == len(unique)
+        assert header.tail_mass[f"{temperature:g}"] == pytest.approx(expected, abs=1e-3)
+    assert header.tokens == int(gold.ne(1).sum()) and header.sentences == len(unique)
 
 
 def test_a_pair_that_is_not_there_is_named_in_its_words(store, data):
@@ -166,8 +168,9 @@ def test_a_step_from_the_store_is_the_live_step_through_the_records_encoding(tai
     buffer = ShardBuffer(layout)
     buffer.add([pair_key(*row) for row in rows], lengths, layout.encode(record))
     buffer.write(tmp_path / "s" / "shards", "00000")
-    facts = json.loads((tmp_path / "s" / "shards" / "00000.json").read_text())
-    writer.finish(tmp_path / "s", layout, {"symbols": {"source": [], "target": [], "langs": []}, "data": {}}, [facts])
+    facts = read_record(tmp_path / "s" / "shards" / "00000.json", ShardFacts)
+    plan = writer.StorePlan([], StoredSymbols([], [], []), {}, {}, 1, 1, [])
+    writer.finish(tmp_path / "s", layout, plan, LeftOut(0, []), None, [facts])
 
     _, same_model, stored = build(data, *flags, "--teacher-store", tmp_path / "s")
     encoded = signals.at_temperature(layout.decode(layout.encode(record)), 2.0, GRID.index(2.0))

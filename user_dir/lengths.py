@@ -154,7 +154,7 @@ def require_stored(splits: Sequence[Split], store: TeacherStore) -> None:
 
     If the pairs with the longest source and the longest target are there, so are all others of the same data.
     """
-    left_out = store.header.get("left_out") or {}
+    limits = store.header.left_out.positions if store.header.left_out else []
     for split in splits:
         for side, what in enumerate(SIDES):
             row, longest = split.longest(side)
@@ -163,7 +163,7 @@ def require_stored(splits: Sequence[Split], store: TeacherStore) -> None:
             try:
                 positions(store, [pair])
             except LskdError:
-                taken = dict(zip(SIDES, left_out.get("positions", ()), strict=False)) or {what: longest - 1}
+                taken = dict(zip(SIDES, limits, strict=False)) or {what: longest - 1}
                 raise LskdError(
                     f"teacher store {store.folder} lacks {split.pair(row)}, of {len(pair[0])} source and "
                     f"{len(pair[1])} target symbols, as its teacher does not take so many: {leave_out(split, taken)}, "

@@ -59,17 +59,17 @@ def run_store(args: argparse.Namespace) -> None:
         header = write_store(
             args.out, split_paths(args.teacher_path), args.data, symbols, settings, device, show, args.teacher_data
         )
-    for temperature, mass in header["tail_mass"].items():
-        k = header["layout"]["k"]
+    for temperature, mass in header.tail_mass.items():
+        k = header.layout["k"]
         show(f"T = {temperature}: {100 * mass:.1f} % of the teacher's mass lies outside of its top {k}")
     print(
         json.dumps(
             {
                 "store": str(args.out),
-                "sentences": header["sentences"],
-                "tokens": header["tokens"],
-                "bytes_per_token": layout_of(header).token_bytes,
-                "tail_mass": header["tail_mass"],
+                "sentences": header.sentences,
+                "tokens": header.tokens,
+                "bytes_per_token": layout_of(header.format, header.layout, args.out).token_bytes,
+                "tail_mass": header.tail_mass,
             }
         )
     )

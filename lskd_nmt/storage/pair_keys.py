@@ -19,9 +19,12 @@ class KeyedHeader(Protocol):
     """What the header of a store by pairs says of the data that it was made of."""
 
     @property
-    def symbols(self) -> StoredSymbols: ...
+    def symbols(self) -> StoredSymbols:
+        """The dictionaries."""
+
     @property
-    def data(self) -> dict[str, list[str]]: ...  # the hashes of each split's binarised files
+    def data(self) -> dict[str, list[str]]:
+        """The hashes of each split's binarised files."""
 
 
 class Keyed(Protocol):
@@ -32,7 +35,8 @@ class Keyed(Protocol):
     keys: NDArray[np.uint64]  # ascending
 
     @property
-    def header(self) -> KeyedHeader: ...
+    def header(self) -> KeyedHeader:
+        """What the store says of itself."""
 
 
 def pair_key(source: Ids, target: Ids) -> int:

@@ -58,7 +58,7 @@ def absent() -> Any:
     return field(default=None, metadata={"absent": True})
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(field, absent))
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def record(cls: type[T]) -> type[T]:
     """Make a class with annotations a frozen dataclass that `from_json` reads strictly."""
     cls.__pydantic_config__ = CONFIG  # type: ignore[attr-defined]

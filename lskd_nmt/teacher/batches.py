@@ -4,15 +4,57 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, overload
+from typing import Protocol, TypedDict, overload
 
 import numpy as np
-from numpy.typing import NDArray
+from torch import Tensor
 
 from lskd_nmt.errors import LskdError
+from lskd_nmt.storage.arrays import Ids
 from lskd_nmt.storage.pair_keys import pair_key
 
 AT_A_TIME = 8192  # pairs that are Python objects
+
+
+class Dictionary(Protocol):
+    """What is asked of fairseq's dictionaries: symbols by their ids, and ids by their symbols."""
+
+    symbols: list[str]
+    pad_word: str
+    unk_word: str
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> str: ...
+    def index(self, symbol: str) -> int:
+        """The id of a symbol, or that of unknown ones."""
+
+    def pad(self) -> int:
+        """The id of padding."""
+
+    def eos(self) -> int:
+        """The id of a sentence's end."""
+
+    def unk(self) -> int:
+        """The id that stands for symbols which the dictionary lacks."""
+
+
+class PairItem(TypedDict):
+    """A sentence pair as ids with their end symbols."""
+
+    source: Tensor  # (S,)
+    target: Tensor  # (T,)
+
+
+class PairDataset(Protocol):
+    """What is asked of fairseq's data sets of sentence pairs."""
+
+    src_dict: Dictionary
+    tgt_dict: Dictionary
+    src_sizes: Ids  # symbols of each source sentence, with its end
+    tgt_sizes: Ids
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> PairItem: ...
 
 
 @dataclass(frozen=True)
@@ -29,7 +71,7 @@ class Entry:
 class Entries(Sequence[Entry]):
     """Distinct pairs as columns of numbers: 28 bytes each, where a list of `Entry` takes some hundred."""
 
-    def __init__(self, columns: Sequence[NDArray[Any]]) -> None:
+    def __init__(self, columns: Sequence[Ids]) -> None:
         """`columns` are those of an `Entry`."""
         self.columns = columns
 
@@ -53,7 +95,7 @@ class Entries(Sequence[Entry]):
             yield from self[start : start + AT_A_TIME]
 
 
-def distinct_pairs(datasets: Sequence[Any], limits: tuple[int, int]) -> tuple[Entries, int]:
+def distinct_pairs(datasets: Sequence[PairDataset], limits: tuple[int, int]) -> tuple[Entries, int]:
     """All pairs once, short ones first, and how many were left out because the teacher cannot take their length."""
     found = [array(kind) for kind in "Qiqii"]  # of keys, datasets, places there, symbols of source and target
     too_long = 0
@@ -75,7 +117,7 @@ def distinct_pairs(datasets: Sequence[Any], limits: tuple[int, int]) -> tuple[En
     return Entries([column[order] for column in columns]), too_long
 
 
-def require_no_padding(dataset: Any, index: int, source: NDArray[Any], target: NDArray[Any]) -> None:
+def require_no_padding(dataset: PairDataset, index: int, source: Ids, target: Ids) -> None:
     """Refuse a pair with the symbol of padding where a batch could not be told from one without it.
 
     A target position of this symbol has no loss and no signal; before a source it is taken for padding.

@@ -33,7 +33,7 @@ def require_pairs(store: Keyed, data: str, langs: tuple[str, str], splits: Seque
     """
     hashes = data_hashes(data, langs, splits)
     for split in splits:
-        if hashes[split] and hashes[split] == store.header["data"].get(split):
+        if hashes[split] and hashes[split] == store.header.data.get(split):
             continue
         for dataset in fairseq_io.translation_data(data, langs, split):
             for item in map(dataset.__getitem__, range(len(dataset))):

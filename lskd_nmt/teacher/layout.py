@@ -1,24 +1,25 @@
 """What a teacher store has of each target token, and in what types: its top k, or what its projection is given."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from lskd_nmt.errors import require
 from lskd_nmt.losses.signals import Record
 from lskd_nmt.sizes import top_k_bytes
+from lskd_nmt.storage.arrays import AnyArray, DType, Float64s
+from lskd_nmt.storage.typed import from_json, record
 
-NUMBERS: dict[str, np.dtype[Any]] = {"fp16": np.dtype(np.float16), "fp32": np.dtype(np.float32)}
-Columns = Mapping[str, NDArray[Any]]  # (N, …) each, by the names of a layout
-Parts = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
+NUMBERS: dict[str, DType] = {"fp16": np.dtype(np.float16), "fp32": np.dtype(np.float32)}
+Columns = Mapping[str, AnyArray]  # (N, …) each, by the names of a layout
+Parts = dict[str, tuple[DType, tuple[int, ...]]]  # the type and shape of each array
 
 
-def id_type(symbols: int) -> np.dtype[Any]:
+def id_type(symbols: int) -> DType:
     """uint16 up to 65,536 symbols, else uint32."""
     return np.dtype(np.uint16 if symbols <= 1 << 16 else np.uint32)
 
@@ -37,7 +38,7 @@ def require_said(parts: Sequence[Tensor]) -> None:
     )
 
 
-@dataclass(frozen=True)
+@record
 class TopKLayout:
     """The k most probable symbols, and a log-sum-exp for each temperature."""
 
@@ -107,7 +108,7 @@ class TopKLayout:
             torch.from_numpy(columns["log_sum_exps"].astype(np.float32)),
         )
 
-    def tail_mass(self, columns: Columns) -> NDArray[np.float64]:
+    def tail_mass(self, columns: Columns) -> Float64s:
         """The mass outside the top k, summed over tokens.   -> (G,)"""
         log_probs = columns["log_probs"].astype(np.float64)  # (N, k)
         pairs = zip(self.temperatures, columns["log_sum_exps"].T, strict=True)
@@ -115,7 +116,7 @@ class TopKLayout:
         return np.asarray([np.clip(1 - each, 0, None).sum() for each in kept])
 
 
-@dataclass(frozen=True)
+@record
 class FeatureLayout:
     """The features of each teacher side by side: with the output projections they are every symbol at every τ."""
 
@@ -163,7 +164,7 @@ class FeatureLayout:
         """Back to tensors, in the type of the store.   -> (N, D) each"""
         return list(torch.from_numpy(columns["features"]).split_with_sizes(self.widths, dim=-1))
 
-    def tail_mass(self, columns: Columns) -> NDArray[np.float64]:
+    def tail_mass(self, columns: Columns) -> Float64s:
         """Nothing is left out, at no temperature of a grid.   -> (0,)"""
         return np.zeros(0)
 
@@ -171,13 +172,7 @@ class FeatureLayout:
 Layout = TopKLayout | FeatureLayout
 
 
-def layout_of(header: Mapping[str, Any]) -> Layout:
-    """The layout as `store.json` has it."""
-    content: dict[str, Any] = header["layout"]
-    content = {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
-    return TopKLayout(**content) if header["format"] == TopKLayout.format else FeatureLayout(**content)
-
-
-def layout_content(layout: Layout) -> dict[str, Any]:
-    """The layout for `store.json`."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(layout).items()}
+def layout_of(number: int, content: object, place: Path) -> Layout:
+    """The layout of a store of this format, from what its header says; `place` is the header's file."""
+    kind: type[Layout] = TopKLayout if number == TopKLayout.format else FeatureLayout
+    return from_json(kind, content, f"{place}: layout")

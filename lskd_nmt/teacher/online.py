@@ -1,10 +1,10 @@
 """A frozen teacher, or an ensemble of them, run beside the student."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
@@ -14,7 +14,35 @@ from lskd_nmt.errors import require
 from lskd_nmt.fairseq_io import Symbols
 from lskd_nmt.losses.divergences import mean_log_probs
 from lskd_nmt.losses.fused_chunk import Projection, TeacherFeatures
+from lskd_nmt.losses.signals import Signal, top_k
+from lskd_nmt.storage.files import sha256
+from lskd_nmt.storage.header import Origin
 from lskd_nmt.teacher import vocabulary
+from lskd_nmt.teacher.source import NetInput, TeacherBatch, Wish
+
+Output = tuple[Tensor, *tuple[object, ...]]  # (B, T, V or D), and what else a model gives
+
+
+class TranslationModel(Protocol):
+    """What is asked of fairseq's encoder-decoder models."""
+
+    def __call__(self, **net_input: Tensor | bool) -> Output:
+        """Logits, or features if `features_only` is given."""
+
+    def eval(self) -> Self:
+        """As that of torch's modules."""
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """As that of torch's modules."""
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+        """As that of torch's modules."""
+
+    def parameters(self) -> Iterator[Tensor]:
+        """As that of torch's modules."""
+
+    def max_positions(self) -> tuple[int, int]:
+        """The longest source and target."""
 
 
 def split_paths(teacher_path: str | None) -> list[str]:
@@ -37,6 +65,10 @@ class TeacherFacts:
     parameters: int = 0
     width: int = 0  # of what its output projection is given, 0 if it has none of its own
     positions: tuple[int | None, int | None] = (None, None)  # the most source and target symbols; None: any number
+
+    def origin(self) -> Origin:
+        """The checkpoint by its name and hash, as stores keep it."""
+        return Origin(Path(self.path).name, sha256(Path(self.path)), self.arch, self.label_smoothing)
 
     def __str__(self) -> str:
         smoothing = "unknown" if self.label_smoothing is None else self.label_smoothing
@@ -68,14 +100,18 @@ def check(path: str, student: Symbols, teacher_data: str | None) -> TeacherFacts
 
 
 class LiveTeacher:
-    """Teacher models in evaluation mode, without gradients. Not an `nn.Module`, so that nothing adopts them."""
+    """fairseq models as an `OnlineSource`: in evaluation mode, without gradients; of several, the mean probability.
 
-    def __init__(self, models: list[Any], facts: list[TeacherFacts]) -> None:
+    It is no `nn.Module`, so that nothing adopts the models.
+    """
+
+    def __init__(self, models: list[TranslationModel], facts: list[TeacherFacts]) -> None:
         """Freeze `models`, fairseq encoder-decoder models; `facts` describe them."""
         require(bool(models), "no teacher given: name one or more checkpoints with --teacher-path a.pt:b.pt")
         self.models = models
         self.facts = facts
-        self.encoded: dict[int, Any] | None = None  # by the model's number, while the sources stay the same
+        # of each model by its number what its encoder said, while the sources stay the same
+        self.encoded: dict[int, dict[str, list[Tensor]]] | None = None
         for model in models:
             model.eval().requires_grad_(False)
 
@@ -112,7 +148,17 @@ class LiveTeacher:
         finally:
             self.encoded = None
 
-    def outputs(self, net_input: Mapping[str, Any], features_only: bool = False) -> Iterator[tuple[Any, ...]]:
+    @torch.no_grad()
+    def signal(self, batch: TeacherBatch, wish: Wish, like: Tensor) -> TeacherFeatures | Signal:
+        """See `SignalSource`; a model without a plain output projection gives no features, but log-probabilities."""
+        self.to(like)  # hidden from the trainer's own .to() and .half()
+        features = self.features(batch.net_input, batch.real, batch.prefix) if wish.features else None
+        if features is not None:
+            return features
+        log_p = self.log_probs(batch.net_input, batch.real, batch.prefix)  # (N, V)
+        return top_k(log_p, wish.top_k, wish.temperature) if wish.top_k else log_p
+
+    def outputs(self, net_input: NetInput, features_only: bool = False) -> Iterator[Output]:
         """What each model says, (B, T, V or D) and what belongs to it."""
         extra = {"features_only": True} if features_only else {}
         for number, model in enumerate(self.models):
@@ -125,7 +171,7 @@ class LiveTeacher:
             yield inner.decoder(net_input["prev_output_tokens"], encoder_out=self.encoded[number], **extra)
 
     @torch.no_grad()
-    def features(self, net_input: Mapping[str, Any], real: Tensor, prefix: int = 0) -> TeacherFeatures | None:
+    def features(self, net_input: NetInput, real: Tensor, prefix: int = 0) -> TeacherFeatures | None:
         """What the models' output projections are given, or None if one has no plain projection.   -> (N, D') each
 
         `real` marks the target positions that count, after the first `prefix` ones, (B, T) bool with N true.
@@ -137,7 +183,7 @@ class LiveTeacher:
         return TeacherFeatures(each, projections)
 
     @torch.no_grad()
-    def log_probs(self, net_input: Mapping[str, Any], real: Tensor, prefix: int = 0) -> Tensor:
+    def log_probs(self, net_input: NetInput, real: Tensor, prefix: int = 0) -> Tensor:
         """Log of the (mean) probability of every symbol.   (B, T) bool with N true -> (N, V)"""
         each = []
         for model, (logits, *extra) in zip(self.models, self.outputs(net_input), strict=True):  # (B, T, V)

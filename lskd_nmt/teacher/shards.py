@@ -6,18 +6,29 @@ its counts and its hash.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from lskd_nmt.errors import require, writing
-from lskd_nmt.storage.files import read_json, sha256, write_json
+from lskd_nmt.storage.files import sha256
+from lskd_nmt.storage.typed import AnyFloat, read_record, record, write_record
 from lskd_nmt.teacher.layout import Columns, Layout
 
 
-def map_shard(file: Path, layout: Layout, sentences: int, tokens: int) -> Columns:
+@record
+class ShardFacts:
+    """A shard's counts and hash: `NNNNN.json`, and an entry in the header of the store."""
+
+    name: str
+    sentences: int
+    tokens: int
+    sha256: str
+    tail_mass: list[AnyFloat]  # outside of the top k, at each temperature, summed over the tokens
+
+
+def map_shard(file: Path, layout: Layout, facts: ShardFacts) -> Columns:
     """The arrays of a shard whose size is as its counts say."""
-    parts = layout.parts(sentences, tokens)
+    parts = layout.parts(facts.sentences, facts.tokens)
     size = sum(kind.itemsize * int(np.prod(shape)) for kind, shape in parts.values())
     have = file.stat().st_size if file.is_file() else 0
     require(have == size, f"teacher store: {file} has {have} bytes instead of {size}: write the store again")
@@ -28,12 +39,12 @@ def map_shard(file: Path, layout: Layout, sentences: int, tokens: int) -> Column
     return arrays
 
 
-def complete_shard(folder: Path, name: str, layout: Layout) -> dict[str, Any] | None:
+def complete_shard(folder: Path, name: str, layout: Layout) -> ShardFacts | None:
     """The facts of a shard that is there and whole, else None."""
     if not (folder / f"{name}.json").is_file():
         return None
-    facts = read_json(folder / f"{name}.json")
-    map_shard(folder / f"{name}.bin", layout, facts["sentences"], facts["tokens"])
+    facts = read_record(folder / f"{name}.json", ShardFacts)
+    map_shard(folder / f"{name}.bin", layout, facts)
     return facts
 
 
@@ -68,11 +79,5 @@ class ShardBuffer:
             finally:
                 part.unlink(missing_ok=True)
         tail_mass = np.sum([self.layout.tail_mass(columns) for columns in self.columns], axis=0)
-        facts = {
-            "name": name,
-            "sentences": sentences,
-            "tokens": tokens,
-            "sha256": sha256(file),
-            "tail_mass": tail_mass.tolist(),
-        }
-        write_json(folder / f"{name}.json", facts)
+        facts = ShardFacts(name, sentences, tokens, sha256(file), tail_mass.tolist())
+        write_record(folder / f"{name}.json", facts)

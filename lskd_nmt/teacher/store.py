@@ -4,9 +4,9 @@ A store is a folder with `store.json` (what it holds and of what, written last) 
 each teacher's output projection, `projections/N.weight.npy` (V, D) and, if there is a bias, `N.bias.npy` (V,).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,13 +14,14 @@ import torch
 from lskd_nmt.errors import LskdError, reading, require
 from lskd_nmt.fairseq_io import Symbols
 from lskd_nmt.losses.fused_chunk import Projection
-from lskd_nmt.storage.arrays import map_array
+from lskd_nmt.storage.arrays import AnyArray, map_array
 from lskd_nmt.storage.files import sha256
-from lskd_nmt.storage.header import Kind, read_header
+from lskd_nmt.storage.header import Kind, Origin, StoredSymbols, read_header
 from lskd_nmt.storage.pair_keys import Pair, missing, positions
+from lskd_nmt.storage.typed import absent, record
 from lskd_nmt.teacher import vocabulary
-from lskd_nmt.teacher.layout import Columns, FeatureLayout, TopKLayout, layout_of
-from lskd_nmt.teacher.shards import map_shard
+from lskd_nmt.teacher.layout import Columns, FeatureLayout, Layout, TopKLayout, layout_of
+from lskd_nmt.teacher.shards import ShardFacts, map_shard
 
 KIND = Kind(
     "teacher store",
@@ -33,17 +34,43 @@ KIND = Kind(
 PROJECTIONS = "projections"
 
 
+@record
+class LeftOut:
+    """The pairs that the teacher could not take, as they are longer than its positions (source, target)."""
+
+    pairs: int
+    positions: list[int]
+
+
+@record
+class StoreHeader:
+    """`store.json`: what a teacher store holds, and of what."""
+
+    format: int
+    layout: dict[str, object]  # see `layout_of`
+    sentences: int
+    tokens: int  # target tokens, with the ends of sentences
+    tail_mass: dict[str, float]  # the mean mass outside of the top k, by temperature; empty for features
+    teacher: list[Origin]
+    symbols: StoredSymbols
+    data: dict[str, list[str]]  # the hashes of each split's binarised files; empty of stores of before
+    left_out: LeftOut | None = absent()
+    projections: list[dict[str, str]] | None = absent()  # of features: each model's files and their hashes
+    shards: list[ShardFacts] = field(default_factory=list)
+    digest: str | None = absent()
+
+
 class TeacherStore:
     """A complete store, open for reading."""
 
     kind = KIND
 
     def __init__(
-        self, folder: Path, header: dict[str, Any], shards: list[Columns], projections: list[Projection]
+        self, folder: Path, header: StoreHeader, layout: Layout, shards: list[Columns], projections: list[Projection]
     ) -> None:
         """See `open`."""
         self.folder, self.header, self.shards, self.projections = folder, header, shards, projections
-        self.layout = layout_of(header)
+        self.layout = layout
         lengths = [shard["lengths"].astype(np.int64) for shard in shards]
         keys = np.concatenate([shard["keys"] for shard in shards])
         order = np.argsort(keys, kind="stable")
@@ -55,23 +82,22 @@ class TeacherStore:
     @classmethod
     def open(cls, folder: str | Path, *, verify: bool = True) -> "TeacherStore":
         """Map a store; `verify` hashes every byte of it and refuses one that was cut or edited."""
-        folder, header = Path(folder), read_header(folder, KIND)
-        with reading(folder / KIND.file, KIND.name, KIND.again):
-            layout = layout_of(header)
+        folder, header = Path(folder), read_header(folder, KIND, StoreHeader)
+        layout = layout_of(header.format, header.layout, folder / KIND.file)
         shards = []
-        for facts in header["shards"]:
-            file = folder / "shards" / f"{facts['name']}.bin"
-            shards.append(map_shard(file, layout, facts["sentences"], facts["tokens"]))
+        for facts in header.shards:
+            file = folder / "shards" / f"{facts.name}.bin"
+            shards.append(map_shard(file, layout, facts))
             require(
-                not verify or sha256(file) == facts["sha256"],
+                not verify or sha256(file) == facts.sha256,
                 f"teacher store: {file} was edited or damaged: write the store again",
             )
             require(
-                int(shards[-1]["lengths"].sum()) == facts["tokens"],
-                f"teacher store: {file} has other lengths than its {facts['tokens']} tokens: write the store again",
+                int(shards[-1]["lengths"].sum()) == facts.tokens,
+                f"teacher store: {file} has other lengths than its {facts.tokens} tokens: write the store again",
             )
         require(bool(shards), f"{KIND.name} {folder} has no shards: {KIND.again}")
-        return cls(folder, header, shards, read_projections(folder, header, verify))
+        return cls(folder, header, layout, shards, read_projections(folder, header, verify))
 
     def lookup(self, pairs: Sequence[Pair], prefix: int = 0) -> Columns:
         """What is stored of a batch's tokens, sentence after sentence, each without its first `prefix` tokens.
@@ -79,7 +105,7 @@ class TeacherStore:
         `pairs` are (source ids, target ids) without padding; `LskdError` names the first pair that is not there.
         """
         columns = [name for name in self.layout.parts(0, 0) if name not in ("keys", "lengths")]
-        found: dict[str, list[Any]] = {name: [self.shards[0][name][:0]] for name in columns}
+        found: dict[str, list[AnyArray]] = {name: [self.shards[0][name][:0]] for name in columns}
         for pair, at in zip(pairs, positions(self, pairs), strict=True):
             if self.length_of[at] != len(pair[1]):
                 raise LskdError(missing(self, *pair))
@@ -89,10 +115,10 @@ class TeacherStore:
         return {name: np.concatenate(each) for name, each in found.items()}
 
 
-def read_projections(folder: Path, header: Mapping[str, Any], verify: bool) -> list[Projection]:
+def read_projections(folder: Path, header: StoreHeader, verify: bool) -> list[Projection]:
     """The output projections that the header lists, in float32; none for a top k."""
     found = []
-    for number, hashes in enumerate(header.get("projections", [])):
+    for number, hashes in enumerate(header.projections or []):
         arrays = {
             name: map_array(folder / PROJECTIONS / f"{number}.{name}.npy", KIND, digest if verify else None)
             for name, digest in hashes.items()
@@ -105,7 +131,7 @@ def read_projections(folder: Path, header: Mapping[str, Any], verify: bool) -> l
 def check(folder: str, student: Symbols, temperature: float) -> TeacherStore:
     """Refuse a store that is incomplete, damaged, of another vocabulary or without the temperature."""
     store = TeacherStore.open(folder)
-    vocabulary.require_equal(vocabulary.header_symbols(store.header), student, folder)
+    vocabulary.require_equal(vocabulary.header_symbols(store.header.symbols), student, folder)
     if isinstance(store.layout, TopKLayout):
         store.layout.column(temperature)
     return store

@@ -6,7 +6,9 @@ from typing import Any
 
 from lskd_nmt.errors import LskdError
 from lskd_nmt.fairseq_io import SYMBOLS_KEY, Symbols, read_symbols, section
+from lskd_nmt.storage.header import StoredSymbols
 
+Checkpoint = Mapping[str, Any]  # what fairseq pickled: its own dictionaries of settings, tensors and states
 SHOWN = 3  # differences that an error spells out
 TWO_DICTIONARIES = "a stock arch that keeps two embeddings, such as --arch transformer_iwslt_de_en"
 
@@ -40,19 +42,24 @@ def require_equal(teacher: Symbols, student: Symbols, path: str) -> None:
         raise LskdError(f"teacher {path}: {'; '.join(complaints)}: {advice}")
 
 
-def header_symbols(header: Mapping[str, Any]) -> Symbols:
-    """The symbols that a store's header holds."""
-    stored = header["symbols"]
-    return Symbols(stored["source"], stored["target"], tuple(stored["langs"]))
+def header_symbols(stored: StoredSymbols) -> Symbols:
+    """The dictionaries that a store's header holds."""
+    source, target = stored.langs or ("", "")
+    return Symbols(stored.source, stored.target, (source, target))
 
 
-def stored_symbols(state: Mapping[str, Any], langs: tuple[str, str]) -> Symbols | None:
+def stored_as(symbols: Symbols) -> StoredSymbols:
+    """The dictionaries as a store's header holds them."""
+    return StoredSymbols(symbols.source, symbols.target, list(symbols.langs))
+
+
+def stored_symbols(state: Checkpoint, langs: tuple[str, str]) -> Symbols | None:
     """The symbols that `kd_ls` stored in its checkpoint."""
     stored = (state.get("task_state") or {}).get(SYMBOLS_KEY)
     return Symbols(list(stored["source"]), list(stored["target"]), langs) if stored else None
 
 
-def folder_symbols(state: Mapping[str, Any], path: str, langs: tuple[str, str]) -> Symbols | None:
+def folder_symbols(state: Checkpoint, path: str, langs: tuple[str, str]) -> Symbols | None:
     """The symbols of the dictionaries beside a checkpoint, or in the data folder that it records as absolute.
 
     (A relative one may by now be somebody else's.)
@@ -62,9 +69,7 @@ def folder_symbols(state: Mapping[str, Any], path: str, langs: tuple[str, str]) 
     return next(filter(None, (read_symbols(folder, langs) for folder in folders)), None)
 
 
-def teacher_symbols(
-    state: Mapping[str, Any], path: str, student_langs: tuple[str, str], teacher_data: str | None
-) -> Symbols:
+def teacher_symbols(state: Checkpoint, path: str, student_langs: tuple[str, str], teacher_data: str | None) -> Symbols:
     """The symbols a teacher was trained with, from the first of four sources that has them.
 
     In this order: the checkpoint itself; `teacher_data`; the checkpoint's folder; the data folder recorded in it.

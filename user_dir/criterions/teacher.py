@@ -8,16 +8,18 @@ from torch import Tensor
 from lskd_nmt.fairseq_io import Symbols
 from lskd_nmt.losses.fused_chunk import TeacherFeatures
 from lskd_nmt.losses.options import KdOptions
-from lskd_nmt.losses.signals import Signal, TopK, top_k
+from lskd_nmt.losses.signals import Signal, TopK
 from lskd_nmt.losses.virtual_teacher import virtual_signal
-from lskd_nmt.teacher.layout import require_said
+from lskd_nmt.teacher.layout import TopKLayout, require_said
 from lskd_nmt.teacher.offline import StoredTeacher
 from lskd_nmt.teacher.online import LiveTeacher, split_paths
+from lskd_nmt.teacher.source import OnlineSource, SignalSource, TeacherBatch, Wish, pairs_of
 from lskd_nmt.teacher.store import TeacherStore
 
 from .flags import KdLsConfig, options_of, reads_teacher
 from .student import Student
 
+__all__ = ["Teacher", "pairs_of"]
 logger = logging.getLogger(__name__)
 
 
@@ -37,13 +39,16 @@ class Teacher:
         self.symbols = len(task.target_dictionary)
         self.options.require_symbols(self.symbols)
         self.proved = False  # whether what it says was looked at, and is numbers
-        self.stored = StoredTeacher(store, self.options) if store else None
-        self.live: LiveTeacher | None = None
-        if not store and reads_teacher(cfg):
+        self.live: OnlineSource | None = None
+        if store and isinstance(store.layout, TopKLayout):
+            store.layout.column(self.options.temperature)  # refused here, not at the first batch
+        elif not store and reads_teacher(cfg):
             assert symbols is not None, "the preflight refuses this"
-            self.live = LiveTeacher.load(split_paths(cfg.teacher_path), symbols, task.cfg.data, cfg.teacher_data)
-            for facts in self.live.facts:
+            live = LiveTeacher.load(split_paths(cfg.teacher_path), symbols, task.cfg.data, cfg.teacher_data)
+            for facts in live.facts:
                 logger.info(facts)
+            self.live = live
+        self.source: SignalSource | None = StoredTeacher(store) if store else self.live
 
     def signal(
         self, student: Student, net_input: dict[str, Tensor], target: Tensor, real: Tensor, options: KdOptions
@@ -66,29 +71,6 @@ class Teacher:
             return virtual_signal(
                 gold, self.symbols, options.virtual_teacher, options.virtual_share, options.temperature
             )
-        if self.stored:
-            pairs = pairs_of(net_input, target, self.pads)
-            return self.stored.signal(pairs, self.prefix, target.device, like.dtype, student.features_only)
-        assert self.live is not None
-        self.live.to(like)  # hidden from the trainer's own .to() and .half()
-        features = self.live.features(net_input, real, self.prefix) if student.features_only else None
-        if features is not None:
-            return features
-        log_p = self.live.log_probs(net_input, real, self.prefix)  # (N, V)
-        return top_k(log_p, options.top_k, options.temperature) if options.top_k else log_p
-
-
-def pairs_of(net_input: dict[str, Tensor], target: Tensor, pads: tuple[int, int]) -> list[tuple[Any, Any]]:
-    """The sentence pairs of a batch as ids without padding; `pads` are those of source and target.
-
-    A symbol of padding inside a sentence, which the data may have, stays: the keys of the stores have it, too.
-    """
-    sides = (ids.cpu().numpy() for ids in (net_input["src_tokens"], target))
-    source, gold = ([unpadded(ids, pad) for ids in side] for side, pad in zip(sides, pads, strict=True))
-    return list(zip(source, gold, strict=True))
-
-
-def unpadded(ids: Any, pad: int) -> Any:
-    """A sentence without what is before its first and after its last real symbol, which is its end."""
-    real = (ids != pad).nonzero()[0]
-    return ids[real[0] : real[-1] + 1] if len(real) else ids[:0]
+        assert self.source is not None
+        batch = TeacherBatch(net_input, target, real, self.pads, self.prefix)
+        return self.source.signal(batch, Wish(student.features_only, options.top_k, options.temperature), like)
