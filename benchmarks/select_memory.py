@@ -29,6 +29,8 @@ from lskd_nmt import fairseq_io  # noqa: E402
 from lskd_nmt.seqkd import corpus, ledger  # noqa: E402
 from lskd_nmt.seqkd.ledger import Hypothesis, Row  # noqa: E402
 from lskd_nmt.storage import files, provenance  # noqa: E402
+from lskd_nmt.storage.header import Origin  # noqa: E402
+from lskd_nmt.storage.typed import to_json  # noqa: E402
 from lskd_nmt.teacher.coverage import data_hashes  # noqa: E402
 
 LANGS = ("aa", "bb")
@@ -63,12 +65,8 @@ def make(folder: Path, rows: int, hypotheses: int) -> None:
     ends = (np.append(ids, EOS) for ids in sentences(draw, 2 * rows))
     fairseq_io.write_pairs(str(data), LANGS, "train", list(zip(ends, ends, strict=False)), (SYMBOLS + 4,) * 2)
     settings = {"nbest": hypotheses, "sampling": True, "shard_sentences": 1000}
-    plan = {
-        "teacher": [{"file": "t.pt", "sha256": "0", "arch": "x", "label_smoothing": 0.0}],
-        "langs": list(LANGS),
-        "data": data_hashes(str(data), LANGS, ("train",)),
-        "settings": settings,
-    }
+    hashes = data_hashes(str(data), LANGS, ("train",))
+    plan = ledger.DecodingPlan([Origin("t.pt", "0", "x", 0.0)], list(LANGS), hashes, settings)
     found = sentences(draw, rows * hypotheses)
     with (decoded / ledger.ROWS).open("w", encoding="utf-8") as out:
         for number, pair in enumerate(corpus.corpus_pairs(str(data), LANGS, "train")):
@@ -76,7 +74,7 @@ def make(folder: Path, rows: int, hypotheses: int) -> None:
             own = tuple(Hypothesis(text, -1.0 - at / 8) for at, text in enumerate(texts))
             out.write(Row(number, corpus.source_key(pair.source_ids), ledger.settings_hash(plan), own).line())
     counts = {"rows": rows, "hypotheses": rows * hypotheses, "empty_rows": 0}
-    content = {"format": ledger.FORMAT, **plan, **counts, "sha256": files.sha256(decoded / ledger.ROWS)}
+    content = {"format": ledger.FORMAT, **to_json(plan), **counts, "sha256": files.sha256(decoded / ledger.ROWS)}
     files.write_json(decoded / ledger.FILE, content)
 
 

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from lskd_nmt.errors import require
 
@@ -11,7 +10,7 @@ ENGINES = ("ctranslate2", "fairseq")
 QUANTIZATIONS = ("float32", "float16", "int8", "int8_float16", "int8_float32")
 MOST = 1000  # subwords of a translation: CTranslate2 stops where a model has no positions left, which is at 1,024
 WIDEST = 1000  # hypotheses of a beam: more find nothing better, and take hours and memory
-Pieces = Sequence[str]
+Pieces = Sequence[str]  # a sentence in subwords
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,8 @@ class DecodeSettings:
         require(abs(self.lenpen) <= 100, f"--lenpen is {self.lenpen:g}: give a number from -100 to 100")
         require(0 <= self.seed < 1 << 31, f"--seed is {self.seed}: give a number from 0 to {(1 << 31) - 1}")
 
-    def content(self) -> dict[str, Any]:
-        """For a plan."""
+    def content(self) -> dict[str, object]:
+        """The settings as JSON, for a decoding's plan."""
         return asdict(self)
 
     def longest(self, batch: Sequence[Pieces]) -> int:

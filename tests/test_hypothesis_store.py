@@ -11,9 +11,10 @@ import torch
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.errors import LskdError
-from lskd_nmt.seqkd import select, store
-from lskd_nmt.seqkd.select import Distinct
-from lskd_nmt.seqkd.store import ARRAYS, HypothesisStore, StoreWriter
+from lskd_nmt.seqkd import diversity, store
+from lskd_nmt.seqkd.diversity import Distinct
+from lskd_nmt.seqkd.store import ARRAYS, HypothesesHeader, HypothesisStore, StoreWriter
+from lskd_nmt.storage.header import StoredSymbols
 from lskd_nmt.storage.pair_keys import pair_key
 from lskd_nmt.teacher.batches import Entry, distinct_pairs
 
@@ -44,7 +45,7 @@ def test_pairs_are_written_as_fairseq_s_own_builder_writes_them(tmp_path):
                 assert ours.read_bytes() == (tmp_path / f"x.{ending}").read_bytes()
 
 
-SYMBOLS = {"symbols": {"source": ["x"] * 16, "target": ["x"] * 16, "langs": list(LANGS)}}
+FACTS = HypothesesHeader(symbols=StoredSymbols(["x"] * 16, ["x"] * 16, list(LANGS)))
 
 
 def stored(folder, rows):
@@ -53,7 +54,7 @@ def stored(folder, rows):
     writer = StoreWriter(folder, 16)
     for key, hypotheses in rows:
         writer.add(key, [(np.array(ids), score) for ids, score in hypotheses])
-    writer.finish(SYMBOLS)
+    writer.finish(FACTS)
     made = HypothesisStore.open(folder)
     assert {file.name for file in folder.iterdir()} == {"hypotheses.json", *(f"{name}.npy" for name in ARRAYS)}
     return made, {
@@ -71,7 +72,7 @@ def test_a_pair_that_stands_twice_has_the_hypotheses_of_both_places(tmp_path):
     rows = [(9, [a, b]), (2**63 + 1, [c]), (9, [a, c]), (5, []), (3, [b]), (3, [b]), (7, []), (7, [a])]
     made, found = stored(tmp_path / "s", rows)
     assert found == {3: [b], 5: [], 7: [a], 9: [a, b, a, c], 2**63 + 1: [c]}
-    assert made.header["sentences"] == 5 and made.header["longest"] == 3
+    assert made.header.sentences == 5 and made.header.longest == 3
     assert stored(tmp_path / "one", [(1, [])])[1] == {1: []}
 
 
@@ -97,7 +98,7 @@ def test_a_store_is_the_same_however_many_sentences_are_sorted_at_a_time(tmp_pat
 
 
 def test_different_things_are_counted_exactly_in_sorted_runs(monkeypatch):
-    monkeypatch.setattr(select, "RUN", 50)
+    monkeypatch.setattr(diversity, "RUN", 50)
     draw, seen, counted = random.Random(2), set(), Distinct()
     for _ in range(400):
         things = [(draw.randrange(40), f"w{draw.randrange(40)}") for _ in range(draw.randint(0, 9))]
@@ -108,8 +109,8 @@ def test_different_things_are_counted_exactly_in_sorted_runs(monkeypatch):
 
 
 def test_more_different_things_than_are_kept_are_estimated(monkeypatch):
-    monkeypatch.setattr(select, "KEPT", 4096)
-    monkeypatch.setattr(select, "RUN", 1000)
+    monkeypatch.setattr(diversity, "KEPT", 4096)
+    monkeypatch.setattr(diversity, "RUN", 1000)
     exact, estimated = Distinct(), Distinct()
     exact.add(f"word{number % 4000}" for number in range(9000))
     assert len(exact) == 4000

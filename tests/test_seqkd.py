@@ -61,7 +61,7 @@ def teacher(data, tmp_path_factory) -> Path:
 def decoded(teacher, data, tmp_path_factory) -> Path:
     """CTranslate2's three best of every training sentence."""
     out = tmp_path_factory.mktemp("decoded") / "whole"
-    assert decode(out, teacher, data)["rows"] == 60
+    assert decode(out, teacher, data).rows == 60
     return out
 
 
@@ -208,7 +208,7 @@ def test_parts_on_several_machines_make_one_whole(decoded, teacher, data, tmp_pa
     assert decode(tmp_path / "d", teacher, data, part=(2, 3)) is None
     assert sorted(file.stem for file in tmp_path.glob("d/shards/*")) == ["00001", "00004", "00007"]
     assert decode(tmp_path / "d", teacher, data, part=(1, 3)) is None
-    assert decode(tmp_path / "d", teacher, data, part=(3, 3))["rows"] == 60
+    assert decode(tmp_path / "d", teacher, data, part=(3, 3)).rows == 60
     assert files_of(tmp_path / "d") == files_of(decoded)
 
 
@@ -222,7 +222,7 @@ def test_empty_and_overlong_sentences_have_no_hypothesis(engine, teacher, data, 
     assert [len(row.hypotheses) for row in rows_of(tmp_path / "d")] == [0, 3, 0, 3]
     assert json.loads((tmp_path / "d" / "ledger.json").read_text())["empty_rows"] == 2
     header = chosen(tmp_path / "d", tmp_path / "bin", tmp_path / "h")
-    assert header["sentences_without"] == 2 and header["hypotheses"] == 2
+    assert header.sentences_without == 2 and header.hypotheses == 2
 
 
 @pytest.mark.parametrize("engine", ["fairseq", "ctranslate2"])
@@ -340,7 +340,7 @@ def test_a_damaged_shard_is_never_merged(damage, teacher, data, tmp_path):
         decode(tmp_path / "d", teacher, data, part=(2, 2))
     assert not (tmp_path / "d" / "ledger.json").exists() and not list(tmp_path.glob("d/rows.jsonl*"))
     shard.unlink()
-    assert decode(tmp_path / "d", teacher, data)["rows"] == 60
+    assert decode(tmp_path / "d", teacher, data).rows == 60
 
 
 def test_engines_that_translate_otherwise_stop_a_long_run(teacher, data, tmp_path, monkeypatch):
@@ -356,7 +356,7 @@ def test_engines_that_translate_otherwise_stop_a_long_run(teacher, data, tmp_pat
     with pytest.raises(LskdError, match=r"BLEU apart and \d\d\.\d % of the float32 translations are identical"):
         decode(tmp_path / "d", teacher, data)
     assert not (tmp_path / "d").exists()
-    assert decode(tmp_path / "d", teacher, data, accept=True)["rows"] == 60
+    assert decode(tmp_path / "d", teacher, data, accept=True).rows == 60
 
 
 @pytest.mark.parametrize(
@@ -425,7 +425,7 @@ def test_a_folder_begun_with_other_settings_is_refused_and_a_finished_one_left_a
         decode(decoded, teacher, data, replace(SETTINGS, beam=5))
     (decoded / "shards").mkdir()  # as a kill between the ledger and the end leaves it
     (decoded / "ctranslate2-00").mkdir()
-    assert decode(decoded, teacher, data)["rows"] == 60
+    assert decode(decoded, teacher, data).rows == 60
     assert files_of(decoded) == before and not list(decoded.glob("*/"))
 
 
@@ -527,7 +527,7 @@ def test_the_store_the_corpus_and_the_rows_say_the_same(decoded, data, tmp_path)
     texts = [[" ".join(dataset.tgt_dict[i] for i in ids[:-1]) for ids in each] for each in store.lookup(pairs)]
     expected = [[h.pieces for h in row.hypotheses[:2]] for row in rows_of(decoded)]
     assert texts == expected and all(ids[-1] == 2 for each in store.lookup(pairs) for ids in each)
-    assert header["hypotheses"] == 120 and header["sentences"] == len({(tuple(s), tuple(t)) for s, t in pairs})
+    assert header.hypotheses == 120 and header.sentences == len({(tuple(s), tuple(t)) for s, t in pairs})
     source, target = fairseq_io.piece_lines(str(tmp_path / "h" / "bin"), LANGS, "train")
     assert target == [text for each in expected for text in each]
     assert source == [line for line in fairseq_io.piece_lines(str(data), LANGS, "train")[0] for _ in range(2)]
@@ -555,7 +555,7 @@ def test_the_corpus_trains_any_criterion_and_speaks_the_same_words(decoded, data
 def test_the_best_and_samples_may_be_united(decoded, teacher, data, tmp_path):
     decode(tmp_path / "s", teacher, data, replace(SETTINGS, sampling=True, nbest=5, temperature=3.0))
     header = chosen([decoded, tmp_path / "s"], data, tmp_path / "h", method="multi")
-    assert header["hypotheses"] == 60 * 8 and header["sampled_share"] == 0.625
+    assert header.hypotheses == 60 * 8 and header.sampled_share == 0.625
     counts = Counter(len({h.pieces for h in row.hypotheses}) for row in rows_of(tmp_path / "s"))
     assert max(counts) == 5
     with pytest.raises(LskdError, match="whose scores may not be compared"):
@@ -571,7 +571,7 @@ def test_all_filtered_pairs_stay_in_the_store_and_leave_the_corpus(decoded, data
         [(dataset[i]["source"].numpy(), dataset[i]["target"].numpy()) for i in range(60)]
     )
     empty = sum(not each for each in found)
-    assert header["sentences_without"] == empty > 0 and header["dropped"]["ratio"] >= empty
+    assert header.sentences_without == empty > 0 and header.dropped["ratio"] >= empty
     assert len(fairseq_io.piece_lines(str(tmp_path / "h" / "bin"), LANGS, "train")[0]) == 60 - empty
 
 
@@ -717,7 +717,7 @@ def test_samples_of_a_repeated_pair_are_all_in_the_store_and_in_the_corpus(teach
     for line, each in zip(lines, found, strict=True):
         texts = [" ".join(dataset.tgt_dict[i] for i in ids[:-1]) for ids in each]
         assert not Counter(texts) - by_source[line]
-    assert header["hypotheses"] == 120 and sum(map(len, found)) > 60
+    assert header.hypotheses == 120 and sum(map(len, found)) > 60
 
 
 @pytest.mark.parametrize("pair", [([1, 4, 2], [5, 2]), ([4, 2], [1, 5, 2])])

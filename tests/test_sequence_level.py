@@ -269,9 +269,9 @@ def test_trainings_that_cannot_be_are_refused(flags, part, teacher, hypotheses, 
 def test_hypotheses_of_other_data_or_words_are_refused(data, hypotheses, plugin):
     opened = HypothesisStore.open(hypotheses)
     with pytest.raises(LskdError, match=r"lacks the sentence pair 'a </s>' / 'a a </s>'"):
-        a = opened.header["symbols"]["source"].index("a")
+        a = opened.header.symbols.source.index("a")
         opened.lookup([(np.array([a, EOS]), np.array([a, a, EOS]))])
-    theirs = opened.header["symbols"]
-    other = Symbols(theirs["source"], [*theirs["target"][:-1], "zzz"], LANGS)
+    theirs = opened.header.symbols
+    other = Symbols(theirs.source, [*theirs.target[:-1], "zzz"], LANGS)
     with pytest.raises(LskdError, match="zzz"):
         stores.check(str(hypotheses), other)

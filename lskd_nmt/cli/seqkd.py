@@ -122,7 +122,7 @@ def run_decode(args: argparse.Namespace) -> None:
             args.teacher_data,
             args.accept_difference,
         )
-    facts = {} if ledger is None else {name: ledger[name] for name in ("rows", "hypotheses", "empty_rows")}
+    facts = {} if ledger is None else {name: getattr(ledger, name) for name in ("rows", "hypotheses", "empty_rows")}
     print(json.dumps({"decoded": str(args.out), "complete": ledger is not None, **facts}))
 
 
@@ -148,4 +148,4 @@ def run_select(args: argparse.Namespace) -> None:
         "type_token_ratio",
         "distinct_bigram_ratio",
     )
-    print(json.dumps({"hypotheses_store": str(args.out), **{name: header[name] for name in shown}}))
+    print(json.dumps({"hypotheses_store": str(args.out), **{name: getattr(header, name) for name in shown}}))

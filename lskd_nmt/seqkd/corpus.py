@@ -1,20 +1,22 @@
 """The sentence pairs of a split, in their order, as ids and as subwords; read from disk when they are asked for."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import NamedTuple, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lskd_nmt import fairseq_io
+from lskd_nmt.storage.arrays import Ids
 from lskd_nmt.storage.pair_keys import ids_key
+from lskd_nmt.teacher.batches import PairDataset, PairItem
 
 
 class SentencePair(NamedTuple):
-    """A pair as ids with their ends, and as subwords without."""
+    """A pair as ids with their end symbols, and as subwords without."""
 
-    source_ids: NDArray[Any]
-    target_ids: NDArray[Any]
+    source_ids: Ids
+    target_ids: Ids
     source: list[str]
     reference: str
 
@@ -23,21 +25,21 @@ T = TypeVar("T")
 
 
 def corpus_pairs(data: str, langs: tuple[str, str], split: str) -> Iterator[SentencePair]:
-    """A split's pairs in their order, over all data folders."""
+    """A split's pairs in their order, over all data folders (`data` names one or more, with ":" between)."""
     corpus = read_corpus(data, langs, split)
     return map(corpus.pair, range(len(corpus)))
 
 
-def source_key(ids: NDArray[Any]) -> str:
-    """A hash of a source sentence's symbols."""
+def source_key(ids: Ids) -> str:
+    """A hash of a source sentence's symbols, in 16 hexadecimal digits."""
     return f"{ids_key(ids):016x}"
 
 
 class Column(Sequence[T]):
-    """One thing of every sentence of a corpus."""
+    """A sequence with one element for each sentence of a corpus, which is made when it is asked for."""
 
     def __init__(self, length: int, of: Callable[[int], T]) -> None:
-        """`of` gives that of a row."""
+        """`of` makes the element of a row."""
         self.length, self.of = length, of
 
     def __len__(self) -> int:
@@ -49,7 +51,7 @@ class Column(Sequence[T]):
     @overload
     def __getitem__(self, row: slice) -> list[T]: ...
     def __getitem__(self, row: int | slice) -> T | list[T]:
-        """That of one row, or of several."""
+        """The element of one row, or those of several."""
         if isinstance(row, slice):
             return [self.of(each) for each in range(self.length)[row]]
         return self.of(range(self.length)[row])
@@ -58,8 +60,8 @@ class Column(Sequence[T]):
 class Corpus:
     """The sentence pairs of a split, over all data folders."""
 
-    def __init__(self, datasets: Sequence[Any]) -> None:
-        """Of fairseq's datasets, whose text stays on disk."""
+    def __init__(self, datasets: Sequence[PairDataset]) -> None:
+        """Over fairseq's data sets, whose text stays on disk."""
         self.datasets = datasets
         self.ends = np.cumsum([len(dataset) for dataset in datasets])
         lengths = [np.asarray(dataset.src_sizes, np.int32) - 1 for dataset in datasets]
@@ -72,7 +74,7 @@ class Corpus:
         """How many pairs."""
         return int(self.ends[-1])
 
-    def item(self, row: int) -> tuple[Any, dict[str, Any]]:
+    def item(self, row: int) -> tuple[PairDataset, PairItem]:
         """The dataset of a pair, and its ids there."""
         number = int(np.searchsorted(self.ends, row, side="right"))
         dataset = self.datasets[number]
@@ -87,5 +89,5 @@ class Corpus:
 
 
 def read_corpus(data: str, langs: tuple[str, str], split: str) -> Corpus:
-    """What is decoded."""
+    """The corpus of a split, over all data folders (`data` names one or more, with ":" between)."""
     return Corpus(fairseq_io.translation_data(data, langs, split))

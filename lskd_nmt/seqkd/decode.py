@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,15 +16,17 @@ from lskd_nmt.errors import LskdError, require
 from lskd_nmt.fairseq_io import Symbols
 from lskd_nmt.progress import Progress
 from lskd_nmt.seqkd import ledger
-from lskd_nmt.seqkd.corpus import read_corpus
+from lskd_nmt.seqkd.corpus import Corpus, read_corpus
 from lskd_nmt.seqkd.engine_check import compare
-from lskd_nmt.seqkd.engines import CTranslate2Engine, Engine, FairseqEngine, convert_once, engine_devices
-from lskd_nmt.seqkd.ledger import settings_hash, shard_file
+from lskd_nmt.seqkd.engines import CTranslate2Engine, FairseqEngine, convert_once, engine_devices
+from lskd_nmt.seqkd.ledger import DecodingPlan, Ledger, settings_hash, shard_file
 from lskd_nmt.seqkd.workers import Work, open_shards, run_shards
-from lskd_nmt.storage.files import read_json, sha256, write_json
+from lskd_nmt.storage.arrays import Rows
 from lskd_nmt.storage.header import require_same_plan
+from lskd_nmt.storage.typed import read_record, write_record
 from lskd_nmt.teacher import online
 from lskd_nmt.teacher.coverage import data_hashes
+from lskd_nmt.teacher.source import TranslationSource
 
 CHECK = "check.json"
 MODEL = "ctranslate2"
@@ -47,6 +48,25 @@ class Place:
         require(self.threads > 0, f"--threads is {self.threads}: give a number above 0")
 
 
+@dataclass(frozen=True)
+class Decoding:
+    """What is translated, how, and to where; by whom is not said, see `translate`."""
+
+    out: Path
+    plan: DecodingPlan
+    corpus: Corpus
+    longest: int  # subwords of a source sentence with its end, at most: others get no hypothesis
+    settings: DecodeSettings
+    place: Place
+    show: Callable[[str], None]
+
+    @property
+    def shards(self) -> list[range]:
+        """The rows of each shard."""
+        size, rows = self.settings.shard_sentences, len(self.corpus)
+        return [range(start, min(start + size, rows)) for start in range(0, rows, size)]
+
+
 def decode(
     out: Path,
     teacher_path: Sequence[str],
@@ -58,88 +78,124 @@ def decode(
     split: str = "train",
     teacher_data: str | None = None,
     accept_difference: bool = False,
-) -> dict[str, Any] | None:
-    """Make or complete the translations in `out`; the ledger, or None while shards of other parts are missing."""
+) -> Ledger | None:
+    """Make or complete fairseq teachers' translations in `out`; the ledger, or None while shards of others are missing.
+
+    With CTranslate2 the checkpoint is converted, and compared with fairseq on some sentences first.
+    """
+    plan = plan_of(teacher_path, data, symbols, settings, split, teacher_data)
+    done = read_record(out / ledger.FILE, Ledger) if (out / ledger.FILE).is_file() else None
+    require_same_plan(out / ledger.PLAN, plan, "a decoding", done)
+    if done is not None:
+        show(f"{out} is complete: nothing to do")
+        return cleaned(out)
+    corpus = read_corpus(data, symbols.langs, split)
+    longest = min(fairseq_io.max_source_positions(path) for path in teacher_path)
+    decoding = Decoding(out, plan, corpus, longest, settings, place, show)
+    rows = takeable(decoding, f"--data {data} has no source sentence of 1 to {longest - 1} subwords in {split}")
+    first = data.split(":", maxsplit=1)[0]
+    fairseq = partial(FairseqEngine, list(teacher_path), first, symbols.langs)
+    devices = engine_devices(place.device, settings.engine)
+    makers: list[Callable[[], TranslationSource]] = [partial(fairseq, *device) for device in devices]
+    if settings.engine == "ctranslate2":
+        check = partial(compare, out / CHECK, fairseq=fairseq, corpus=corpus, rows=rows, settings=settings, show=show)
+        convert = partial(convert_once, checkpoint=teacher_path[0], data=first, langs=symbols.langs)
+        check = partial(check, accept=accept_difference, lang=symbols.langs[1])
+        makers = converted(decoding, devices, convert, check)
+    return translate(decoding, makers, on_cpu=devices[0][0] == "cpu")
+
+
+def plan_of(
+    teacher_path: Sequence[str],
+    data: str,
+    symbols: Symbols,
+    settings: DecodeSettings,
+    split: str,
+    teacher_data: str | None,
+) -> DecodingPlan:
+    """All that decides the translations of fairseq checkpoints, whose vocabularies are proved to be the data's."""
     require(bool(teacher_path), "--teacher-path names no checkpoint: give A.pt, or A.pt:B.pt for an ensemble")
     require(
         settings.engine == "fairseq" or len(teacher_path) == 1,
         f"--teacher-path names {len(teacher_path)} checkpoints, and CTranslate2 has no ensembles: use --engine fairseq",
     )
     facts = [online.check(path, symbols, teacher_data) for path in teacher_path]
-    langs, first = symbols.langs, data.split(":", maxsplit=1)[0]
-    plan: dict[str, Any] = {
-        "teacher": [
-            {
-                "file": Path(fact.path).name,
-                "sha256": sha256(Path(fact.path)),
-                "arch": fact.arch,
-                "label_smoothing": fact.label_smoothing,
-            }
-            for fact in facts
-        ],
-        "langs": list(langs),
-        "data": data_hashes(data, langs, (split,)),
-        "settings": settings.content(),
-    }
-    done = read_json(out / ledger.FILE) if (out / ledger.FILE).is_file() else None
-    require_same_plan(out / ledger.PLAN, plan, "a decoding", done)
-    if (out / ledger.FILE).is_file():
-        show(f"{out} is complete: nothing to do")
-        return cleaned(out)
-    corpus = read_corpus(data, langs, split)
-    longest = min(fairseq_io.max_source_positions(path) for path in teacher_path)
-    short = np.flatnonzero((corpus.lengths > 0) & (corpus.lengths < longest))
-    require(bool(len(short)), f"--data {data} has no source sentence of 1 to {longest - 1} subwords in {split}")
-    if len(short) < len(corpus):
-        show(
-            f"{len(corpus) - len(short)} sentences are empty or have more than the {longest} subwords "
+    hashes = data_hashes(data, symbols.langs, (split,))
+    return DecodingPlan([each.origin() for each in facts], list(symbols.langs), hashes, settings.content())
+
+
+def takeable(decoding: Decoding, complaint: str) -> Rows:
+    """The rows whose source is neither empty nor too long for the teacher; `LskdError` if there is none."""
+    lengths = decoding.corpus.lengths
+    short = np.flatnonzero((lengths > 0) & (lengths < decoding.longest))
+    require(bool(len(short)), complaint)
+    if len(short) < len(lengths):
+        decoding.show(
+            f"{len(lengths) - len(short)} sentences are empty or have more than the {decoding.longest} subwords "
             "that the teacher takes: they get no hypothesis"
         )
-    fairseq = partial(FairseqEngine, list(teacher_path), first, langs)
-    devices = engine_devices(place.device, settings.engine)
-    makers: list[Callable[[], Engine]] = [partial(fairseq, *device) for device in devices]
-    if settings.engine == "ctranslate2":
-        model = out / f"{MODEL}-{plan['teacher'][0]['sha256'][:12]}"
-        try:
-            convert_once(model, teacher_path[0], first, langs)
-            engine = partial(CTranslate2Engine, model, *devices[0])
-            compare(out / CHECK, engine, fairseq, corpus, short, settings, show, accept_difference, langs[1])
-        except LskdError:
-            shutil.rmtree(model, ignore_errors=True)
-            with suppress(OSError):  # unless there is something else
-                out.rmdir()
-            raise
-        makers = [
-            partial(CTranslate2Engine, model, *device, compute_type=settings.quantization, threads=place.threads)
-            for device in devices
-        ]
-    write_json(out / ledger.PLAN, plan)
-    on_cpu = max(1, len(os.sched_getaffinity(0)) // place.threads)
-    workers = place.workers or (on_cpu if devices[0][0] == "cpu" else len(devices))
-    work = Work(out, settings, settings_hash(plan), place.threads, longest)
-    progress = Progress(0, "sentences", show)
-    shards = [
-        range(start, min(start + settings.shard_sentences, len(corpus)))
-        for start in range(0, len(corpus), settings.shard_sentences)
+    return short
+
+
+def converted(
+    decoding: Decoding,
+    devices: Sequence[tuple[str, int]],
+    convert: Callable[[Path], None],
+    check: Callable[[Callable[..., TranslationSource]], None],
+) -> list[Callable[[], TranslationSource]]:
+    """Makers of CTranslate2's engines, one for each device, of what `convert` writes into a folder.
+
+    `check` refuses a model that translates unlike fairseq: what was converted is then removed.
+    """
+    out, place = decoding.out, decoding.place
+    model = out / f"{MODEL}-{decoding.plan.teacher[0].sha256[:12]}"
+    try:
+        convert(model)
+        check(partial(CTranslate2Engine, model, *devices[0]))
+    except LskdError:
+        shutil.rmtree(model, ignore_errors=True)
+        with suppress(OSError):  # unless there is something else
+            out.rmdir()
+        raise
+    quantization = decoding.settings.quantization
+    return [
+        partial(CTranslate2Engine, model, *device, compute_type=quantization, threads=place.threads)
+        for device in devices
     ]
-    run_shards(work, makers, corpus, open_shards(work, shards, place.part, progress), workers, progress)
+
+
+def translate(
+    decoding: Decoding, makers: Sequence[Callable[[], TranslationSource]], on_cpu: bool = True
+) -> Ledger | None:
+    """Translate this call's part of the shards, by any sources; the ledger, or None while others are missing.
+
+    Each of `makers` makes the source of one device, in the process that is to use it. There are as many processes as
+    devices, or `on_cpu` as many as cores, unless the `Place` says how many.
+    """
+    out, place, show = decoding.out, decoding.place, decoding.show
+    write_record(out / ledger.PLAN, decoding.plan)
+    workers = place.workers or (max(1, len(os.sched_getaffinity(0)) // place.threads) if on_cpu else len(makers))
+    work = Work(out, decoding.settings, settings_hash(decoding.plan), place.threads, decoding.longest)
+    progress, shards = Progress(0, "sentences", show), decoding.shards
+    run_shards(work, makers, decoding.corpus, open_shards(work, shards, place.part, progress), workers, progress)
     if not all(shard_file(out, number).is_file() for number in range(len(shards))):
         show(f"part {place.part[0]} of {place.part[1]} is done, others are not")
         return None
     try:
         show("proving that every sentence has its translations")
-        ledger.merge(out, plan, corpus.keys, len(shards), Progress(len(corpus), "sentences", show))
+        keys = decoding.corpus.keys
+        ledger.merge(out, decoding.plan, keys, len(shards), Progress(len(keys), "sentences", show))
     except (LskdError, FileNotFoundError):
         if not (out / ledger.FILE).is_file():  # else another machine was faster, and removed the shards
             raise
     return cleaned(out)
 
 
-def cleaned(out: Path) -> dict[str, Any]:
+def cleaned(out: Path) -> Ledger:
     """The ledger of a complete decoding, whose shards and model are removed."""
     for folder in (out / ledger.SHARDS, *out.glob(f"{MODEL}-*")):
         shutil.rmtree(folder, ignore_errors=True)
     for name in (ledger.ROWS, ledger.FILE):  # left by a process that was killed in a merge
         for left in out.glob(f"{name}.*.part"):
             left.unlink(missing_ok=True)
-    return read_json(out / ledger.FILE)
+    return read_record(out / ledger.FILE, Ledger)

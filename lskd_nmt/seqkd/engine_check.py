@@ -4,28 +4,36 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lskd_nmt.data.subwords import joined
 from lskd_nmt.decode_settings import DecodeSettings
 from lskd_nmt.errors import require
 from lskd_nmt.evaluate.scoring import available_tokenizer, corpus_bleu
 from lskd_nmt.seqkd.corpus import Corpus
-from lskd_nmt.seqkd.engines import Engine, best, translate_all
-from lskd_nmt.storage.files import write_json
+from lskd_nmt.seqkd.engines import best, translate_all
+from lskd_nmt.storage.arrays import Rows
+from lskd_nmt.storage.typed import record, write_record
+from lskd_nmt.teacher.source import TranslationSource
 
 CHECKED = 200  # sentences
 BLEU_APART = 1.0
 IDENTICAL = 0.85
 
 
+@record
+class EngineCheck:
+    """`check.json`: how far the engines are apart on a few sentences."""
+
+    sentences: int
+    bleu: dict[str, float]  # against the references: fairseq's, and that of each type of CTranslate2's numbers
+    identical: dict[str, float]  # for each of these types, the share of translations that are fairseq's
+
+
 def compare(
     file: Path,
-    ctranslate2: Callable[..., Engine],
-    fairseq: Callable[[], Engine],
+    ctranslate2: Callable[..., TranslationSource],
+    fairseq: Callable[[], TranslationSource],
     corpus: Corpus,
-    rows: Sequence[int] | NDArray[np.intp],
+    rows: Sequence[int] | Rows,
     settings: DecodeSettings,
     show: Callable[[str], None],
     accept: bool,
@@ -61,4 +69,4 @@ def compare(
         f"the float32 translations are identical (at most {BLEU_APART}, at least "
         f"{100 * IDENTICAL:.0f} %): use --engine fairseq, or --accept-difference",
     )
-    write_json(file, {"sentences": len(rows), "bleu": scores, "identical": alike})
+    write_record(file, EngineCheck(len(rows), scores, alike))

@@ -3,26 +3,19 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.decode_settings import MOST, DecodeSettings, Pieces
 from lskd_nmt.errors import LskdError, reason, require
-from lskd_nmt.seqkd.ledger import Hypothesis
+from lskd_nmt.teacher.source import Hypothesis, TranslationSource
 
-
-class Engine(Protocol):
-    """Translates batches."""
-
-    def translate(self, batch: Sequence[Pieces], settings: DecodeSettings) -> list[list[Hypothesis]]:
-        """The `nbest` hypotheses of each sentence: best first, or drawn, in no meaningful order."""
-
-    def reseed(self, seed: int) -> None:
-        """Start the random numbers of sampling anew."""
+if TYPE_CHECKING:
+    pass
 
 
 class CTranslate2Engine:
-    """A converted model."""
+    """A model that was converted for CTranslate2, as a `TranslationSource`."""
 
     def __init__(
         self,
@@ -50,7 +43,7 @@ class CTranslate2Engine:
 
         ctranslate2.set_random_seed(seed)
         try:
-            self.translator: Any = ctranslate2.Translator(self.model, **self.place)
+            self.translator: ctranslate2.Translator = ctranslate2.Translator(self.model, **self.place)
         except Exception as error:
             kind = f"{self.place['compute_type']} on {self.place['device']}"
             raise LskdError(
@@ -59,19 +52,19 @@ class CTranslate2Engine:
             ) from None
 
     def translate(self, batch: Sequence[Pieces], settings: DecodeSettings) -> list[list[Hypothesis]]:
-        """See `Engine`."""
+        """See `TranslationSource`."""
         return self.begin(batch, settings)()
 
     def begin(self, batch: Sequence[Pieces], settings: DecodeSettings) -> Callable[[], list[list[Hypothesis]]]:
         """Queue a batch; the call that waits for its hypotheses."""
-        search: dict[str, Any] = {"beam_size": settings.beam}
+        search: dict[str, object] = {"beam_size": settings.beam}
         if settings.sampling:
             search = {
                 "beam_size": 1,
                 "sampling_topk": settings.sampling_topk,
                 "sampling_temperature": settings.temperature,
-                "suppress_sequences": [["<blank>"]],
-            }  # its padding, which fairseq never draws
+                "suppress_sequences": [["<blank>"]],  # its padding, which fairseq never draws
+            }
         results = self.translator.translate_batch(
             [list(pieces) for pieces in batch],
             num_hypotheses=settings.nbest,
@@ -92,7 +85,7 @@ class CTranslate2Engine:
 
 
 class FairseqEngine:
-    """fairseq's own generator, with one model or several as an ensemble."""
+    """fairseq's own generator as a `TranslationSource`, with one model or several as an ensemble."""
 
     def __init__(
         self, teacher_path: Sequence[str], data: str, langs: tuple[str, str], device: str = "cpu", index: int = 0
@@ -111,7 +104,7 @@ class FairseqEngine:
         torch.manual_seed(seed)
 
     def translate(self, batch: Sequence[Pieces], settings: DecodeSettings) -> list[list[Hypothesis]]:
-        """See `Engine`."""
+        """See `TranslationSource`."""
         import torch
 
         rows = [torch.tensor([*map(self.source.index, pieces), self.source.eos()]) for pieces in batch]
@@ -148,7 +141,9 @@ def batches(sentences: Sequence[Pieces], tokens: int) -> Iterator[list[int]]:
         yield batch
 
 
-def translate_all(engine: Engine, sentences: Sequence[Pieces], settings: DecodeSettings) -> list[list[Hypothesis]]:
+def translate_all(
+    engine: TranslationSource, sentences: Sequence[Pieces], settings: DecodeSettings
+) -> list[list[Hypothesis]]:
     """Every sentence's hypotheses, in the order of the sentences; one batch after the other."""
     groups = list(batches(sentences, settings.batch_tokens))
     return in_order(groups, (engine.translate([sentences[at] for at in group], settings) for group in groups))
@@ -164,7 +159,7 @@ def translate_at_once(
 
 
 def in_order(groups: Sequence[Sequence[int]], translated: Iterable[list[list[Hypothesis]]]) -> list[list[Hypothesis]]:
-    """The hypotheses of batches of these positions, by position."""
+    """The hypotheses of all batches in the order of their sentences; `groups` are each batch's positions."""
     found = {
         at: hypotheses
         for group, batch in zip(groups, translated, strict=True)

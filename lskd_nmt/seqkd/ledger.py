@@ -10,22 +10,56 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from lskd_nmt.errors import LskdError, reason, require, writing
 from lskd_nmt.evaluate.scoring import SHOWN, listed
 from lskd_nmt.progress import Progress
-from lskd_nmt.storage.files import read_json, sha256, write_json, write_text
+from lskd_nmt.storage.files import read_json, sha256, write_text
+from lskd_nmt.storage.header import Origin
+from lskd_nmt.storage.typed import from_json, record, to_json, write_record
+from lskd_nmt.teacher.source import Hypothesis
 
 FORMAT = 1
 FILE, ROWS, PLAN, SHARDS = "ledger.json", "rows.jsonl", "plan.json", "shards"
 
 
-class Hypothesis(NamedTuple):
-    """Subwords, and the log-probability over their number (with the end) to the power of the length penalty."""
+@record
+class DecodingPlan:
+    """`plan.json`: all that decides the translations. A folder that was begun is only finished with the same plan."""
 
-    pieces: str
-    score: float
+    teacher: list[Origin]
+    langs: list[str]
+    data: dict[str, list[str]]  # hashes of each split's binarised files
+    settings: dict[str, object]  # a `DecodeSettings`, as the version that decoded had it
+
+
+@record
+class Search:
+    """Those of a decoding's settings that later steps read."""
+
+    sampling: bool = False
+    nbest: int = 1
+    shard_sentences: int = 1000
+
+
+@record
+class Ledger:
+    """`ledger.json`: a complete decoding, with what its plan says."""
+
+    format: int
+    teacher: list[Origin]
+    langs: list[str]
+    data: dict[str, list[str]]
+    settings: dict[str, object]
+    rows: int = 0
+    hypotheses: int = 0
+    empty_rows: int = 0
+    sha256: str = ""  # of rows.jsonl
+
+    @property
+    def search(self) -> Search:
+        """The settings that are read."""
+        return search_of(self.settings)
 
 
 @dataclass(frozen=True)
@@ -38,14 +72,14 @@ class Row:
     hypotheses: tuple[Hypothesis, ...]
 
     def line(self) -> str:
-        """As it is on disk."""
+        """The row as a line of JSON."""
         hypotheses = [[h.pieces, round(h.score, 6)] for h in self.hypotheses]
         content = {"row": self.number, "source": self.source, "settings": self.settings, "hyps": hypotheses}
         return json.dumps(content, ensure_ascii=False) + "\n"
 
     @classmethod
     def parse(cls, line: str) -> "Row":
-        """From a line; what is none is a ValueError."""
+        """The row of such a line; a ValueError if the line is none."""
         try:
             content = json.loads(line)
             hypotheses = tuple(Hypothesis(str(pieces), float(score)) for pieces, score in content["hyps"])
@@ -54,13 +88,18 @@ class Row:
             raise ValueError(f"no row: {reason(error)}") from None
 
 
-def settings_hash(plan: Mapping[str, Any]) -> str:
+def search_of(settings: dict[str, object]) -> Search:
+    """The settings of a decoding that later steps read."""
+    return from_json(Search, settings, "settings of a decoding")
+
+
+def settings_hash(plan: DecodingPlan) -> str:
     """Eight hexadecimal digits of everything that decides the translations."""
-    return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:8]
+    return hashlib.sha256(json.dumps(to_json(plan), sort_keys=True).encode()).hexdigest()[:8]
 
 
 def shard_file(folder: Path, number: int) -> Path:
-    """Where a shard is."""
+    """The file of a shard."""
     return folder / SHARDS / f"{number:05d}.jsonl"
 
 
@@ -81,96 +120,102 @@ def read_rows(file: Path) -> Iterator[Row]:
                 ) from None
 
 
+class Proof:
+    """What is wrong with rows that must be one for each source sentence, in order; numbers of rows by the fault."""
+
+    def __init__(self, sources: Sequence[str], settings: str, nbest: int) -> None:
+        """`sources` are the hashes of the source sentences, `settings` that of the decoder's."""
+        self.sources, self.settings, self.nbest = sources, settings, nbest
+        self.seen = bytearray(len(sources))  # 1 for the numbers that were there
+        self.beyond: set[int] = set()
+        self.last = -1
+        names = ("there twice", "out of order", "of another source sentence", "of other settings")
+        self.faults: dict[str, list[int]] = {name: [] for name in (*names, f"without their {nbest} hypotheses")}
+
+    def add(self, row: Row) -> None:
+        """Look at the next row."""
+        number, (twice, disordered, foreign, other, cut) = row.number, self.faults.values()
+        is_one = 0 <= number < len(self.sources)
+        if self.seen[number] if is_one else number in self.beyond:
+            twice.append(number)
+        elif number < self.last:
+            disordered.append(number)
+        elif not is_one or row.source != self.sources[number]:
+            foreign.append(number)
+        elif row.settings != self.settings:
+            other.append(number)
+        elif len(row.hypotheses) not in (0, self.nbest):
+            cut.append(number)
+        if is_one:
+            self.seen[number] = 1
+        else:
+            self.beyond.add(number)
+        self.last = max(self.last, number)
+
+    def require(self, size: int) -> None:
+        """`LskdError` if anything was wrong; it names the shards, of `size` rows each, that have to be made again."""
+        faults = {"missing": [number for number in range(len(self.sources)) if not self.seen[number]], **self.faults}
+        text = "; ".join(f"{what}: {listed(numbers)}" for what, numbers in faults.items() if numbers)
+        bad = {number // size for numbers in faults.values() for number in numbers if number < len(self.sources)}
+        files = ", ".join(shard_file(Path(), number).name for number in sorted(bad)[:SHOWN])
+        require(
+            not text,
+            f"the decoded rows do not match the {len(self.sources)} source sentences ({text}): "
+            f"remove {SHARDS}/ {files}{', …' * (len(bad) > SHOWN)} and run the decoding again",
+        )
+
+
 def prove(rows: Iterable[Row], sources: Sequence[str], settings: str, nbest: int, size: int) -> Iterator[Row]:
     """The rows, passed on; after the last, `LskdError` unless each of the sources had its own row, once, in order.
 
     A row has `nbest` hypotheses, or none where the sentence is empty or too long; a shard has `size` rows.
     """
-    seen = bytearray(len(sources))  # 1 for the numbers that were there
-    beyond: set[int] = set()
-    twice, foreign, other, cut = [], [], [], []
-    last, disordered = -1, []
+    proof = Proof(sources, settings, nbest)
     for row in rows:
-        number = row.number
-        is_one = 0 <= number < len(sources)
-        if seen[number] if is_one else number in beyond:
-            twice.append(number)
-        elif number < last:
-            disordered.append(number)
-        elif not is_one or row.source != sources[number]:
-            foreign.append(number)
-        elif row.settings != settings:
-            other.append(number)
-        elif len(row.hypotheses) not in (0, nbest):
-            cut.append(number)
-        if is_one:
-            seen[number] = 1
-        else:
-            beyond.add(number)
-        last = max(last, number)
+        proof.add(row)
         yield row
-    missing = [number for number in range(len(sources)) if not seen[number]]
-    problems = {
-        "missing": missing,
-        "there twice": twice,
-        "out of order": disordered,
-        "of another source sentence": foreign,
-        "of other settings": other,
-        f"without their {nbest} hypotheses": cut,
-    }
-    text = "; ".join(f"{what}: {listed(numbers)}" for what, numbers in problems.items() if numbers)
-    spoilt = sorted({number // size for numbers in problems.values() for number in numbers if number < len(sources)})
-    files = ", ".join(shard_file(Path(), number).name for number in spoilt[:SHOWN]) + ", …" * (len(spoilt) > SHOWN)
-    require(
-        not text,
-        f"the decoded rows do not match the {len(sources)} source sentences ({text}): "
-        f"remove {SHARDS}/ {files} and run the decoding again",
-    )
+    proof.require(size)
 
 
-def merge(
-    folder: Path, plan: Mapping[str, Any], sources: Sequence[str], shards: int, progress: Progress
-) -> dict[str, Any]:
+def merge(folder: Path, plan: DecodingPlan, sources: Sequence[str], shards: int, progress: Progress) -> Ledger:
     """All shards become `rows.jsonl` and `ledger.json`, once they are proved; the ledger."""
     files = [shard_file(folder, number) for number in range(shards)]
     rows = (row for file in files if file.is_file() for row in read_rows(file))
     part = folder / f"{ROWS}.{uuid.uuid4().hex[:8]}.part"
-    counts = {"rows": 0, "hypotheses": 0, "empty_rows": 0}
+    search, count, hypotheses, empty = search_of(plan.settings), 0, 0, 0
     try:
         with writing(folder / ROWS), part.open("w", encoding="utf-8") as out:
-            for row in prove(
-                rows, sources, settings_hash(plan), plan["settings"]["nbest"], plan["settings"]["shard_sentences"]
-            ):
+            for row in prove(rows, sources, settings_hash(plan), search.nbest, search.shard_sentences):
                 out.write(row.line())
                 progress.add(1)
-                counts["rows"] += 1
-                counts["hypotheses"] += len(row.hypotheses)
-                counts["empty_rows"] += not row.hypotheses
-        ledger = {"format": FORMAT, **plan, **counts, "sha256": sha256(part)}
+                count, hypotheses, empty = count + 1, hypotheses + len(row.hypotheses), empty + (not row.hypotheses)
+        made_by = plan.teacher, plan.langs, plan.data, plan.settings
+        ledger = Ledger(FORMAT, *made_by, count, hypotheses, empty, sha256(part))
         part.replace(folder / ROWS)
     finally:
         part.unlink(missing_ok=True)
-    write_json(folder / FILE, ledger)
+    write_record(folder / FILE, ledger)
     return ledger
 
 
-def open_ledger(folder: Path, data: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def open_ledger(folder: Path, data: Mapping[str, Sequence[str]]) -> Ledger:
     """The ledger of a finished decoding of this data, its rows unchanged; `data` are the hashes of the split."""
     require(
         (folder / FILE).is_file(),
         f"{folder} has no {FILE}: give a folder that lskd seqkd decode finished, or run it again to finish this one",
     )
-    ledger = read_json(folder / FILE)
+    content = read_json(folder / FILE)
     require(
-        ledger.get("format") == FORMAT,
-        f"{folder} has format {ledger.get('format')}, this version reads {FORMAT}: decode again",
+        content.get("format") == FORMAT,
+        f"{folder} has format {content.get('format')}, this version reads {FORMAT}: decode again",
     )
-    other = [split for split, hashes in data.items() if ledger["data"].get(split, hashes) not in ([], hashes)]
+    ledger = from_json(Ledger, content, str(folder / FILE))
+    other = [split for split, hashes in data.items() if ledger.data.get(split, hashes) not in ([], hashes)]
     require(
         not other,
         f"{folder} was decoded from other data ({', '.join(other)} differs): "
         "give the data folder that it was decoded from",
     )
     rows = folder / ROWS
-    require(rows.is_file() and sha256(rows) == ledger["sha256"], f"{rows} was edited or is missing: decode again")
+    require(rows.is_file() and sha256(rows) == ledger.sha256, f"{rows} was edited or is missing: decode again")
     return ledger

@@ -12,18 +12,19 @@ A pair may have no hypothesis: the filters left none.
 from array import array
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lskd_nmt.errors import require
 from lskd_nmt.fairseq_io import Symbols
-from lskd_nmt.storage.arrays import map_array, new_array, write_array
+from lskd_nmt.storage.arrays import AnyArray, DType, Ids, map_array, new_array, write_array
 from lskd_nmt.storage.files import sha256
-from lskd_nmt.storage.header import Kind, read_header, write_header
+from lskd_nmt.storage.header import Kind, Origin, StoredSymbols, read_header, write_header
 from lskd_nmt.storage.pair_keys import Pair, ids_key, positions
+from lskd_nmt.storage.typed import absent, record
 from lskd_nmt.teacher import vocabulary
 from lskd_nmt.teacher.layout import id_type
 
@@ -38,13 +39,74 @@ KIND = Kind(
     make="decode and select translations",
 )
 # what of each sentence waits on disk, in the order of the corpus, until all are there to be sorted
-WAITING: dict[str, np.dtype[Any]] = {
+WAITING: dict[str, DType] = {
     "ids": np.dtype(np.int64),
     "scores": np.dtype(np.float32),
     "lengths": np.dtype(np.int32),
 }
 CHUNK = 50_000  # sentences that are sorted into their place at a time
-Ids = NDArray[Any]
+
+
+@record
+class Selection:
+    """How the hypotheses were chosen, see `select.SelectSettings`."""
+
+    method: str = "beam"
+    hypotheses: int = 0
+    similarity: str = "bleu"
+    max_ratio: float = 0.0
+    drop_copies: bool = False
+    tokenizer: str | None = absent()  # of BLEU, where it is not the usual one
+
+
+@record
+class DecodedFrom:
+    """A decoding that was chosen from."""
+
+    ledger: str = ""  # the hash of its ledger.json
+    teacher: list[Origin] = field(default_factory=list)
+    settings: dict[str, object] = field(default_factory=dict)
+
+
+@record
+class DiversityFacts:
+    """How many translations, how different, in how many words (what spaces separate); shares from 0 to 1."""
+
+    hypotheses: int
+    sampled_share: float
+    distinct_share: float  # differ from the others of their sentence
+    reference_share: float  # are the reference
+    words: int
+    distinct_words: int
+    type_token_ratio: float
+    distinct_bigram_ratio: float
+
+
+@record
+class HypothesesHeader:
+    """`hypotheses.json`: what a store holds, and of what. Stores of before, and those of forecasts, say less."""
+
+    format: int = 1
+    selection: Selection | None = absent()
+    decoded: list[DecodedFrom] | None = absent()
+    split: str | None = absent()
+    data: dict[str, list[str]] = field(default_factory=dict)  # hashes of the split's binarised files
+    symbols: StoredSymbols = field(kw_only=True)
+    sentences: int = 0
+    hypotheses: int | None = absent()  # this and what follows as in `DiversityFacts`
+    sampled_share: float | None = absent()
+    distinct_share: float | None = absent()
+    reference_share: float | None = absent()
+    words: int | None = absent()
+    distinct_words: int | None = absent()
+    type_token_ratio: float | None = absent()
+    distinct_bigram_ratio: float | None = absent()
+    of_references: DiversityFacts | None = absent()  # the same of the references
+    dropped: dict[str, int] | None = absent()  # hypotheses, by the reason
+    sentences_without: int | None = absent()  # that have no hypothesis left
+    longest: int = 0  # target symbols of a hypothesis, with its end
+    arrays: dict[str, str] = field(default_factory=dict)  # the hash of each file
+    digest: str | None = absent()
 
 
 class HypothesisStore:
@@ -52,7 +114,7 @@ class HypothesisStore:
 
     kind = KIND
 
-    def __init__(self, folder: Path, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(self, folder: Path, header: HypothesesHeader, arrays: Mapping[str, AnyArray]) -> None:
         """See `open`."""
         self.folder, self.header = folder, header
         self.keys, self.first, self.start, self.ids, self.scores = (arrays[name] for name in ARRAYS)
@@ -60,9 +122,11 @@ class HypothesisStore:
     @classmethod
     def open(cls, folder: str | Path, *, verify: bool = True) -> "HypothesisStore":
         """Map a store; `verify` hashes every byte of it and refuses one that was cut or edited."""
-        folder, header = Path(folder), read_header(folder, KIND)
-        hashes = header["arrays"]
-        arrays = {name: map_array(folder / f"{name}.npy", KIND, hashes[name] if verify else None) for name in ARRAYS}
+        folder, header = Path(folder), read_header(folder, KIND, HypothesesHeader)
+        lacking = [name for name in ARRAYS if name not in header.arrays]
+        require(not lacking, f"{KIND.name} {folder}: {KIND.file} lacks the hash of {', '.join(lacking)}: {KIND.again}")
+        hashes = header.arrays if verify else dict.fromkeys(ARRAYS)
+        arrays = {name: map_array(folder / f"{name}.npy", KIND, hashes[name]) for name in ARRAYS}
         fits = all(array.ndim == 1 for array in arrays.values()) and arrays["keys"].dtype == np.uint64
         fits = fits and is_offsets(arrays["first"], len(arrays["keys"]), len(arrays["scores"]))
         fits = fits and is_offsets(arrays["start"], len(arrays["scores"]), len(arrays["ids"]))
@@ -107,8 +171,8 @@ class StoreWriter:
         self.counts.append(len(hypotheses))
         self.symbols.append(len(ids))
 
-    def finish(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Sort all by the keys of their pairs, and complete the store; its header."""
+    def finish(self, facts: HypothesesHeader) -> HypothesesHeader:
+        """Sort all by the keys of their pairs, and complete the store; the header: `facts` and what was counted."""
         for file in self.waiting.values():
             file.close()
         keys, same = (
@@ -136,9 +200,7 @@ class StoreWriter:
         for name in WAITING:
             (self.folder / f"{name}.part").unlink()
         ordered = {name: hashes[name] for name in ARRAYS}
-        return write_header(
-            self.folder, KIND, {"format": 1, **facts, "sentences": len(begins), "longest": longest, "arrays": ordered}
-        )
+        return write_header(self.folder, KIND, replace(facts, sentences=len(begins), longest=longest, arrays=ordered))
 
     def gather(
         self, rows: NDArray[np.int64], counts: NDArray[np.uint32], symbols: NDArray[np.uint32], total: tuple[int, int]
@@ -172,32 +234,32 @@ class StoreWriter:
         return longest
 
 
-def map_raw(file: Path, kind: np.dtype[Any]) -> NDArray[Any]:
+def map_raw(file: Path, kind: DType) -> AnyArray:
     """A file of numbers and nothing else."""
     return np.memmap(file, kind, "r") if file.stat().st_size else np.zeros(0, kind)
 
 
-def ranges(starts: NDArray[Any], counts: NDArray[Any]) -> NDArray[np.int64]:
-    """start, start + 1, … start + count - 1, of one after the other."""
+def ranges(starts: Ids, counts: Ids) -> NDArray[np.int64]:
+    """For each start and count the numbers start, start + 1, … start + count - 1, joined.   (n,), (n,) -> (Σ count,)"""
     before = offsets(counts)
     return np.repeat(np.asarray(starts, np.int64) - before[:-1], counts) + np.arange(before[-1])
 
 
-def write(folder: Path, hypotheses: Mapping[int, Sequence[tuple[Ids, float]]], facts: Mapping[str, Any]) -> None:
+def write(folder: Path, hypotheses: Mapping[int, Sequence[tuple[Ids, float]]], facts: HypothesesHeader) -> None:
     """Fill `folder` with a store; `hypotheses` are ids and scores by the key of their pair."""
     folder.mkdir(parents=True, exist_ok=True)
-    writer = StoreWriter(folder, len(facts["symbols"]["target"]))
+    writer = StoreWriter(folder, len(facts.symbols.target))
     for key, found in hypotheses.items():
         writer.add(key, found)
     writer.finish(facts)
 
 
-def offsets(lengths: NDArray[Any]) -> NDArray[np.int64]:
+def offsets(lengths: Ids) -> NDArray[np.int64]:
     """Where each of consecutive pieces starts, and where the last ends."""
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
 
 
-def is_offsets(array: NDArray[Any], pieces: int, total: int) -> bool:
+def is_offsets(array: Ids, pieces: int, total: int) -> bool:
     """Whether the array is `offsets` of so many pieces of so many things."""
     fits = len(array) == pieces + 1 and array.dtype == np.int64 and array[0] == 0 and array[-1] == total
     return bool(fits and (np.diff(array) >= 0).all())
@@ -206,5 +268,5 @@ def is_offsets(array: NDArray[Any], pieces: int, total: int) -> bool:
 def check(folder: str, student: Symbols) -> HypothesisStore:
     """Refuse a store that is incomplete, damaged or of another vocabulary."""
     store = HypothesisStore.open(folder)
-    vocabulary.require_equal(vocabulary.header_symbols(store.header), student, folder)
+    vocabulary.require_equal(vocabulary.header_symbols(store.header.symbols), student, folder)
     return store

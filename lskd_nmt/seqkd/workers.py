@@ -12,15 +12,19 @@ from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.connection import wait as wait_for_end
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.decode_settings import DecodeSettings
 from lskd_nmt.errors import LskdError
 from lskd_nmt.progress import Progress
 from lskd_nmt.seqkd.corpus import Corpus
-from lskd_nmt.seqkd.engines import Engine, translate_all
+from lskd_nmt.seqkd.engines import translate_all
 from lskd_nmt.seqkd.ledger import Row, shard_file, write_shard
+from lskd_nmt.teacher.source import TranslationSource
+
+if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import Synchronized
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Job(NamedTuple):
 
 
 def open_shards(work: Work, shards: Sequence[range], part: tuple[int, int], progress: Progress) -> list[Shard]:
-    """What this part of the machines has to do; what is there already counts as done."""
+    """The shards that part i of n has to do, (i, n); those that are there already count as done in `progress`."""
     found = []
     for number, rows in enumerate(shards):
         there = shard_file(work.out, number).is_file()
@@ -71,7 +75,7 @@ def job_of(corpus: Corpus, shard: Shard) -> Job:
 
 def run_shards(
     work: Work,
-    makers: Sequence[Callable[[], Engine]],
+    makers: Sequence[Callable[[], TranslationSource]],
     corpus: Corpus,
     shards: Sequence[Shard],
     workers: int,
@@ -100,7 +104,7 @@ def run_shards(
             waiting: set[Future[int]] = set()
             done: set[Future[int]] = set()
             while True:
-                with deaf_children():
+                with ignore_sigint():
                     waiting |= {pool.submit(decode_shard, job) for job in islice(jobs, 2 * workers - len(waiting))}
                 if not waiting:
                     break
@@ -121,8 +125,8 @@ def run_shards(
 
 
 @contextmanager
-def deaf_children() -> Iterator[None]:
-    """Processes started meanwhile do not hear Ctrl-C: this one does, and ends them."""
+def ignore_sigint() -> Iterator[None]:
+    """Processes that are started inside ignore Ctrl-C: this process receives it, and ends them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -145,11 +149,18 @@ def environment(**values: str) -> Iterator[None]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-STATE: dict[str, Any] = {}  # of this process
+class Worker(NamedTuple):
+    """What a process translates with, and what it has to do."""
+
+    engine: TranslationSource
+    work: Work
 
 
-def start(makers: Sequence[Callable[[], Engine]], work: Work, counter: Any) -> None:
-    """Build this process's engine; a worker process ends when its parent does."""
+STATE: list[Worker] = []  # of this process: one, once it was started
+
+
+def start(makers: Sequence[Callable[[], TranslationSource]], work: Work, counter: "Synchronized[int] | None") -> None:
+    """Build this process's engine, of the device that is next by `counter`; a worker ends when its parent does."""
     number = 0
     parent = multiprocessing.parent_process()
     if counter is not None and parent is not None:
@@ -157,12 +168,12 @@ def start(makers: Sequence[Callable[[], Engine]], work: Work, counter: Any) -> N
         with counter.get_lock():
             number, counter.value = counter.value, counter.value + 1
     with fairseq_io.quiet():
-        STATE.update(engine=makers[number % len(makers)](), work=work)
+        STATE[:] = [Worker(makers[number % len(makers)](), work)]
 
 
 def decode_shard(job: Job) -> int:
     """Translate and publish one shard; how many rows it has."""
-    engine, work = STATE["engine"], STATE["work"]
+    engine, work = STATE[0]
     if work.settings.sampling:
         engine.reseed((work.settings.seed * 1_000_003 + job.number) % (1 << 31))
     short = [source for source in job.sources if 0 < len(source) < work.longest]
