@@ -14,7 +14,7 @@ from lskd_nmt.storage import folders
 HOLDER = """
 import sys, time
 from pathlib import Path
-from lskd_nmt import folders
+from lskd_nmt.storage import folders
 with folders.hold(Path(sys.argv[1]), "the first verb") as held, folders.part_of(Path(sys.argv[1]), "a verb", held):
     print("held", flush=True)
     time.sleep(60)

@@ -202,11 +202,11 @@ def fill(
     net_input, target = fairseq_io.net_input([(item["source"], item["target"]) for item in items], pad, symbols.eos())
     net_input = {name: tensor.to(device) for name, tensor in net_input.items()}
     asked = TeacherBatch(net_input, target, target.ne(pad).to(device), (pad, pad))
-    columns = answer(teacher, buffer.layout, asked, torch.zeros(0, device=device))
+    columns = encode_teacher_output(teacher, buffer.layout, asked, torch.zeros(0, device=device))
     buffer.add([pair.key for pair in batch], [pair.target_tokens for pair in batch], columns)
 
 
-def answer(teacher: OnlineSource, layout: Layout, batch: TeacherBatch, like: torch.Tensor) -> Columns:
+def encode_teacher_output(teacher: OnlineSource, layout: Layout, batch: TeacherBatch, like: torch.Tensor) -> Columns:
     """The teacher's signal of a batch's N tokens, as it is stored."""
     said = teacher.signal(batch, Wish(features=isinstance(layout, FeatureLayout)), like)
     if isinstance(layout, TopKLayout):
