@@ -1,6 +1,7 @@
 """`lskd forecast`: kinds of training, speeds from hand-written logs, sums by hand, and probes of real ones."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,14 @@ from conftest import ROOT, binarise, write_copy_corpus
 
 from lskd_nmt import cli
 from lskd_nmt.cost import data_sample, kinds, predict, table
-from lskd_nmt.cost.speed import Speed, speed
+from lskd_nmt.cost.records import Forecast, ModelForecast, Speed
+from lskd_nmt.cost.speed import speed
 from lskd_nmt.errors import LskdError
 from lskd_nmt.experiment import plan
 from lskd_nmt.experiment.config import read_config
-from lskd_nmt.experiment.records import plan_json
+from lskd_nmt.experiment.records import RunRecord
 from lskd_nmt.storage import files
+from lskd_nmt.storage.typed import to_json
 
 
 def log_line(tag, **values):
@@ -35,10 +38,12 @@ def test_flags_of_a_command_and_their_change():
 
 
 def test_only_what_costs_time_makes_a_kind():
-    planned = plan_json(plan.expand(read_config(ROOT / "experiments" / "configs" / "quickstart.yaml")))["models"]
-    assert [len(names) for names in kinds.groups(planned).values()] == [2, 1, 4]  # teachers, plain, distilled
-    longer = {**planned[1], "train_command": kinds.with_flags(planned[1]["train_command"], {"max-tokens": "1024"})}
-    assert [len(names) for names in kinds.groups([planned[0], longer]).values()] == [1, 1]
+    planned = plan.expand(read_config(ROOT / "experiments" / "configs" / "quickstart.yaml")).models
+    assert [len(models) for models in kinds.groups(planned)] == [2, 1, 4]  # teachers, plain, distilled
+    longer = replace(
+        planned[1], train_command=tuple(kinds.with_flags(planned[1].train_command, {"max-tokens": "1024"}))
+    )
+    assert [len(models) for models in kinds.groups([planned[0], longer])] == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -58,14 +63,14 @@ def test_where_targets_come_from(words, found):
     assert kinds.signal([*COMMAND, *words]) == found
 
 
-MEASURED = {
-    "wall_seconds": 30.0,
-    "cpu_seconds": 45.0,
-    "gpu_hours": 2 * 30 / 3600,
-    "peak_memory_mb": 700,
-    "peak_gpu_memory_mb": 900,
-    "parameters": 1_000_000,
-}
+MEASURED = RunRecord(
+    wall_seconds=30.0,
+    cpu_seconds=45.0,
+    gpu_hours=2 * 30 / 3600,
+    peak_memory_mb=700,
+    peak_gpu_memory_mb=900,
+    parameters=1_000_000,
+)
 LINES = [
     step(1, 10, 100, 1),  # warms up
     step(1, 20, 100, 500),  # 10 updates, 1000 words, 2 seconds
@@ -88,7 +93,7 @@ def test_a_probe_that_is_too_short_is_refused():
         speed(LINES[:1], MEASURED, 600)
 
 
-SPEED = Speed(100.0, 50.0, 10.0, 5.0, 2.0, 1, 700, None, 1_000_000)  # half a second an update
+SPEED = Speed([], 100.0, 50.0, 10.0, 5.0, 2.0, 1, 700, None, 1_000_000)  # half a second an update
 
 
 @pytest.mark.parametrize(
@@ -104,9 +109,9 @@ SPEED = Speed(100.0, 50.0, 10.0, 5.0, 2.0, 1, 700, None, 1_000_000)  # half a se
 def test_time_is_startup_steps_and_validations(words, updates, validations, at_most):
     found = predict.training(["fairseq-train", "data/bin", *words], SPEED, 1000)
     seconds = 10 + updates * 0.5 + validations * 5
-    assert (found["updates"], found["at_most"]) == (updates, at_most)
-    assert found["minutes"] == round(seconds / 60, 2) and found["cpu_minutes"] == round(2 * seconds / 60, 2)
-    assert found["gpu_hours"] == round(seconds / 3600, 4)
+    assert (found.updates, found.at_most) == (updates, at_most)
+    assert found.minutes == round(seconds / 60, 2) and found.cpu_minutes == round(2 * seconds / 60, 2)
+    assert found.gpu_hours == round(seconds / 3600, 4)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +126,7 @@ def test_time_is_startup_steps_and_validations(words, updates, validations, at_m
 )
 def test_disk_is_the_checkpoints_that_stay(words, count):
     found = predict.training(["fairseq-train", "d", "--max-epoch", "4", *words], SPEED, 1000)
-    assert found["disk_mb"] == 12 * count  # 12 bytes a parameter
+    assert found.disk_mb == 12 * count  # 12 bytes a parameter
 
 
 TEACHERS = {"a": None, "b": None, "a1": "a", "a2": "a", "b1": "b"}
@@ -142,20 +147,10 @@ def test_students_wait_for_their_teacher_and_for_a_free_job(minutes, jobs, wall)
 
 def test_all_together_adds_up_and_memory_is_of_the_largest_at_once():
     models = [
-        {
-            "name": name,
-            "after": after,
-            "minutes": 60,
-            "cpu_minutes": 120,
-            "gpu_hours": 0.5,
-            "disk_mb": 10,
-            "peak_memory_mb": memory,
-            "peak_gpu_memory_mb": None,
-            "at_most": False,
-        }
+        ModelForecast(name, after=after, minutes=60, cpu_minutes=120, gpu_hours=0.5, disk_mb=10, peak_memory_mb=memory)
         for (name, after), memory in zip(TEACHERS.items(), (100, 300, 200, 50, 1), strict=True)
     ]
-    found = predict.sweep(models, 2, 7.0)
+    found = to_json(predict.sweep(models, 2, 7.0))
     assert found == {
         "jobs": 2,
         "wall_hours": 3,
@@ -172,8 +167,8 @@ def test_all_together_adds_up_and_memory_is_of_the_largest_at_once():
 @pytest.mark.parametrize(("load", "said"), [(0.9, False), (2.5, True)])
 def test_a_busy_machine_is_named(load, said):
     sweep = predict.sweep([], 1, 0.0)
-    content = {"sweep": sweep, "updates": 30, "not_in_it": [], "other_load": load}
-    assert any(line.startswith("2.5 cores were busy") for line in table.notes(content)) == said
+    found = table.notes(Forecast(other_load=load, updates=30, sweep=sweep))
+    assert any(line.startswith("2.5 cores were busy") for line in found) == said
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.cli.common import origin, show, verb_of
@@ -18,9 +18,11 @@ from lskd_nmt.experiment import plan as planning
 from lskd_nmt.experiment.config import read_config
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.storage import files, provenance
+from lskd_nmt.storage.typed import read_record, to_json
 
 if TYPE_CHECKING:
     from lskd_nmt.cost.estimate import Machine
+    from lskd_nmt.cost.records import Forecast
 
 FILE = "forecast.json"
 
@@ -61,7 +63,7 @@ def run_forecast(args: argparse.Namespace) -> None:
             **origin(args),
             "host": provenance.host(),
             **settings,
-            **probed(Run(folder), machine, args.jobs, other_load),
+            **to_json(probed(Run(folder), machine, args.jobs, other_load)),
         }
         files.write_json(folder / FILE, content)
     print(json.dumps({"forecast": str(folder / FILE), **content["sweep"]}))
@@ -79,15 +81,15 @@ def held(folder: Path) -> Iterator[None]:
         yield
 
 
-def probed(run: Run, machine: "Machine", jobs: int, other_load: float) -> dict[str, Any]:
+def probed(run: Run, machine: "Machine", jobs: int, other_load: float) -> "Forecast":
     """The forecast, shown as a table; `other_load` are the cores that were busy before."""
     from lskd_nmt.cost import table
     from lskd_nmt.cost.estimate import forecast
 
     with fairseq_io.quiet():
-        content = {"other_load": other_load, **forecast(run, machine, jobs, show)}
-        show(table.markdown(content))
-    return content
+        found = forecast(run, machine, jobs, other_load, show)
+        show(table.markdown(found))
+    return found
 
 
 def machine_of(args: argparse.Namespace) -> "Machine":
@@ -123,10 +125,11 @@ def prepare(run: Path) -> None:
 def compare(folder: Path) -> None:
     """`lskd forecast RUN`: the forecast beside what the trainings of the run cost."""
     from lskd_nmt.cost import table
+    from lskd_nmt.cost.records import Forecast
 
     require((folder / FILE).is_file(), f"{folder} has no {FILE}: run lskd forecast CONFIG --out {folder} first")
-    content = files.read_json(folder / FILE)
-    rows = table.compared(Run(folder), content)
+    forecast = read_record(folder / FILE, Forecast)
+    rows = table.compared(Run(folder), forecast)
     require(bool(rows), f"{folder} has no trained model to compare with its forecast: train some first")
-    show(table.comparison(rows, len(content["models"])))
-    print(json.dumps({"models": rows}))
+    show(table.comparison(rows, len(forecast.models)))
+    print(json.dumps({"models": to_json(rows)}))

@@ -1,58 +1,45 @@
 """What a planned run will cost, from a short training of each kind in it."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Callable
 
 from lskd_nmt.cost import predict
 from lskd_nmt.cost.kinds import flags, groups, signal
-from lskd_nmt.cost.speed import Speed
-from lskd_nmt.cost.trial_runs import STORES, Machine, Scratch
+from lskd_nmt.cost.records import Forecast, ModelForecast, Speed
+from lskd_nmt.cost.trial_runs import STORES, Machine, TrialRuns
+from lskd_nmt.experiment.records import PlannedModel
 from lskd_nmt.experiment.run import Run
 
 __all__ = ["Machine", "forecast"]
 NOT_IN_IT = ("data preparation", "teacher stores", "translations of the training data", "decoding of the test set")
 
 
-def forecast(run: Run, machine: Machine, jobs: int, show: Callable[[str], None]) -> dict[str, Any]:
-    """Every model's time, memory and disk, and all of it together; the data are prepared."""
-    kinds = groups(run.models)
-    speeds: dict[str, Speed] = {}
-    stores: dict[str, float] = {}
-    with Scratch(run, machine, show) as scratch:
-        for number, names in enumerate(kinds.values(), 1):
-            first = run.model(names[0])
-            show(
-                f"probe {number} of {len(kinds)}: {first['arch']}, {signal(first['train_command'])}, "
-                f"for {len(names)} of {len(run.models)} models"
-            )
-            speeds |= dict.fromkeys(names, scratch.probe(first))
-            for name in names:
-                if first["role"] == "teacher":
-                    scratch.teach(name, first["name"])
-                stores |= sizes(run.model(name)["train_command"], scratch.stores_mb, first["name"])
-        words = scratch.words["train"]
-    models = [
-        {
-            "name": model["name"],
-            "arch": model["arch"],
-            "targets": signal(model["train_command"]),
-            "after": model["teacher"],
-            **predict.training(model["train_command"], speeds[model["name"]], words),
-        }
-        for model in run.models
-    ]
-    return {
-        "updates": machine.updates,
-        "target_subwords": words,
-        "not_in_it": list(NOT_IN_IT),
-        "probes": [{"models": names, **asdict(speeds[names[0]])} for names in kinds.values()],
-        "models": models,
-        "sweep": predict.sweep(models, jobs, sum(stores.values())),
-    }
+def forecast(run: Run, machine: Machine, jobs: int, other_load: float, show: Callable[[str], None]) -> Forecast:
+    """Every model's time, memory and disk, and all of it together; the data are prepared.
+
+    `other_load` are the cores that other work kept busy before.
+    """
+    kinds = groups(run.planned_models)
+    speeds, stores = list[Speed](), dict[str, float]()  # of each kind; the MB of each store, by its path
+    with TrialRuns(run, machine, show) as trials:
+        for number, models in enumerate(kinds, 1):
+            first, count = models[0], len(run.planned_models)
+            learns = f"{first.arch}, {signal(first.train_command)}"
+            show(f"probe {number} of {len(kinds)}: {learns}, for {len(models)} of {count} models")
+            speeds.append(trials.measure(first, [model.name for model in models]))
+            for model in models:
+                if first.role == "teacher":
+                    trials.teach(model.name, first.name)
+                given = flags(model.train_command)
+                sizes = {flag: trials.stores_mb.get((first.name, flag)) for flag in STORES}
+                stores |= {given[flag]: size for flag, size in sizes.items() if size is not None}
+        words = trials.words["train"]
+    speed_of = {name: speed for speed in speeds for name in speed.models}
+    forecasts = [model_forecast(model, speed_of[model.name], words) for model in run.planned_models]
+    sweep = predict.sweep(forecasts, jobs, sum(stores.values()))
+    return Forecast(other_load, machine.updates, words, list(NOT_IN_IT), speeds, forecasts, sweep)
 
 
-def sizes(command: list[str], measured: Mapping[tuple[str, str], float], probed: str) -> dict[str, float]:
-    """The MB of each store that a model reads, by its path."""
-    given = flags(command)
-    return {given[flag]: measured[probed, flag] for flag in STORES if (probed, flag) in measured}
+def model_forecast(model: PlannedModel, speed: Speed, words: int) -> ModelForecast:
+    """What one model will take; `words` are the target subwords of the training data."""
+    cost = predict.training(model.train_command, speed, words)
+    return ModelForecast(model.name, model.arch, signal(model.train_command), model.teacher, **vars(cost))

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
 
+from lskd_nmt.experiment.records import PlannedModel
 from lskd_nmt.fairseq_io.flag_values import LOGGING
 
 # of fairseq-train: flags whose values do not change what an update costs
@@ -71,21 +71,21 @@ def signal(command: Sequence[str]) -> str:
     return source if level == "word" else f"both levels, {source}"
 
 
-def kind(model: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]]) -> str:
-    """The same text for trainings that take the same time an update; `models` are the plan's, by name."""
-    command = model["train_command"]
+def kind(model: PlannedModel, models: Mapping[str, PlannedModel]) -> str:
+    """A text that trainings share if an update takes them the same time; `models` are the plan's, by name."""
+    command = model.train_command
     facts = [f"{name}={value}" for name, value in sorted(flags(command).items()) if name not in FREE]
     facts.append(f"signal={signal(command)}")
-    if model["teacher"] is not None:
-        facts.append(f"hypotheses={model.get('hypotheses') == 'multi'}")
-        facts.append(f"teacher=({kind(models[model['teacher']], models)})")
+    if model.teacher is not None:
+        facts.append(f"hypotheses={model.hypotheses == 'multi'}")
+        facts.append(f"teacher=({kind(models[model.teacher], models)})")
     return " ".join([command[1], *facts])
 
 
-def groups(models: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """The names of the models of each kind, teachers first; the first name of a kind stands for it."""
-    by_name = {model["name"]: model for model in models}
-    found: dict[str, list[str]] = {}
+def groups(models: Sequence[PlannedModel]) -> list[list[PlannedModel]]:
+    """The models of each kind, teachers first; the first model of a kind stands for it."""
+    by_name = {model.name: model for model in models}
+    found: dict[str, list[PlannedModel]] = {}
     for model in models:
-        found.setdefault(kind(model, by_name), []).append(model["name"])
-    return found
+        found.setdefault(kind(model, by_name), []).append(model)
+    return list(found.values())

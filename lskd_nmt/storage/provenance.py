@@ -5,10 +5,10 @@ import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import TypedDict
 
 from lskd_nmt import __version__
 from lskd_nmt.storage.files import sha256
+from lskd_nmt.storage.typed import Json
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("fairseq-fixed", "torch", "ctranslate2", "sacrebleu", "sentencepiece", "sacremoses", "numpy", "pandas")
@@ -38,15 +38,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-class Host(TypedDict):
-    """A machine as the run records know it."""
-
-    system: str
-    machine: str
-    cores: int
-
-
-def host() -> Host:
+def host() -> dict[str, Json]:
     """What the machine is, without naming it."""
     return {"system": platform.system(), "machine": platform.machine(), "cores": len(os.sched_getaffinity(0))}
 
