@@ -24,8 +24,9 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from lskd_nmt.analysis.features.folder import write_features  # noqa: E402
+from lskd_nmt.analysis.features.folder import FeaturesData, FeaturesHeader, Sample, write_features  # noqa: E402
 from lskd_nmt.storage import files, provenance  # noqa: E402
+from lskd_nmt.storage.header import Origin, StoredSymbols  # noqa: E402
 
 SYMBOLS, WIDTH = 8000, 256
 
@@ -52,12 +53,12 @@ def made_up(folder: Path, tokens: int, model: int, split: str) -> None:
         "counts": (1e6 * share).astype(np.uint64) + 1,
     }
     symbols = ["▁" + "".join(letters) for letters in islice(product(ascii_lowercase, repeat=3), SYMBOLS)]
-    facts = {
-        "model": {"file": f"{model}.pt", "sha256": str(model), "arch": "made up", "label_smoothing": 0.1},
-        "data": {"split": split, "langs": ["aa", "bb"], "hashes": ["1", "2"]},
-        "symbols": {"source": symbols, "target": symbols},
-        "sample": {"tokens": None, "seed": None},
-    }
+    facts = FeaturesHeader(
+        model=Origin(f"{model}.pt", str(model), "made up", 0.1),
+        data=FeaturesData(split, ["aa", "bb"], ["1", "2"]),
+        symbols=StoredSymbols(symbols, symbols),
+        sample=Sample(None, None),
+    )
     write_features(folder, facts, arrays)
 
 

@@ -4,7 +4,15 @@ from pathlib import Path
 
 import numpy as np
 
-from lskd_nmt.analysis.features.folder import Features, open_features, write_features
+from lskd_nmt.analysis.features.folder import (
+    Features,
+    FeaturesData,
+    FeaturesHeader,
+    Sample,
+    open_features,
+    write_features,
+)
+from lskd_nmt.storage.header import Origin, StoredSymbols
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -12,13 +20,13 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
 
 
-def header_facts(symbols: list[str]) -> dict:
-    return {
-        "model": {"file": "model.pt", "sha256": "0", "arch": "none", "label_smoothing": 0.0},
-        "data": {"split": "valid", "langs": ["aa", "bb"], "hashes": ["1", "2"]},
-        "symbols": {"source": symbols, "target": symbols},
-        "sample": {"tokens": None, "seed": None},
-    }
+def header_facts(symbols: list[str]) -> FeaturesHeader:
+    return FeaturesHeader(
+        model=Origin("model.pt", "0", "none", 0.0),
+        data=FeaturesData("valid", ["aa", "bb"], ["1", "2"]),
+        symbols=StoredSymbols(symbols, symbols),
+        sample=Sample(None, None),
+    )
 
 
 def arrays_of(state, projection, target, lengths, bias=None, counts=None) -> dict[str, np.ndarray]:

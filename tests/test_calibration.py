@@ -13,8 +13,9 @@ from lskd_nmt import cli
 from lskd_nmt.analysis import intervals
 from lskd_nmt.analysis.confidence import calibrate, calibration, temperature_scaling, tokens_or_words
 from lskd_nmt.analysis.confidence.calibrate import CalibrationSettings
+from lskd_nmt.analysis.confidence.tokens_or_words import word_starts
 from lskd_nmt.analysis.features import sentence_spans
-from lskd_nmt.analysis.words import word_starts
+from lskd_nmt.storage.typed import to_json
 
 SETTINGS = CalibrationSettings()
 
@@ -63,7 +64,7 @@ def test_ece_and_mce_are_their_equations(bins):
 def test_reliability_diagrams_are_scikit_learns(strategy):
     confidence, right = draw_units(3, 97)
     edges = (calibration.equal_width if strategy == "uniform" else lambda m: calibration.equal_mass(confidence, m))(15)
-    found = calibration.reliability(alone(confidence, right, edges), edges)
+    found = to_json(calibration.reliability(alone(confidence, right, edges), edges))
     accuracy, mean = calibration_curve(right, confidence, n_bins=15, strategy=strategy)
     assert [each for each in found["accuracy"] if each is not None] == pytest.approx(accuracy.tolist())
     assert [each for each in found["confidence"] if each is not None] == pytest.approx(mean.tolist())
@@ -96,7 +97,7 @@ def test_brier_nll_and_entropy_are_their_equations(tmp_path):
     features = drawn(tmp_path / "f", seed=2)
     p = np.exp(log_softmax(features.state.astype(float) @ features.projection.T))
     tokens = list(zip(p.tolist(), features.target.tolist(), strict=True))
-    found = calibrate.measure(tokens_or_words.tokens(features), (15, 20))["numbers"]
+    found = to_json(calibrate.measure(tokens_or_words.tokens(features), (15, 20)))["numbers"]
     expected = {
         "brier": sum((q - (v == y)) ** 2 for row, y in tokens for v, q in enumerate(row)),
         "nll": sum(-math.log(row[y]) for row, y in tokens),
@@ -114,7 +115,7 @@ def test_brier_nll_and_entropy_are_their_equations(tmp_path):
 
 def test_a_model_whose_targets_are_drawn_from_itself_is_calibrated(tmp_path):
     features = drawn(tmp_path / "f", seed=0, sentences=4000)
-    found = calibrate.measure(tokens_or_words.tokens(features), (15,))["numbers"]
+    found = to_json(calibrate.measure(tokens_or_words.tokens(features), (15,)))["numbers"]
     assert found["ece_15"]["value"] < 0.02 and found["ece_mass_15"]["value"] < 0.02
     assert found["overconfidence"]["low"] < 0 < found["overconfidence"]["high"]
     assert found["nll"]["value"] == pytest.approx(found["entropy"]["value"], abs=0.03)  # cross entropy with itself
@@ -123,7 +124,7 @@ def test_a_model_whose_targets_are_drawn_from_itself_is_calibrated(tmp_path):
 @pytest.mark.parametrize("of_targets", [0.5, 1.0, 3.0])
 def test_the_fitted_temperature_is_the_one_that_targets_were_drawn_at(of_targets, tmp_path):
     features = drawn(tmp_path / "f", seed=0, sentences=4000, temperature=of_targets)
-    found = calibrate.post_hoc(features, SETTINGS)
+    found = to_json(calibrate.post_hoc(features, SETTINGS))
     assert found["value"] == pytest.approx(of_targets, rel=0.1)
     if of_targets != 1:
         assert found["after"]["nll"] < found["before"]["nll"]
@@ -202,7 +203,7 @@ def test_resampled_means_vary_as_the_mean_does():
     means = draws[:, 0] / draws[:, 1]
     assert len(draws) == intervals.RESAMPLES and set(draws[:, 1]) == {400.0}
     assert means.std() == pytest.approx(values.std() / 20, rel=0.1)
-    found = intervals.with_interval(values.mean(), means)
+    found = to_json(intervals.with_interval(values.mean(), means))
     assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
     assert found["low"] < found["value"] < found["high"]
 
@@ -220,7 +221,7 @@ def test_the_verb_writes_numbers_diagrams_and_where_they_come_from(tmp_path, cap
     assert cli.main(["calibrate", str(tmp_path / "f"), "--out", str(out), "--bins", "10"]) == 0
     answer, found = json.loads(capsys.readouterr().out), json.loads(out.read_text())
     assert answer["ece_10"] == pytest.approx(found["token"]["numbers"]["ece_10"]["value"], abs=1e-4)
-    assert found["features"]["digest"] == features.header["digest"] and found["commit"] and found["command"]
+    assert found["features"]["digest"] == features.header.digest and found["commit"] and found["command"]
     assert sum(found["token"]["reliability"]["ece_10"]["count"]) == features.tokens == found["token"]["units"]
     assert sum(found["entropy_histogram"]["count"]) == features.tokens
     fitted = found["temperature"]

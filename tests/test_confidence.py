@@ -8,11 +8,12 @@ from frames import arrays_of, drawn, header_facts, log_softmax
 from slow import kl as slow_kl
 
 from lskd_nmt import cli
-from lskd_nmt.analysis.confidence.buckets import FREQUENCY, POSITION, buckets, names
 from lskd_nmt.analysis.confidence.confidence import ConfidenceSettings, agreement, confidence
+from lskd_nmt.analysis.confidence.token_ranges import FREQUENCY, POSITION, names, range_of
 from lskd_nmt.analysis.features.distribution import Model, entropy_histogram, kl
 from lskd_nmt.analysis.features.folder import Features, open_features, write_features
 from lskd_nmt.errors import LskdError
+from lskd_nmt.storage.typed import to_json
 
 PLAIN = ConfidenceSettings("plain")
 
@@ -30,12 +31,12 @@ def models(tmp_path) -> dict[str, Features]:
     return {name: drawn(tmp_path / name, seed) for name, seed in (("plain", 1), ("student", 2), ("teacher", 3))}
 
 
-def test_buckets_by_hand():
+def test_ranges_by_hand():
     assert names((0, 1, 2, 4)) == ["0", "1", "2-3", "4+"]
-    assert buckets(np.array([0, 1, 2, 3, 4, 99]), (0, 1, 2, 4)).tolist() == [0, 1, 2, 2, 3, 3]
+    assert range_of(np.array([0, 1, 2, 3, 4, 99]), (0, 1, 2, 4)).tolist() == [0, 1, 2, 2, 3, 3]
     assert names(FREQUENCY)[:2] == ["0-9", "10-99"] and len(names(FREQUENCY)) == len(FREQUENCY)
-    assert buckets(np.array([9, 10], dtype=np.uint64), FREQUENCY).tolist() == [0, 1]
-    assert buckets(np.array([0, 15, 16, 1000]), POSITION).tolist() == [0, 4, 5, 7]
+    assert range_of(np.array([9, 10], dtype=np.uint64), FREQUENCY).tolist() == [0, 1]
+    assert range_of(np.array([0, 15, 16, 1000]), POSITION).tolist() == [0, 4, 5, 7]
 
 
 def test_means_and_differences_by_hand(tmp_path):
@@ -51,7 +52,7 @@ def test_means_and_differences_by_hand(tmp_path):
         )
         write_features(tmp_path / name, header_facts(["▁a", "b"]), arrays)
         found[name] = open_features(tmp_path / name)
-    compared = confidence(found, PLAIN, silent)["models"]
+    compared = to_json(confidence(found, PLAIN, silent))["models"]
     plain, student = (compared[name]["all"][0] for name in ("plain", "student"))
     assert plain["accuracy"]["value"] == 1 and "difference" not in plain["accuracy"]
     assert student["accuracy"]["difference"]["value"] == pytest.approx(-1 / 3)
@@ -65,8 +66,8 @@ def test_means_and_differences_by_hand(tmp_path):
 
 
 @pytest.mark.parametrize("partition", ["frequency", "position"])
-def test_buckets_hold_every_token_once(partition, models):
-    for model in confidence(models, PLAIN, silent)["models"].values():
+def test_ranges_hold_every_token_once(partition, models):
+    for model in to_json(confidence(models, PLAIN, silent))["models"].values():
         (whole,), rows = model["all"], model[partition]
         assert len(rows) > 2 and sum(row["tokens"] for row in rows) == whole["tokens"]
         for key in ("entropy", "confidence", "target_probability", "accuracy", "nll"):
@@ -75,22 +76,26 @@ def test_buckets_hold_every_token_once(partition, models):
 
 
 def test_a_difference_turns_its_sign_with_the_baseline(models):
-    one, other = (confidence(models, ConfidenceSettings(name), silent)["models"] for name in ("plain", "student"))
+    one, other = (
+        to_json(confidence(models, ConfidenceSettings(name), silent))["models"] for name in ("plain", "student")
+    )
     there, back = (each["all"][0]["entropy"]["difference"] for each in (one["student"], other["plain"]))
     assert there["low"] < there["value"] < there["high"]
     assert [there["value"], there["low"], there["high"]] == pytest.approx([-back["value"], -back["high"], -back["low"]])
 
 
 def test_differences_are_paired(models):
-    same = confidence({"plain": models["plain"], "twin": models["plain"]}, PLAIN, silent)["models"]["twin"]["all"][0]
+    same = to_json(confidence({"plain": models["plain"], "twin": models["plain"]}, PLAIN, silent))["models"]["twin"][
+        "all"
+    ][0]
     assert same["nll"]["difference"] == {"value": 0, "low": 0, "high": 0}
     assert same["nll"]["low"] < same["nll"]["high"]
 
 
-def test_without_counts_there_are_no_buckets_of_frequency(tmp_path):
+def test_without_counts_there_are_no_ranges_of_frequency(tmp_path):
     arrays = arrays_of(np.ones((3, 2), np.float32), np.eye(2), [0, 1, 0], [2, 1])
     write_features(tmp_path / "f", header_facts(["a", "b"]), arrays)
-    found = confidence({"plain": open_features(tmp_path / "f")}, PLAIN, silent)["models"]["plain"]
+    found = to_json(confidence({"plain": open_features(tmp_path / "f")}, PLAIN, silent))["models"]["plain"]
     assert "frequency" not in found and found["position"]
 
 
@@ -113,23 +118,23 @@ def test_the_divergence_is_its_equation(bias, monkeypatch):
 
 def test_agreement_with_the_teacher(models):
     teacher, student = models["teacher"], models["student"]
-    found = agreement(teacher, student, PLAIN)
+    found = to_json(agreement(teacher, student, PLAIN))
     assert found["top_1"]["value"] == pytest.approx(sum(teacher.top == student.top) / teacher.tokens)
     assert found["kl"]["value"] == pytest.approx(kl(model_of(teacher), model_of(student)).mean())
     assert found["divergence_tokens"] == teacher.tokens and found["kl"]["low"] < found["kl"]["high"]
-    itself = agreement(teacher, teacher, PLAIN)
+    itself = to_json(agreement(teacher, teacher, PLAIN))
     assert itself["top_1"]["value"] == 1 and itself["kl"]["value"] == pytest.approx(0, abs=1e-7)
 
 
 def test_a_budget_draws_whole_sentences_for_the_divergence(models):
-    few = agreement(models["teacher"], models["student"], ConfidenceSettings("plain", tokens=50))
+    few = to_json(agreement(models["teacher"], models["student"], ConfidenceSettings("plain", tokens=50)))
     assert 50 <= few["divergence_tokens"] < 60
-    every = agreement(models["teacher"], models["student"], PLAIN)
+    every = to_json(agreement(models["teacher"], models["student"], PLAIN))
     assert few["top_1"] == every["top_1"]  # of all tokens
 
 
 def test_the_histogram_holds_every_token_and_ends_at_the_uniform_distribution():
-    found = entropy_histogram(np.array([0.0, np.log(8), np.log(8) + 1e-6, 0.01]), 8)
+    found = to_json(entropy_histogram(np.array([0.0, np.log(8), np.log(8) + 1e-6, 0.01]), 8))
     assert found["count"][0] == 2 and found["count"][-1] == 2 and sum(found["count"]) == 4
     assert found["edges"][-1] == pytest.approx(np.log(8))
 
@@ -137,10 +142,10 @@ def test_the_histogram_holds_every_token_and_ends_at_the_uniform_distribution():
 def test_models_of_other_tokens_are_refused(models, tmp_path):
     other = drawn(tmp_path / "other", 2, sentences=30)
     with pytest.raises(LskdError, match="other and plain are of other sentences"):
-        confidence({"plain": models["plain"], "other": other}, PLAIN, silent)
+        to_json(confidence({"plain": models["plain"], "other": other}, PLAIN, silent))
     symbols = drawn(tmp_path / "symbols", 2, symbols=9)
     with pytest.raises(LskdError, match="symbols and plain are of other symbols"):
-        confidence({"plain": models["plain"], "symbols": symbols}, PLAIN, silent)
+        to_json(confidence({"plain": models["plain"], "symbols": symbols}, PLAIN, silent))
 
 
 def test_the_verb_compares_with_the_first_unless_told(models, tmp_path, capsys):
@@ -149,7 +154,7 @@ def test_the_verb_compares_with_the_first_unless_told(models, tmp_path, capsys):
     assert cli.main(call) == 0
     answer, found = json.loads(capsys.readouterr().out), json.loads((tmp_path / "c.json").read_text())
     assert answer["baseline"] == "plain" and list(answer["entropy"]) == list(models)
-    assert found["models"]["student"]["features"]["digest"] == models["student"].header["digest"]
+    assert found["models"]["student"]["features"]["digest"] == models["student"].header.digest
     assert "agreement" in found["models"]["student"] and "agreement" not in found["models"]["teacher"]
     assert cli.main([*call, "--baseline", "teacher"]) == 0
     assert json.loads(capsys.readouterr().out)["baseline"] == "teacher"

@@ -8,6 +8,7 @@ import pytest
 from lskd_nmt.analysis import lost_translations, teacher_tail
 from lskd_nmt.cli.common import numbers_of
 from lskd_nmt.errors import LskdError
+from lskd_nmt.storage.typed import to_json
 
 
 def model(draw, tokens=30, vocabulary=23, width=6):
@@ -18,7 +19,7 @@ def model(draw, tokens=30, vocabulary=23, width=6):
 def test_the_tail_by_hand():
     """p = (1/2, 1/4, 1/8, 1/8)."""
     logits = np.log([[4.0, 1, 2, 1]])
-    found = teacher_tail.tail(np.eye(1, dtype=np.float32), logits.T, None, [1.0], [1, 2, 4, 9])["1"]
+    found = to_json(teacher_tail.tail(np.eye(1, dtype=np.float32), logits.T, None, [1.0], [1, 2, 4, 9]))["1"]
     assert found["entropy"] == pytest.approx(1.75 * math.log(2))
     assert [found["tail"][k]["mass"] for k in ("1", "2", "4", "9")] == pytest.approx([1 / 2, 1 / 4, 0, 0])
     # outside of the first: (1/2, 1/4, 1/4), of entropy 1.5 log 2; outside of two: even
@@ -31,7 +32,7 @@ def test_the_tail_is_the_slow_twins(with_bias, temperature):
     draw = np.random.default_rng(3)
     state, weight = model(draw)
     bias = draw.normal(size=len(weight)).astype(np.float32) if with_bias else None
-    found = teacher_tail.tail(state, weight, bias, [temperature], [1, 4, 22])[f"{temperature:g}"]
+    found = to_json(teacher_tail.tail(state, weight, bias, [temperature], [1, 4, 22]))[f"{temperature:g}"]
     mass, evenness, entropy = {1: [], 4: [], 22: []}, {1: [], 4: [], 22: []}, []
     for row in state:
         z = [
@@ -52,7 +53,7 @@ def test_the_tail_is_the_slow_twins(with_bias, temperature):
 
 def test_a_tiny_tail_keeps_its_digits():
     weight = np.array([[0.0], [-50], [-50], [-51]], dtype=np.float32)
-    found = teacher_tail.tail(np.ones((3, 1), np.float32), weight, None, [1.0], [1, 2])["1"]["tail"]
+    found = to_json(teacher_tail.tail(np.ones((3, 1), np.float32), weight, None, [1.0], [1, 2]))["1"]["tail"]
     assert found["1"]["mass"] == pytest.approx(math.exp(-50) * (2 + math.exp(-1)), rel=1e-9)
     assert found["2"]["mass"] == pytest.approx(math.exp(-50) * (1 + math.exp(-1)), rel=1e-9)
 
@@ -60,7 +61,7 @@ def test_a_tiny_tail_keeps_its_digits():
 def test_laws_of_the_tail():
     """Less lies outside of more symbols, more at higher temperatures; in the end all symbols are equal."""
     state, weight = model(np.random.default_rng(4))
-    found = teacher_tail.tail(state, weight, None, [1.0, 2.0, 64.0, 1e6], [1, 2, 8])
+    found = to_json(teacher_tail.tail(state, weight, None, [1.0, 2.0, 64.0, 1e6], [1, 2, 8]))
     masses = np.array([[found[t]["tail"][k]["mass"] for k in ("1", "2", "8")] for t in ("1", "2", "64", "1e+06")])
     assert (np.diff(masses, axis=1) < 0).all() and (np.diff(masses, axis=0) > 0).all()
     assert masses[3] == pytest.approx(1 - np.array([1, 2, 8]) / 23, rel=1e-4)
@@ -72,10 +73,10 @@ def test_chunks_and_rotations_change_nothing(monkeypatch):
     state, weight = model(np.random.default_rng(5))
     turn = np.linalg.qr(np.random.default_rng(6).normal(size=(6, 6)))[0]
     told = []
-    whole = teacher_tail.tail(state, weight, None, [2.0], [4], told.append)
+    whole = to_json(teacher_tail.tail(state, weight, None, [2.0], [4], told.append))
     monkeypatch.setattr(teacher_tail, "CHUNK", 7)
-    parts = teacher_tail.tail(state[::-1], weight, None, [2.0], [4], told.append)
-    turned = teacher_tail.tail(state @ turn, weight @ turn, None, [2.0], [4])
+    parts = to_json(teacher_tail.tail(state[::-1], weight, None, [2.0], [4], told.append))
+    turned = to_json(teacher_tail.tail(state @ turn, weight @ turn, None, [2.0], [4]))
     for other in (parts, turned):
         assert other["2"]["entropy"] == pytest.approx(whole["2"]["entropy"], rel=1e-5)
         assert other["2"]["tail"]["4"] == pytest.approx(whole["2"]["tail"]["4"], rel=1e-5)
@@ -133,7 +134,7 @@ def test_scores_are_sacrebleus():
 
 
 def test_who_is_right_and_who_is_wrong():
-    found = lost_translations.comparison(texts(frequency=SEEN), lost_translations.Rules())
+    found = to_json(lost_translations.comparison(texts(frequency=SEEN), lost_translations.Rules()))
     whole = found["groups"]["all"]
     assert whole["sentences"] == 4
     assert whole["teacher_right_student_wrong"] == 2 and whole["student_right_teacher_wrong"] == 1
@@ -155,7 +156,9 @@ def test_exchanging_the_systems_turns_the_result():
         texts(**given, teacher=ours * 5, student=theirs * 5)
         for ours, theirs in ((TEACHER, STUDENT), (STUDENT, TEACHER))
     )
-    one, other = (lost_translations.comparison(each, lost_translations.Rules())["groups"]["all"] for each in both)
+    one, other = (
+        to_json(lost_translations.comparison(each, lost_translations.Rules()))["groups"]["all"] for each in both
+    )
     assert one["teacher_right_student_wrong"] == other["student_right_teacher_wrong"] == 10
     assert one["difference"]["value"] == pytest.approx(-other["difference"]["value"])
     assert one["difference"]["low"] == pytest.approx(-other["difference"]["high"])
@@ -173,9 +176,9 @@ def test_right_and_wrong_lie_on_two_sides_of_a_line_and_apart():
 
 
 def test_examples_are_ordered_and_limited():
-    found = lost_translations.comparison(texts(), lost_translations.Rules(examples=1, right=100.0, margin=0.0))[
-        "examples"
-    ]
+    found = to_json(
+        lost_translations.comparison(texts(), lost_translations.Rules(examples=1, right=100.0, margin=0.0))
+    )["examples"]
     scores = lost_translations.sentence_scores(STUDENT, REFERENCE)["chrf"]
     worst = min((0, 2, 3), key=scores.__getitem__)  # of those that only the teacher has like the reference
     assert [each["row"] for each in found] == [worst]
@@ -184,19 +187,19 @@ def test_examples_are_ordered_and_limited():
 def test_the_interval_is_that_of_a_mean():
     """Against ±1.96 σ/√n."""
     values = np.random.default_rng(3).normal(2, 5, 400)
-    found = lost_translations.interval(values)
+    found = to_json(lost_translations.interval(values))
     assert found["value"] == pytest.approx(values.mean())
     half = 1.96 * values.std() / 20
     assert [found["low"], found["high"]] == pytest.approx([values.mean() - half, values.mean() + half], abs=0.05)
-    few = lost_translations.interval(values[:19])
+    few = to_json(lost_translations.interval(values[:19]))
     assert few == {"value": pytest.approx(values[:19].mean()), "low": None, "high": None}
 
 
 def test_files_of_other_lengths_are_refused_together():
     with pytest.raises(LskdError, match="reference has 4 lines, teacher 3, source 2: give lines of one test set"):
-        lost_translations.comparison(texts(teacher=TEACHER[1:], source=SOURCE[:2]), lost_translations.Rules())
+        to_json(lost_translations.comparison(texts(teacher=TEACHER[1:], source=SOURCE[:2]), lost_translations.Rules()))
     with pytest.raises(LskdError, match="the reference is empty"):
-        lost_translations.comparison(lost_translations.Texts([], [], []), lost_translations.Rules())
+        to_json(lost_translations.comparison(lost_translations.Texts([], [], []), lost_translations.Rules()))
 
 
 @pytest.mark.parametrize(

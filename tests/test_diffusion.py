@@ -6,6 +6,7 @@ from scipy.stats import ortho_group
 
 from lskd_nmt.analysis.geometry import diffusion_index, word_classes
 from lskd_nmt.errors import LskdError
+from lskd_nmt.storage.typed import to_json
 
 K, D = 5, 6
 NEAREST = np.zeros((K, K), dtype=bool)
@@ -121,7 +122,7 @@ def measured(corpus, moved_by, seeds=3, **settings):
     rows = word_classes.occurrences(target, range(K), 10**6, 1)
     chosen = {"resamples": 150, "seed": 1} | settings
     arm = diffusion_index.united(arms([states] * seeds, rows, sentence, **chosen))
-    return arm, diffusion_index.summary(arm)["2"]
+    return arm, to_json(diffusion_index.summary(arm))["2"]
 
 
 def towards_nearest(centre):
@@ -168,7 +169,7 @@ def test_students_that_differ_by_noise_alone_are_undecided(corpus):
     rows = word_classes.occurrences(target, range(K), 10**6, 1)
     states = {1.0: centre[target] + noise, 2.0: centre[target] + other}
     arm = diffusion_index.united(arms([states] * 3, rows, sentence, 150, 1))
-    assert diffusion_index.summary(arm)["2"]["verdict"] == "undecided"
+    assert to_json(diffusion_index.summary(arm))["2"]["verdict"] == "undecided"
 
 
 def test_identical_students_have_no_index(corpus):
@@ -183,7 +184,7 @@ def test_the_seeds_mean_and_that_they_differ_by_hand():
         diffusion_index.Arm({2.0: np.full((2, K), value)}, {2.0: np.full((4000, 2), value)}) for value in (1.0, 2, 3)
     ]
     arm = diffusion_index.united(seeds)
-    found = diffusion_index.summary(arm)["2"]
+    found = to_json(diffusion_index.summary(arm))["2"]
     assert (arm.by_class[2.0] == 2).all() and found["seeds"] == 3
     assert found["similar"]["uncorrected"] == 2 and found["similar"]["value"] == pytest.approx(2, abs=0.05)
     half = 4.303 / 3**0.5
@@ -197,7 +198,7 @@ def test_few_seeds_decide_nothing(corpus):
     verdicts = [measured(corpus, step, seeds)[1]["verdict"] for seeds in (1, 2, 3)]
     assert verdicts == ["undecided (one seed)", "undecided (2 seeds)", "systematic"]
     three, one = (measured(corpus, step, seeds)[0] for seeds in (3, 1))
-    assert diffusion_index.control(three, one)["2"]["verdict"] == "undecided (one seed)"
+    assert to_json(diffusion_index.control(three, one))["2"]["verdict"] == "undecided (one seed)"
 
 
 def test_progress_counts_the_resamples(corpus):
@@ -230,7 +231,7 @@ def test_intervals_hold_the_truth_though_few_tokens_make_noisy_means():
             2.0: (centre + step)[target] + of_sentence + draw.normal(size=(len(target), width)),
         }
         (arm,) = arms([states], word_classes.occurrences(target, range(K), 10**6, 1), sentence, 100, 1)
-        found.append(diffusion_index.summary(arm)["2"]["similar"])
+        found.append(to_json(diffusion_index.summary(arm))["2"]["similar"])
         widths.append(arm.resampled[2.0][:, 0].std())
     values = np.array([each["value"] for each in found])
     assert (
@@ -244,10 +245,10 @@ def test_intervals_hold_the_truth_though_few_tokens_make_noisy_means():
 def test_the_control_subtracts_the_index_without_smoothing(corpus):
     step = towards_nearest(corpus[2])
     (smoothed, _), (plain, _) = measured(corpus, step), measured(corpus, step / 3)
-    found = diffusion_index.control(smoothed, plain)["2"]
-    values = [diffusion_index.summary(arm)["2"]["similar"]["value"] for arm in (smoothed, plain)]
+    found = to_json(diffusion_index.control(smoothed, plain))["2"]
+    values = [to_json(diffusion_index.summary(arm))["2"]["similar"]["value"] for arm in (smoothed, plain)]
     assert found["similar"]["value"] == pytest.approx(values[0] - values[1])
     assert found["similar"]["low"] > 0
-    own = diffusion_index.control(smoothed, smoothed)["2"]["similar"]
+    own = to_json(diffusion_index.control(smoothed, smoothed))["2"]["similar"]
     assert set(own.values()) == {0}, "the same sentences are drawn for both"
-    assert diffusion_index.control(smoothed, diffusion_index.Arm({}, {})) == {}
+    assert to_json(diffusion_index.control(smoothed, diffusion_index.Arm({}, {}))) == {}

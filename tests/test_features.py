@@ -73,9 +73,9 @@ def test_every_target_token_has_what_the_model_says_of_its_pair_alone(whole, tea
 def test_the_header_says_of_what_it_is(whole, teacher, data):
     found = open_features(whole)
     header, lines = found.header, (data.parent / "text" / "train.bb").read_text().splitlines()
-    assert header["model"]["file"] == teacher.name and header["model"]["label_smoothing"] == 0.1
-    assert header["sentences"] == len(lines) and header["tokens"] == sum(len(line.split()) + 1 for line in lines)
-    assert header["precision"] == "fp32" and header["width"] == found.state.shape[1] == 16
+    assert header.model.file == teacher.name and header.model.label_smoothing == 0.1
+    assert header.sentences == len(lines) and header.tokens == sum(len(line.split()) + 1 for line in lines)
+    assert header.precision == "fp32" and header.width == found.state.shape[1] == 16
     words = " ".join(lines).split()
     assert {found.symbols[n]: int(count) for n, count in enumerate(found.counts) if count} == {
         **{word: words.count(word) for word in set(words)},
@@ -120,7 +120,7 @@ def test_a_sample_is_of_whole_sentences_the_same_for_every_model(teacher, data, 
 
 
 def test_a_killed_writer_leaves_nothing_that_is_taken_for_whole(whole, teacher, data, tmp_path, monkeypatch):
-    real, calls = features_write.said, []
+    real, calls = features_write.window_arrays, []
 
     def killed(*arguments):
         calls.append(1)
@@ -130,7 +130,7 @@ def test_a_killed_writer_leaves_nothing_that_is_taken_for_whole(whole, teacher, 
 
     monkeypatch.setattr(sample, "WINDOW", 30)
     with monkeypatch.context() as patch:
-        patch.setattr(features_write, "said", killed)
+        patch.setattr(features_write, "window_arrays", killed)
         with pytest.raises(KeyboardInterrupt):
             write(tmp_path / "f", teacher, data, split="train")
     assert not (tmp_path / "f").exists()
@@ -170,9 +170,8 @@ def test_a_cut_or_edited_folder_is_refused(copy):
 def test_values_that_nothing_can_be_computed_of_are_refused(name, change, part, copy):
     made = open_features(copy)
     arrays = {each: getattr(made, each) for each in (*TOKENS, "projection", "counts")}
-    facts = {each: made.header[each] for each in ("model", "data", "symbols", "sample")}
     again = copy.parent / "again"
-    write_features(again, facts, arrays | {name: change(arrays[name])})
+    write_features(again, made.header, arrays | {name: change(arrays[name])})
     with pytest.raises(LskdError, match=re.escape(part)):
         open_features(again)
 
@@ -204,8 +203,8 @@ def test_a_projections_bias_is_part_of_the_distribution():
 
 def test_numpy_alone_writes_and_reads_a_folder(tmp_path):
     found = drawn(tmp_path / "f", seed=3)
-    assert found.header["tokens"] == found.tokens == len(found.entropy) and found.bias is None
-    assert found.header["sentences"] == 40 and found.header["precision"] == "fp32"
+    assert found.header.tokens == found.tokens == len(found.entropy) and found.bias is None
+    assert found.header.sentences == 40 and found.header.precision == "fp32"
 
 
 def test_arrays_that_do_not_fit_the_header_are_refused(tmp_path):

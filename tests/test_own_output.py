@@ -16,6 +16,7 @@ from lskd_nmt.analysis.confidence.calibrate import CalibrationSettings, calibrat
 from lskd_nmt.analysis.features.folder import Features, open_features, require_comparable, write_features
 from lskd_nmt.analysis.features.ter_alignment import END, RIGHT, SUBSTITUTED, UNALIGNED, ter_edits
 from lskd_nmt.errors import LskdError
+from lskd_nmt.storage.typed import to_json
 from lskd_nmt.teacher.online import LiveTeacher
 
 
@@ -76,7 +77,7 @@ def test_the_tokens_are_those_of_beam_search_with_their_own_probabilities(own, c
         assert own.target_log_prob[at].mean() == pytest.approx(score, abs=1e-4)  # what the search thought of it
         edits, _ = ter_edits(list(map(str, ids)), list(map(str, reference[:-1])))
         assert own.edit[at].tolist() == [*edits, END]
-    assert own.header["decoding"]["beam"] == 2
+    assert own.header.decoding.beam == 2
 
 
 def test_confidence_is_that_of_the_output_and_unaligned_tokens_are_left_out_or_wrong(tmp_path):
@@ -84,7 +85,7 @@ def test_confidence_is_that_of_the_output_and_unaligned_tokens_are_left_out_or_w
     arrays = arrays_of(odds[:, None].astype(np.float32), np.array([[1.0], [0.0]]), [0, 0, 1, 0, 0], [3, 2])
     arrays["edit"] = np.array([RIGHT, SUBSTITUTED, UNALIGNED, RIGHT, END], dtype=np.uint8)
     write_features(tmp_path / "f", header_facts(["a", "b"]), arrays)
-    found = calibrate(open_features(tmp_path / "f"), CalibrationSettings(), lambda line: None)
+    found = to_json(calibrate(open_features(tmp_path / "f"), CalibrationSettings(), lambda line: None))
     aligned, every = (found[level]["numbers"] for level in ("token", "token_all"))
     assert found["token"]["units"] == 3 and found["token_all"]["units"] == 4
     assert aligned["accuracy"]["value"] == pytest.approx(2 / 3) and every["accuracy"]["value"] == 0.5

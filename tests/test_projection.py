@@ -7,6 +7,7 @@ from sklearn.decomposition import PCA
 
 from lskd_nmt.analysis.geometry import confusions, projection, word_classes
 from lskd_nmt.errors import LskdError
+from lskd_nmt.storage.typed import to_json
 
 SYMBOLS = ["<s>", "<pad>", "</s>", "<unk>", "▁der", "n", "▁Hund", "▁die", ".", "▁", "▁7"]
 
@@ -112,7 +113,7 @@ def test_points_on_hand_placed_words():
         np.array([[0, 0, 0, 7, 9.0]]),
     ]
     assert projection.coordinates(clouds[0], found).tolist() == [[1, 0, 0], [3, 0, 0]]
-    drawn = projection.picture(weight, None, [1, 2, 3], {"train": clouds})["splits"]["train"]
+    drawn = to_json(projection.picture(weight, None, [1, 2, 3], {"train": clouds}))["splits"]["train"]
     # centroids (2, 0, 0), (0, 2, 0), (0, 0, 9): the plane through them holds all but the points' own scatter
     assert drawn["distances"][0] == pytest.approx(8**0.5, abs=0.02)
     assert drawn["distances"][1] == pytest.approx(85**0.5, abs=0.02)
@@ -161,7 +162,7 @@ def test_turning_states_and_projection_together_changes_nothing(cloud):
     weight, states = cloud
     turn = ortho_group.rvs(WIDTH, random_state=2)
     plain, turned = (
-        projection.picture(weight @ by, None, [3, 8, 5], {"train": [each @ by for each in states]})
+        to_json(projection.picture(weight @ by, None, [3, 8, 5], {"train": [each @ by for each in states]}))
         for by in (np.eye(WIDTH), turn)
     )
     for key in ("points", "centroids"):
@@ -172,7 +173,7 @@ def test_turning_states_and_projection_together_changes_nothing(cloud):
 def test_the_order_of_tokens_changes_nothing(cloud):
     weight, states = cloud
     pictures = [
-        projection.picture(weight, None, [3, 8, 5], {"train": given})["splits"]["train"]
+        to_json(projection.picture(weight, None, [3, 8, 5], {"train": given}))["splits"]["train"]
         for given in (states, [each[::-1] for each in states])
     ]
     assert np.array(pictures[0]["centroids"]) == pytest.approx(np.array(pictures[1]["centroids"]), abs=2e-5)  # rounded
@@ -182,7 +183,7 @@ def test_the_order_of_tokens_changes_nothing(cloud):
 def test_centroids_are_means_of_their_points(cloud):
     weight, states = cloud
     plane = projection.fit(states, projection.basis(weight, None, [3, 8, 5]))
-    drawn = projection.picture(weight, None, [3, 8, 5], {"train": states})["splits"]["train"]
+    drawn = to_json(projection.picture(weight, None, [3, 8, 5], {"train": states}))["splits"]["train"]
     for points, centre, spread, each in zip(drawn["points"], drawn["centroids"], drawn["spreads"], states, strict=True):
         assert np.mean(points, axis=0) == pytest.approx(centre, abs=2e-5)
         assert projection.place(each.mean(0, keepdims=True), plane)[0] == pytest.approx(centre, abs=2e-5)
@@ -192,8 +193,8 @@ def test_centroids_are_means_of_their_points(cloud):
 def test_validation_uses_the_plane_of_training(cloud):
     weight, states = cloud
     moved = [each[:5] + 3 for each in states]
-    found = projection.picture(weight, None, [3, 8, 5], {"train": states, "valid": moved})["splits"]
-    alone = projection.picture(weight, None, [3, 8, 5], {"train": states})["splits"]
+    found = to_json(projection.picture(weight, None, [3, 8, 5], {"train": states, "valid": moved}))["splits"]
+    alone = to_json(projection.picture(weight, None, [3, 8, 5], {"train": states}))["splits"]
     assert found["train"] == alone["train"]
     plane = projection.fit(states, projection.basis(weight, None, [3, 8, 5]))
     assert np.array(found["valid"]["points"][1]) == pytest.approx(projection.place(moved[1], plane), abs=1e-5)

@@ -113,7 +113,7 @@ def test_other_data_under_the_same_out_are_noticed_by_features(langs, teacher, d
     def made_of(folder):
         return write_model_features(tmp_path / "f", str(teacher), str(folder), symbols, settings, "cpu", len)
 
-    assert len(made_of(data)["data"]["hashes"]) == 2 and "counts" in made_of(data)["arrays"]
+    assert len(made_of(data).data.hashes) == 2 and "counts" in made_of(data).arrays
     with pytest.raises(LskdError, match="holds features of other data"):
         made_of(other)
 
@@ -257,7 +257,7 @@ def test_folders_of_decoded_translations_may_have_a_colon(tmp_path, data, capsys
 
 def test_two_writers_of_one_store(teacher, data, tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from lskd_nmt import folders\n"
+        "import sys, time; from pathlib import Path; from lskd_nmt.storage import folders\n"
         "with folders.hold(Path(sys.argv[1]), 'lskd teacher-store'): print('held', flush=True); time.sleep(60)"
     )
     out = tmp_path / "s"

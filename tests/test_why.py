@@ -1,6 +1,7 @@
 """`lskd project`, `lskd diffuse` and `lskd diagnose`: from features folders to JSON and figures."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def write(tmp_path):
         by = np.eye(WIDTH) if turn is None else turn
         arrays = arrays_of((state @ by).astype(np.float32), (projection @ by).astype(np.float32), target, lengths, bias)
         facts = header_facts(symbols)
-        write_features(tmp_path / name, {**facts, "data": {**facts["data"], "split": split}}, arrays)
+        write_features(tmp_path / name, replace(facts, data=replace(facts.data, split=split)), arrays)
         return tmp_path / name
 
     return features
@@ -74,7 +75,7 @@ def test_project_draws_what_the_teacher_confuses(write, tmp_path, capsys):
     assert near > 10 * max(far)
     assert content["occurrences"]["train"] == [30, 30, 30] and set(content["models"]["teacher"]["splits"]) == {"train"}
     assert [len(points) for points in content["models"]["T = 2"]["splits"]["valid"]["points"]] == [10, 10, 10]
-    assert content["features"]["T = 2"]["train"]["digest"] == open_features(student).header["digest"]
+    assert content["features"]["T = 2"]["train"]["digest"] == open_features(student).header.digest
     assert sorted(file.name for file in out.iterdir()) == sorted(
         ["projection.json", *(f"projection.{k}" for k in FIGURES)]
     )

@@ -1,26 +1,28 @@
-"""Sentences that a teacher translates well and its student does not: how many, of what kind, and which. S sentences."""
+"""Sentences that a teacher translates well and its student does not: how many, of what kind, and which.
+
+S sentences of a test set.
+"""
 
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sacrebleu.metrics.chrf import CHRF
 
-from lskd_nmt.analysis.intervals import resampled, with_interval
+from lskd_nmt.analysis.intervals import Interval, resampled, with_interval
 from lskd_nmt.errors import require
 from lskd_nmt.evaluate.scoring import sentence_bleu
+from lskd_nmt.storage.arrays import Float64s, Mask
+from lskd_nmt.storage.typed import absent, record
 
-Matrix = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+Scores = Mapping[str, Mapping[str, Float64s]]  # by system (teacher, student) and metric (chrf, bleu), (S,) each
 
 WORD = re.compile(r"\w+(?:[.,'’-]\w+)*")
 BEGINNING = re.compile(r"[.!?:;…]|[\"„“”«»(]$")  # between two words, where the second may begin a sentence
-LENGTHS = (0, 8, 12, 16, 24)  # reference words, each the start of a bucket
+LENGTHS = (0, 8, 12, 16, 24)  # reference words, each the start of a range
 FEW = 20  # sentences: fewer give no interval
 
 
@@ -48,13 +50,51 @@ class Rules:
     tokenize: str | None = None  # of BLEU, instead of the language's own
 
 
+@record
+class SentenceGroup:
+    """One group of sentences: mean scores by system, and how often one system is right where the other is wrong."""
+
+    sentences: int
+    chrf: dict[str, float]
+    bleu: dict[str, float]
+    difference: Interval  # in chrF, the teacher's less the student's
+    teacher_right_student_wrong: int
+    student_right_teacher_wrong: int
+
+
+@record
+class Example:
+    """A sentence that the teacher gets right and the student wrong; scores by system."""
+
+    row: int
+    source: str | None
+    reference: str
+    teacher: str
+    student: str
+    chrf: dict[str, float]
+    bleu: dict[str, float]
+    numbers: list[str] | None = absent()  # the reference's words of each kind that is looked for
+    rare_words: list[str] | None = absent()
+    names: list[str] | None = absent()
+
+
+@record
+class Comparison:
+    """Which sentences the teacher gets right and the student wrong, and the reverse for scale."""
+
+    sentences: int
+    groups: dict[str, SentenceGroup]
+    words: dict[str, dict[str, int]]  # of each kind, how many the reference has and each system writes
+    examples: list[Example]
+
+
 def words(line: str) -> list[str]:
-    """Its words, without punctuation around them."""
+    """The words of a line, without punctuation around them."""
     return WORD.findall(line)
 
 
 def has_digit(word: str) -> bool:
-    """Whether it is a number, or part of it is."""
+    """Whether the word is a number, or part of it is."""
     return any(sign.isdigit() for sign in word)
 
 
@@ -91,8 +131,8 @@ def special_words(texts: Texts, rules: Rules) -> dict[str, list[set[str]]]:
     return found
 
 
-def length_buckets(reference: Sequence[str]) -> dict[str, Mask]:
-    """Sentences by their reference's words."""
+def length_groups(reference: Sequence[str]) -> dict[str, Mask]:
+    """The sentences of each range of reference words."""
     sizes = np.array([len(words(line)) for line in reference])
     found = {f"{low} to {high - 1} words": (sizes >= low) & (sizes < high) for low, high in pairwise(LENGTHS)}
     return {**found, f"{LENGTHS[-1]} words or more": sizes >= LENGTHS[-1]}
@@ -100,7 +140,7 @@ def length_buckets(reference: Sequence[str]) -> dict[str, Mask]:
 
 def sentence_scores(
     lines: Sequence[str], reference: Sequence[str], lang: str = "en", tokenize: str | None = None
-) -> dict[str, Matrix]:
+) -> dict[str, Float64s]:
     """sacreBLEU's sentence chrF and sentence BLEU (effective order).   -> (S,) each"""
     metrics = {"chrf": CHRF(), "bleu": sentence_bleu(lang, tokenize)}
     return {
@@ -109,8 +149,30 @@ def sentence_scores(
     }
 
 
-def comparison(texts: Texts, rules: Rules) -> dict[str, Any]:
+def comparison(texts: Texts, rules: Rules) -> Comparison:
     """Which sentences the teacher gets right and the student wrong, by kind; and the reverse, for scale."""
+    require_equal_lengths(texts)
+    scores = {
+        name: sentence_scores(getattr(texts, name), texts.reference, rules.lang, rules.tokenize)
+        for name in ("teacher", "student")
+    }
+    special = special_words(texts, rules)
+    masks = {"all": np.ones(len(texts.reference), dtype=bool), **length_groups(texts.reference)}
+    for kind, found in special.items():
+        masks |= {
+            f"with {kind}": np.array([bool(each) for each in found]),
+            f"without {kind}": np.array([not each for each in found]),
+        }
+    return Comparison(
+        len(texts.reference),
+        {name: sentence_group(scores, mask, rules) for name, mask in masks.items() if mask.any()},
+        {kind: recall(found, texts) for kind, found in special.items()},
+        examples(texts, scores, special, rules),
+    )
+
+
+def require_equal_lengths(texts: Texts) -> None:
+    """Refuse texts of other numbers of lines, and empty ones."""
     sizes = {
         name: len(lines)
         for name, lines in vars(texts).items()
@@ -119,59 +181,37 @@ def comparison(texts: Texts, rules: Rules) -> dict[str, Any]:
     other = [f"{name} {size}" for name, size in sizes.items() if size != len(texts.reference)]
     require(not other, f"reference has {len(texts.reference)} lines, {', '.join(other)}: give lines of one test set")
     require(bool(texts.reference), "the reference is empty: give a test set")
-    scores = {
-        name: sentence_scores(getattr(texts, name), texts.reference, rules.lang, rules.tokenize)
-        for name in ("teacher", "student")
-    }
-    special = special_words(texts, rules)
-    buckets = {"all": np.ones(len(texts.reference), dtype=bool), **length_buckets(texts.reference)}
-    for kind, found in special.items():
-        buckets |= {
-            f"with {kind}": np.array([bool(each) for each in found]),
-            f"without {kind}": np.array([not each for each in found]),
-        }
-    return {
-        "sentences": len(texts.reference),
-        "groups": groups(scores, buckets, rules),
-        "words": {kind: recall(found, texts) for kind, found in special.items()},
-        "examples": examples(texts, scores, special, rules),
-    }
 
 
-def groups(scores: Mapping[str, Mapping[str, Matrix]], buckets: Mapping[str, Mask], rules: Rules) -> dict[str, Any]:
-    """Of each group: its size, mean chrF and BLEU of both, the difference in chrF with interval, and who is right."""
-    teacher, student = scores["teacher"]["chrf"], scores["student"]["chrf"]
-    found = {}
-    for name, mask in buckets.items():
-        if mask.any():
-            means = {
-                metric: {who: float(scores[who][metric][mask].mean()) for who in scores} for metric in ("chrf", "bleu")
-            }
-            found[name] = {
-                "sentences": int(mask.sum()),
-                **means,
-                "difference": interval((teacher - student)[mask]),
-                "teacher_right_student_wrong": right_and_wrong(teacher[mask], student[mask], rules),
-                "student_right_teacher_wrong": right_and_wrong(student[mask], teacher[mask], rules),
-            }
-    return found
+def sentence_group(scores: Scores, mask: Mask, rules: Rules) -> SentenceGroup:
+    """The sentences of a group: its size, mean scores, the difference in chrF with interval, and who is right."""
+    teacher, student = (scores[who]["chrf"][mask] for who in ("teacher", "student"))
+    means = {metric: {who: float(scores[who][metric][mask].mean()) for who in scores} for metric in ("chrf", "bleu")}
+    return SentenceGroup(
+        int(mask.sum()),
+        means["chrf"],
+        means["bleu"],
+        interval(teacher - student),
+        right_and_wrong(teacher, student, rules),
+        right_and_wrong(student, teacher, rules),
+    )
 
 
-def right_and_wrong(one: Matrix, other: Matrix, rules: Rules) -> int:
+def right_and_wrong(one: Float64s, other: Float64s, rules: Rules) -> int:
     """How many sentences the one gets right and the other wrong."""
     return int(np.count_nonzero(is_worse(one, other, rules)))
 
 
-def is_worse(one: Matrix, other: Matrix, rules: Rules) -> Mask:
+def is_worse(one: Float64s, other: Float64s, rules: Rules) -> Mask:
     """Where the one is right and the other wrong.   (S,), (S,) -> (S,)"""
     return np.asarray((one >= rules.right) & (other < rules.right) & (one - other >= rules.margin))
 
 
-def interval(values: Matrix) -> dict[str, float | None]:
+def interval(values: Float64s) -> Interval:
     """The mean and, of 20 sentences or more, its 95 % interval over sentences, drawn with replacement.   (S,)"""
     if len(values) < FEW:
-        return {"value": float(values.mean()), "low": None, "high": None}
-    return {**with_interval(values.mean(), resampled(values[:, None])[:, 0] / len(values))}
+        return Interval(float(values.mean()), None, None)
+    return with_interval(float(values.mean()), resampled(values[:, None])[:, 0] / len(values))
 
 
 def recall(special: Sequence[set[str]], texts: Texts) -> dict[str, int]:
@@ -184,26 +224,21 @@ def recall(special: Sequence[set[str]], texts: Texts) -> dict[str, int]:
     return {"reference": sum(map(len, special)), **there}
 
 
-def examples(
-    texts: Texts,
-    scores: Mapping[str, Mapping[str, Matrix]],
-    special: Mapping[str, Sequence[set[str]]],
-    rules: Rules,
-) -> list[dict[str, Any]]:
+def examples(texts: Texts, scores: Scores, special: Mapping[str, Sequence[set[str]]], rules: Rules) -> list[Example]:
     """The sentences that the teacher gets right and the student wrong, the largest difference in chrF first."""
     teacher, student = scores["teacher"]["chrf"], scores["student"]["chrf"]
     chosen = np.flatnonzero(is_worse(teacher, student, rules))
     order = chosen[np.argsort(student[chosen] - teacher[chosen], kind="stable")][: rules.examples]
     return [
-        {
-            "row": int(row),
-            "source": None if texts.source is None else texts.source[row],
-            "reference": texts.reference[row],
-            "teacher": texts.teacher[row],
-            "student": texts.student[row],
-            "chrf": {who: round(float(scores[who]["chrf"][row]), 1) for who in scores},
-            "bleu": {who: round(float(scores[who]["bleu"][row]), 1) for who in scores},
+        Example(
+            int(row),
+            None if texts.source is None else texts.source[row],
+            texts.reference[row],
+            texts.teacher[row],
+            texts.student[row],
+            {who: round(float(scores[who]["chrf"][row]), 1) for who in scores},
+            {who: round(float(scores[who]["bleu"][row]), 1) for who in scores},
             **{kind.replace(" ", "_"): sorted(found[row]) for kind, found in special.items()},
-        }
+        )
         for row in order
     ]

@@ -1,48 +1,50 @@
 """Which models, seeds and temperatures of a run go together."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import NamedTuple
 
-Model = Mapping[str, Any]
-Group = tuple[Any, ...]
-
-# students that agree in these differ in α, T and seed alone
-GROUP = ("kd_level", "hypotheses", "tail", "top_k", "kd_weight", "method")
+from lskd_nmt.experiment.records import PlannedModel
 
 
-def groups(models: Iterable[Model]) -> Mapping[Group, list[Model]]:
+class Group(NamedTuple):
+    """What students have in common if they differ in α (of their teacher), temperature and seed alone."""
+
+    kd_level: str | None
+    hypotheses: str | None
+    tail: str | None
+    top_k: int | None
+    kd_weight: float
+    method: str | None
+
+
+def groups(models: Iterable[PlannedModel]) -> Mapping[Group, list[PlannedModel]]:
     """Students with a temperature, by all but their teacher's label smoothing, temperature and seed."""
-    found: dict[Group, list[Model]] = {}
+    found: dict[Group, list[PlannedModel]] = {}
     for model in models:
-        if model["teacher"] is not None and model["temperature"] is not None:
-            found.setdefault(tuple(model.get(name) for name in GROUP), []).append(model)
+        if model.teacher is not None and model.temperature is not None:
+            found.setdefault(Group(*(getattr(model, name) for name in Group._fields)), []).append(model)
     return found
 
 
 def name_of(group: Group) -> str:
     """A group, in the name of a file: what is not usual in it."""
-    level, hypotheses, tail, top_k, weight, method = group
-    whole = None if level in (None, "word") else f"{level}-{hypotheses}"
-    parts = [method, whole, f"{tail or 'dense'}{top_k or ''}", None if weight == 1 else f"w{weight:g}"]
-    return "-".join(str(part) for part in parts if part)
+    whole = None if group.kd_level in (None, "word") else f"{group.kd_level}-{group.hypotheses}"
+    weight = None if group.kd_weight == 1 else f"w{group.kd_weight:g}"
+    parts = [group.method, whole, f"{group.tail or 'dense'}{group.top_k or ''}", weight]
+    return "-".join(part for part in parts if part)
 
 
-def is_plain(model: Model) -> bool:
-    """Whether it is the student without KD; methods without a teacher are others."""
-    return model["role"] == "student" and model["teacher"] is None and not model.get("method")
-
-
-def by_temperature(members: Sequence[Model], alpha: float) -> dict[float, dict[int, Model]]:
+def by_temperature(members: Sequence[PlannedModel], alpha: float) -> dict[float, dict[int, PlannedModel]]:
     """Students of one α: temperature -> seed -> model."""
-    found: dict[float, dict[int, Model]] = {}
+    found: dict[float, dict[int, PlannedModel]] = {}
     for model in members:
-        if model["label_smoothing"] == alpha:
-            found.setdefault(model["temperature"], {})[model["seed"]] = model
+        if model.label_smoothing == alpha and model.temperature is not None:
+            found.setdefault(model.temperature, {})[model.seed] = model
     return found
 
 
 def shared(
-    treated: Mapping[float, Mapping[int, Model]], control: Mapping[float, Mapping[int, Model]]
+    treated: Mapping[float, Mapping[int, PlannedModel]], control: Mapping[float, Mapping[int, PlannedModel]]
 ) -> list[tuple[list[float], list[int]]]:
     """Temperatures beside 1 and the seeds that they share with it on both sides; those with the same seeds together."""
     sides, found = [side for side in (treated, control) if side], dict[tuple[int, ...], list[float]]()

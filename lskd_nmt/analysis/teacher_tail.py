@@ -1,30 +1,46 @@
-"""A teacher before it is distilled: how much of what it says lies outside of its top k. N tokens, V vocabulary."""
+"""A teacher before it is distilled: how much of its probability lies outside of its top k.
+
+N tokens, n of a chunk, D the width of states, V symbols.
+"""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lskd_nmt.analysis.features.distribution import logits
+from lskd_nmt.storage.arrays import Float32s, Float64s, Floats
+from lskd_nmt.storage.typed import record
 
-Array = NDArray[np.floating[Any]]
-Matrix = NDArray[np.float64]
+CHUNK = 256  # tokens at a time, which bounds the memory
 
-CHUNK = 256  # tokens at a time: memory
+
+@record
+class Tail:
+    """What lies outside of the top k, as means over tokens, see `tail_of`."""
+
+    mass: float
+    evenness: float
+
+
+@record
+class TailAtTemperature:
+    """A teacher at one temperature: its mean entropy in nats, and its tail for each k, as text."""
+
+    entropy: float
+    tail: dict[str, Tail]
 
 
 def tail(
-    state: Array,
-    projection: Array,
-    bias: Array | None,
+    state: Floats,
+    projection: Float32s,
+    bias: Float32s | None,
     temperatures: Sequence[float],
     tops: Sequence[int],
     done: Callable[[int], None] = lambda tokens: None,
-) -> dict[str, Any]:
-    """For each temperature: mean entropy in nats, and of each k the tail's mean mass and evenness.   (N, D), (V, D)
+) -> dict[str, TailAtTemperature]:
+    """For each temperature, as text: mean entropy, and of each k the tail's mean mass and evenness.
 
-    `done` is told how many tokens more are done.
+    Of (N, D), (V, D) and (V,). `done` is told how many tokens more are done.
     """
     sums = np.zeros((len(temperatures), 1 + 2 * len(tops)))
     for start in range(0, len(state), CHUNK):
@@ -35,18 +51,18 @@ def tail(
         done(len(chunk))
     means = sums / len(state)
     return {
-        f"{temperature:g}": {
-            "entropy": float(row[0]),
-            "tail": {
-                str(k): {"mass": float(mass), "evenness": float(evenness)}
+        f"{temperature:g}": TailAtTemperature(
+            float(row[0]),
+            {
+                str(k): Tail(float(mass), float(evenness))
                 for k, mass, evenness in zip(tops, row[1::2], row[2::2], strict=True)
             },
-        }
+        )
         for temperature, row in zip(temperatures, means, strict=True)
     }
 
 
-def arranged(logits: Matrix, most: int) -> Matrix:
+def arranged(logits: Float64s, most: int) -> Float64s:
     """Logits with the `most` largest of each token at the end, ascending.   (n, V) -> (n, V)"""
     head = logits.shape[1] - min(most, logits.shape[1])
     ordered = np.partition(logits, min(head, logits.shape[1] - 1), axis=1)
@@ -54,7 +70,7 @@ def arranged(logits: Matrix, most: int) -> Matrix:
     return ordered
 
 
-def tail_of(arranged: Matrix, tops: Sequence[int]) -> list[Matrix]:
+def tail_of(arranged: Float64s, tops: Sequence[int]) -> list[Float64s]:
     """Entropy, and for each k the mass m outside of the top k and its evenness exp(H(p / m)) / (V − k).   (n, V)
 
     Evenness is 1 where all symbols outside are equally probable; where none is outside, both are 0. The tail is summed

@@ -10,6 +10,7 @@ from lskd_nmt.cli.common import add_tokenize, numbers_of, real, show, verb_of, w
 from lskd_nmt.errors import require
 from lskd_nmt.progress import Progress
 from lskd_nmt.storage.files import read_lines, sha256
+from lskd_nmt.storage.typed import to_json
 
 
 def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -68,7 +69,8 @@ def run_diagnose(args: argparse.Namespace) -> None:
         progress = Progress(min(args.sample, features.tokens), "tokens", show)
         tops = numbers_of(args.top, "--top", int)
         temperatures = numbers_of(args.temperatures, "--temperatures", float)
-        content["tail"] = analysis_diagnose.diagnose(features, temperatures, tops, args.sample, args.seed, progress.add)
+        tail = analysis_diagnose.diagnose(features, temperatures, tops, args.sample, args.seed, progress.add)
+        content["tail"] = to_json(tail)
         figures["tail"] = teacher_tail.figure(content["tail"])
     write(args, "diagnosis", content, figures)
     print(json.dumps({"diagnosis": str(args.out / "diagnosis.json"), "parts": list(figures)}))
@@ -96,5 +98,5 @@ def compared(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "settings": asdict(rules),
         "sha256": {name: sha256(file) for name, file in files.items() if file},
-        **lost_translations.comparison(texts, rules),
+        **to_json(lost_translations.comparison(texts, rules)),
     }

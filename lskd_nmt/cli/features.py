@@ -7,6 +7,7 @@ from pathlib import Path
 from lskd_nmt import fairseq_io
 from lskd_nmt.cli.common import add_languages, numbers_of, publish, show, symbols_of, verb_of, whole
 from lskd_nmt.errors import require
+from lskd_nmt.storage.typed import to_json
 
 
 def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -79,7 +80,11 @@ def run_features(args: argparse.Namespace) -> None:
         header = write_model_features(
             args.out, args.checkpoint, args.data, symbols, settings, device, show, args.teacher_data
         )
-    print(json.dumps({"features": str(args.out), **{name: header[name] for name in ("sentences", "tokens", "width")}}))
+    print(
+        json.dumps(
+            {"features": str(args.out), **{name: getattr(header, name) for name in ("sentences", "tokens", "width")}}
+        )
+    )
 
 
 def require_file(out: Path) -> None:
@@ -94,10 +99,10 @@ def run_calibrate(args: argparse.Namespace) -> None:
 
     settings = CalibrationSettings(numbers_of(args.bins, "--bins", int), args.temperature_tokens, args.seed)
     require_file(args.out)
-    content = calibrate(open_features(args.features), settings, show)
-    publish(args, args.out, content)
-    numbers = {name: round(each["value"], 4) for name, each in content["token"]["numbers"].items()}
-    fitted = {} if content["temperature"] is None else {"temperature": content["temperature"]["value"]}
+    found = calibrate(open_features(args.features), settings, show)
+    publish(args, args.out, to_json(found))
+    numbers = {name: round(each.value, 4) for name, each in found.token.numbers.items()}
+    fitted = {} if found.temperature is None else {"temperature": found.temperature.value}
     print(json.dumps({"calibration": str(args.out), **fitted, **numbers}))
 
 
@@ -110,7 +115,7 @@ def run_confidence(args: argparse.Namespace) -> None:
     folders = parse_models(args.models)
     settings = ConfidenceSettings(args.baseline or next(iter(folders)), args.teacher, args.divergence_tokens, args.seed)
     require_file(args.out)
-    content = confidence({name: open_features(folder) for name, folder in folders.items()}, settings, show)
-    publish(args, args.out, content)
-    entropies = {name: round(model["all"][0]["entropy"]["value"], 4) for name, model in content["models"].items()}
+    found = confidence({name: open_features(folder) for name, folder in folders.items()}, settings, show)
+    publish(args, args.out, to_json(found))
+    entropies = {name: round(model.all[0].entropy.value, 4) for name, model in found.models.items()}
     print(json.dumps({"confidence": str(args.out), "baseline": settings.baseline, "entropy": entropies}))

@@ -3,16 +3,18 @@
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lskd_nmt.cli.common import numbers_of, pairs_of, show, verb_of, whole, write
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.progress import Progress
+from lskd_nmt.storage.typed import to_json
 
 if TYPE_CHECKING:
     from lskd_nmt.analysis.features.folder import Features
+    from lskd_nmt.analysis.geometry.word_classes import ClassChoice
 
 
 def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -59,7 +61,7 @@ def choice_of(verb: argparse.ArgumentParser) -> None:
 
 def run_project(args: argparse.Namespace) -> None:
     """`lskd project --models NAME=TRAIN:VALID … --teacher FEATURES --out DIR`."""
-    from lskd_nmt.analysis.features.folder import described, open_features
+    from lskd_nmt.analysis.features.folder import open_features
     from lskd_nmt.analysis.geometry import project as geometry_project
     from lskd_nmt.report.figures import projection
 
@@ -73,11 +75,13 @@ def run_project(args: argparse.Namespace) -> None:
         models[name] = {split: open_features(part) for split, part in zip(("train", "valid"), parts, strict=False)}
     teacher = open_features(args.teacher) if args.teacher else None
     proposed = geometry_project.proposals(teacher, choice(args)) if teacher else []
-    tokens = args.tokens.split(",") if args.tokens else proposed[0]["tokens"]
+    tokens = args.tokens.split(",") if args.tokens else proposed[0].tokens
     points = dict(zip(("train", "valid"), counts, strict=True))
-    content = geometry_project.project(models, tokens, points, args.seed)
+    found = geometry_project.project(models, tokens, points, args.seed)
     if teacher:
-        content |= {"proposed": proposed, "proposed_by": {**asdict(choice(args)), "features": described(teacher)}}
+        by = geometry_project.proposed_by(teacher, choice(args))
+        found = replace(found, proposed=proposed, proposed_by=by)
+    content = to_json(found)
     write(args, "projection", content, {"projection": projection.figure(content)})
     print(
         json.dumps(
@@ -98,19 +102,20 @@ def run_diffuse(args: argparse.Namespace) -> None:
     )
     settings = geometry_diffuse.Resampling(args.similar, args.occurrences, args.resamples, args.seed)
     progress = Progress(settings.resamples, "resamples", show)
-    content = geometry_diffuse.diffuse(
+    found = geometry_diffuse.diffuse(
         open_features(args.teacher), students, control, choice(args), settings, progress.add
     )
+    content = to_json(found)
     write(args, "diffusion", content, {"diffusion": diffusion.figure(content)})
     shown = {t: {key: each[key] for key in ("similar", "others", "verdict")} for t, each in content["students"].items()}
     print(json.dumps({"diffusion": str(args.out / "diffusion.json"), "students": shown}))
 
 
-def choice(args: argparse.Namespace) -> Any:
+def choice(args: argparse.Namespace) -> "ClassChoice":
     """Which words are classes, by the options."""
-    from lskd_nmt.analysis.geometry.word_classes import Choice
+    from lskd_nmt.analysis.geometry.word_classes import ClassChoice
 
-    return Choice(args.classes, args.minimum, args.seed)
+    return ClassChoice(args.classes, args.minimum, args.seed)
 
 
 def by_temperature(given: Sequence[str], flag: str) -> "Mapping[float, Sequence[Features]]":

@@ -1,13 +1,13 @@
 """Is a model right as often as it says? Confidence against accuracy, in bins whose sums add over shards.
 
-N units (tokens or words), M bins. The confidence of a unit is the probability of what the model holds most probable; it
-is right if that is the reference's.
+N tokens or words, M bins, G groups. Confidence is the probability of what the model holds most probable; the model is
+right if that is the reference's. The errors are those of Guo et al. (2017).
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from lskd_nmt.storage.arrays import Float64s, Floats, Mask, Rows
+from lskd_nmt.storage.typed import record
 
 EQUATIONS = {
     "ece": "Σ_m |B_m|/N · |accuracy(B_m) − confidence(B_m)|",
@@ -19,18 +19,28 @@ EQUATIONS = {
 }
 
 
-def equal_width(bins: int) -> Array:
+@record
+class Reliability:
+    """A reliability diagram: of each bin its count, mean confidence and accuracy, None where the bin is empty."""
+
+    edges: list[float]  # M + 1
+    count: list[float]
+    confidence: list[float | None]
+    accuracy: list[float | None]
+
+
+def equal_width(bins: int) -> Float64s:
     """The edges of M bins (a, b] of equal width.   -> (M + 1,)"""
     return np.linspace(0, 1, bins + 1)
 
 
-def equal_mass(confidence: NDArray[np.floating], bins: int) -> Array:
-    """The edges of M bins (a, b] with equally many units each, as far as ties let them.   (N,) -> (M + 1,)"""
+def equal_mass(confidence: Floats, bins: int) -> Float64s:
+    """The edges of M bins (a, b] with equally many in each, as far as ties let them.   (N,) -> (M + 1,)"""
     return np.quantile(confidence.astype(np.float64), np.linspace(0, 1, bins + 1))
 
 
-def binned(confidence: NDArray[np.floating], right: NDArray[np.bool_], edges: Array, group: NDArray[np.intp]) -> Array:
-    """Count, confidence and right ones of each bin, summed over each group's units.   (N,) each -> (groups, 3, M)
+def binned(confidence: Floats, right: Mask, edges: Float64s, group: Rows) -> Float64s:
+    """Of each group and bin: the count, the summed confidence, and how many were right.   (N,) each -> (G, 3, M)
 
     `group` counts from 0 (sentences, shards). The sums of a whole are the sums over its groups.
     """
@@ -43,32 +53,32 @@ def binned(confidence: NDArray[np.floating], right: NDArray[np.bool_], edges: Ar
     return np.stack(sums, axis=1)
 
 
-def gaps(sums: Array) -> Array:
-    """|right ones − confidences| of each bin, sums.   (…, 3, M) -> (…, M)"""
+def gaps(sums: Float64s) -> Float64s:
+    """|number of right ones − summed confidence| of each bin.   (…, 3, M) -> (…, M)"""
     return np.asarray(np.abs(sums[..., 2, :] - sums[..., 1, :]))
 
 
-def ece(sums: Array) -> Array:
+def ece(sums: Float64s) -> Float64s:
     """Expected calibration error: Σ_m |B_m|/N · |accuracy − confidence|.   (…, 3, M) -> (…)"""
     return np.asarray(gaps(sums).sum(-1) / sums[..., 0, :].sum(-1))
 
 
-def mce(sums: Array) -> Array:
-    """Maximum calibration error: the largest |accuracy − confidence| of a bin that has units.   (…, 3, M) -> (…)"""
+def mce(sums: Float64s) -> Float64s:
+    """Maximum calibration error: the largest |accuracy − confidence| of a bin that is not empty.   (…, 3, M) -> (…)"""
     return np.asarray((gaps(sums) / np.maximum(sums[..., 0, :], 1)).max(-1))
 
 
-def brier(target_probability: Array, sum_squares: Array) -> Array:
+def brier(target_probability: Float64s, sum_squares: Float64s) -> Float64s:
     """Σ_v (p_v − [v = y])² = Σ_v p_v² − 2·p_y + 1 of each token.   (N,), (N,) -> (N,)"""
     return sum_squares - 2 * target_probability + 1
 
 
-def reliability(sums: Array, edges: Array) -> dict[str, list[float | None]]:
-    """A reliability diagram: each bin's units, mean confidence and accuracy, None where it is empty.   (3, M)"""
+def reliability(sums: Float64s, edges: Float64s) -> Reliability:
+    """The reliability diagram of a whole.   (3, M), (M + 1,)"""
     count, confidence, right = sums
     filled = count > 0
 
-    def share(part: Array) -> list[float | None]:
+    def share(part: Float64s) -> list[float | None]:
         return [float(part[m] / count[m]) if filled[m] else None for m in range(len(count))]
 
-    return {"edges": edges.tolist(), "count": count.tolist(), "confidence": share(confidence), "accuracy": share(right)}
+    return Reliability(edges.tolist(), count.tolist(), share(confidence), share(right))

@@ -1,30 +1,31 @@
-"""The temperature that calibrates a model afterwards (Guo et al. 2017): T* minimises the mean −log softmax(z/T)_y."""
+"""The temperature that calibrates a model afterwards (Guo et al. 2017): T* minimises the mean −log softmax(z/T)_y.
+
+N tokens, D the width of states, V symbols.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lskd_nmt.analysis.features.distribution import Array, chunks, log_softmax, logits
+from lskd_nmt.analysis.features.distribution import chunks, log_softmax, logits
+from lskd_nmt.storage.arrays import Float32s, Float64s, Floats, Ids, Mask
 
-STEPS = 50
-CLOSE = 1e-4  # relative change of 1/T at which it stands
-LOWEST, HIGHEST = 0.05, 20.0  # T
+STEPS = 50  # at most, of Newton's method
+CLOSE = 1e-4  # relative change of 1/T at which the search ends
+LOWEST, HIGHEST = 0.05, 20.0  # bounds of T
 
 
 class Scored(NamedTuple):
-    """What tokens score at a temperature."""
+    """Tokens at a temperature, and the derivatives of their mean NLL."""
 
-    log_prob: NDArray[np.float64]  # (N,) log p(y)
-    top_log_prob: NDArray[np.float64]  # (N,)
-    right: NDArray[np.bool_]  # (N,)
-    slope: float  # of the mean NLL, by β = 1/T
-    curvature: float
+    log_prob: Float64s  # (N,) log p(y)
+    top_log_prob: Float64s  # (N,)
+    right: Mask  # (N,)
+    slope: float  # first derivative of the mean NLL by β = 1/T
+    curvature: float  # second derivative
 
 
-def score(
-    state: NDArray[np.floating], projection: Array, bias: Array | None, target: NDArray[np.integer], temperature: float
-) -> Scored:
+def score(state: Floats, projection: Float32s, bias: Float32s | None, target: Ids, temperature: float) -> Scored:
     """Log-probabilities at T, and the mean NLL's derivatives: E_p[z] − z_y, and the variance of z under p.   (N, D)"""
     parts, slope, curvature = [], 0.0, 0.0
     for at in chunks(len(target), len(projection)):
@@ -44,8 +45,12 @@ def score(
     )
 
 
-def fit(state: NDArray[np.floating], projection: Array, bias: Array | None, target: NDArray[np.integer]) -> float:
-    """T*, within 0.05 to 20. The mean NLL is convex in β = 1/T: Newton's method, between what is known.   (N, D)"""
+def fit(state: Floats, projection: Float32s, bias: Float32s | None, target: Ids) -> float:
+    """T*, between 0.05 and 20.   (N, D), (V, D), (V,), (N,)
+
+    The mean NLL is convex in β = 1/T. Newton's method finds its minimum; a step that leaves the interval in which the
+    minimum is known to lie is replaced by the geometric mean of its ends.
+    """
     for bound, side in ((LOWEST, -1), (HIGHEST, 1)):
         if side * score(state, projection, bias, target, bound).slope >= 0:  # it would be better still beyond
             return bound

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.analysis.features.ter_alignment import END, ter_edits
 from lskd_nmt.progress import Progress
-from lskd_nmt.teacher.batches import Entry, batches
+from lskd_nmt.storage.arrays import Ids
+from lskd_nmt.teacher.batches import Entry, PairDataset, PairItem, batches
 from lskd_nmt.teacher.online import LiveTeacher
 
 LENGTH_PENALTY = 1.0
@@ -19,19 +18,19 @@ MAX_LENGTH = (1.5, 20)  # at most a · source length + b symbols
 
 
 class Outputs:
-    """The data with other targets."""
+    """Sentence pairs with the model's translations as targets."""
 
-    def __init__(self, dataset: Any, targets: Mapping[int, torch.Tensor], edits: Mapping[int, NDArray[Any]]) -> None:
-        """`targets` with their end symbols and `edits` by the rows of the split."""
+    def __init__(self, dataset: PairDataset, targets: Mapping[int, torch.Tensor], edits: Mapping[int, Ids]) -> None:
+        """Targets with their end symbols, and what TER does with each of their tokens, by the rows of the split."""
         self.dataset, self.targets, self.edits, self.tgt_dict = dataset, targets, edits, dataset.tgt_dict
 
-    def __getitem__(self, row: int) -> dict[str, Any]:
+    def __getitem__(self, row: int) -> PairItem:
         return {"source": self.dataset[row]["source"], "target": self.targets[row]}
 
 
 def translated(
     model: LiveTeacher,
-    dataset: Any,
+    dataset: PairDataset,
     entries: Sequence[Entry],
     beam: int,
     max_tokens: int,

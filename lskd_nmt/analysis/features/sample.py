@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from lskd_nmt.analysis.features.sentence_spans import within
 from lskd_nmt.errors import require
-from lskd_nmt.teacher.batches import Entry
+from lskd_nmt.teacher.batches import Entry, PairDataset
 from lskd_nmt.teacher.layout import require_numbers
 
 WINDOW = 1 << 16  # target tokens that are sorted by length, and held, at a time
@@ -33,10 +32,10 @@ class FeatureSettings:
         require_numbers(self.precision)
 
 
-def sample(dataset: Any, settings: FeatureSettings) -> list[Entry]:
+def sample(dataset: PairDataset, settings: FeatureSettings) -> list[Entry]:
     """The sentences in the corpus' order: all, or those drawn by the seed until the token budget is reached.
 
-    The draw knows nothing of the model.
+    All models get the same sentences, as the draw depends on the data alone.
     """
     lengths = np.asarray(dataset.tgt_sizes)
     rows = np.arange(len(lengths))

@@ -1,19 +1,17 @@
-"""Which words a teacher takes for which. N tokens, D width, V vocabulary, K classes."""
+"""Which words a teacher takes for which. N tokens, D width of states, V symbols, K classes, n tokens of a chunk."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lskd_nmt.analysis.features.folder import Features
 from lskd_nmt.analysis.geometry import word_classes
-from lskd_nmt.analysis.geometry.word_classes import Ids, Rows
+from lskd_nmt.analysis.geometry.word_classes import ClassRows
 from lskd_nmt.errors import require
+from lskd_nmt.storage.arrays import Float64s, Floats, Ids, Rows
 
-Array = NDArray[np.floating[Any]]
-Matrix = NDArray[np.float64]
-CHUNK = 16384  # tokens at a time: memory
+CHUNK = 16384  # tokens at a time, which bounds the memory
 
 
 class Triple(NamedTuple):
@@ -25,8 +23,13 @@ class Triple(NamedTuple):
 
 
 def mean_probabilities(
-    state: Array, target_log_prob: Array, projection: Array, bias: Array | None, classes: Sequence[int], rows: Rows
-) -> Matrix:
+    state: Floats,
+    target_log_prob: Floats,
+    projection: Floats,
+    bias: Floats | None,
+    classes: Sequence[int],
+    rows: ClassRows,
+) -> Float64s:
     """P[i, j], the mean probability of class j where class i is the target.   (N, D), (N,), (V, D) -> (K, K)
 
     log p(j) = z_j − z_y + log p(y) with y the target: exact over the whole vocabulary, from K logits a token.
@@ -44,17 +47,17 @@ def mean_probabilities(
     return mean
 
 
-def top_rates(top: Ids, classes: Sequence[int], rows: Rows) -> Matrix:
+def top_rates(top: Ids, classes: Sequence[int], rows: ClassRows) -> Float64s:
     """How often class j is the most probable symbol where class i is the target.   (N,) -> (K, K)"""
     return np.array([[np.count_nonzero(top[mine] == j) / len(mine) for j in classes] for mine in rows])
 
 
-def mutual(probabilities: Matrix) -> Matrix:
+def mutual(probabilities: Float64s) -> Float64s:
     """(P[i, j] + P[j, i]) / 2, the confusion of two classes.   (K, K) -> (K, K)"""
     return (probabilities + probabilities.T) / 2
 
 
-def triples(confusion: Matrix, count: int) -> list[Triple]:
+def triples(confusion: Float64s, count: int) -> list[Triple]:
     """The most confused pairs that share no class, each with the class that is confused least with either.
 
     Equal values: the class that comes first.   (K, K), symmetric
@@ -72,12 +75,12 @@ def triples(confusion: Matrix, count: int) -> list[Triple]:
     return found
 
 
-def chunks(rows: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+def chunks(rows: Rows) -> Iterator[Rows]:
     """Rows in parts that fit in memory."""
     yield from (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))
 
 
-def confusion_of(teacher: Features, ids: Sequence[int], rows: Rows) -> tuple[Matrix, Matrix]:
+def confusion_of(teacher: Features, ids: Sequence[int], rows: ClassRows) -> tuple[Float64s, Float64s]:
     """The teacher's mean probabilities between classes, and how often each is its top.   (K, K), (K, K)"""
     probabilities = mean_probabilities(
         teacher.state, teacher.target_log_prob, teacher.projection, teacher.bias, ids, rows

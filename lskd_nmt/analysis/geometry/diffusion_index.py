@@ -7,35 +7,62 @@ of our own. With c_i the mean state of class i, and distances relative to the cl
     η(i; S) = mean over j in S of (d₁(i, j) − d_T(i, j)) / d₁(i, j)
 
 for students distilled at temperatures 1 and T. Moving nearer to S gives η > 0; growing, shrinking, turning or shifting
-the whole space gives 0. N tokens, D width, K classes, R resamples, S sentences.
+the whole space gives 0. n tokens of a class, D the width of states, K classes, R resamples, S sentences; S1 are a
+class's similar classes and S2 all others.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lskd_nmt.analysis.geometry.word_classes import Ids
 from lskd_nmt.errors import require
 from lskd_nmt.evaluate.bootstrap import LEVEL, counts, seed_weights
+from lskd_nmt.storage.arrays import Float64s, Floats, Ids, Mask
+from lskd_nmt.storage.typed import absent, record
 
-Array = NDArray[np.floating[Any]]
-Matrix = NDArray[np.float64]
-Mask = NDArray[np.bool_]
-States = Sequence[Array]  # of each class, (n, D)
+States = Sequence[Floats]  # of each class, (n, D)
 
 ENOUGH_SEEDS = 3
-CHUNK = 100  # resamples at a time: memory
+CHUNK = 100  # resamples at a time, which bounds the memory
 
 
-def centroids(states: States) -> Matrix:
+@record
+class Estimate:
+    """A value and its 95 % interval, less the bias that resampling shows; and the plain value."""
+
+    value: float
+    low: float
+    high: float
+    uncorrected: float
+
+
+@record
+class ClassIndex:
+    """η of one class over its similar classes and over the others."""
+
+    similar: float
+    others: float
+
+
+@record
+class Assessed:
+    """η averaged over classes: of similar classes, of the others, and the difference; and what follows from them."""
+
+    similar: Estimate
+    others: Estimate
+    margin: Estimate
+    seeds: int
+    verdict: str
+    by_class: dict[str, ClassIndex] | None = absent()
+
+
+def centroids(states: States) -> Float64s:
     """The mean state of each class.   K of (n, D) -> (K, D)"""
     return np.array([mine.mean(0, dtype=np.float64) for mine in states])
 
 
-def relative_distances(centres: Matrix) -> Matrix:
+def relative_distances(centres: Float64s) -> Float64s:
     """d(i, j), each row's mean being 1 over the other classes.   (…, K, D) -> (…, K, K)"""
     squares = (centres**2).sum(-1)
     gram = centres @ centres.swapaxes(-1, -2)
@@ -45,7 +72,7 @@ def relative_distances(centres: Matrix) -> Matrix:
     return np.asarray(distances * (distances.shape[-1] - 1) / total)
 
 
-def similar(probabilities: Matrix, count: int) -> Mask:
+def similar(probabilities: Float64s, count: int) -> Mask:
     """S1: for each class the `count` others to which the teacher gives most probability in its place.   -> (K, K)"""
     require(
         0 < count < len(probabilities) - 1,
@@ -58,14 +85,14 @@ def similar(probabilities: Matrix, count: int) -> Mask:
     return mask
 
 
-def index(first: Matrix, other: Matrix, mask: Mask) -> Matrix:
+def index(first: Float64s, other: Float64s, mask: Mask) -> Float64s:
     """η(i; S) from d₁ and d_T, `mask` being S.   (…, K, K) twice, (K, K) -> (…, K)"""
     apart = ~np.eye(mask.shape[0], dtype=bool)
     change = np.divide(first - other, first, out=np.zeros_like(first), where=apart)
     return np.asarray((change * mask).sum(-1) / mask.sum(-1))
 
 
-def resampled_centroids(states: States, sentences: Sequence[Ids], weights: Array) -> Matrix:
+def resampled_centroids(states: States, sentences: Sequence[Ids], weights: Floats) -> Float64s:
     """Mean states where sentence s counts weights[r, s] times.   K of (n, D), K of (n,), (R, S) -> (R, K, D)"""
     found = np.empty((len(weights), len(states), states[0].shape[1]))
     for place, (mine, sentence) in enumerate(zip(states, sentences, strict=True)):
@@ -76,10 +103,10 @@ def resampled_centroids(states: States, sentences: Sequence[Ids], weights: Array
 
 @dataclass(frozen=True)
 class Arm:
-    """η of one teacher's students at each T above 1, over S1 and the rest: of the sample (2, K), resampled (R, 2)."""
+    """η of one teacher's students at each T other than 1, over S1 and S2."""
 
-    by_class: Mapping[float, Matrix]
-    resampled: Mapping[float, Matrix]
+    by_class: Mapping[float, Float64s]  # (2, K)
+    resampled: Mapping[float, Float64s]  # (R, 2), means over classes
     seeds: int = 1
 
 
@@ -99,7 +126,7 @@ def arms(
     """
     masks = mask, ~mask & ~np.eye(len(mask), dtype=bool)
 
-    def indices(centres: Mapping[float, Matrix]) -> dict[float, Matrix]:
+    def indices(centres: Mapping[float, Float64s]) -> dict[float, Float64s]:
         distances = {temperature: relative_distances(each) for temperature, each in centres.items()}
         return {
             temperature: np.stack([index(distances[1.0], each, one) for one in masks], axis=-2)
@@ -108,7 +135,7 @@ def arms(
         }
 
     generator = np.random.default_rng(seed)
-    found: list[list[dict[float, Matrix]]] = [[] for _ in teachers]
+    found: list[list[dict[float, Float64s]]] = [[] for _ in teachers]
     for start in range(0, resamples, CHUNK):
         weights = counts(size, size, min(CHUNK, resamples - start), generator).astype(np.float32)
         for parts, students in zip(found, teachers, strict=True):
@@ -135,26 +162,26 @@ def united(seeds: Sequence[Arm]) -> Arm:
     )
 
 
-def estimate(value: float, resampled: Matrix) -> dict[str, float]:
+def estimate(value: float, resampled: Float64s) -> Estimate:
     """A value and its 95 % interval, both less the bias that resampling shows (the basic bootstrap).   (R,)
 
     The noise of mean states adds to every distance, and most to the smallest: the plain value is nearer to 0.
     """
     low, high = np.quantile(resampled, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return {
-        "value": float(2 * value - resampled.mean()),
-        "low": float(2 * value - high),
-        "high": float(2 * value - low),
-        "uncorrected": float(value),
-    }
+    return Estimate(
+        value=float(2 * value - resampled.mean()),
+        low=float(2 * value - high),
+        high=float(2 * value - low),
+        uncorrected=float(value),
+    )
 
 
-def summary(arm: Arm) -> dict[str, Any]:
-    """For each T: η of similar and of other classes, averaged over classes, their difference, and the verdict."""
+def summary(arm: Arm) -> dict[str, Assessed]:
+    """For each T, as text: η of similar and of other classes, averaged over classes, their difference, the verdict."""
     return {f"{t:g}": assessed(of_class.mean(-1), arm.resampled[t], arm.seeds) for t, of_class in arm.by_class.items()}
 
 
-def control(smoothed: Arm, plain: Arm) -> dict[str, Any]:
+def control(smoothed: Arm, plain: Arm) -> dict[str, Assessed]:
     """Δη, the index with label smoothing less that without, at the temperatures that both have."""
     return {
         f"{t:g}": assessed(
@@ -167,17 +194,14 @@ def control(smoothed: Arm, plain: Arm) -> dict[str, Any]:
     }
 
 
-def assessed(value: Matrix, resampled: Matrix, seeds: int) -> dict[str, Any]:
-    """Of (S1, S2) and its resamples (R, 2)."""
-    found = {
-        "similar": estimate(value[0], resampled[:, 0]),
-        "others": estimate(value[1], resampled[:, 1]),
-        "margin": estimate(value[0] - value[1], resampled[:, 0] - resampled[:, 1]),
-    }
-    return {**found, "seeds": seeds, "verdict": verdict(found["similar"], found["margin"], seeds)}
+def assessed(value: Float64s, resampled: Float64s, seeds: int) -> Assessed:
+    """η over S1 and S2, (2,), with its resamples, (R, 2), as estimates and a verdict."""
+    similar, others = estimate(value[0], resampled[:, 0]), estimate(value[1], resampled[:, 1])
+    margin = estimate(value[0] - value[1], resampled[:, 0] - resampled[:, 1])
+    return Assessed(similar, others, margin, seeds, verdict(similar, margin, seeds))
 
 
-def verdict(near: Mapping[str, float], margin: Mapping[str, float], seeds: int) -> str:
+def verdict(near: Estimate, margin: Estimate, seeds: int) -> str:
     """Systematic: η(S1) > 0 and η(S1) > η(S2), both by their intervals.
 
     Fewer than three seeds decide nothing: two trainings that differ in rounding alone differ by more than the interval
@@ -185,6 +209,6 @@ def verdict(near: Mapping[str, float], margin: Mapping[str, float], seeds: int) 
     """
     if seeds < ENOUGH_SEEDS:
         return f"undecided ({'one seed' if seeds == 1 else f'{seeds} seeds'})"
-    if near["low"] > 0 and margin["low"] > 0:
+    if near.low > 0 and margin.low > 0:
         return "systematic"
-    return "not systematic" if near["high"] < 0 or margin["high"] < 0 else "undecided"
+    return "not systematic" if near.high < 0 or margin.high < 0 else "undecided"

@@ -1,14 +1,16 @@
-"""What `lskd project`, `diffuse` and `diagnose` write, made from open features folders."""
+"""What `lskd project` writes: the plane of three words in which models' states are drawn."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from itertools import combinations
-from typing import Any
 
-from lskd_nmt.analysis.features.folder import Features, described, require_comparable
+from lskd_nmt.analysis.features.folder import Described, Features, described, require_comparable
 from lskd_nmt.analysis.geometry import confusions, projection, word_classes
 from lskd_nmt.analysis.geometry.confusions import confusion_of
-from lskd_nmt.analysis.geometry.word_classes import Choice, frequent
+from lskd_nmt.analysis.geometry.projection import Picture
+from lskd_nmt.analysis.geometry.word_classes import ClassChoice, ClassRows, frequent
 from lskd_nmt.errors import require
+from lskd_nmt.storage.typed import Json, absent, record, to_json
 
 PROJECTION = (
     "plane of three words (Müller et al. 2019; algorithm of Chandrasegaran et al. 2022): QR of their rows of "
@@ -16,28 +18,96 @@ PROJECTION = (
 )
 
 
-def proposals(teacher: Features, choice: Choice, count: int = 5) -> list[dict[str, Any]]:
+ModelSplits = Mapping[str, Mapping[str, Features]]  # the features of each model, by split
+
+
+@record
+class Proposal:
+    """Three words; of each pair (first and second, first and third, second and third) how much they are confused."""
+
+    tokens: list[str]
+    confusion: list[float]
+    top_rates: list[float]  # how often one is the most probable symbol where the other is the target
+
+
+@record
+class ProposedBy:
+    """Whose confusions the words were proposed by."""
+
+    classes: int
+    minimum: int
+    seed: int
+    features: Described
+
+
+@record
+class Projection:
+    """What `lskd project` writes."""
+
+    analysis: str
+    equation: str
+    tokens: list[str]
+    settings: dict[str, Json]
+    occurrences: dict[str, list[int]]  # by split, of each token
+    features: dict[str, dict[str, Described]]  # by model and split
+    models: dict[str, Picture]
+    proposed: list[Proposal] | None = absent()
+    proposed_by: ProposedBy | None = absent()
+
+
+def proposals(teacher: Features, choice: ClassChoice, count: int = 5) -> list[Proposal]:
     """Triples of words by the teacher's confusions: the most confused pairs, each with a word far from both."""
     ids = frequent(teacher, choice)
-    probabilities, tops = confusion_of(
-        teacher, ids, word_classes.occurrences(teacher.target, ids, len(teacher.target), 0)
+    rows = word_classes.occurrences(teacher.target, ids, len(teacher.target), 0)
+    probabilities, tops = confusion_of(teacher, ids, rows)
+    confusion, rates, names = (
+        confusions.mutual(probabilities),
+        confusions.mutual(tops),
+        [teacher.symbols[i] for i in ids],
     )
-    confusion, names = confusions.mutual(probabilities), [teacher.symbols[i] for i in ids]
     return [
-        {
-            "tokens": [names[place] for place in triple],
-            "confusion": [float(confusion[a, b]) for a, b in combinations(triple, 2)],
-            "top_rates": [float(confusions.mutual(tops)[a, b]) for a, b in combinations(triple, 2)],
-        }
+        Proposal(
+            [names[place] for place in triple],
+            [float(confusion[a, b]) for a, b in combinations(triple, 2)],
+            [float(rates[a, b]) for a, b in combinations(triple, 2)],
+        )
         for triple in confusions.triples(confusion, count)
     ]
 
 
-def project(
-    models: Mapping[str, Mapping[str, Features]], tokens: Sequence[str], points: Mapping[str, int], seed: int
-) -> dict[str, Any]:
-    """The plane of three tokens for each model; of each its features by split, `train` among them."""
+def proposed_by(teacher: Features, choice: ClassChoice) -> ProposedBy:
+    """The teacher and the choice of words behind `proposals`."""
+    return ProposedBy(**asdict(choice), features=described(teacher))
+
+
+def project(models: ModelSplits, tokens: Sequence[str], points: Mapping[str, int], seed: int) -> Projection:
+    """The plane of three tokens for each model, fitted on its features of `train`; `points` are drawn, by split."""
     require(len(set(tokens)) == 3, f"--tokens are {', '.join(tokens)}: give three different ones, the third distant")
+    ids, rows = occurrences(models, tokens, points, seed)
+    pictures = {
+        name: projection.picture(
+            each["train"].projection,
+            each["train"].bias,
+            ids,
+            {split: word_classes.taken(features.state, rows[split]) for split, features in each.items()},
+        )
+        for name, each in models.items()
+    }
+    return Projection(
+        "projection",
+        PROJECTION,
+        list(tokens),
+        {"points": to_json(dict(points)), "seed": seed},
+        {split: [len(mine) for mine in found] for split, found in rows.items()},
+        {name: {split: described(each) for split, each in splits.items()} for name, splits in models.items()},
+        pictures,
+    )
+
+
+def occurrences(
+    models: ModelSplits, tokens: Sequence[str], points: Mapping[str, int], seed: int
+) -> tuple[list[int], dict[str, ClassRows]]:
+    """The ids of the tokens, and by split the rows that are drawn of each; models must be of the same data."""
     ids, rows = [], {}
     for split in points:
         these = {f"{name} ({split})": each[split] for name, each in models.items() if split in each}
@@ -56,23 +126,4 @@ def project(
         if len(mine) < 2
     ]
     require(not lacking, f"less than two occurrences: {', '.join(lacking)}: give other --tokens or more features")
-    pictures = {
-        name: projection.picture(
-            each["train"].projection,
-            each["train"].bias,
-            ids,
-            {split: word_classes.taken(features.state, rows[split]) for split, features in each.items()},
-        )
-        for name, each in models.items()
-    }
-    return {
-        "analysis": "projection",
-        "equation": PROJECTION,
-        "tokens": list(tokens),
-        "settings": {"points": dict(points), "seed": seed},
-        "occurrences": {split: [len(mine) for mine in found] for split, found in rows.items()},
-        "features": {
-            name: {split: described(each) for split, each in splits.items()} for name, splits in models.items()
-        },
-        "models": pictures,
-    }
+    return ids, rows

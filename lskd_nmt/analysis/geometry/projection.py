@@ -2,34 +2,50 @@
 
 Müller et al. 2019, section 2, with the algorithm of Chandrasegaran et al. 2022: an orthonormal basis of the three
 words' rows of the output projection (QR), then PCA from three dimensions to two, fitted on training tokens and used
-for validation tokens. N tokens, D width, V vocabulary.
+for validation tokens. D the width of states, V symbols, n tokens of a class.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lskd_nmt.errors import require
+from lskd_nmt.storage.arrays import Float64s, Floats
+from lskd_nmt.storage.typed import record
 
-Array = NDArray[np.floating[Any]]
-Matrix = NDArray[np.float64]
 DIGITS = 5  # of coordinates in JSON
+
+
+@record
+class SplitPicture:
+    """What is drawn of one split: points, means and distances of three classes in the plane."""
+
+    points: list[list[list[float]]]  # of each class, (n, 2)
+    centroids: list[list[float]]  # (3, 2)
+    spreads: list[float]  # the root mean squared distance of a class's points from their mean
+    distances: list[float]  # between the means of the first and second, first and third, second and third class
+
+
+@record
+class Picture:
+    """A model in the plane of three words."""
+
+    explained_variance: list[float]  # by the plane's two axes, of the variance in the three dimensions
+    splits: dict[str, SplitPicture]
 
 
 @dataclass(frozen=True)
 class Plane:
-    """x ↦ (xᵀQ − mean) · axes."""
+    """The map x ↦ (xᵀQ − mean) · axes from states to the plane."""
 
-    basis: Matrix  # Q (D, 3), or (D + 1, 3) with a bias
-    mean: Matrix  # (3,)
-    axes: Matrix  # (3, 2)
+    basis: Float64s  # Q (D, 3), or (D + 1, 3) with a bias
+    mean: Float64s  # (3,)
+    axes: Float64s  # (3, 2)
     explained: tuple[float, float]  # of the variance in the three dimensions
 
 
-def basis(projection: Array, bias: Array | None, classes: Sequence[int]) -> Matrix:
+def basis(projection: Floats, bias: Floats | None, classes: Sequence[int]) -> Float64s:
     """Q of the QR decomposition of the three rows, each with its bias appended if there is one.   -> (D [+ 1], 3)
 
     The triangle's diagonal is positive, which makes Q unique.
@@ -45,7 +61,7 @@ def basis(projection: Array, bias: Array | None, classes: Sequence[int]) -> Matr
     return np.asarray(q * np.sign(np.diag(triangle)))
 
 
-def coordinates(state: Array, basis: Matrix) -> Matrix:
+def coordinates(state: Floats, basis: Float64s) -> Float64s:
     """States in the three dimensions; a 1 is appended where the basis has a bias.   (n, D) -> (n, 3)"""
     states = np.asarray(state, dtype=np.float64)
     if len(basis) == states.shape[1] + 1:
@@ -53,7 +69,7 @@ def coordinates(state: Array, basis: Matrix) -> Matrix:
     return states @ basis
 
 
-def fit(state: Sequence[Array], basis: Matrix) -> Plane:
+def fit(state: Sequence[Floats], basis: Float64s) -> Plane:
     """PCA of the training states of three classes and their centroids.   3 of (n, D)
 
     Turned so that the third class lies to the right of the other two, and the first above the second.
@@ -69,33 +85,30 @@ def fit(state: Sequence[Array], basis: Matrix) -> Plane:
     return Plane(basis, mean, axes[:2].T * signs, (float(shares[0]), float(shares[1])))
 
 
-def place(state: Array, plane: Plane) -> Matrix:
+def place(state: Floats, plane: Plane) -> Float64s:
     """States in the plane.   (n, D) -> (n, 2)"""
     return (coordinates(state, plane.basis) - plane.mean) @ plane.axes
 
 
 def picture(
-    projection: Array, bias: Array | None, classes: Sequence[int], splits: Mapping[str, Sequence[Array]]
-) -> dict[str, Any]:
+    projection: Floats, bias: Floats | None, classes: Sequence[int], splits: Mapping[str, Sequence[Floats]]
+) -> Picture:
     """Points, centroids, spreads and distances of each split in the plane fitted on `train`.   3 of (n, D) a split"""
     plane = fit(splits["train"], basis(projection, bias, classes))
     found = {name: split([place(each, plane) for each in states]) for name, states in splits.items()}
-    return {"explained_variance": plane.explained, "splits": found}
+    return Picture(list(plane.explained), found)
 
 
-def split(points: Sequence[Matrix]) -> dict[str, Any]:
-    """What is drawn of one split: for each class, points (n, 2), their mean, their root mean squared distance from it.
-
-    `distances`: between the means of the first and second, the first and third, the second and third class.
-    """
+def split(points: Sequence[Float64s]) -> SplitPicture:
+    """What is drawn of one split.   3 of (n, 2)"""
     centres = [each.mean(0) for each in points]
     spreads = [
         float(np.sqrt(((each - centre) ** 2).sum(1).mean())) for each, centre in zip(points, centres, strict=True)
     ]
     pairs = ((0, 1), (0, 2), (1, 2))
-    return {
-        "points": [each.round(DIGITS).tolist() for each in points],
-        "centroids": [centre.round(DIGITS).tolist() for centre in centres],
-        "spreads": spreads,
-        "distances": [float(np.linalg.norm(centres[a] - centres[b])) for a, b in pairs],
-    }
+    return SplitPicture(
+        points=[each.round(DIGITS).tolist() for each in points],
+        centroids=[centre.round(DIGITS).tolist() for centre in centres],
+        spreads=spreads,
+        distances=[float(np.linalg.norm(centres[a] - centres[b])) for a, b in pairs],
+    )

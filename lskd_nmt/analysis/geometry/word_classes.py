@@ -1,18 +1,19 @@
-"""Target words as classes, and where they occur. N tokens, K classes."""
+"""Target words as classes, and where they occur. N tokens, K classes, n occurrences of a class."""
 
 import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lskd_nmt.analysis.features.folder import Features
 from lskd_nmt.errors import require
+from lskd_nmt.storage.arrays import AnyArray, Ids, Rows
 
-Ids = NDArray[np.integer[Any]]
-Rows = list[NDArray[np.intp]]  # of each class, ascending
+Scalar = TypeVar("Scalar", bound=np.generic)
+ClassRows = list[Rows]  # the rows of each class's tokens, ascending
 
 START = "▁"  # sentencepiece's mark of a word's first piece
 
@@ -43,7 +44,7 @@ def ids_of(names: Sequence[str], symbols: Sequence[str]) -> list[int]:
     return [where[name] for name in names]
 
 
-def occurrences(target: Ids, classes: Sequence[int], at_most: int, seed: int) -> Rows:
+def occurrences(target: Ids, classes: Sequence[int], at_most: int, seed: int) -> ClassRows:
     """The rows of each class; of more than `at_most`, so many drawn by the seed.   (N,) -> K of (n,)"""
     rows = []
     for class_id in classes:
@@ -54,16 +55,16 @@ def occurrences(target: Ids, classes: Sequence[int], at_most: int, seed: int) ->
     return rows
 
 
-def taken(array: NDArray[Any], rows: Rows) -> list[NDArray[Any]]:
+def taken(array: NDArray[Scalar], rows: ClassRows) -> list[NDArray[Scalar]]:
     """The rows of each class, in memory; of a mapped array nothing else stays there.   (N, …) -> K of (n, …)"""
     found = [np.array(array[mine]) for mine in rows]
     forget(array)
     return found
 
 
-def forget(array: NDArray[Any]) -> None:
+def forget(array: AnyArray) -> None:
     """Let go of what was read of a mapped file; it is read again when it is wanted."""
-    base: Any = array
+    base: object = array
     while isinstance(base, np.ndarray):
         base = base.base
     if isinstance(base, mmap.mmap):
@@ -71,7 +72,7 @@ def forget(array: NDArray[Any]) -> None:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ClassChoice:
     """Which words are classes."""
 
     classes: int = 50  # at most, the most frequent
@@ -79,8 +80,8 @@ class Choice:
     seed: int = 1
 
 
-def frequent(features: Features, choice: Choice) -> list[int]:
-    """The classes; too few are refused."""
+def frequent(features: Features, choice: ClassChoice) -> list[int]:
+    """The ids of the words that are classes; fewer than three are refused."""
     require(choice.classes >= 3, f"--classes is {choice.classes}: give 3 or more")
     found = frequent_words(features.target, features.symbols, choice.classes, choice.minimum)
     require(
