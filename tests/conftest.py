@@ -251,11 +251,12 @@ def checkpoint(pieces, tmp_path_factory) -> Path:
 def model(checkpoint, pieces, tmp_path_factory) -> Path:
     """The CTranslate2 folder of `checkpoint`."""
     from lskd_nmt.deploy import export
+    from lskd_nmt.deploy.sealed import export_json
 
     out = tmp_path_factory.mktemp("ct2") / "model"
-    facts = export.export_ctranslate2(checkpoint, pieces, ("aa", "bb"), out, lambda line: None)
-    assert json.loads((out / "export.json").read_text()) == facts
-    assert facts["sentences"] == 12 and abs(facts["bleu_fairseq"] - facts["bleu_ctranslate2"]) <= 0.5
+    made = export.export_ctranslate2(checkpoint, pieces, ("aa", "bb"), out, lambda line: None)
+    assert json.loads((out / "export.json").read_text()) == export_json(made)
+    assert made.sentences == 12 and abs(made.bleu_fairseq - made.bleu_ctranslate2) <= 0.5
     return out
 
 

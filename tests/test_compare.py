@@ -19,9 +19,11 @@ from lskd_nmt.deploy import benchmark, benchmark_settings, export, speed
 from lskd_nmt.deploy.benchmark_settings import CompareSettings, cores
 from lskd_nmt.deploy.speed import Clocks
 from lskd_nmt.errors import LskdError
+from lskd_nmt.evaluate.benchmark import Benchmark, BenchmarkedModel, Latency, Ratios, Speed, Spread, comparison_json
 from lskd_nmt.report.figures import bleu_by_speed
 from lskd_nmt.report.tables import benchmark as tables_benchmark
 from lskd_nmt.seqkd.engines import CTranslate2Engine, translate_all, translate_at_once
+from lskd_nmt.storage.typed import read_record
 
 LANGS = ("aa", "bb")
 SENTENCES = [["▁a"], ["▁b", "▁c"], ["▁d"]]
@@ -66,24 +68,16 @@ def test_medians_percentiles_and_busy_cores_are_those_of_the_clock(four_cores):
     }
     settings = CompareSettings(threads=4, repeats=3)
     found = speed.measure(models, SENTENCES, settings, lambda line: None, machine.clocks())
-    one, four = found["slow"]["subwords_per_second"]  # 12 subwords in 2, 1 and 4 seconds
-    assert one == {
-        "threads": 1,
-        "median": 6,
-        "smallest": 3,
-        "largest": 12,
-        "repeats": [6, 12, 3],
-        "subwords": 12,
-        "cores_busy": 1.0,
-    }
-    assert (four["threads"], four["repeats"]) == (4, [12, 12, 12])
-    median, p95 = found["slow"]["latency"]["median_ms"], found["slow"]["latency"]["p95_ms"]
-    assert median == {"median": 5000, "smallest": 2000, "largest": 6000, "repeats": [2000, 5000, 6000]}
-    assert p95["repeats"] == [3000, 5000, 8000] and p95["median"] == 5000
-    one, four = found["fast"]["subwords_per_second"]
-    assert one["repeats"] == [24, 24, 48] and four["repeats"] == [120, 60, 40]
-    assert one["cores_busy"] == found["fast"]["latency"]["cores_busy"] == 0.5
-    assert found["fast"]["latency"]["median_ms"]["median"] == 1
+    one, four = found["slow"].subwords_per_second  # 12 subwords in 2, 1 and 4 seconds
+    assert one == Speed(threads=1, median=6, smallest=3, largest=12, repeats=(6, 12, 3), subwords=12, cores_busy=1.0)
+    assert (four.threads, four.repeats) == (4, (12, 12, 12))
+    median, p95 = found["slow"].latency.median_ms, found["slow"].latency.p95_ms
+    assert median == Spread(median=5000, smallest=2000, largest=6000, repeats=(2000, 5000, 6000))
+    assert p95.repeats == (3000, 5000, 8000) and p95.median == 5000
+    one, four = found["fast"].subwords_per_second
+    assert one.repeats == (24, 24, 48) and four.repeats == (120, 60, 40)
+    assert one.cores_busy == found["fast"].latency.cores_busy == 0.5
+    assert found["fast"].latency.median_ms.median == 1
 
 
 def test_models_take_turns_in_every_repeat_after_a_warm_up(four_cores):
@@ -101,7 +95,7 @@ def test_one_thread_that_is_all_is_measured_once():
     machine = Machine()
     models = {"A": machine.model("A", {1: [1, 1]}, [1] * 3, 1)}
     found = speed.measure(models, SENTENCES, CompareSettings(repeats=1), lambda line: None, machine.clocks())
-    assert [speed["threads"] for speed in found["A"]["subwords_per_second"]] == [1]
+    assert [speed.threads for speed in found["A"].subwords_per_second] == [1]
 
 
 @pytest.mark.parametrize("count, rank", [(1, 1), (3, 3), (20, 19), (21, 20), (100, 95)])
@@ -111,13 +105,15 @@ def test_the_95th_percentile_is_the_nearest_rank(count, rank):
 
 def test_ratios_are_to_the_first_model():
     def row(size, speeds, bleu):
-        return {"megabytes": size, "subwords_per_second": [{"median": speed} for speed in speeds], "bleu": bleu}
+        timing = tuple(Speed(speed, speed, speed, (speed,), 1, 1.0) for speed in speeds)
+        latency = Latency(Spread(1, 1, 1, (1,)), Spread(1, 1, 1, (1,)))
+        return BenchmarkedModel("x", "fairseq", None, None, size, size, bleu, bleu, timing, latency, Ratios(1, (), 1))
 
     first = row(40.0, [100, 300], 32.0)
-    assert benchmark.ratios(first, first) == {"megabytes": 1, "subwords_per_second": [1, 1], "bleu": 1}
+    assert benchmark.ratios(first, first) == Ratios(megabytes=1, subwords_per_second=(1, 1), bleu=1)
     other = benchmark.ratios(row(10.0, [250, 600], 24.0), first)
-    assert other == {"megabytes": 0.25, "subwords_per_second": [2.5, 2.0], "bleu": 0.75}
-    assert benchmark.ratios(first, row(40.0, [100, 300], 0.0))["bleu"] is None
+    assert other == Ratios(megabytes=0.25, subwords_per_second=(2.5, 2.0), bleu=0.75)
+    assert benchmark.ratios(first, row(40.0, [100, 300], 0.0)).bleu is None
 
 
 def test_weights_count_what_is_shared_once_and_no_buffers():
@@ -191,6 +187,14 @@ def test_a_real_comparison_has_the_scores_that_the_export_proved(compared, check
     for row in content["models"]:
         assert all(speed["smallest"] > 0 and len(speed["repeats"]) == 2 for speed in row["subwords_per_second"])
         assert 0 < row["latency"]["median_ms"]["median"] <= row["latency"]["p95_ms"]["median"]
+
+
+def test_a_comparison_is_written_as_it_is_read(compared):
+    content = json.loads((compared / "compare.json").read_text())
+    keys = ["settings", "data", "timed", "signatures", "models"]
+    assert list(content) == ["command", "commit", "versions", "host", *keys]
+    found = comparison_json(read_record(compared / "compare.json", Benchmark))
+    assert json.dumps({key: found[key] for key in keys}) == json.dumps({key: content[key] for key in keys})
 
 
 def test_table_and_figure_are_written_from_the_json(compared):

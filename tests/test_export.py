@@ -18,6 +18,7 @@ from conftest import ROOT
 from lskd_nmt import cli, fairseq_io
 from lskd_nmt.deploy import export
 from lskd_nmt.deploy.candidates import examine
+from lskd_nmt.deploy.sealed import Export
 from lskd_nmt.deploy.translate import Translation, Translator, segments
 from lskd_nmt.errors import LskdError
 from lskd_nmt.fairseq_io import read_checkpoint
@@ -33,7 +34,7 @@ def typed(text: str) -> io.TextIOWrapper:
 
 def test_a_stock_checkpoint_translates_alike_without_the_plugin(checkpoint, pieces, tmp_path):
     facts = export.export_fairseq(checkpoint, pieces, LANGS, tmp_path / "stock.pt", lambda line: None)
-    assert facts["identical"] == facts["sentences"] == 12
+    assert facts.identical == facts.sentences == 12
     state, before = (read_checkpoint(str(path), "x") for path in (tmp_path / "stock.pt", checkpoint))
     assert state["cfg"]["model"]["arch"] == state["cfg"]["model"].arch == "transformer"
     assert state["last_optimizer_state"] is None and "criterion" not in state["cfg"]
@@ -92,16 +93,40 @@ def test_lines_come_back_in_order_and_alone_as_in_a_batch(model):
     translator = Translator(model, threads=1)
     lines = [" ".join("abcdefgh"[(i * k) % 8] for k in range(1, 2 + i % 5)) for i in range(130)]
     lines[3] = lines[64] = lines[129] = ""
-    together = list(translator.translate(lines))
+    together = list(translator.translations(lines))
     assert len(together) == 130
     assert [together[i] for i in (3, 64, 129)] == [[Translation("", 0.0)]] * 3
     for i in (0, 1, 63, 65, 127):
-        (alone,) = translator.translate([lines[i]])
+        (alone,) = translator.translations([lines[i]])
         assert together[i][0].text == alone[0].text != ""
 
 
+def test_the_package_offers_a_translator_and_stays_light(model, pieces):
+    """As in the documentation: in a fresh process, which torch and fairseq are kept from."""
+    lines = ["a b c", "", "d e"]
+    code = (
+        "import sys; before = set(sys.modules); import lskd_nmt; light = len(set(sys.modules) - before)\n"
+        "sys.modules.update(dict.fromkeys(['fairseq']))\n"
+        "from lskd_nmt import Translator\n"
+        f"translator = Translator({str(model)!r}, threads=1)\n"
+        f"print([light < 30, translator.translate({lines!r}), translator.translate({lines!r}, beam=1)[1]])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    expected = [best[0].text for best in Translator(model, threads=1).translations(lines)]
+    assert done.stdout == f"{[True, expected, '']}\n" and expected[1] == "" and expected[0]
+    import lskd_nmt
+
+    assert lskd_nmt.Translator is Translator
+    with pytest.raises(AttributeError, match="module 'lskd_nmt' has no attribute 'Translater'"):
+        lskd_nmt.Translater  # noqa: B018
+    with pytest.raises(LskdError, match="this is one text: put it into a list"):
+        Translator(model).translate("a b c")
+    with pytest.raises(LskdError, match="the device is 'tpu': one of cpu, cuda, auto"):
+        Translator(model, device="tpu")
+
+
 def test_the_best_come_first(model):
-    (best,) = Translator(model, threads=1).translate(["a b c"], beam=4, nbest=3)
+    (best,) = Translator(model, threads=1).translations(["a b c"], beam=4, nbest=3)
     scores = [translation.score for translation in best]
     assert len({translation.text for translation in best}) == 3
     assert scores == sorted(scores, reverse=True) and scores[0] < 0
@@ -156,7 +181,7 @@ def test_an_export_says_how_its_text_was_prepared(checkpoint, pieces, model, tmp
     state = read_checkpoint(str(checkpoint), "x")
     for form in ("raw", "fairseq14"):
         (tmp_path / "prep.json").write_text(json.dumps({"form": form}))
-        assert export.how_to_translate(state, tmp_path / "bin", LANGS)["form"] == form
+        assert export.how_to_translate(Export(), state, tmp_path / "bin", LANGS).form == form
 
 
 def flipped(content: bytes) -> bytes:
@@ -293,7 +318,7 @@ def test_a_child_ends_with_a_caller_that_is_killed(tmp_path):
     program = f"""
 import subprocess, sys
 sys.path.insert(0, {str(ROOT)!r})
-from lskd_nmt import export
+from lskd_nmt.deploy import export
 start = export.WITH_CALLER.split("from fairseq_cli")[0]
 with export.lifeline() as stdin:
     program = start + "print(os.getpid(), flush=True); threading.Event().wait()"

@@ -9,8 +9,10 @@ import pytest
 from lskd_nmt import cli
 from lskd_nmt.data.bitext import normalised
 from lskd_nmt.data.sentences import sentences, united
-from lskd_nmt.deploy import sealed, translate
+from lskd_nmt.deploy import translate
 from lskd_nmt.deploy.translate import Translation, Translator
+from lskd_nmt.storage.files import sha256
+from lskd_nmt.storage.header import digest
 
 Result = namedtuple("Result", "hypotheses scores")
 
@@ -55,7 +57,9 @@ def echo(tmp_path, monkeypatch):
     def make(folder=tmp_path / "m", one=False, **facts):
         folder.mkdir(exist_ok=True)
         (folder / "model.bin").write_bytes(b"weights")
-        (folder / "export.json").write_text(json.dumps(sealed.seal(folder, facts)))
+        hashes = {"model.bin": sha256(folder / "model.bin")}
+        facts = {**facts, "sha256": hashes}
+        (folder / "export.json").write_text(json.dumps({**facts, "digest": digest(facts)}))
         return Translator(folder, one_sentence_a_line=one)
 
     return make
@@ -114,14 +118,14 @@ def test_parts_meet_with_a_space_where_the_script_has_one(lang, whole, parts, te
 def test_every_sentence_of_a_line_is_translated_by_itself(echo):
     line = "The teacher waits. The friend comes! Who is it?"
     translator = echo(source_lang="en", target_lang="de")
-    assert next(translator.translate([line])) == [Translation(line, -3.0)]  # each of three words, -3 each
+    assert next(translator.translations([line])) == [Translation(line, -3.0)]  # each of three words, -3 each
     assert [len(pieces) for pieces in translator.model.seen] == [3, 3, 3]
     whole = echo(one=True, source_lang="en", target_lang="de")
-    assert next(whole.translate([line])) == [Translation(line, -9.0)] and len(whole.model.seen) == 1
+    assert next(whole.translations([line])) == [Translation(line, -9.0)] and len(whole.model.seen) == 1
 
 
 def test_the_best_of_a_line_are_the_best_of_all_combinations_of_its_sentences(echo):
-    (found,) = echo(source_lang="en", target_lang="de").translate(["One more old man. Done."], beam=4, nbest=4)
+    (found,) = echo(source_lang="en", target_lang="de").translations(["One more old man. Done."], beam=4, nbest=4)
     # scores -4, -8, -16 of the first sentence, -1, -2, -4 of the second; of the line their mean
     assert found == [
         Translation("One more old man. Done.", -2.5),
@@ -129,21 +133,21 @@ def test_the_best_of_a_line_are_the_best_of_all_combinations_of_its_sentences(ec
         Translation("One more old man. Done. + +", -4.0),
         Translation("One more old man. + Done.", -4.5),
     ]
-    assert next(echo(target_lang="de").translate(["", "x"], beam=2, nbest=2)) == [Translation("", 0.0)] * 2
+    assert next(echo(target_lang="de").translations(["", "x"], beam=2, nbest=2)) == [Translation("", 0.0)] * 2
 
 
 @pytest.mark.parametrize("lang", ["zh", None])
 def test_parts_of_a_long_line_without_spaces_meet_without_one(lang, echo):
     line = "好" * 450 + "，" + "我" * 100
     translator = echo(source_lang="zh", target_lang=lang)
-    assert next(translator.translate([line]))[0].text == line
+    assert next(translator.translations([line]))[0].text == line
     assert max(map(len, translator.model.seen)) <= translate.LONGEST and len(translator.model.seen) == 3
 
 
 def test_no_piece_is_longer_than_the_model_takes(echo):
     translator = echo(source_lang="en", target_lang="de", max_source_positions=20, max_target_positions=30)
     line = " ".join(f"w{number}" for number in range(50))
-    assert next(translator.translate([line]))[0].text == line
+    assert next(translator.translations([line]))[0].text == line
     assert max(map(len, translator.model.seen)) == 19 and translator.most == 30  # the source has an end besides
 
 
@@ -163,7 +167,7 @@ def test_a_very_long_line_is_no_single_call_which_no_signal_could_end(echo, monk
 
     translator.model.translate_batch = counted
     line = " ".join(f"w{number}" for number in range(1500))
-    assert [best[0].text for best in translator.translate([line, "short"])] == [line, "short"]
+    assert [best[0].text for best in translator.translations([line, "short"])] == [line, "short"]
     assert max(sizes) <= 450 and sum(sizes) == 1501
 
 
@@ -179,14 +183,14 @@ def test_a_closed_standard_output_is_one_line(echo, monkeypatch, capsys, tmp_pat
 def test_what_cleaning_takes_out_makes_no_difference(sign, echo):
     dirty = f"The tea{sign}cher waits. He" if sign in DIRT else f"The{sign}teacher waits.{sign}He"
     translator = echo(source_lang="en", target_lang="de")
-    (best,) = next(translator.translate([dirty + sign]))
+    (best,) = next(translator.translations([dirty + sign]))
     assert best.text == "The teacher waits. He" == normalised(dirty)
     assert translator.model.seen == [["▁The", "▁teacher", "▁waits."], ["▁He"]]
 
 
 def test_composed_and_decomposed_letters_are_one(echo):
     one, other = (
-        [best.text for best in next(echo(source_lang="de", target_lang="en").translate([line]))]
+        [best.text for best in next(echo(source_lang="de", target_lang="en").translations([line]))]
         for line in ("Mu\u0308ller", "Müller")
     )
     assert one == other == ["Müller"]
@@ -195,11 +199,11 @@ def test_composed_and_decomposed_letters_are_one(echo):
 def test_a_model_of_tokenised_lower_cased_text_gets_such_text_and_answers_in_plain_text(echo):
     """The form of fairseq's IWSLT14: `can't` is `can &apos;t` there."""
     translator = echo(source_lang="en", target_lang="de", form="fairseq14")
-    (best,) = next(translator.translate(["He can't wait, Dr. Brown. Why?"]))
+    (best,) = next(translator.translations(["He can't wait, Dr. Brown. Why?"]))
     assert translator.model.seen == [["▁he", "▁can", "▁&apos;t", "▁wait", "▁,", "▁dr.", "▁brown", "▁."], ["▁why", "▁?"]]
     assert best.text == "he can 't wait, dr. brown. why?"
     raw = echo(source_lang="en", target_lang="de", form="raw")
-    next(raw.translate(["He can't."]))
+    next(raw.translations(["He can't."]))
     assert raw.model.seen == [["▁He", "▁can't."]]
 
 
@@ -207,8 +211,8 @@ def test_a_model_of_tokenised_lower_cased_text_gets_such_text_and_answers_in_pla
     "facts, part",
     [
         ({"form": "bpe"}, "in the form bpe, this version knows raw and fairseq14"),
-        ({"form": 3}, "form is no text"),
-        ({"max_source_positions": "x"}, "no numbers of positions"),
+        ({"form": 3}, "form is 3, where text is meant"),
+        ({"max_source_positions": "x"}, 'max_source_positions is "x", where a whole number is meant'),
         ({"max_target_positions": 0}, "numbers of positions"),
     ],
 )
@@ -259,7 +263,7 @@ def test_the_user_may_say_what_to_do_with_bad_lines(echo, monkeypatch, capsys, t
 def test_many_bad_lines_are_counted_and_the_first_ones_named(echo, monkeypatch, capsys, tmp_path):
     echo(source_lang="en", target_lang="de")
     code, out, errors = run(monkeypatch, capsys, tmp_path / "m", (BAD + b"\n") * 200)
-    assert code == 2 and out == "\n" * 200 and len(errors) == cli.ship.SHOWN + 1
+    assert code == 2 and out == "\n" * 200 and len(errors) == cli.deploy.SHOWN + 1
     assert "200 of the input's lines not UTF-8, answered by empty lines (1, 2, 3, 4, 5, …)" in errors[-1]
 
 

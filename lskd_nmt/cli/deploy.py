@@ -11,6 +11,7 @@ from lskd_nmt.cli.common import add_tokenize, origin, show, verb_of, whole
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.storage import folders, provenance
 from lskd_nmt.storage.files import read_json, write_json, write_text
+from lskd_nmt.storage.typed import to_json
 
 SHOWN = 5  # bad lines that are named
 MOST_THREADS = 1024
@@ -101,15 +102,16 @@ def run_average(args: argparse.Namespace) -> None:
 def run_export(args: argparse.Namespace) -> None:
     """`lskd export --checkpoint S.pt --data bin --to ctranslate2 --quantization int8 --out DIR`."""
     from lskd_nmt.deploy import export
+    from lskd_nmt.deploy.sealed import export_json
 
     fairseq_io.require_data(str(args.data), several=False)
     with fairseq_io.quiet():
         langs = fairseq_io.language_pair(str(args.data))
         place = (args.checkpoint, args.data, langs, args.out, show)
         if args.to == "fairseq":
-            facts = export.export_fairseq(*place, split=args.split)
+            facts = to_json(export.export_fairseq(*place, split=args.split))
         else:
-            facts = export.export_ctranslate2(*place, quantization=args.quantization, split=args.split)
+            facts = export_json(export.export_ctranslate2(*place, quantization=args.quantization, split=args.split))
     print(json.dumps({"out": str(args.out), **facts}))
 
 
@@ -120,11 +122,11 @@ def run_translate(args: argparse.Namespace) -> None:
     require(args.threads <= MOST_THREADS, f"--threads is {args.threads}: give 1 to {MOST_THREADS}, or 0 for all")
     require(sys.stdin is not None, "standard input is closed: give the text on it, a sentence or more a line")
     require(sys.stdout is not None, "standard output is closed: send the translations to a file, or to a program")
-    translator = Translator(args.model, args.threads, args.one_sentence_a_line)
+    translator = Translator(args.model, threads=args.threads, one_sentence_a_line=args.one_sentence_a_line)
     if not translator.is_sealed:
         show(f"{args.model} has no hashes, as older versions made it: its files cannot be proved to be those exported")
     bad = BadLines(args.bad_lines)
-    for number, best in enumerate(translator.translate(bad.decoded(sys.stdin.buffer), args.beam, args.nbest)):
+    for number, best in enumerate(translator.translations(bad.decoded(sys.stdin.buffer), args.beam, args.nbest)):
         for translation in best:
             rich = f"{number} ||| {translation.text} ||| {translation.score:.4f}"
             line = translation.text if args.nbest == 1 else rich
@@ -176,6 +178,7 @@ def run_compare(args: argparse.Namespace) -> None:
     from lskd_nmt.deploy.benchmark import compare, require_writable
     from lskd_nmt.deploy.benchmark_settings import CompareSettings, cores
     from lskd_nmt.deploy.candidates import parse_models
+    from lskd_nmt.evaluate.benchmark import comparison_json
 
     settings = CompareSettings(
         args.split, args.beam, args.repeats, args.sentences, args.threads or cores(), args.batch_tokens, args.tokenize
@@ -185,14 +188,14 @@ def run_compare(args: argparse.Namespace) -> None:
     require_writable(args.out)
     with folders.hold(args.out, "lskd compare"), fairseq_io.quiet():
         content = compare(models, args.data, settings, show)
-        write_json(args.out / "compare.json", {**origin(args), "host": provenance.host(), **content})
+        write_json(args.out / "compare.json", {**origin(args), "host": provenance.host(), **comparison_json(content)})
         report_comparison(args.out)
     print(
         json.dumps(
             {
                 "compare": str(args.out / "compare.json"),
                 "models": list(models),
-                "bleu": [model["bleu"] for model in content["models"]],
+                "bleu": [model.bleu for model in content.models],
             }
         )
     )

@@ -1,20 +1,33 @@
 """Teacher, students and their int8 forms side by side: size, scores, speed at one and at all threads, latency."""
 
 import os
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.data.subwords import joined
+from lskd_nmt.decode_settings import Pieces
 from lskd_nmt.deploy.benchmark_settings import CompareSettings
-from lskd_nmt.deploy.candidates import examine
-from lskd_nmt.deploy.speed import Clocks, Show, load_model, measure
+from lskd_nmt.deploy.candidates import Candidate, examine
+from lskd_nmt.deploy.speed import Clocks, Show, Timing, Translate, load_model, measure
 from lskd_nmt.errors import LskdError, require
-from lskd_nmt.evaluate.references import references
+from lskd_nmt.evaluate.benchmark import (
+    BenchmarkData,
+    BenchmarkedModel,
+    BenchmarkSettings,
+    Comparison,
+    Ratios,
+    ScoreSignature,
+    Timed,
+)
+from lskd_nmt.evaluate.records import Score
+from lskd_nmt.evaluate.references import References, references
 from lskd_nmt.evaluate.scoring import bleu_tokenizer, scores
+from lskd_nmt.fairseq_io import Symbols
 from lskd_nmt.seqkd.engines import batches
+
+SHOWN = ("bleu", "chrf")  # the metrics of the table
 
 
 def require_writable(out: Path) -> None:
@@ -25,8 +38,48 @@ def require_writable(out: Path) -> None:
 
 def compare(
     models: Mapping[str, Path], data: Path, settings: CompareSettings, show: Show, clocks: Clocks | None = None
-) -> dict[str, Any]:
+) -> Comparison:
     """Everything measured of every model; the first one is what the others' ratios are to."""
+    langs, symbols = vocabulary_of(data)
+    candidates = [examine(name, path, symbols) for name, path in models.items()]
+    tokenizer = bleu_tokenizer(langs[1], settings.tokenize)  # refused before anything is translated
+    source, _ = fairseq_io.piece_lines(str(data), langs, settings.split)
+    require(bool(source), f"--data {data} has no sentence in {settings.split}: give another --split")
+    sentences = [line.split() for line in source]
+    timed = sentences[: settings.sentences or None]
+    load_before = os.getloadavg()[0]
+    loaded = {candidate.name: load_model(candidate, data, langs, settings) for candidate in candidates}
+    truth = references(data, langs, settings.split)
+    quality = {}
+    for name, translate in loaded.items():
+        show(f"{name}: translating {len(sentences)} sentences for its scores")
+        quality[name] = quality_of(name, translate, sentences, len(timed), truth, langs[1], settings)
+    timings = measure(loaded, timed, settings, show, clocks or Clocks())
+    first = candidates[0]
+    reference = row(first, quality[first.name], timings[first.name])
+    return Comparison(
+        BenchmarkSettings(**asdict(settings)),
+        BenchmarkData(
+            langs,
+            len(sentences),
+            truth.source,
+            truth.changed_by_subwords,
+            tokenizer,
+            folder=str(data),
+            form=truth.form,
+        ),
+        Timed(len(timed), round(load_before, 2), len(list(batches(timed, settings.batch_tokens)))),
+        {
+            name: ScoreSignature(score.signature, score.text)
+            for name, score in quality[first.name].items()
+            if name in SHOWN
+        },
+        tuple(row(each, quality[each.name], timings[each.name], reference) for each in candidates),
+    )
+
+
+def vocabulary_of(data: Path) -> tuple[tuple[str, str], Symbols]:
+    """The languages of binarised data and their symbols, which must be there."""
     langs = fairseq_io.language_pair(str(data))
     symbols = fairseq_io.read_symbols(str(data), langs)
     if symbols is None:
@@ -34,66 +87,53 @@ def compare(
             f"--data {data} lacks dict.{langs[0]}.txt or dict.{langs[1]}.txt: "
             "give the output folder of fairseq-preprocess"
         )
-    candidates = [examine(name, path, symbols) for name, path in models.items()]
-    bleu_tokenizer(langs[1], settings.tokenize)  # refused before anything is translated
-    source, _ = fairseq_io.piece_lines(str(data), langs, settings.split)
-    require(bool(source), f"--data {data} has no sentence in {settings.split}: give another --split")
-    sentences = [line.split() for line in source]
-    timed_sentences = sentences[: settings.sentences or None]
-    load_before = os.getloadavg()[0]
-    loaded = {candidate.name: load_model(candidate, data, langs, settings) for candidate in candidates}
-    truth = references(data, langs, settings.split)
-    quality = {}
-    for name, translate in loaded.items():
-        show(f"{name}: translating {len(sentences)} sentences for its scores")
-        translated = translate(sentences, 1)
-        require(
-            any(translated[: len(timed_sentences)]),
-            f"model '{name}' translates every sentence into nothing: train it longer",
-        )
-        quality[name] = scores(
-            [joined(line) for line in translated], truth.lines, langs[1], truth.form, settings.tokenize
-        )
-    speed = measure(loaded, timed_sentences, settings, show, clocks or Clocks())
-    rows: list[dict[str, Any]] = [
-        {
-            **asdict(candidate),
-            "bleu": quality[candidate.name]["bleu"].score,
-            "chrf": quality[candidate.name]["chrf"].score,
-            **speed[candidate.name],
-        }
-        for candidate in candidates
-    ]
-    return {
-        "settings": asdict(settings),
-        "data": {
-            "folder": str(data),
-            "langs": list(langs),
-            "form": truth.form,
-            "sentences": len(sentences),
-            "references": truth.source,
-            "references_changed_by_subwords": truth.changed_by_subwords,
-            "tokenizer": quality[candidates[0].name]["bleu"].tokenizer,
-        },
-        "timed": {
-            "sentences": len(timed_sentences),
-            "load_before": round(load_before, 2),
-            "batches": len(list(batches(timed_sentences, settings.batch_tokens))),
-        },
-        "signatures": {
-            metric: {"signature": score.signature, "text": score.text}
-            for metric, score in quality[candidates[0].name].items()
-            if metric in ("bleu", "chrf")
-        },
-        "models": [{**row, "ratios": ratios(row, rows[0])} for row in rows],
-    }
+    return langs, symbols
 
 
-def ratios(row: Mapping[str, Any], first: Mapping[str, Any]) -> dict[str, Any]:
+def quality_of(
+    name: str,
+    translate: Translate,
+    sentences: Sequence[Pieces],
+    timed: int,
+    truth: References,
+    lang: str,
+    settings: CompareSettings,
+) -> dict[str, Score]:
+    """A model's scores on all sentences; one that translates all that are `timed` into nothing is refused."""
+    translated = translate(sentences, 1)
+    is_mute = not any(translated[:timed])
+    require(not is_mute, f"model '{name}' translates every sentence into nothing: train it longer")
+    source = [joined(" ".join(sentence)) for sentence in sentences]
+    lines = [joined(line) for line in translated]
+    return scores(lines, truth.lines, lang, truth.form, settings.tokenize, source)
+
+
+def row(
+    candidate: Candidate, quality: Mapping[str, Score], timing: Timing, first: BenchmarkedModel | None = None
+) -> BenchmarkedModel:
+    """All of one model, with its ratios to the `first` one, or to itself."""
+    bleu, chrf = (quality[name].score for name in SHOWN)
+    found = BenchmarkedModel(
+        candidate.name,
+        candidate.kind,
+        candidate.quantization,
+        candidate.parameters,
+        candidate.megabytes,
+        candidate.file_megabytes,
+        bleu,
+        chrf,
+        *timing,
+        Ratios(1, (), 1),
+        path=candidate.path,
+    )
+    return replace(found, ratios=ratios(found, first or found))
+
+
+def ratios(model: BenchmarkedModel, first: BenchmarkedModel) -> Ratios:
     """Size, speed at each number of threads, and BLEU, each over that of the first model."""
-    speeds = zip(row["subwords_per_second"], first["subwords_per_second"], strict=True)
-    return {
-        "megabytes": round(row["megabytes"] / first["megabytes"], 4),
-        "subwords_per_second": [round(ours["median"] / theirs["median"], 4) for ours, theirs in speeds],
-        "bleu": round(row["bleu"] / first["bleu"], 4) if first["bleu"] else None,
-    }
+    speeds = zip(model.subwords_per_second, first.subwords_per_second, strict=True)
+    return Ratios(
+        round(model.megabytes / first.megabytes, 4),
+        tuple(round(ours.median / theirs.median, 4) for ours, theirs in speeds),
+        round(model.bleu / first.bleu, 4) if first.bleu else None,
+    )

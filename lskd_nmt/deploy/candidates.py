@@ -81,12 +81,12 @@ def examine_folder(name: str, path: Path, symbols: Symbols) -> Candidate:
     """Of a CTranslate2 folder."""
     file = path / "model.bin"
     try:
-        facts = open_folder(path)
+        export = open_folder(path)
     except LskdError as error:
         raise LskdError(f"model '{name}': {error}") from None
     require_vocabulary(name, folder_vocabulary(name, path, symbols.langs), symbols)
     size = megabytes(file.stat().st_size)
-    return Candidate(name, str(path), "ctranslate2", facts.get("quantization"), facts.get("parameters"), size, size)
+    return Candidate(name, str(path), "ctranslate2", export.quantization, export.parameters, size, size)
 
 
 def folder_vocabulary(name: str, path: Path, langs: tuple[str, str]) -> Symbols:

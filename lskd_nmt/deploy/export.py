@@ -11,19 +11,21 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.data.subwords import Subwords, joined
 from lskd_nmt.decode_settings import QUANTIZATIONS, DecodeSettings
-from lskd_nmt.deploy.sealed import PROOF, SUBWORDS, seal
+from lskd_nmt.deploy.sealed import PROOF, SUBWORDS, Export, export_json, seal
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.evaluate.references import references
 from lskd_nmt.evaluate.scoring import available_tokenizer, corpus_bleu, hypotheses
 from lskd_nmt.seqkd.engines import CTranslate2Engine, best, convert, translate_all
 from lskd_nmt.storage import folders
 from lskd_nmt.storage.files import read_json, sha256, write_json
+from lskd_nmt.storage.typed import record
 
 WHAT = "lskd export"
 BLEU_APART = 0.5  # between fairseq and CTranslate2, at most
@@ -39,6 +41,18 @@ cli_main()
 WITHOUT_PLUGIN = """
 assert not any(name.startswith(("lskd_nmt", "user_dir")) for name in sys.modules), "the plugin was imported"
 """
+
+
+@record
+class StockExport:
+    """What was proved of a stock fairseq checkpoint."""
+
+    to: str
+    parameters: int
+    sentences: int
+    identical: int  # translations that are those of the checkpoint with the plugin: all
+    bytes: int
+    sha256: str
 
 
 def with_attributes(values: Mapping[str, Any]) -> "OrderedDict[str, Any]":
@@ -117,7 +131,7 @@ def lifeline() -> Iterator[int]:
 
 def export_fairseq(
     checkpoint: Path, data: Path, langs: tuple[str, str], out: Path, show: Callable[[str], None], split: str = "valid"
-) -> dict[str, Any]:
+) -> StockExport:
     """Write a stock checkpoint to `out`, once it has translated the split into the same tokens; what was proved."""
     import torch
 
@@ -139,16 +153,10 @@ def export_fairseq(
         )
         different = sum(a != b for a, b in zip(before, after, strict=True))
         require(different == 0, f"{different} of {len(before)} translations of {split} differ: not exported")
-        facts = {
-            "to": "fairseq",
-            "parameters": fairseq_io.parameter_count(state),
-            "sentences": len(before),
-            "identical": len(before),
-            "bytes": part.stat().st_size,
-            "sha256": sha256(part),
-        }
+        parameters, size = fairseq_io.parameter_count(state), part.stat().st_size
+        proved = StockExport("fairseq", parameters, len(before), len(before), size, sha256(part))
         part.replace(out)
-    return facts
+    return proved
 
 
 def export_ctranslate2(
@@ -159,7 +167,7 @@ def export_ctranslate2(
     show: Callable[[str], None],
     quantization: str = "float32",
     split: str = "valid",
-) -> dict[str, Any]:
+) -> Export:
     """Make a CTranslate2 folder with the sentencepiece model beside it, proved by BLEU on the split, and seal it.
 
     BLEU is that of the pieces' words against the binarised reference, at most half a point from fairseq's.
@@ -178,50 +186,57 @@ def export_ctranslate2(
             convert(new, str(checkpoint), str(data), langs, quantization)
             shutil.copyfile(spm, new / SUBWORDS)
             show("translating with both models")
-            theirs = translate_with_fairseq(checkpoint, data, langs, split, len(source), plugin=True)
-            ours = translate_pieces(new, [line.split() for line in source])
-            same = sum(a == b for a, b in zip(theirs, ours, strict=True))
-            reference = references(data, langs, split).lines
-            tokenizer = available_tokenizer(langs[1])
-            scores = [
-                corpus_bleu([joined(line) for line in lines], reference, langs[1], tokenizer)
-                for lines in (theirs, ours)
-            ]
-            apart = abs(scores[0] - scores[1])
-            found = f"fairseq scores {scores[0]:.2f} BLEU on {split} and CTranslate2 {scores[1]:.2f}"
-            require(apart <= BLEU_APART, f"{found}: not exported")
-            facts = {
-                "to": "ctranslate2",
-                "quantization": quantization,
-                "parameters": fairseq_io.parameter_count(state),
-                "sentences": len(ours),
-                "identical": same,
-                "bleu_fairseq": scores[0],
-                "bleu_ctranslate2": scores[1],
-                "tokenizer": tokenizer,
-                "bytes": (new / "model.bin").stat().st_size,
-                **how_to_translate(state, data, langs),
-            }
-            facts = seal(new, facts)
-            write_json(new / PROOF, facts)
+            proved = replace(
+                proof(checkpoint, new, data, langs, split, source),
+                quantization=quantization,
+                parameters=fairseq_io.parameter_count(state),
+            )
+            sealed = seal(new, how_to_translate(proved, state, data, langs))
+            write_json(new / PROOF, export_json(sealed))
             new.replace(out)
-    return facts
+    return sealed
 
 
-def how_to_translate(state: Mapping[str, Any], data: Path, langs: tuple[str, str]) -> dict[str, Any]:
-    """What `lskd translate` has to know: languages, the form of the training text, the longest sentences.
+def proof(
+    checkpoint: Path, model: Path, data: Path, langs: tuple[str, str], split: str, source: Sequence[str]
+) -> Export:
+    """Translations of a split by the checkpoint and by its CTranslate2 folder, held against each other."""
+    theirs = translate_with_fairseq(checkpoint, data, langs, split, len(source), plugin=True)
+    ours = translate_pieces(model, [line.split() for line in source])
+    reference = references(data, langs, split).lines
+    tokenizer = available_tokenizer(langs[1])
+    of_fairseq, of_ctranslate2 = (
+        corpus_bleu([joined(line) for line in lines], reference, langs[1], tokenizer) for lines in (theirs, ours)
+    )
+    found = f"fairseq scores {of_fairseq:.2f} BLEU on {split} and CTranslate2 {of_ctranslate2:.2f}"
+    require(abs(of_fairseq - of_ctranslate2) <= BLEU_APART, f"{found}: not exported")
+    return Export(
+        sentences=len(ours),
+        identical=sum(a == b for a, b in zip(theirs, ours, strict=True)),
+        bleu_fairseq=of_fairseq,
+        bleu_ctranslate2=of_ctranslate2,
+        tokenizer=tokenizer,
+        bytes=(model / "model.bin").stat().st_size,
+    )
+
+
+def how_to_translate(export: Export, state: Mapping[str, Any], data: Path, langs: tuple[str, str]) -> Export:
+    """The export with what `lskd translate` has to know: languages, form of the training text, longest sentences.
 
     The form is that of the `prep.json` beside the data folder; None where the data were prepared by others.
     """
     prep = data.resolve().parent / "prep.json"
     model, task = fairseq_io.section(state, "model"), fairseq_io.section(state, "task")
-    limits = {name: model.get(name) or task.get(name) for name in ("max_source_positions", "max_target_positions")}
-    return {
-        "source_lang": langs[0],
-        "target_lang": langs[1],
-        "form": read_json(prep).get("form", "raw") if prep.is_file() else None,
-        **{name: int(limit) for name, limit in limits.items() if limit},
-    }
+    limits = (model.get(name) or task.get(name) for name in ("max_source_positions", "max_target_positions"))
+    source, target = (int(limit) if limit else None for limit in limits)
+    return replace(
+        export,
+        source_lang=langs[0],
+        target_lang=langs[1],
+        form=read_json(prep).get("form", "raw") if prep.is_file() else None,
+        max_source_positions=source,
+        max_target_positions=target,
+    )
 
 
 def require_own_subwords(spm: Path, lines: Sequence[str], split: str) -> None:

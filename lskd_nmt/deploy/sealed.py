@@ -1,12 +1,13 @@
 """Folders that `lskd export --to ctranslate2` makes: sealed by the hashes of their files, and proved when opened."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.storage.files import read_json, sha256
 from lskd_nmt.storage.header import digest
+from lskd_nmt.storage.typed import Json, from_json, record, to_json
 
 PROOF = "export.json"
 MODEL, SUBWORDS = "model.bin", "spm.model"
@@ -14,32 +15,75 @@ HASHES = "sha256"
 AGAIN = "export it again with lskd export"
 
 
-def seal(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts with the hash of every file of the folder, and a digest of them all: what `PROOF` holds."""
+@record
+class Export:
+    """What export.json says of a CTranslate2 folder; what older versions did not write has defaults."""
+
+    to: str = "ctranslate2"
+    quantization: str | None = None
+    parameters: int | None = None
+    sentences: int = 0  # that it was proved on
+    identical: int = 0  # of these, translated as fairseq does
+    bleu_fairseq: float | None = None
+    bleu_ctranslate2: float | None = None
+    tokenizer: str | None = None  # of these BLEU
+    bytes: int | None = None  # of the weights
+    source_lang: str | None = None
+    target_lang: str | None = None
+    form: str | None = None  # of the training text: raw or fairseq14; None of data that others prepared
+    max_source_positions: int | None = None
+    max_target_positions: int | None = None
+    sha256: dict[str, str] | None = None  # of every other file of the folder
+    digest: str | None = None
+
+    @property
+    def positions(self) -> tuple[int | None, int | None]:
+        """The most subwords of a source and of a translation, ends included, that the model takes; None: not known."""
+        return self.max_source_positions, self.max_target_positions
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the folder's files were proved to be those that were exported."""
+        return self.sha256 is not None
+
+
+def export_json(export: Export) -> dict[str, Json]:
+    """An export as export.json has it: without the positions that its model does not say, and without empty hashes."""
+    optional = ("max_source_positions", "max_target_positions", HASHES, "digest")
+    return {name: value for name, value in to_json(export).items() if value is not None or name not in optional}
+
+
+def seal(folder: Path, export: Export) -> Export:
+    """The export with the hash of every file of the folder, and a digest of all of it, as `PROOF` is to hold it."""
     files = sorted(file for file in folder.iterdir() if file.name != PROOF)
-    content = {**facts, HASHES: {file.name: sha256(file) for file in files}}
-    return {**content, "digest": digest(content)}
+    hashed = replace(export, sha256={file.name: sha256(file) for file in files})
+    return replace(hashed, digest=digest(export_json(hashed)))
 
 
-def open_folder(folder: Path) -> dict[str, Any]:
-    """What `PROOF` says of a folder whose files are those that were exported; nothing where there is none.
+def open_folder(folder: Path) -> Export:
+    """What `PROOF` says of a folder whose files are those that were exported; the defaults where there is none.
 
-    A folder without hashes, as older versions made them, passes: see `is_sealed`.
+    A folder without hashes, as older versions made them, passes: see `Export.is_sealed`.
     """
     require((folder / MODEL).is_file(), f"{folder} has no {MODEL}: give a folder of lskd export --to ctranslate2")
     proof = folder / PROOF
     if not proof.exists():
-        return {}
+        return Export()
     require(proof.is_file(), f"{proof} is no file: {AGAIN}")
     try:
         facts = read_json(proof)
     except (LskdError, OSError) as error:
         raise LskdError(f"{proof} cannot be read ({str(error).split(': ')[0]}): {AGAIN}") from None
-    if "digest" not in facts and HASHES not in facts:
-        return facts
-    hashes = facts.get(HASHES)
-    if facts.get("digest") != digest(facts) or not isinstance(hashes, dict):
-        raise LskdError(f"{proof} was edited or damaged: {AGAIN}")
+    if "digest" in facts or HASHES in facts:
+        hashes = facts.get(HASHES)
+        if facts.get("digest") != digest(facts) or not isinstance(hashes, dict):
+            raise LskdError(f"{proof} was edited or damaged: {AGAIN}")
+        require_files(folder, hashes)
+    return from_json(Export, facts, str(proof))
+
+
+def require_files(folder: Path, hashes: Mapping[str, str]) -> None:
+    """Refuse a folder with other files than those that were exported."""
     for name, wanted in hashes.items():
         file = folder / name
         require(file.is_file(), f"{folder} has no {name}, which was exported with it: copy it again, or {AGAIN}")
@@ -49,9 +93,3 @@ def open_folder(folder: Path) -> dict[str, Any]:
         )
     added = sorted(file.name for file in folder.glob("*vocabulary*") if file.name not in hashes)
     require(not added, f"{folder} holds {', '.join(added)}, which was not exported with it: remove it, or {AGAIN}")
-    return facts
-
-
-def is_sealed(facts: Mapping[str, Any]) -> bool:
-    """Whether the files of a folder with these facts were proved."""
-    return HASHES in facts

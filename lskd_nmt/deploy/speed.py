@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lskd_nmt.decode_settings import Pieces
 from lskd_nmt.deploy.benchmark_settings import CompareSettings
 from lskd_nmt.deploy.candidates import Candidate
 from lskd_nmt.errors import LskdError
+from lskd_nmt.evaluate.benchmark import Latency, Speed, Spread
 from lskd_nmt.progress import Progress
 from lskd_nmt.seqkd.engines import CTranslate2Engine, FairseqEngine, best, translate_all, translate_at_once
 
@@ -37,6 +38,13 @@ class Span(NamedTuple):
     seconds: float
     cpu_seconds: float
     subwords: int
+
+
+class Timing(NamedTuple):
+    """A model's speed at each number of threads, and its latency."""
+
+    subwords_per_second: tuple[Speed, ...]
+    latency: Latency
 
 
 def load_model(candidate: Candidate, data: Path, langs: tuple[str, str], settings: CompareSettings) -> Translate:
@@ -81,7 +89,7 @@ def torch_threads(count: int) -> Iterator[None]:
 
 def measure(
     models: Mapping[str, Translate], sentences: Sequence[Pieces], settings: CompareSettings, show: Show, clocks: Clocks
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Timing]:
     """Subwords a second at each number of threads, and the latency of one sentence alone, of each model.
 
     In each repeat and for each of these, one model follows the other.
@@ -108,10 +116,7 @@ def measure(
                 progress.add(1)
             alone[name].append(spans)
     return {
-        name: {
-            "subwords_per_second": [speed(threads, whole[name, threads]) for threads in counts],
-            "latency": latency(alone[name]),
-        }
+        name: Timing(tuple(speed(threads, whole[name, threads]) for threads in counts), latency(alone[name]))
         for name in models
     }
 
@@ -124,24 +129,28 @@ def timed(translate: Translate, sentences: Sequence[Pieces], threads: int, clock
     return Span(seconds, cpu_seconds, sum(len(line.split()) for line in lines))
 
 
-def speed(threads: int, spans: Sequence[Span]) -> dict[str, Any]:
+def speed(threads: int, spans: Sequence[Span]) -> Speed:
     """Output subwords a second."""
-    return {
-        "threads": threads,
-        **spread([span.subwords / span.seconds for span in spans]),
-        "subwords": spans[0].subwords,
-        "cores_busy": cores_busy(spans),
-    }
+    found = spread([span.subwords / span.seconds for span in spans])
+    return Speed(
+        found.median,
+        found.smallest,
+        found.largest,
+        found.repeats,
+        threads,
+        cores_busy(spans),
+        subwords=spans[0].subwords,
+    )
 
 
-def latency(repeats: Sequence[Sequence[Span]]) -> dict[str, Any]:
+def latency(repeats: Sequence[Sequence[Span]]) -> Latency:
     """Milliseconds of a sentence alone: the median and the 95th percentile over the sentences of each repeat."""
     times = [[1000 * span.seconds for span in spans] for spans in repeats]
-    return {
-        "median_ms": spread([statistics.median(each) for each in times]),
-        "p95_ms": spread([percentile(each, P95) for each in times]),
-        "cores_busy": cores_busy([span for spans in repeats for span in spans]),
-    }
+    return Latency(
+        spread([statistics.median(each) for each in times]),
+        spread([percentile(each, P95) for each in times]),
+        cores_busy([span for spans in repeats for span in spans]),
+    )
 
 
 def cores_busy(spans: Sequence[Span]) -> float:
@@ -149,14 +158,10 @@ def cores_busy(spans: Sequence[Span]) -> float:
     return round(sum(span.cpu_seconds for span in spans) / sum(span.seconds for span in spans), 2)
 
 
-def spread(values: Sequence[float]) -> dict[str, Any]:
+def spread(values: Sequence[float]) -> Spread:
     """The median of the repeats, the smallest, the largest, and all of them."""
-    return {
-        "median": round(statistics.median(values), 2),
-        "smallest": round(min(values), 2),
-        "largest": round(max(values), 2),
-        "repeats": [round(value, 2) for value in values],
-    }
+    median, smallest, largest = (round(value, 2) for value in (statistics.median(values), min(values), max(values)))
+    return Spread(median, smallest, largest, tuple(round(value, 2) for value in values))
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -1,14 +1,19 @@
 """Text in, text out, with an exported CTranslate2 model: in order, line by line, empty and very long lines included.
 
-A line goes the way that the training text went: cleaned by `text.normalised`, Moses-tokenised and lower-cased where the
-data were. Each of its sentences is translated by itself, a very long one in pieces.
+    from lskd_nmt import Translator
+
+    translator = Translator("student-int8")          # made by lskd export --to ctranslate2
+    translator.translate(["A sentence.", "Another line. It has two sentences."])
+
+A line goes the way that the training text went: cleaned by `bitext.normalised`, Moses-tokenised and lower-cased where
+the data were. Each of its sentences is translated by itself, a very long one in pieces.
 """
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 from lskd_nmt.data.bitext import normalised
 from lskd_nmt.data.moses import detokenised, tokenised
@@ -18,16 +23,39 @@ from lskd_nmt.decode_settings import WIDEST
 from lskd_nmt.deploy import sealed
 from lskd_nmt.errors import LskdError, require
 
-LONGEST = (
-    200  # subwords that are translated in one piece; longer sentences are cut, after a part of one if there is one
-)
+LONGEST = 200  # subwords that are translated in one piece; a longer sentence is cut, between its parts if it has any
 MOST = 400  # subwords of a piece's translation
-POSITIONS = 1024  # of a model whose export does not say
 BATCH = 64  # lines
 AT_ONCE = 16_384  # subwords of a call of CTranslate2, which hears no signal before its end
 ENDS = (".", "!", "?", "…")
 WIDE_ENDS = ("。", "！", "？", "｡")  # after which there is no space
+POSITIONS = 1024  # of a model whose export does not say
 FORMS = ("raw", "fairseq14")  # of data-prep/prepare.sh --form
+DEVICES = ("cpu", "cuda", "auto")
+
+
+class Hypotheses(Protocol):
+    """What CTranslate2 answers for one piece: the best hypotheses, as subwords, and their scores."""
+
+    hypotheses: list[list[str]]
+    scores: list[float]
+
+
+class Search(Protocol):
+    """What is used of `ctranslate2.Translator`."""
+
+    def translate_batch(
+        self,
+        source: list[list[str]],
+        *,
+        beam_size: int,
+        num_hypotheses: int,
+        return_scores: bool,
+        max_batch_size: int,
+        batch_type: str,
+        max_decoding_length: int,
+    ) -> list[Hypotheses]:
+        """The answers for pieces, in order."""
 
 
 class Translation(NamedTuple):
@@ -76,26 +104,41 @@ def portions(pieces: Iterable[list[str]], most: int) -> Iterator[list[list[str]]
 
 
 class Translator:
-    """A folder that `lskd export --to ctranslate2` made."""
+    """An exported student that translates text: `Translator("student-int8").translate(["A sentence."])`.
 
-    def __init__(self, model: Path, threads: int = 0, one_sentence_a_line: bool = False) -> None:
-        """`threads` is of one batch; 0 leaves it to CTranslate2. `one_sentence_a_line`: lines are not split."""
-        facts = sealed.open_folder(model)
-        self.is_sealed = sealed.is_sealed(facts)
-        self.source_lang, self.target_lang = (_text(facts, f"{side}_lang", model) for side in ("source", "target"))
-        self.form = _text(facts, "form", model) or "raw"  # data of others are translated as they come
+    Whatever cannot be opened is an `LskdError` of one line. Needs ctranslate2, neither fairseq nor torch.
+    """
+
+    def __init__(
+        self, model: Path | str, device: str = "cpu", threads: int = 0, one_sentence_a_line: bool = False
+    ) -> None:
+        """Open a folder that `lskd export --to ctranslate2` made.
+
+        `device` is cpu, cuda, or auto, which takes a GPU if there is one. `threads` are those of one batch on the CPU;
+        0 leaves their number to CTranslate2. Lines are split into sentences, each of which is translated by itself,
+        unless there is `one_sentence_a_line`.
+        """
+        model = Path(model)
+        export = sealed.open_folder(model)
+        self.is_sealed = export.is_sealed
+        self.source_lang, self.target_lang = export.source_lang, export.target_lang
+        self.form = export.form or "raw"  # data of others are translated as they come
         known = " and ".join(FORMS)
         require(self.form in FORMS, f"{model} is of data in the form {self.form}, this version knows {known}")
-        limits = [facts.get(f"max_{side}_positions", POSITIONS) for side in ("source", "target")]
-        are_numbers = all(isinstance(limit, int) and limit > 1 for limit in limits)
-        require(are_numbers, f"{model / sealed.PROOF}: {limits} are no numbers of positions: {sealed.AGAIN}")
+        limits = [POSITIONS if each is None else each for each in export.positions]
+        require(min(limits) > 1, f"{model / sealed.PROOF}: {limits} are no numbers of positions: {sealed.AGAIN}")
         self.longest, self.most = min(LONGEST, limits[0] - 1), min(MOST, limits[1])  # a source has an end besides
         self.one_sentence_a_line = one_sentence_a_line
         self.subwords = _open_subwords(model)
-        self.model = _open_model(model, threads)
+        self.model = _open_model(model, device, threads)
 
-    def translate(self, lines: Iterable[str], beam: int = 5, nbest: int = 1) -> Iterator[list[Translation]]:
-        """The `nbest` best translations of each line, in order, as soon as its batch is done.
+    def translate(self, lines: Iterable[str], beam: int = 5) -> list[str]:
+        """The best translation of each line, found by a beam search of width `beam`; that of an empty line is empty."""
+        require(not isinstance(lines, str), "translate takes lines, and this is one text: put it into a list")
+        return [best[0].text for best in self.translations(lines, beam)]
+
+    def translations(self, lines: Iterable[str], beam: int = 5, nbest: int = 1) -> Iterator[list[Translation]]:
+        """The `nbest` best translations of each line with their scores, in order, as soon as its batch is done.
 
         Those of a line of several pieces are the best of all combinations of its pieces' `nbest` best.
         """
@@ -108,14 +151,14 @@ class Translator:
             for line in parts:
                 yield self.joined(line, list(islice(results, len(line))), nbest)
 
-    def searched(self, pieces: list[list[str]], beam: int, nbest: int) -> list[Any]:
+    def searched(self, pieces: list[list[str]], beam: int, nbest: int) -> list[Hypotheses]:
         """CTranslate2's results of each piece."""
-        found: list[Any] = []
+        found: list[Hypotheses] = []
         for some in portions(pieces, AT_ONCE):
             found += self.searched_at_once(some, beam, nbest)
         return found
 
-    def searched_at_once(self, pieces: list[list[str]], beam: int, nbest: int) -> list[Any]:
+    def searched_at_once(self, pieces: list[list[str]], beam: int, nbest: int) -> list[Hypotheses]:
         """The same of pieces that are few enough for one call."""
         try:
             found = self.model.translate_batch(
@@ -142,7 +185,7 @@ class Translator:
         cut = [segments(subwords.split(), self.longest) for subwords in self.subwords.encode(parts)]
         return [Piece(part, at == len(of_one)) for of_one in cut for at, part in enumerate(of_one, 1)]
 
-    def joined(self, pieces: Sequence[Piece], results: Sequence[Any], nbest: int) -> list[Translation]:
+    def joined(self, pieces: Sequence[Piece], results: Sequence[Hypotheses], nbest: int) -> list[Translation]:
         """The pieces of a line put together again; of an empty line, nothing."""
         best: list[tuple[float, tuple[str, ...]]] = [(0.0, ())]
         for result in results:
@@ -167,13 +210,6 @@ class Translator:
         return united(whole, self.target_lang)
 
 
-def _text(facts: dict[str, Any], name: str, model: Path) -> str | None:
-    """One of the facts, a text if it is there."""
-    value = facts.get(name)
-    require(value is None or isinstance(value, str), f"{model / sealed.PROOF}: {name} is no text: {sealed.AGAIN}")
-    return value
-
-
 def _open_subwords(model: Path) -> Subwords:
     """The folder's sentencepiece model."""
     file = model / sealed.SUBWORDS
@@ -184,12 +220,16 @@ def _open_subwords(model: Path) -> Subwords:
         raise LskdError(f"{file} is no sentencepiece model ({_reason(error)}): {sealed.AGAIN}") from None
 
 
-def _open_model(model: Path, threads: int) -> Any:
+def _open_model(model: Path, device: str, threads: int) -> Search:
     """The folder as CTranslate2's translator."""
     import ctranslate2
 
+    require(device in DEVICES, f"the device is '{device}': one of {', '.join(DEVICES)}")
+    has_device = device != "cuda" or ctranslate2.get_cuda_device_count() > 0
+    require(has_device, "the device is 'cuda', and CTranslate2 sees no GPU: take cpu, or auto")
     try:
-        return ctranslate2.Translator(str(model), device="cpu", intra_threads=threads)
+        search: Search = ctranslate2.Translator(str(model), device=device, intra_threads=threads)
+        return search
     except Exception as error:  # of many kinds, whatever is damaged
         raise LskdError(f"CTranslate2 cannot load {model} ({_reason(error)}): {sealed.AGAIN}") from None
 
