@@ -13,7 +13,11 @@ setup(
     license="MIT",
     python_requires=">=3.11,<3.12",
     packages=find_packages(include=["lskd_nmt", "lskd_nmt.*", "user_dir", "user_dir.*"]),
-    package_data={"lskd_nmt": ["py.typed"], "lskd_nmt.report.page": ["templates/*"]},
+    package_data={
+        "lskd_nmt": ["py.typed"],
+        "lskd_nmt.data.toy": ["words.txt"],
+        "lskd_nmt.report.page": ["templates/*"],
+    },
     install_requires=[
         "jinja2",
         "matplotlib",

@@ -9,16 +9,14 @@ from random import Random
 import pytest
 
 from lskd_nmt.data import toy
-from lskd_nmt.data.toy import actions, compose, concepts, english, german, russian
+from lskd_nmt.data.toy import compose, english, german, russian, words
 from lskd_nmt.data.toy import german_forms as de
-from lskd_nmt.data.toy import german_verbs as de_verbs
 from lskd_nmt.data.toy import russian_forms as ru
-from lskd_nmt.data.toy import russian_verbs as ru_verbs
 from lskd_nmt.data.toy.meaning import Adjunct, Clause, NounPhrase, Sentence, Tense
 from lskd_nmt.errors import LskdError
 
 T = Tense
-PLURALS = {noun.plural: noun.singular for noun in concepts.LEXICON.values() if noun.plural}
+PLURALS = {noun.plural: noun.singular for noun in words.NOUNS.values() if noun.plural}
 
 
 class Fixed(Random):
@@ -38,9 +36,9 @@ def phrase(text: str) -> NounPhrase:
         owner, rest = text.split("'s ")
         owned = phrase(rest)
         return NounPhrase(owned.head, "", owned.plural, owned.adjective, phrase(owner))
-    *words, head = text.split()
-    determiner = words.pop(0) if words and words[0] not in concepts.ADJECTIVE_NAMES else ""
-    return NounPhrase(PLURALS.get(head, head), determiner, head in PLURALS, words[0] if words else "")
+    *before, head = text.split()
+    determiner = before.pop(0) if before and before[0] not in words.ADJECTIVES else ""
+    return NounPhrase(PLURALS.get(head, head), determiner, head in PLURALS, before[0] if before else "")
 
 
 def clause(subject: str, verb: str, tense: Tense, what: str = "", whom: str = "", **more: object) -> Clause:
@@ -450,43 +448,44 @@ RUSSIAN = {
 }
 
 
-@pytest.mark.parametrize("words", GERMAN)
-def test_a_german_phrase_declines(words: tuple[str, str, str]) -> None:
-    determiner, adjective, noun = words
+@pytest.mark.parametrize("parts", GERMAN)
+def test_a_german_phrase_declines(parts: tuple[str, str, str]) -> None:
+    determiner, adjective, noun = parts
     entry = de.NOUNS[noun][0], determiner, de.ADJECTIVES[adjective][0]
     forms = [de.phrase(*entry, case, plural) for plural in (False, True) for case in de.CASES]
-    assert ", ".join(forms) == GERMAN[words]
+    assert ", ".join(forms) == GERMAN[parts]
 
 
-@pytest.mark.parametrize("words", RUSSIAN)
-def test_a_russian_phrase_declines(words: tuple[str, str, str]) -> None:
-    determiner, adjective, noun = words
+@pytest.mark.parametrize("parts", RUSSIAN)
+def test_a_russian_phrase_declines(parts: tuple[str, str, str]) -> None:
+    determiner, adjective, noun = parts
     entry = ru.NOUNS[noun][0], determiner, ru.ADJECTIVES[adjective][0]
     forms = [ru.phrase(*entry, case, plural) for plural in (False, True) for case in ru.CASES]
-    assert ", ".join(forms) == RUSSIAN[words]
+    assert ", ".join(forms) == RUSSIAN[parts]
 
 
 @pytest.mark.parametrize("language", [de, ru])
 def test_every_concept_has_words_and_every_noun_all_its_cases(language: object) -> None:
-    assert list(language.NOUNS) == list(concepts.LEXICON)  # type: ignore[attr-defined]
-    assert list(language.ADJECTIVES) == list(concepts.ADJECTIVE_NAMES)  # type: ignore[attr-defined]
+    assert list(language.NOUNS) == list(words.NOUNS)  # type: ignore[attr-defined]
+    assert list(language.ADJECTIVES) == list(words.ADJECTIVES)  # type: ignore[attr-defined]
     for concept, entries in language.NOUNS.items():  # type: ignore[attr-defined]
-        for plural in (False, True) if concepts.LEXICON[concept].plural else (False,):
+        for plural in (False, True) if words.NOUNS[concept].plural else (False,):
             for case in language.CASES:  # type: ignore[attr-defined]
                 assert all(language.phrase(entry, "my", "", case, plural) for entry in entries)  # type: ignore[attr-defined]
 
 
 def test_every_verb_and_adverb_has_words_in_both_languages() -> None:
-    times = {time for options in actions.TIMES.values() for time in options} | {"today", "when?", "where?", "why?"}
-    adverbs = times | {*actions.FREQUENCIES, *actions.MANNERS, *actions.DEGREES, "already", "just"}
+    times = {time for options in words.TIMES.values() for time in options} | {"today", "when?", "where?", "why?"}
+    manners = {manner for verb in words.VERBS.values() for manner in verb.manners}
+    adverbs = times | {*words.FREQUENCIES, *manners, *words.DEGREES, "already", "just"}
     assert adverbs == set(de.ADVERBS) == set(ru.ADVERBS)
     assert set(compose.FRAMES) == set(de.LINKS) == set(ru.LINKS)
-    assert set(actions.LEXICON) <= set(de_verbs.LEXICON)
-    assert set(actions.LEXICON) - {"have"} <= set(ru_verbs.LEXICON)
+    assert set(words.VERBS) <= set(de.VERBS)
+    assert set(words.VERBS) - {"have"} <= set(ru.VERBS)
 
 
 def test_the_lexicon_is_as_large_as_promised() -> None:
-    assert len(concepts.LEXICON) >= 60 and len(actions.ACTIONS) >= 30 and len(concepts.ADJECTIVE_NAMES) >= 20
+    assert len(words.NOUNS) >= 60 and len(words.ACTIONS) >= 30 and len(words.ADJECTIVES) >= 20
 
 
 @pytest.mark.parametrize("target", ["de", "ru"])
@@ -502,7 +501,7 @@ def test_a_corpus_has_distinct_cased_sources_of_4_to_16_words_with_a_final_mark(
 
 def test_german_subordinate_clauses_end_in_a_finite_verb() -> None:
     persons = ("ich", "er", "sie")
-    verbs = [verb for entries in de_verbs.LEXICON.values() for verb in entries]
+    verbs = [verb for entries in de.VERBS.values() for verb in entries]
     finite = {v.particle + form for v in verbs for p in persons for form in (v.present(p), v.preterite(p))}
     clauses = [text for _, text in toy.generate("en", "de", 4000, seed=4) if ", dass " in text]
     assert len(clauses) > 100
@@ -518,7 +517,7 @@ def test_one_source_has_several_translations(target: str) -> None:
 
 
 def test_the_same_seed_gives_the_same_pairs_in_another_process_and_another_seed_others() -> None:
-    code = "from lskd_nmt import toy; print(hash('x')); print(toy.generate('en', 'ru', 300, 7))"
+    code = "from lskd_nmt.data import toy; print(hash('x')); print(toy.generate('en', 'ru', 300, 7))"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONIOENCODING": "utf-8"}
     command = [sys.executable, "-c", code]
     printed = [

@@ -1,12 +1,13 @@
 """Drawing whole sentences: which clauses go together, in which tenses."""
 
 from dataclasses import replace
+from functools import partial
 from random import Random
 
 from lskd_nmt.data.toy import draw
 from lskd_nmt.data.toy.draw import Author
 from lskd_nmt.data.toy.meaning import Clause, Sentence, Tense
-from lskd_nmt.data.toy.tables import Weighted
+from lskd_nmt.data.toy.words import Weighted
 
 FULL, SHORT = 1.0, 0.45  # detail of a lone clause, and of one of two
 PAST_VIEWS = Weighted((Tense.PAST, Tense.PAST_PROGRESSIVE), (3, 2))
@@ -68,16 +69,11 @@ def _if(author: Author) -> Sentence:
     return _joined(main, "if", condition, author.chance(0.6))
 
 
-def _when(author: Author) -> Sentence:
-    moment = _affirmed(author.action(Tense.PAST))
+def _at_once(author: Author, link: str) -> Sentence:
+    """`when` and an event, or `while` and what went on."""
+    span = _affirmed(author.action(Tense.PAST if link == "when" else Tense.PAST_PROGRESSIVE))
     main = _affirmed(author.action(PAST_VIEWS.draw(author.rng)))
-    return _joined(main, "when", moment, author.chance(0.6))
-
-
-def _while(author: Author) -> Sentence:
-    span = author.action(Tense.PAST_PROGRESSIVE)
-    main = _affirmed(author.action(PAST_VIEWS.draw(author.rng)))
-    return _joined(main, "while", span, author.chance(0.6))
+    return _joined(main, link, span, author.chance(0.6))
 
 
 def _question(author: Author) -> Sentence:
@@ -94,7 +90,14 @@ def _question(author: Author) -> Sentence:
     return Sentence(author.action(tense, name, asked=kind), question=kind)
 
 
-FRAMES = {"because": _because, "although": _although, "that": _that, "if": _if, "when": _when, "while": _while}
+FRAMES = {
+    "because": _because,
+    "although": _although,
+    "that": _that,
+    "if": _if,
+    "when": partial(_at_once, link="when"),
+    "while": partial(_at_once, link="while"),
+}
 
 
 def sentence(rng: Random) -> Sentence:

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from random import Random
 
-from lskd_nmt.data.toy import actions, concepts
+from lskd_nmt.data.toy import words
 from lskd_nmt.data.toy.meaning import PRONOUNS, Adjunct, Clause, NounPhrase, Tense
-from lskd_nmt.data.toy.tables import Weighted
+from lskd_nmt.data.toy.words import Weighted
 
 PRONOUN_SUBJECT = 0.32  # how much of the text has each of these
 PLURAL = 0.22
@@ -21,20 +21,20 @@ KIN = ("brother", "sister")
 KIN_DETERMINERS = Weighted(("my", "our"), (7, 3))
 PRONOUN = Weighted(PRONOUNS, (3, 3, 3, 2, 2))
 ASKED_PRONOUN = Weighted(("he", "she", "they"))  # nobody asks about himself
-PERSONS = Weighted(concepts.nouns_with("person"))
-BEINGS = Weighted(concepts.nouns_with("person", "animal"))
-PLACES = Weighted(concepts.nouns_with("place"))
+PERSONS = Weighted(words.nouns_with("person"))
+BEINGS = Weighted(words.nouns_with("person", "animal"))
+PLACES = Weighted(words.nouns_with("place"))
 GOALS = Weighted([place for place in PLACES.items if place != "street"])
-BUILDINGS = Weighted(concepts.nouns_with("building"))
-CARRIED = Weighted(concepts.nouns_with("carried"))
-OWNED = Weighted(concepts.nouns_with("goods", "animal", "given"))
-DESCRIBED = Weighted(list(concepts.PREDICATES))
-OBJECTS = {name: Weighted(concepts.nouns_with(*verb.object_tags)) for name, verb in actions.LEXICON.items()}
+BUILDINGS = Weighted(words.nouns_with("building"))
+CARRIED = Weighted(words.nouns_with("carried"))
+OWNED = Weighted(words.nouns_with("goods", "animal", "given"))
+DESCRIBED = Weighted(list(words.PREDICATES))
+OBJECTS = {name: Weighted(words.nouns_with(*verb.object_tags)) for name, verb in words.VERBS.items()}
 NEAR = Weighted(("near", "behind", "in front of"), (4, 3, 3))
-FREQUENCIES = Weighted(actions.FREQUENCIES)
-DEGREES = Weighted(actions.DEGREES)
-SPEECH = Weighted(actions.SPEECH)
-TIMES = {tense: Weighted(times) for tense, times in actions.TIMES.items()}
+FREQUENCIES = Weighted(words.FREQUENCIES)
+DEGREES = Weighted(words.DEGREES)
+SPEECH = Weighted(words.SPEECH)
+TIMES = {tense: Weighted(times) for tense, times in words.TIMES.items()}
 MODALS = Weighted(("can", "want", "must"), (4, 4, 3))
 SIMPLE_TENSES = Weighted(
     (Tense.PAST, Tense.PRESENT, Tense.FUTURE, Tense.PERFECT, Tense.PROGRESSIVE, Tense.PAST_HABIT, Tense.FUTURE_HABIT),
@@ -55,16 +55,16 @@ def _actions_for(tense: Tense) -> list[str]:
         Tense.PAST_PROGRESSIVE: {"state", "punctual"},
         Tense.CONDITION: {"state"},
     }.get(tense, set())
-    return [name for name in actions.ACTIONS if not barred & actions.LEXICON[name].traits]
+    return [name for name in words.ACTIONS if not barred & words.VERBS[name].traits]
 
 
 ACTIONS = {tense: Weighted(_actions_for(tense)) for tense in Tense}
 ASKED = {tense: Weighted([name for name in _actions_for(tense) if name != "love"]) for tense in Tense}
-WILLED = Weighted([name for name in actions.ACTIONS if "unwilled" not in actions.LEXICON[name].traits])
-IN_A_PLACE = Weighted([name for name in actions.ACTIONS if {"in"} & actions.LEXICON[name].traits])
+WILLED = Weighted([name for name in words.ACTIONS if "unwilled" not in words.VERBS[name].traits])
+IN_A_PLACE = Weighted([name for name in words.ACTIONS if {"in"} & words.VERBS[name].traits])
 
 
-def _determiners(noun: concepts.Noun) -> Weighted[str]:
+def _determiners(noun: words.Noun) -> Weighted[str]:
     if noun.singular in KIN:
         return KIN_DETERMINERS
     if not noun.plural:
@@ -91,17 +91,17 @@ class Author:
                 break
             head = heads.draw(self.rng)
         self.used.append(head)
-        noun = concepts.LEXICON[head]
+        noun = words.NOUNS[head]
         determiner = _determiners(noun).draw(self.rng)
         if definite and determiner in ("", "a"):
             determiner = "the"
         plural = bool(noun.plural) and not singular and head not in KIN and self.chance(PLURAL)
-        described = head in concepts.ATTRIBUTES and self.chance(ADJECTIVE * self.detail)
+        described = head in words.ATTRIBUTES and self.chance(ADJECTIVE * self.detail)
         phrase = NounPhrase(
             head,
             "" if plural and determiner == "a" else determiner,
             plural,
-            concepts.ATTRIBUTES[head].draw(self.rng) if described else "",
+            words.ATTRIBUTES[head].draw(self.rng) if described else "",
         )
         ownable = determiner == "the" and not {"person", "food", "drink", "unowned"} & set(noun.tags)
         if ownable and self.chance(POSSESSOR * self.detail):
@@ -133,7 +133,7 @@ class Author:
     def action(self, tense: Tense, name: str = "", modal: str = "", asked: str = "") -> Clause:
         """A clause with a verb of action, `name` if given; questions leave out what is asked for."""
         name = name or (WILLED if modal else ASKED[tense] if asked else ACTIONS[tense]).draw(self.rng)
-        verb = actions.LEXICON[name]
+        verb = words.VERBS[name]
         negated = not asked and tense not in UNDENIED and modal != "must" and self.chance(NEGATION)
         heads = BEINGS if "animal" in verb.traits and not modal else PERSONS
         clause = Clause(
@@ -148,7 +148,7 @@ class Author:
         )
         return self.adverbs(clause, verb, asked)
 
-    def adverbs(self, clause: Clause, verb: actions.Verb, asked: str) -> Clause:
+    def adverbs(self, clause: Clause, verb: words.Verb, asked: str) -> Clause:
         """The clause with adverbs that its tense and verb allow."""
         frequency = manner = time = ""
         habit = clause.tense in (Tense.PRESENT, Tense.PAST_HABIT)
@@ -175,7 +175,7 @@ class Author:
         subject = replace(self.noun_phrase(DESCRIBED, definite=True), adjective="")
         negated = not asked and self.chance(NEGATION)
         degree = "very" if negated else DEGREES.draw(self.rng) if self.chance(0.7) else ""
-        adjective = concepts.PREDICATES[subject.head].draw(self.rng)
+        adjective = words.PREDICATES[subject.head].draw(self.rng)
         return Clause(subject, "be", tense, negated=negated, adjective=adjective, degree=degree)
 
     def having(self, tense: Tense, asked: str = "") -> Clause:

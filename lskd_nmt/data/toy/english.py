@@ -1,17 +1,18 @@
 """Putting an abstract sentence into English: auxiliaries, agreement, articles."""
 
-from lskd_nmt.data.toy import actions, concepts
 from lskd_nmt.data.toy.meaning import FUTURE_TENSES, PAST_TENSES, Clause, NounPhrase, Sentence, Tense, finish
+from lskd_nmt.data.toy.words import NOUNS, VERBS
 
 PREPOSITIONS = {"station": "at", "street": "on"}  # else `in`
+THIRD_PERSON = {"have": "has", "go": "goes", "wash": "washes"}  # else -s
 QUESTION_WORDS = ("when", "where", "why")
 
 
 def noun_phrase(phrase: NounPhrase) -> str:
     """The phrase with its article, possessor and adjective; pronouns as they are."""
-    if phrase.head not in concepts.LEXICON:
+    if phrase.head not in NOUNS:
         return phrase.head
-    noun = concepts.LEXICON[phrase.head]
+    noun = NOUNS[phrase.head]
     words = [phrase.adjective, noun.plural if phrase.plural else noun.singular]
     rest = " ".join(filter(None, words))
     if phrase.possessor:
@@ -35,7 +36,7 @@ def _be(subject: NounPhrase, past: bool) -> str:
 
 
 def _modal(clause: Clause) -> tuple[str, str]:
-    base = actions.LEXICON[clause.verb].word
+    base = VERBS[clause.verb].word
     past = clause.tense in PAST_TENSES
     if clause.modal == "can":
         return "could" if past else "can", base
@@ -47,7 +48,7 @@ def _modal(clause: Clause) -> tuple[str, str]:
 
 def _predicate(clause: Clause) -> tuple[str, str]:
     """The auxiliary (or an empty string) and the main verb, inflected."""
-    verb, tense = actions.LEXICON[clause.verb], clause.tense
+    verb, tense = VERBS[clause.verb], clause.tense
     if clause.modal:
         return _modal(clause)
     if tense in FUTURE_TENSES:
@@ -58,7 +59,7 @@ def _predicate(clause: Clause) -> tuple[str, str]:
         return "has" if _singular(clause.subject) else "have", verb.participle
     if tense in (Tense.PROGRESSIVE, Tense.PAST_PROGRESSIVE):
         return _be(clause.subject, tense in PAST_TENSES), verb.progressive
-    present = verb.third_person if _singular(clause.subject) else verb.word
+    present = THIRD_PERSON.get(verb.word, verb.word + "s") if _singular(clause.subject) else verb.word
     return "", verb.past if tense in PAST_TENSES else present
 
 
@@ -67,7 +68,7 @@ def _supported(clause: Clause) -> tuple[str, str]:
     auxiliary, main = _predicate(clause)
     if auxiliary:
         return auxiliary, main
-    base = actions.LEXICON[clause.verb].word
+    base = VERBS[clause.verb].word
     if clause.modal:
         base = f"{'want' if clause.modal == 'want' else 'have'} to {base}"
     if clause.tense in PAST_TENSES:
@@ -76,7 +77,7 @@ def _supported(clause: Clause) -> tuple[str, str]:
 
 
 def _after_verb(clause: Clause) -> list[str]:
-    words = [*actions.LEXICON[clause.verb].tail, clause.degree, clause.adjective]
+    words = [*VERBS[clause.verb].tail, clause.degree, clause.adjective]
     words += [noun_phrase(phrase) for phrase in (clause.recipient, clause.object) if phrase]
     for adjunct in clause.adjuncts:
         relation = PREPOSITIONS.get(adjunct.phrase.head, "in") if adjunct.relation == "in" else adjunct.relation

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from random import Random
 
 from lskd_nmt.data.toy import german_forms as forms
-from lskd_nmt.data.toy import german_verbs as verbs
 from lskd_nmt.data.toy.meaning import FUTURE_TENSES, PAST_TENSES, Adjunct, Clause, NounPhrase, Sentence, Tense, finish
-from lskd_nmt.data.toy.tables import pick
+from lskd_nmt.data.toy.words import pick
 
 PRONOUNS = {"I": "ich", "he": "er", "she": "sie", "we": "wir", "they": "sie"}
 GOVERNED = {
@@ -65,16 +64,18 @@ class Speaker:
 
     def predicate(self, clause: Clause, perfect_past: bool) -> Predicate:
         """The verb forms; `perfect_past` puts an event in the past into the perfect, as questions do."""
-        verb = pick(verbs.LEXICON[clause.verb], self.rng)
+        verb = pick(forms.VERBS[clause.verb], self.rng)
         person = person_of(clause.subject)
         self.government = verb.government
         if clause.modal:
-            return Predicate(conjugated(pick(verbs.LEXICON[clause.modal], self.rng), clause), (verb.full_infinitive,))
+            return Predicate(
+                conjugated(pick(forms.VERBS[clause.modal], self.rng), clause), (verb.particle + verb.infinitive,)
+            )
         if clause.tense in FUTURE_TENSES:
-            return Predicate(verbs.LEXICON["will"][0].present(person), (verb.full_infinitive,))
+            return Predicate(forms.VERBS["will"][0].present(person), (verb.particle + verb.infinitive,))
         if clause.tense is Tense.PERFECT or (perfect_past and clause.verb not in ("be", "have")):
-            auxiliary = verbs.LEXICON["be" if verb.with_sein else "have"][0]
-            return Predicate(auxiliary.present(person), (verb.full_participle,))
+            auxiliary = forms.VERBS["be" if verb.with_sein else "have"][0]
+            return Predicate(auxiliary.present(person), (verb.particle + verb.participle,))
         return Predicate(conjugated(verb, clause), (), verb.particle)
 
     def middle(self, clause: Clause) -> list[str]:
@@ -136,7 +137,7 @@ def person_of(subject: NounPhrase) -> str:
     return "sie" if subject.plural or subject.head in ("we", "they") else "er"
 
 
-def conjugated(verb: verbs.Verb, clause: Clause) -> str:
+def conjugated(verb: forms.Verb, clause: Clause) -> str:
     """The finite form in the present or the preterite."""
     person = person_of(clause.subject)
     return verb.preterite(person) if clause.tense in PAST_TENSES else verb.present(person)

@@ -3,12 +3,71 @@
 from random import Random
 
 from lskd_nmt.data.toy import russian_forms as forms
-from lskd_nmt.data.toy import russian_grammar as grammar
-from lskd_nmt.data.toy import russian_verbs as verbs
-from lskd_nmt.data.toy.meaning import FUTURE_TENSES, PAST_TENSES, Adjunct, Clause, NounPhrase, Sentence, Tense, finish
-from lskd_nmt.data.toy.tables import pick
+from lskd_nmt.data.toy.meaning import (
+    FUTURE_TENSES,
+    ONGOING,
+    PAST_TENSES,
+    Adjunct,
+    Clause,
+    NounPhrase,
+    Sentence,
+    Tense,
+    finish,
+)
+from lskd_nmt.data.toy.words import VERBS, pick
 
 QUESTION_WORDS = ("when", "where", "why")
+PRONOUNS = {
+    "I": {"nom": "я", "gen": "меня", "dat": "мне"},
+    "he": {"nom": "он", "gen": "него", "dat": "ему"},  # the genitive stands after `у` only
+    "she": {"nom": "она", "gen": "неё", "dat": "ей"},
+    "we": {"nom": "мы", "gen": "нас", "dat": "нам"},
+    "they": {"nom": "они", "gen": "них", "dat": "им"},
+}
+PRONOUN_KINDS = {"he": "m", "she": "f", "we": "pl", "they": "pl"}  # the speaker's gender is drawn
+OWNERS = {"I": "my", "we": "our"}  # whose possessive turns into свой
+GOVERNED = {
+    "with": (("с",), "ins"),
+    "without": (("без",), "gen"),
+    "for": (("для",), "gen"),
+    "behind": (("за",), "ins"),
+    "in front of": (("перед",), "ins"),
+    "near": (("около", "возле", "недалеко от"), "gen"),
+}
+PLACES = {"station": "на", "street": "на", "kitchen": "на"}  # else `в`
+MUST = ("должен", "нужно", "надо")  # the first agrees with its subject, the others take a dative
+MUST_FORMS = {"m": "должен", "f": "должна", "n": "должно", "pl": "должны"}
+
+
+def is_bare(phrase: NounPhrase) -> bool:
+    """Milk or apples, without any determiner."""
+    return not phrase.determiner and not phrase.possessor
+
+
+def aspect_of(clause: Clause, verb: forms.Verb) -> forms.Aspect:
+    """Perfective for one complete event; imperfective for what lasts, recurs, has no end point or is not wanted."""
+    traits = VERBS[clause.verb].traits
+    bare = clause.object is not None and is_bare(clause.object)
+    if verb.perfective is None or ("activity" in traits and bare and clause.tense is not Tense.PERFECT):
+        return verb.imperfective
+    if clause.modal:
+        return verb.imperfective if clause.modal == "want" and clause.negated else verb.perfective
+    unperceived = clause.negated and "state" in traits and clause.tense in PAST_TENSES
+    return verb.imperfective if clause.tense in ONGOING or unperceived else verb.perfective
+
+
+def object_case(clause: Clause, government: str) -> str:
+    """A bare object turns from the accusative to the genitive when a verb of action is denied."""
+    denied = (clause.negated or clause.frequency == "never") and not clause.modal
+    lasting = "lasting" in VERBS[clause.verb].traits
+    bare = clause.object is not None and is_bare(clause.object)
+    return "gen" if denied and bare and not lasting and government == "acc" else government
+
+
+def with_preposition(preposition: str, phrase: str) -> str:
+    """`со студентом`, but `с сестрой`: с grows a vowel before a hissing cluster."""
+    cluster = phrase[0] in "сзшж" and phrase[1] not in "аеёиоуыэюя"
+    return f"{'со' if preposition == 'с' and cluster else preposition} {phrase}"
 
 
 class Speaker:
@@ -25,8 +84,8 @@ class Speaker:
 
     def noun_phrase(self, phrase: NounPhrase, case: str) -> tuple[str, str]:
         """The phrase in `case`, and its kind: m, f, n or pl."""
-        if phrase.head in grammar.PRONOUNS:
-            return grammar.PRONOUNS[phrase.head][case], grammar.PRONOUN_KINDS.get(phrase.head, self.speaker_kind)
+        if phrase.head in PRONOUNS:
+            return PRONOUNS[phrase.head][case], PRONOUN_KINDS.get(phrase.head, self.speaker_kind)
         noun = pick(forms.NOUNS[phrase.head], self.rng)
         adjective = pick(forms.ADJECTIVES[phrase.adjective], self.rng) if phrase.adjective else ""
         determiner = "own" if phrase.determiner and phrase.determiner == self.own else phrase.determiner
@@ -43,28 +102,28 @@ class Speaker:
         """Fixes the words and the agreement of the clause's subject; `my` and `our` may mean `own` after it."""
         self.own = ""
         self.subject, self.kind = self.noun_phrase(subject, case)
-        self.own = grammar.OWNERS.get(subject.head, "")
+        self.own = OWNERS.get(subject.head, "")
 
     def adjunct(self, adjunct: Adjunct) -> str:
         """The preposition with the case that it governs."""
         if adjunct.relation in ("in", "to"):
-            preposition = grammar.PLACES.get(adjunct.phrase.head, "в")
+            preposition = PLACES.get(adjunct.phrase.head, "в")
             return f"{preposition} {self.phrase(adjunct.phrase, 'loc' if adjunct.relation == 'in' else 'acc')}"
-        options, case = grammar.GOVERNED[adjunct.relation]
-        return grammar.with_preposition(pick(options, self.rng), self.phrase(adjunct.phrase, case))
+        options, case = GOVERNED[adjunct.relation]
+        return with_preposition(pick(options, self.rng), self.phrase(adjunct.phrase, case))
 
-    def finite(self, clause: Clause, aspect: verbs.Aspect, perfective: bool) -> list[str]:
+    def finite(self, clause: Clause, aspect: forms.Aspect, perfective: bool) -> list[str]:
         """The finite verb and the infinitives after it; the subject is set already."""
         person = "they" if self.kind == "pl" else "he"
         person = clause.subject.head if clause.subject.head in ("I", "we") else person
-        be = verbs.LEXICON["be"][0].imperfective
+        be = forms.VERBS["be"][0].imperfective
         past = clause.tense in PAST_TENSES
         if clause.modal == "must":
-            impersonal = self.must != grammar.MUST[0]
-            head = self.must if impersonal else grammar.MUST_FORMS[self.kind]
+            impersonal = self.must != MUST[0]
+            head = self.must if impersonal else MUST_FORMS[self.kind]
             return [head, *([be.past["n" if impersonal else self.kind]] if past else []), aspect.infinitive]
         if clause.modal:
-            modal = verbs.LEXICON[clause.modal][0].imperfective
+            modal = forms.VERBS[clause.modal][0].imperfective
             return [modal.past[self.kind] if past else modal.present[person], aspect.infinitive]
         if past or clause.tense is Tense.PERFECT:
             return [aspect.past[self.kind]]
@@ -74,11 +133,11 @@ class Speaker:
 
     def doing(self, clause: Clause) -> tuple[list[str], list[str], list[str]]:
         """What stands before the finite verb, the finite verb, and the rest."""
-        self.must = pick(grammar.MUST, self.rng) if clause.modal == "must" else ""
-        self.set_subject(clause.subject, "dat" if self.must in grammar.MUST[1:] else "nom")
+        self.must = pick(MUST, self.rng) if clause.modal == "must" else ""
+        self.set_subject(clause.subject, "dat" if self.must in MUST[1:] else "nom")
         moving = clause.verb == "go" and clause.tense in (Tense.PROGRESSIVE, Tense.PAST_PROGRESSIVE)
-        verb = pick(verbs.LEXICON["go/now" if moving else clause.verb], self.rng)
-        aspect = grammar.aspect_of(clause, verb)
+        verb = pick(forms.VERBS["go/now" if moving else clause.verb], self.rng)
+        aspect = aspect_of(clause, verb)
         finite, *infinitives = self.finite(clause, aspect, aspect is verb.perfective)
         before = [] if clause.time_first else [self.adverb(clause.time)]
         before += ["ещё" if clause.negated and clause.tense is Tense.PERFECT else "", self.adverb(clause.frequency)]
@@ -87,7 +146,7 @@ class Speaker:
         before.append("" if infinitives else manner)
         rest.append(verb.tail)
         rest += [self.phrase(clause.recipient, "dat")] if clause.recipient else []
-        rest += [self.phrase(clause.object, grammar.object_case(clause, verb.government))] if clause.object else []
+        rest += [self.phrase(clause.object, object_case(clause, verb.government))] if clause.object else []
         rest += [self.adjunct(adjunct) for adjunct in clause.adjuncts]
         return before, [self.denial(clause), finite], rest
 
@@ -99,7 +158,7 @@ class Speaker:
         """No verb and the nominative in the present, the instrumental after был and будет."""
         self.set_subject(clause.subject, "nom")
         adjective = pick(forms.ADJECTIVES[clause.adjective], self.rng)
-        be = verbs.LEXICON["be"][0].imperfective
+        be = forms.VERBS["be"][0].imperfective
         finite, case = "", "ins"
         if clause.tense is Tense.PRESENT:
             case = "nom"
@@ -115,7 +174,7 @@ class Speaker:
         assert clause.object is not None
         self.set_subject(clause.subject, "gen")
         self.subject = f"у {self.subject}"
-        be = verbs.LEXICON["be"][0].imperfective
+        be = forms.VERBS["be"][0].imperfective
         owned, kind = self.noun_phrase(clause.object, "gen" if clause.negated else "nom")
         kind = "n" if clause.negated else kind
         if clause.tense is Tense.FUTURE:

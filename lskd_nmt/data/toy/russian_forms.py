@@ -1,60 +1,24 @@
-"""Russian nouns, adjectives and possessives in every case, gender and number."""
+"""Russian nouns, adjectives and possessives in every case, gender and number, and the two aspects of verbs."""
 
 from dataclasses import dataclass
 from functools import lru_cache
 
-from lskd_nmt.data.toy import russian_verbs, russian_words
-from lskd_nmt.data.toy.tables import rows, synonyms
+from lskd_nmt.data.toy.words import KINDS, endings, forms, translations
 
 CASES = ("nom", "gen", "dat", "acc", "ins", "prep")
-KINDS = ("m", "f", "n", "pl")  # the plural knows no gender
-Grid = dict[tuple[str, str], str]
-
-
-def _grid(text: str) -> Grid:
-    """Lines for nom, gen, dat, acc, ins, prep; words for KINDS. The accusative is the inanimate one."""
-    cells = [line.split() for line in text.strip().splitlines()]
-    return {(case, kind): cells[i][j] for i, case in enumerate(CASES) for j, kind in enumerate(KINDS)}
-
-
-HARD = _grid("""
-ый  ая ое  ые
-ого ой ого ых
-ому ой ому ым
-ый  ую ое  ые
-ым  ой ым  ыми
-ом  ой ом  ых
-""")
-POSSESSIVE = _grid("""
-ой   оя  оё   ои
-оего оей оего оих
-оему оей оему оим
-ой   ою  оё   ои
-оим  оей оим  оими
-оём  оей оём  оих
-""")
-OUR = _grid("""
-наш    наша  наше   наши
-нашего нашей нашего наших
-нашему нашей нашему нашим
-наш    нашу  наше   наши
-нашим  нашей нашим  нашими
-нашем  нашей нашем  наших
-""")
-THIS = _grid("""
-этот  эта  это   эти
-этого этой этого этих
-этому этой этому этим
-этот  эту  это   эти
-этим  этой этим  этими
-этом  этой этом  этих
-""")
+PERSONS = ("I", "he", "we", "they")
+VOWELS = "аеёиоуыэюя"
+# by case, rows of CASES, and by m, f, n, pl; the accusative is the inanimate one
+HARD = endings(CASES, "ый ая ое ые / ого ой ого ых / ому ой ому ым / ый ую ое ые / ым ой ым ыми / ом ой ом ых")
+MY = endings(CASES, "й я ё и / его ей его их / ему ей ему им / й ю ё и / им ей им ими / ём ей ём их")
+OUR = endings(CASES, "- а е и / его ей его их / ему ей ему им / - у е и / им ей им ими / ем ей ем их")
+THIS = endings(CASES, "от а о и / ого ой ого их / ому ой ому им / от у о и / им ой им ими / ом ой ом их")
 SOFTENED = {"о": "е", "ы": "и", "а": "я", "у": "ю"}  # first letters of endings: синий, синего
 HUSHED = {"о": "е", "ы": "и"}  # after unstressed ж, ш, ч, щ: свежий, свежего
 VELAR = {"ы": "и"}  # after к, г, х, and stressed after ш: тихий, большие
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Noun:
     """A Russian noun: `forms` by case and number (False: singular), the locative among them."""
 
@@ -62,11 +26,9 @@ class Noun:
     animate: bool
     forms: dict[tuple[str, bool], str]
 
-    def __hash__(self) -> int:
-        return id(self)
 
-
-def _singular(gender: str, nominative: str, genitive: str, instrumental: str, animate: bool) -> dict[str, str]:
+def _singular(gender: str, animate: bool, nominative: str, genitive: str, instrumental: str) -> list[str]:
+    """The cases in the order of CASES."""
     stem = nominative[:-1]
     if nominative[-1] in "ая":
         dative = stem + ("и" if stem.endswith("и") else "е")
@@ -77,28 +39,27 @@ def _singular(gender: str, nominative: str, genitive: str, instrumental: str, an
         dative = genitive[:-1] + {"а": "у", "я": "ю"}[genitive[-1]]
         accusative = genitive if animate else nominative
         prepositional = genitive[:-1] + ("и" if genitive.endswith("ия") else "е")
-    cases = (nominative, genitive, dative, accusative, instrumental, prepositional)
-    return dict(zip(CASES, cases, strict=True))
+    return [nominative, genitive, dative, accusative, instrumental, prepositional]
 
 
-def _plural(nominative: str, genitive: str, dative: str, animate: bool) -> dict[str, str]:
-    accusative = genitive if animate else nominative
-    cases = (nominative, genitive, dative, accusative, dative + "и", dative[:-1] + "х")
-    return dict(zip(CASES, cases, strict=True))
+def _plural(animate: bool, nominative: str, genitive: str, dative: str) -> list[str]:
+    """The cases in the order of CASES."""
+    return [nominative, genitive, dative, genitive if animate else nominative, dative + "и", dative[:-1] + "х"]
 
 
-def _noun(kind: str, text: str, exception: str) -> Noun:
-    gender, animate, words = kind[0], kind[1] == "a", text.split()
+def _noun(text: str) -> Noun:
+    kind, *rest = text.split()
+    gender, animate = kind[0], kind[1] == "a"
+    special = dict(each.split("=") for each in rest if "=" in each)
+    words = forms(*(each for each in rest if "=" not in each))
     if len(words) == 1:
-        return Noun(gender, animate, {(case, plural): text for case in (*CASES, "loc") for plural in (False, True)})
-    singular = _singular(gender, words[0], words[1], words[2], animate)
-    plural = _plural(words[3], words[4], words[5], animate) if len(words) > 3 else {}
-    *_, special = exception.split() or [""]
-    if exception.startswith("instrumental plural"):
-        plural["ins"] = special
-    singular["loc"] = special if exception.startswith("locative") else singular["prep"]
-    forms = {(case, False): form for case, form in singular.items()}
-    return Noun(gender, animate, forms | {(case, True): form for case, form in plural.items()})
+        return Noun(gender, animate, {(case, plural): words[0] for case in (*CASES, "loc") for plural in (False, True)})
+    singular = dict(zip(CASES, _singular(gender, animate, *words[:3]), strict=True))
+    singular["loc"] = special.get("loc.sg", singular["prep"])
+    plural = dict(zip(CASES, _plural(animate, *words[3:]), strict=True)) if words[3:] else {}
+    plural |= {"ins": special["ins.pl"]} if "ins.pl" in special else {}
+    numbered = ((case, number, form) for number, cases in enumerate((singular, plural)) for case, form in cases.items())
+    return Noun(gender, animate, {(case, bool(number)): form for case, number, form in numbered})
 
 
 def _source(case: str, kind: str, animate: bool) -> str:
@@ -127,29 +88,83 @@ def adjective_form(adjective: str, case: str, kind: str, animate: bool) -> str:
 def determiner_form(determiner: str, case: str, kind: str, animate: bool) -> str:
     """`this`, `my`, `our` or `own` (свой) in agreement; Russian has no articles."""
     case = _source(case, kind, animate)
-    if determiner in ("my", "own"):
-        return {"my": "м", "own": "св"}[determiner] + POSSESSIVE[case, kind]
-    return {"this": THIS, "our": OUR}[determiner][case, kind] if determiner in ("this", "our") else ""
+    stems = {"my": ("мо", MY), "own": ("сво", MY), "our": ("наш", OUR), "this": ("эт", THIS)}
+    stem, table = stems.get(determiner, ("", {(case, kind): ""}))
+    return stem + table[case, kind]
 
 
 @lru_cache(maxsize=100_000)
 def phrase(noun: Noun, determiner: str, adjective: str, case: str, plural: bool) -> str:
     """The inflected noun phrase; case `loc` is the prepositional after в and на of place."""
     kind = "pl" if plural else noun.gender
-    words = [determiner_form(determiner, case, kind, noun.animate)]
-    if adjective:
-        words.append(adjective_form(adjective, case, kind, noun.animate))
-    return " ".join([*filter(None, words), noun.forms[case, plural]])
+    described = adjective_form(adjective, case, kind, noun.animate) if adjective else ""
+    words = determiner_form(determiner, case, kind, noun.animate), described, noun.forms[case, plural]
+    return " ".join(filter(None, words[:2])) + (" " if any(words[:2]) else "") + words[2]
 
 
-def _read() -> dict[str, tuple[Noun, ...]]:
-    nouns: dict[str, tuple[Noun, ...]] = {}
-    for concept, kind, text, exception in rows(russian_words.NOUNS):
-        nouns[concept] = (*nouns.get(concept, ()), _noun(kind, text, exception))
-    return nouns
+@dataclass(frozen=True)
+class Aspect:
+    """The forms of one aspect: `present` (the future, if perfective) by PERSONS, `past` by KINDS."""
+
+    infinitive: str
+    present: dict[str, str]
+    past: dict[str, str]
 
 
-NOUNS = _read()
-ADJECTIVES = synonyms(russian_words.ADJECTIVES)
-ADVERBS = synonyms(russian_verbs.ADVERBS)
-LINKS = synonyms(russian_verbs.LINKS)
+@dataclass(frozen=True)
+class Verb:
+    """A pair of aspects; verbs of pure duration have no perfective."""
+
+    imperfective: Aspect
+    perfective: Aspect | None
+    government: str  # acc or dat
+    tail: str  # follows the verb unchanged
+
+
+def _bare(form: str) -> tuple[str, bool]:
+    """The form without -ся or -сь, and whether it had one."""
+    return (form[:-2], True) if form.endswith(("ся", "сь")) else (form, False)
+
+
+def _third_plural(first: str, third: str) -> str:
+    """The they-form: вижу, видит -> видят; пишу, пишет -> пишут; пью, пьёт -> пьют."""
+    if third.endswith("ит"):
+        return third[:-2] + ("ат" if third[-3] in "жшчщ" else "ят")
+    return first[:-1] + ("ут" if first.endswith("у") else "ют")
+
+
+def _aspect(text: str) -> Aspect:
+    present, _, past = text.partition(" / ")
+    (infinitive, reflexive), *given = map(_bare, present.split())
+    stem, known = infinitive.removesuffix("ть"), [form for form, _ in given]
+    if not known:  # читать, рисовать
+        base = stem.removesuffix("ова") + "у" if stem.endswith("ова") else stem
+        known = [base + "ю", base + "ет"]
+    if len(known) == 2:
+        known.append(_third_plural(*known))
+    if len(known) == 3:
+        known.insert(2, known[1][:-1] + "м")
+    masculine, feminine = past.split() or (stem + "л", stem + "ла")
+    pasts = (masculine, feminine, feminine[:-1] + "о", feminine[:-1] + "и")
+
+    def whole(form: str) -> str:
+        return form + ("сь" if form[-1] in VOWELS else "ся") if reflexive else form
+
+    persons, kinds = zip(PERSONS, map(whole, known), strict=True), zip(KINDS, map(whole, pasts), strict=True)
+    return Aspect(present.split()[0], dict(persons), dict(kinds))
+
+
+def _verb(text: str) -> Verb:
+    aspects, _, rest = text.partition("; ")
+    imperfective, _, perfective = aspects.partition(" > ")
+    if perfective.endswith("+"):
+        perfective = " ".join(word if word == "/" else perfective[:-1] + word for word in imperfective.split())
+    pair = _aspect(imperfective), _aspect(perfective) if perfective else None
+    return Verb(*pair, *(("dat", "") if rest == "dat" else ("acc", rest)))
+
+
+NOUNS = translations("nouns", "ru", _noun)
+ADJECTIVES = translations("adjectives", "ru", str)
+VERBS = translations("verbs", "ru", _verb)
+ADVERBS = translations("adverbs", "ru", str)
+LINKS = translations("links", "ru", str)
