@@ -33,7 +33,7 @@ def test_wheel_holds_package_plugin_and_console_script(wheel):
     assert ours <= names
     templates = ROOT / "lskd_nmt" / "report" / "page" / "templates"
     assert {str(file.relative_to(ROOT)) for file in templates.iterdir()} <= names
-    assert "lskd_nmt/py.typed" in names
+    assert {"lskd_nmt/py.typed", "lskd_nmt/data/toy/words.txt"} <= names
     assert not [name for name in names if name.startswith("tests")]
     scripts = next(name for name in names if name.endswith("entry_points.txt"))
     assert "lskd = lskd_nmt.cli:main" in wheel.read(scripts).decode()

@@ -1,5 +1,6 @@
 """Drawing whole sentences: which clauses go together, in which tenses."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -90,7 +91,7 @@ def _question(author: Author) -> Sentence:
     return Sentence(author.action(tense, name, asked=kind), question=kind)
 
 
-FRAMES = {
+FRAMES: dict[str, Callable[[Author], Sentence]] = {
     "because": _because,
     "although": _although,
     "that": _that,

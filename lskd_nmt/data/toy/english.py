@@ -1,11 +1,10 @@
 """Putting an abstract sentence into English: auxiliaries, agreement, articles."""
 
-from lskd_nmt.data.toy.meaning import FUTURE_TENSES, PAST_TENSES, Clause, NounPhrase, Sentence, Tense, finish
+from lskd_nmt.data.toy.meaning import QUESTION_WORDS, Clause, NounPhrase, Sentence, Tense, finish
 from lskd_nmt.data.toy.words import NOUNS, VERBS
 
 PREPOSITIONS = {"station": "at", "street": "on"}  # else `in`
 THIRD_PERSON = {"have": "has", "go": "goes", "wash": "washes"}  # else -s
-QUESTION_WORDS = ("when", "where", "why")
 
 
 def noun_phrase(phrase: NounPhrase) -> str:
@@ -37,7 +36,7 @@ def _be(subject: NounPhrase, past: bool) -> str:
 
 def _modal(clause: Clause) -> tuple[str, str]:
     base = VERBS[clause.verb].word
-    past = clause.tense in PAST_TENSES
+    past = clause.is_past
     if clause.modal == "can":
         return "could" if past else "can", base
     if clause.modal == "must" and not past:
@@ -51,16 +50,16 @@ def _predicate(clause: Clause) -> tuple[str, str]:
     verb, tense = VERBS[clause.verb], clause.tense
     if clause.modal:
         return _modal(clause)
-    if tense in FUTURE_TENSES:
+    if clause.is_future:
         return "will", verb.word
     if clause.verb == "be":
-        return _be(clause.subject, tense in PAST_TENSES), ""
+        return _be(clause.subject, clause.is_past), ""
     if tense is Tense.PERFECT:
         return "has" if _singular(clause.subject) else "have", verb.participle
     if tense in (Tense.PROGRESSIVE, Tense.PAST_PROGRESSIVE):
-        return _be(clause.subject, tense in PAST_TENSES), verb.progressive
+        return _be(clause.subject, clause.is_past), verb.progressive
     present = THIRD_PERSON.get(verb.word, verb.word + "s") if _singular(clause.subject) else verb.word
-    return "", verb.past if tense in PAST_TENSES else present
+    return "", verb.past if clause.is_past else present
 
 
 def _supported(clause: Clause) -> tuple[str, str]:
@@ -71,7 +70,7 @@ def _supported(clause: Clause) -> tuple[str, str]:
     base = VERBS[clause.verb].word
     if clause.modal:
         base = f"{'want' if clause.modal == 'want' else 'have'} to {base}"
-    if clause.tense in PAST_TENSES:
+    if clause.is_past:
         return "did", base
     return "does" if _singular(clause.subject) else "do", base
 
@@ -95,16 +94,11 @@ def _clause(clause: Clause, question: str = "") -> list[str]:
     middle = [negation, clause.frequency, clause.manner, main, *_after_verb(clause)]
     subject = noun_phrase(clause.subject)
     if question:
-        words = [question if question in QUESTION_WORDS else "", auxiliary, subject, *middle]
-    else:
-        words = [clause.time if clause.time_first else "", subject, auxiliary, *middle]
-    return [word for word in words if word]
+        return [question if question in QUESTION_WORDS else "", auxiliary, subject, *middle]
+    return [clause.time if clause.time_first else "", subject, auxiliary, *middle]
 
 
 def render(sentence: Sentence) -> str:
     """The sentence in English; it has exactly one wording."""
-    words = _clause(sentence.main, sentence.question)
-    if sentence.subordinate:
-        subordinate = [sentence.link, *_clause(sentence.subordinate)]
-        words = [*subordinate, ",", *words] if sentence.subordinate_first else [*words, *subordinate]
-    return finish(words, sentence.question)
+    subordinate = [sentence.link, *_clause(sentence.subordinate)] if sentence.subordinate else []
+    return finish(sentence, _clause(sentence.main, sentence.question), subordinate, comma="")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from random import Random
 
 from lskd_nmt.data.toy import german_forms as forms
-from lskd_nmt.data.toy.meaning import FUTURE_TENSES, PAST_TENSES, Adjunct, Clause, NounPhrase, Sentence, Tense, finish
+from lskd_nmt.data.toy.meaning import QUESTION_WORDS, Adjunct, Clause, NounPhrase, Sentence, Tense, finish
 from lskd_nmt.data.toy.words import pick
 
 PRONOUNS = {"I": "ich", "he": "er", "she": "sie", "we": "wir", "they": "sie"}
@@ -68,10 +68,9 @@ class Speaker:
         person = person_of(clause.subject)
         self.government = verb.government
         if clause.modal:
-            return Predicate(
-                conjugated(pick(forms.VERBS[clause.modal], self.rng), clause), (verb.particle + verb.infinitive,)
-            )
-        if clause.tense in FUTURE_TENSES:
+            modal = pick(forms.VERBS[clause.modal], self.rng)
+            return Predicate(conjugated(modal, clause), (verb.particle + verb.infinitive,))
+        if clause.is_future:
             return Predicate(forms.VERBS["will"][0].present(person), (verb.particle + verb.infinitive,))
         if clause.tense is Tense.PERFECT or (perfect_past and clause.verb not in ("be", "have")):
             auxiliary = forms.VERBS["be" if verb.with_sein else "have"][0]
@@ -117,7 +116,7 @@ class Speaker:
         subject, middle = self.phrase(clause.subject, "nom"), self.middle(clause)
         closing = [*middle, *predicate.closing, predicate.particle]
         if question or after:
-            opening = self.adverb(f"{question}?") if question in ("when", "where", "why") else ""
+            opening = self.adverb(f"{question}?") if question in QUESTION_WORDS else ""
             return [opening, predicate.finite, subject, *closing]
         if clause.time_first:
             return [self.adverb(clause.time), predicate.finite, subject, *closing]
@@ -140,7 +139,7 @@ def person_of(subject: NounPhrase) -> str:
 def conjugated(verb: forms.Verb, clause: Clause) -> str:
     """The finite form in the present or the preterite."""
     person = person_of(clause.subject)
-    return verb.preterite(person) if clause.tense in PAST_TENSES else verb.present(person)
+    return verb.preterite(person) if clause.is_past else verb.present(person)
 
 
 def contracted(text: str) -> str:
@@ -152,13 +151,9 @@ def contracted(text: str) -> str:
 
 def render(sentence: Sentence, rng: Random) -> str:
     """The sentence in German, with synonyms drawn from `rng`."""
-    speaker = Speaker(rng)
-    if not sentence.subordinate:
-        words = speaker.main(sentence.main, sentence.question)
-    elif sentence.subordinate_first:
-        subordinate = speaker.subordinate(sentence.link, sentence.subordinate)
-        words = [*subordinate, ",", *speaker.main(sentence.main, after=True)]
-    else:
-        main = speaker.main(sentence.main)
-        words = [*main, ",", *speaker.subordinate(sentence.link, sentence.subordinate)]
-    return finish([word for word in words if word], sentence.question)
+    speaker, other = Speaker(rng), sentence.subordinate
+    if other and sentence.subordinate_first:
+        subordinate = speaker.subordinate(sentence.link, other)
+        return finish(sentence, speaker.main(sentence.main, after=True), subordinate)
+    main = speaker.main(sentence.main, sentence.question)
+    return finish(sentence, main, speaker.subordinate(sentence.link, other) if other else [])

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum, auto
 
+QUESTION_WORDS = ("when", "where", "why")
 PRONOUNS = ("I", "he", "she", "we", "they")
 
 
@@ -20,9 +21,7 @@ class Tense(Enum):
     CONDITION = auto()  # simple present after `if`, about the future
 
 
-ONGOING = frozenset({Tense.PRESENT, Tense.PROGRESSIVE, Tense.PAST_HABIT, Tense.PAST_PROGRESSIVE, Tense.FUTURE_HABIT})
-PAST_TENSES = frozenset({Tense.PAST, Tense.PAST_HABIT, Tense.PAST_PROGRESSIVE})
-FUTURE_TENSES = frozenset({Tense.FUTURE, Tense.FUTURE_HABIT})
+ONGOING = {Tense.PRESENT, Tense.PROGRESSIVE, Tense.PAST_HABIT, Tense.PAST_PROGRESSIVE, Tense.FUTURE_HABIT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +67,16 @@ class Clause:
     adjective: str = ""  # with the verb `be` only
     degree: str = ""
 
+    @property
+    def is_past(self) -> bool:
+        """What is told in the past; a perfect is told in the present."""
+        return self.tense in (Tense.PAST, Tense.PAST_HABIT, Tense.PAST_PROGRESSIVE)
+
+    @property
+    def is_future(self) -> bool:
+        """What `will` says."""
+        return self.tense in (Tense.FUTURE, Tense.FUTURE_HABIT)
+
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
@@ -80,7 +89,13 @@ class Sentence:
     question: str = ""  # yes-no, when, where or why
 
 
-def finish(words: list[str], question: str) -> str:
-    """The words as one line: a capital first, a full stop or a question mark last."""
-    text = " ".join(words).replace(" ,", ",")
-    return text[0].upper() + text[1:] + ("?" if question else ".")
+def finish(sentence: Sentence, main: list[str], subordinate: list[str], comma: str = ",") -> str:
+    """The words of both clauses as one line, empty ones left out: a capital first, a full stop or question mark last.
+
+    `comma` stands before a subordinate clause that comes second.
+    """
+    words = main
+    if subordinate:
+        words = [*subordinate, ",", *main] if sentence.subordinate_first else [*main, comma, *subordinate]
+    text = " ".join(filter(None, words)).replace(" ,", ",")
+    return text[0].upper() + text[1:] + ("?" if sentence.question else ".")

@@ -3,20 +3,9 @@
 from random import Random
 
 from lskd_nmt.data.toy import russian_forms as forms
-from lskd_nmt.data.toy.meaning import (
-    FUTURE_TENSES,
-    ONGOING,
-    PAST_TENSES,
-    Adjunct,
-    Clause,
-    NounPhrase,
-    Sentence,
-    Tense,
-    finish,
-)
+from lskd_nmt.data.toy.meaning import ONGOING, QUESTION_WORDS, Adjunct, Clause, NounPhrase, Sentence, Tense, finish
 from lskd_nmt.data.toy.words import VERBS, pick
 
-QUESTION_WORDS = ("when", "where", "why")
 PRONOUNS = {
     "I": {"nom": "я", "gen": "меня", "dat": "мне"},
     "he": {"nom": "он", "gen": "него", "dat": "ему"},  # the genitive stands after `у` only
@@ -52,7 +41,7 @@ def aspect_of(clause: Clause, verb: forms.Verb) -> forms.Aspect:
         return verb.imperfective
     if clause.modal:
         return verb.imperfective if clause.modal == "want" and clause.negated else verb.perfective
-    unperceived = clause.negated and "state" in traits and clause.tense in PAST_TENSES
+    unperceived = clause.negated and "state" in traits and clause.is_past
     return verb.imperfective if clause.tense in ONGOING or unperceived else verb.perfective
 
 
@@ -117,7 +106,7 @@ class Speaker:
         person = "they" if self.kind == "pl" else "he"
         person = clause.subject.head if clause.subject.head in ("I", "we") else person
         be = forms.VERBS["be"][0].imperfective
-        past = clause.tense in PAST_TENSES
+        past = clause.is_past
         if clause.modal == "must":
             impersonal = self.must != MUST[0]
             head = self.must if impersonal else MUST_FORMS[self.kind]
@@ -127,7 +116,7 @@ class Speaker:
             return [modal.past[self.kind] if past else modal.present[person], aspect.infinitive]
         if past or clause.tense is Tense.PERFECT:
             return [aspect.past[self.kind]]
-        if not perfective and (clause.tense in FUTURE_TENSES or clause.tense is Tense.CONDITION):
+        if not perfective and (clause.is_future or clause.tense is Tense.CONDITION):
             return [be.present[person], aspect.infinitive]
         return [aspect.present[person]]
 
@@ -201,8 +190,7 @@ class Speaker:
 def render(sentence: Sentence, rng: Random) -> str:
     """The sentence in Russian, with synonyms drawn from `rng`."""
     speaker = Speaker(rng)
-    words = speaker.clause(sentence.main, sentence.question)
+    main, subordinate = speaker.clause(sentence.main, sentence.question), list[str]()
     if sentence.subordinate:
         subordinate = [pick(forms.LINKS[sentence.link], rng), *speaker.clause(sentence.subordinate)]
-        words = [*subordinate, ",", *words] if sentence.subordinate_first else [*words, ",", *subordinate]
-    return finish([word for word in words if word], sentence.question)
+    return finish(sentence, main, subordinate)

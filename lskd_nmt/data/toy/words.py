@@ -95,9 +95,9 @@ class Verb:
 
 def _verb(name: str, inflected: str, object_tags: str, traits: str, manners: str, *_: str) -> Verb:
     word, *tail = name.split("/", maxsplit=1)[0].split()
-    principal = inflected.split() or ("was", "been", "being")
+    past, participle, progressive = inflected.split() or ("was", "been", "being")
     lists = tuple(object_tags.split()), frozenset(traits.split()), tuple(manners.split())
-    return Verb(word, tuple(tail), *principal, *lists)
+    return Verb(word, tuple(tail), past, participle, progressive, *lists)
 
 
 NOUNS = {name: Noun(name, plural, frozenset(tags.split())) for name, plural, tags, *_ in SECTIONS["nouns"]}
