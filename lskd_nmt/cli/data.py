@@ -13,6 +13,7 @@ from lskd_nmt.errors import LskdError, require
 from lskd_nmt.progress import Progress
 from lskd_nmt.storage import folders
 from lskd_nmt.storage.files import read_json, write_json
+from lskd_nmt.storage.typed import Json
 
 SPLITS = ("train", "valid", "test")
 
@@ -267,7 +268,7 @@ def run_check(args: argparse.Namespace) -> None:
     settings = dict(line.split("=", 1) for line in bitext.lines_of(args.settings) if "=" in line)
     missing = [name for name in ("corpus", "form") if name not in settings]
     require(not missing, f"{args.settings} says no {' and no '.join(missing)}: give that of data-prep/prepare.sh")
-    facts = {name: settings[name] for name in ("corpus", "form")} | {"settings": settings}
+    facts: dict[str, Json] = {"corpus": settings["corpus"], "form": settings["form"], "settings": {**settings}}
     with folders.hold(args.out, "lskd check-data"):
         content = prepared.check(args.out, languages(args), facts, show)
     answer(data=str(args.out), pairs=content["pairs"], dictionary_symbols=content["dictionary_symbols"])

@@ -16,14 +16,27 @@ import zlib
 from collections.abc import Callable, Collection
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from lskd_nmt.errors import LskdError, require
 
 HELD = 1 << 30  # bytes of the wanted files together
 READ = 16 << 30  # bytes that an archive may unpack to
 RATIO, FREELY = 100, 64 << 20  # and beyond 64 MiB no more than 100 times its own size
-OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+
+
+class Readable(Protocol):
+    """What bytes come out of: a file, or the inside of a compressed one."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes."""
+
+
+OPENERS: dict[bytes, Callable[[IO[bytes]], Readable]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ": lzma.open,
+}
 # what the libraries raise for what is damaged
 DAMAGE = (
     tarfile.TarError,
@@ -112,7 +125,7 @@ def require_held(size: int, where: str) -> None:
 class Limited:
     """What comes out of `stream`, as long as it is within the limits; its packed size is `size`."""
 
-    def __init__(self, stream: Any, where: str, size: int) -> None:
+    def __init__(self, stream: Readable, where: str, size: int) -> None:
         self.stream, self.where, self.size, self.count = stream, where, size, 0
 
     def read(self, size: int = -1) -> bytes:
@@ -183,13 +196,7 @@ class Tar:
                 own, is_nested = wanted(member.name), key(member.name) in self.nested
                 if member.isdir() or not (own or is_nested):
                     continue
-                require_inside(member.name, self.where)
-                plain = member.isreg() and not member.issparse()
-                require(plain, f"{self.where} holds {member.name}, which is no plain file: fetch it from its publisher")
-                require_held(sum(map(len, found.values())) + member.size, self.where)
-                inside = package.extractfile(member)
-                assert inside is not None
-                text = inside.read()
+                text = self.content(package, member, sum(map(len, found.values())))
                 if is_nested:
                     inner = Tar(f"{self.where}: {member.name}", member.size, self.wanted, ())
                     found |= inner.read(io.BytesIO(text))
@@ -198,3 +205,13 @@ class Tar:
         while content.read(1 << 20):  # to the checksum behind the last member
             pass
         return found
+
+    def content(self, package: tarfile.TarFile, member: tarfile.TarInfo, held: int) -> bytes:
+        """The bytes of a member that is a plain file, within the limit together with those `held` already."""
+        require_inside(member.name, self.where)
+        plain = member.isreg() and not member.issparse()
+        require(plain, f"{self.where} holds {member.name}, which is no plain file: fetch it from its publisher")
+        require_held(held + member.size, self.where)
+        inside = package.extractfile(member)
+        assert inside is not None
+        return inside.read()

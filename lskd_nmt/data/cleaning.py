@@ -1,15 +1,17 @@
 """What is not worth training on is dropped from a bitext, and counted under its reason."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lskd_nmt.data.bitext import Pair, bitext, words, write_bitext, written
 
+Rows = NDArray[np.int64]  # numbers of lines, ascending from 0
 DIGEST = 16  # bytes: of 20 million pairs two others have the same with a probability of 6e-25
 REMEDIES = {
     "empty": "one side of each is empty, so look at the files",
@@ -24,7 +26,7 @@ REMEDIES = {
 class Limits:
     """A side has 1 to `max_words` words, and neither more than `max_ratio` times the other's (0: any).
 
-    Where a language is written without spaces its words are estimated; see `text.words`.
+    Where a language is written without spaces its words are estimated; see `bitext.words`.
     """
 
     max_words: int
@@ -46,30 +48,37 @@ def clean(
     Answers how many were kept, and how many dropped for which reason, the first that applies: a pair is out that is
     beyond the limits, stands in `held_out`, or (if `distinct`) a second time in `raw`. Memory holds 16 bytes a pair.
     """
-    dropped: Counter[str] = Counter()
-    digests = bytearray()
-    tested = {digest(pair) for pair in held_out}
-
-    def kept() -> Iterator[Pair]:
-        for pair in bitext(raw, langs, drop_empty):
-            done(1)
-            reason = fault(pair, langs, limits)
-            own = b"" if reason else digest(pair)
-            if not reason and own in tested:
-                reason = "in valid or test"
-            if reason:
-                dropped[reason] += 1
-                continue
-            digests.extend(own if distinct else b"")
-            yield pair
-
-    count = write_bitext(out, langs, kept())
-    rows = repeated(digests)
+    keep = Filter(langs, limits, {digest(pair) for pair in held_out})
+    count = write_bitext(out, langs, keep.passed(bitext(raw, langs, drop_empty), done))
+    rows = repeated(keep.digests) if distinct else np.array([], dtype=np.int64)
     if len(rows):
-        dropped["repeated"] = len(rows)
+        keep.dropped["repeated"] = len(rows)
         for lang in langs:
             remove_lines(Path(f"{out}.{lang}"), rows)
-    return count - len(rows), dict(dropped)
+    return count - len(rows), dict(keep.dropped)
+
+
+class Filter:
+    """Lets pairs pass that are within the limits and whose digests are not among the `tested` ones."""
+
+    def __init__(self, langs: Sequence[str], limits: Limits, tested: Set[bytes]) -> None:
+        self.langs, self.limits, self.tested = langs, limits, tested
+        self.dropped: Counter[str] = Counter()  # pairs by the reason that they did not pass for
+        self.digests = bytearray()  # of the pairs that passed, one behind the other
+
+    def passed(self, pairs: Iterable[Pair], done: Callable[[int], None]) -> Iterator[Pair]:
+        """The pairs that pass, in order; `done` hears of every pair."""
+        for pair in pairs:
+            done(1)
+            reason = fault(pair, self.langs, self.limits)
+            own = b"" if reason else digest(pair)
+            if own in self.tested:
+                reason = "in valid or test"
+            if reason:
+                self.dropped[reason] += 1
+                continue
+            self.digests.extend(own)
+            yield pair
 
 
 def fault(pair: Pair, langs: Sequence[str], limits: Limits) -> str:
@@ -87,7 +96,7 @@ def digest(pair: Pair) -> bytes:
     return blake2b("\n".join(pair).encode(), digest_size=DIGEST).digest()
 
 
-def repeated(digests: bytearray) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+def repeated(digests: bytearray) -> Rows:
     """The rows whose 16 bytes stand in an earlier row too, in ascending order."""
     halves = np.frombuffer(digests, dtype=np.uint64).reshape(-1, 2)
     order = np.lexsort((halves[:, 1], halves[:, 0]))  # keeps the order of equal rows
@@ -98,8 +107,8 @@ def repeated(digests: bytearray) -> "np.ndarray[tuple[int], np.dtype[np.int64]]"
     return np.sort(order[1:][same])
 
 
-def remove_lines(file: Path, rows: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> None:
-    """Write a file again without the lines of these numbers, which ascend from 0."""
+def remove_lines(file: Path, rows: Rows) -> None:
+    """Write a file again without these lines."""
     out = iter(rows)
     next_out = int(next(out, -1))
     with file.open("rb") as source, written(file) as target:

@@ -132,7 +132,7 @@ def fairseq14(pairs: Sequence[Pair], langs: Sequence[str], is_train: bool, watch
 
 
 def both_normalised(pair: Pair) -> Pair:
-    """Both sides through `text.normalised`."""
+    """Both sides through `bitext.normalised`."""
     return normalised(pair[0]), normalised(pair[1])
 
 

@@ -3,7 +3,6 @@
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from lskd_nmt import __version__
 from lskd_nmt.data import bitext
@@ -11,6 +10,7 @@ from lskd_nmt.data.subwords import SPLITS, Subwords
 from lskd_nmt.errors import require
 from lskd_nmt.progress import Progress
 from lskd_nmt.storage.files import read_json, sha256, write_json
+from lskd_nmt.storage.typed import Json
 
 INDEX_HEAD = struct.Struct("<9sQBQ")  # fairseq's .idx: magic, version, type code, number of sentences
 
@@ -26,63 +26,81 @@ def binarised_sentences(index: Path) -> int:
 
 
 def check(
-    data: Path, langs: Sequence[str], facts: Mapping[str, Any], show: Callable[[str], None] = lambda line: None
-) -> dict[str, Any]:
+    data: Path, langs: Sequence[str], facts: Mapping[str, Json], show: Callable[[str], None] = lambda line: None
+) -> dict[str, Json]:
     """Prove the folder's invariants and write `prep.json`: `facts`, counts, hashes.
 
     Both sides of every split are equally long, in text and in binary; both languages have one dictionary;
     decode(encode(line)) is the line itself in valid and test. A model that rewrites text by rules of its own, as those
     that were learned before `identity` do (`m²` becomes `m2`), is told of, and the lines that it changes are counted.
     """
-    counts = {}
     subwords = Subwords(data / "spm" / "spm.model")
-    changed: dict[str, int] = {}
     progress = Progress(bitext.count_lines(data / "clean" / f"train.{langs[0]}"), "pairs checked", show)
+    counts: dict[str, Json] = {}
+    changed: dict[str, Json] = {}
     for split in SPLITS:
-        counts[split] = 0
-        for number, pair in enumerate(bitext.bitext(str(data / "clean" / split), langs), 1):
-            counts[split] = number
-            if split == "train":
-                progress.add(1)
-                continue
-            for lang, line in zip(langs, pair, strict=True):
-                result = subwords.decode(subwords.encode([line]))[0]
-                changed[split] = changed.get(split, 0) + (result != line)
-                survives = result in (line, subwords.rewritten(line))
-                require(
-                    survives,
-                    f"{data}/clean/{split}.{lang} line {number} does not survive its subwords: learn them again",
-                )
-        for lang in langs:
-            index = data / "bin" / f"{split}.{langs[0]}-{langs[1]}.{lang}.idx"
-            found = binarised_sentences(index)
-            require(
-                found == counts[split],
-                f"{index} has {found} sentences, clean/{split}.{lang} has {counts[split]}: "
-                f"remove {data}/bin and run again",
+        count, lines = check_split(data, split, langs, None if split == "train" else subwords, progress.add)
+        require_binarised(data, split, langs, count)
+        counts[split] = count
+        if lines:
+            changed[split] = lines
+            show(
+                f"{data}/spm/spm.model rewrites {lines} lines of {split} by rules of its own, as m² to m2: "
+                "no translation can match such a reference; prepare the data anew to keep them as they are"
             )
-    changed = {split: lines for split, lines in changed.items() if lines}
-    for split, lines in changed.items():
-        show(
-            f"{data}/spm/spm.model rewrites {lines} lines of {split} by rules of its own, as m² to m2: "
-            "no translation can match such a reference; prepare the data anew to keep them as they are"
-        )
-    for lang in langs:
-        dictionary = data / "bin" / f"dict.{lang}.txt"
-        require(dictionary.is_file(), f"{dictionary} does not exist: remove {data}/bin and run again")
-    dictionaries = [(data / "bin" / f"dict.{lang}.txt").read_bytes() for lang in langs]
-    require(dictionaries[0] == dictionaries[1], f"{data}/bin has two dictionaries: binarise with --joined-dictionary")
     texts = [f"clean/{split}.{lang}" for split in sorted(SPLITS) for lang in sorted(langs)]
-    content = {
+    content: dict[str, Json] = {
         **facts,
         "source_lang": langs[0],
         "target_lang": langs[1],
         "pairs": counts,
         "dropped_from_train": read_json(data / "clean" / "dropped.json"),
-        "dictionary_symbols": dictionaries[0].count(b"\n"),
+        "dictionary_symbols": joined_dictionary(data, langs).count(b"\n"),
         **({"lines_changed_by_subwords": changed} if changed else {}),
         "sha256": {name: sha256(data / name) for name in [*texts, "spm/spm.model"]},
         "lskd_nmt": __version__,
     }
     write_json(data / "prep.json", content)
     return content
+
+
+def check_split(
+    data: Path, split: str, langs: Sequence[str], subwords: Subwords | None, done: Callable[[int], None]
+) -> tuple[int, int]:
+    """How many pairs a split has, and how many of its lines the `subwords` rewrite; a line that they break is refused.
+
+    Without `subwords` the pairs are only counted, and `done` hears of each.
+    """
+    count = changed = 0
+    for count, pair in enumerate(bitext.bitext(str(data / "clean" / split), langs), 1):
+        if subwords is None:
+            done(1)
+            continue
+        for lang, line in zip(langs, pair, strict=True):
+            result = subwords.decode(subwords.encode([line]))[0]
+            changed += result != line
+            survives = result in (line, subwords.rewritten(line))
+            place = f"{data}/clean/{split}.{lang} line {count}"
+            require(survives, f"{place} does not survive its subwords: learn them again")
+    return count, changed
+
+
+def require_binarised(data: Path, split: str, langs: Sequence[str], count: int) -> None:
+    """Refuse binarised sides of a split that have not `count` sentences."""
+    for lang in langs:
+        index = data / "bin" / f"{split}.{langs[0]}-{langs[1]}.{lang}.idx"
+        found = binarised_sentences(index)
+        require(
+            found == count,
+            f"{index} has {found} sentences, clean/{split}.{lang} has {count}: remove {data}/bin and run again",
+        )
+
+
+def joined_dictionary(data: Path, langs: Sequence[str]) -> bytes:
+    """The content of the dictionary that both languages must share."""
+    files = [data / "bin" / f"dict.{lang}.txt" for lang in langs]
+    for dictionary in files:
+        require(dictionary.is_file(), f"{dictionary} does not exist: remove {data}/bin and run again")
+    first, second = (file.read_bytes() for file in files)
+    require(first == second, f"{data}/bin has two dictionaries: binarise with --joined-dictionary")
+    return first

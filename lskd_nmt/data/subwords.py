@@ -33,7 +33,7 @@ def learn(
 
     Every character that was learned from is covered; same text, same bytes. At most `sentences` lines are learned
     from, drawn uniformly from all files; if that is not given, as many as fit into 4 GB of memory. The model leaves
-    text as it is: `text.normalised` has been there before.
+    text as it is: `bitext.normalised` has been there before.
     """
     lines = characters = 0
     for line in lines_of_all(files):
@@ -43,31 +43,37 @@ def learn(
     if sentences is None and kind == "unigram":
         count = min(count, lines * CHARACTERS // max(characters, CHARACTERS))
     sample = sampled(lines_of_all(files), lines, count, seed)
-    model = io.BytesIO()  # a model written by path would hold that path, and no two folders the same bytes
     with waiting(f"learning {vocab_size:,} subwords from {count:,} of {lines:,} lines", show):
         try:
-            sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=(part for line in sample for part in portions(line)),
-                model_writer=model,
-                vocab_size=vocab_size,
-                model_type=kind,
-                normalization_rule_name="identity",
-                character_coverage=1.0,
-                num_threads=1,
-                max_sentence_length=LONGEST,
-                minloglevel=2,
-            )
+            model = trained(sample, vocab_size, kind)
         except RuntimeError as error:
             raise LskdError(complaint(str(error), vocab_size, files)) from None
         except MemoryError:
             raise LskdError(f"no memory to learn subwords from {count:,} lines: give fewer, --spm-sentences") from None
-    learned = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    learned = sentencepiece.SentencePieceProcessor(model_proto=model)
     pieces = (f"{learned.id_to_piece(i)}\t{learned.get_score(i):g}\n" for i in range(learned.get_piece_size()))
     prefix.parent.mkdir(parents=True, exist_ok=True)
-    for ending, content in (("vocab", "".join(pieces).encode()), ("model", model.getvalue())):
+    for ending, content in (("vocab", "".join(pieces).encode()), ("model", model)):
         with written(Path(f"{prefix}.{ending}")) as stream:
             stream.write(content)
     return {"lines": lines, "learned_from": count}
+
+
+def trained(lines: Iterable[str], vocab_size: int, kind: str) -> bytes:
+    """Sentencepiece's model of these lines; `kind` is unigram or bpe."""
+    model = io.BytesIO()  # a model written by path would hold that path, and no two folders the same bytes
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=(part for line in lines for part in portions(line)),
+        model_writer=model,
+        vocab_size=vocab_size,
+        model_type=kind,
+        normalization_rule_name="identity",
+        character_coverage=1.0,
+        num_threads=1,
+        max_sentence_length=LONGEST,
+        minloglevel=2,
+    )
+    return model.getvalue()
 
 
 def lines_of_all(files: Sequence[Path]) -> Iterator[str]:
@@ -172,7 +178,7 @@ class Subwords:
     def normalises(self, lines: Iterable[str]) -> int:
         """How many lines are other text after encoding and decoding: no translation can match such a reference.
 
-        Models of ours leave text that `text.normalised` has seen as it is; others may write `m2` for `m²`.
+        Models of ours leave text that `bitext.normalised` has seen as it is; others may write `m2` for `m²`.
         """
         return sum(1 for _ in self.changed(lines))
 
