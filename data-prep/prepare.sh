@@ -93,7 +93,7 @@ fetch_archive() {                    # the first of $mirrors (FILE|LAYOUT|BYTES|
     printf '%s; ' "${mirrors[@]}" | sed -E 's/([^|;]+)\|[^|]*\|[^|]*\|([^;]*)/\1 from \2/g')) and name its folder with --raw-dir"
 }
 
-is_whole_archive() { "$python" -c 'import sys; from pathlib import Path; from lskd_nmt import archive
+is_whole_archive() { "$python" -c 'import sys; from pathlib import Path; from lskd_nmt.data import archive
 sys.exit(not archive.is_whole(Path(sys.argv[1])))' "$1"; }
 
 # What decides the outcome is written down; a folder made otherwise is not continued.

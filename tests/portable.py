@@ -19,15 +19,16 @@ from typing import NamedTuple
 TESTS = Path(__file__).resolve().parent
 
 # Every file whose tests compute with numbers that are rounded. Tests that train (they ask for a fixture in TRAINED) and
-# those of tables and figures, which show what `significance` and `differences` compute, are left to `make test`.
+# those of tables and figures, which show what `bootstrap` and `contrasts` compute, are left to `make test`.
 NUMERIC = (
     "averaging",
+    "bootstrap",
     "bounds",
     "calibration",
     "chunked",
     "confidence",
+    "contrasts",
     "diagnosis",
-    "differences",
     "diffusion",
     "divergences",
     "evolution",
@@ -36,6 +37,7 @@ NUMERIC = (
     "kd_ls",
     "losses",
     "methods",
+    "metrics",
     "own_output",
     "passes",
     "projection",
@@ -46,7 +48,6 @@ NUMERIC = (
     "scoring",
     "selection",
     "signals",
-    "significance",
     "virtual",
     "weight",
 )

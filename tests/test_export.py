@@ -181,7 +181,7 @@ def test_an_export_says_how_its_text_was_prepared(checkpoint, pieces, model, tmp
     state = read_checkpoint(str(checkpoint), "x")
     for form in ("raw", "fairseq14"):
         (tmp_path / "prep.json").write_text(json.dumps({"form": form}))
-        assert export.how_to_translate(Export(), state, tmp_path / "bin", LANGS).form == form
+        assert export.described(Export(), state, tmp_path / "bin", LANGS).form == form
 
 
 def flipped(content: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Files out of an archive that somebody else made: only those that are wanted, in memory, and whole as it was packed.
+"""Read files out of an archive that somebody else made: only the wanted ones, into memory, and whole or not at all.
 
 Nothing is unpacked to the disk. An archive is read to its end, where the checksum of gzip, bzip2 or xz is; a .tar
 without compression has none.
@@ -88,7 +88,7 @@ def is_whole(archive: Path) -> bool:
 
 
 def key(name: str) -> str:
-    """What a file is asked for by: its name without folders, but for that of a language pair (`ru_to_en/ru.train`)."""
+    """The name that a file is asked for by: without folders, except that of a language pair (`ru_to_en/ru.train`)."""
     path = PurePosixPath(name)
     return f"{path.parent.name}/{path.name}" if "_to_" in path.parent.name else path.name
 
@@ -118,12 +118,12 @@ def zipped(archive: Path, wanted: Collection[str]) -> dict[str, bytes]:
 
 
 def require_held(size: int, where: str) -> None:
-    """Refuse more than is held in memory."""
+    """Refuse to hold more text in memory than `HELD` bytes."""
     require(size <= HELD, f"{where} holds more than {HELD >> 20:,} MB of text that is asked for: it is another archive")
 
 
 class Limited:
-    """What comes out of `stream`, as long as it is within the limits; its packed size is `size`."""
+    """A stream that refuses to unpack more than the limits allow; `size` is its size in bytes when it is packed."""
 
     def __init__(self, stream: Readable, where: str, size: int) -> None:
         self.stream, self.where, self.size, self.count = stream, where, size, 0
@@ -167,7 +167,7 @@ class Tar:
         return found
 
     def target(self, link: str) -> str:
-        """Where a link ends, which must be within the archive."""
+        """The name of the file that a link leads to in the end, which must be within the archive."""
         passed, name = {link}, self.links[link]
         while name in self.links and name not in passed:
             passed.add(name)

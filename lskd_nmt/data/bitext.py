@@ -100,9 +100,9 @@ def read_bitext(prefix: str, langs: Sequence[str], drop_empty: bool = False) -> 
 
 
 def normalised(line: str) -> str:
-    """NFC, control and zero-width characters out (but for the joiners of scripts that need them), spaces folded.
+    """The line in Unicode's NFC with single spaces, without control and zero-width characters but joiners.
 
-    `▁`, sentencepiece's sign for a space, is one: nobody could tell them apart in a translation.
+    `▁`, sentencepiece's sign for a space, becomes a space: nobody could tell them apart in a translation.
     """
     line = line.replace("▁", " ")
     if not line.isprintable():  # then it has neither controls nor other spaces
@@ -113,7 +113,7 @@ def normalised(line: str) -> str:
 
 
 def is_control(character: str) -> bool:
-    """Control, format (zero-width, direction marks, byte order mark), surrogate."""
+    """Whether a character is a control, a format character (zero-width, direction, byte order mark) or a surrogate."""
     return unicodedata.category(character) in ("Cc", "Cf", "Cs")
 
 

@@ -31,7 +31,7 @@ SEGMENT = re.compile(r"<seg id=[^>]*>(.*?)</seg>", re.DOTALL)
 
 
 def unwatched(lines: Sequence[str], what: str) -> Iterable[str]:
-    """No progress."""
+    """The lines as they are: progress is shown to nobody."""
     return lines
 
 
@@ -79,7 +79,7 @@ def paired(sides: Sequence[list[str]], what: str) -> list[Pair]:
 
 
 def wit3(files: dict[str, bytes], archive: Path, langs: Sequence[str], form: str, watch: Watch) -> Splits:
-    """IWSLT14's layout, with German's or Russian's archive named in either direction."""
+    """The splits of IWSLT14's layout; the archive may name the pair in either direction."""
     orders = [f"{langs[0]}-{langs[1]}", f"{langs[1]}-{langs[0]}"]
     pair = next((order for order in orders if f"train.tags.{order}.{langs[0]}" in files), orders[-1])
     sides = [text_of(files, f"train.tags.{pair}.{lang}", archive) for lang in langs]
@@ -132,7 +132,7 @@ def fairseq14(pairs: Sequence[Pair], langs: Sequence[str], is_train: bool, watch
 
 
 def both_normalised(pair: Pair) -> Pair:
-    """Both sides through `bitext.normalised`."""
+    """The pair with both sides as `bitext.normalised` makes them."""
     return normalised(pair[0]), normalised(pair[1])
 
 
@@ -142,7 +142,7 @@ def ted58_folder(langs: Sequence[str]) -> str:
 
 
 def ted58(files: dict[str, bytes], archive: Path, langs: Sequence[str], watch: Watch) -> Splits:
-    """Qi et al. 2018: Moses tokens, their own split."""
+    """The splits of Qi et al. (2018), detokenised, as their text has Moses tokens."""
     result: Splits = {}
     for split, theirs in zip(SPLITS, TED58_SPLITS, strict=True):
         sides = []
@@ -154,7 +154,7 @@ def ted58(files: dict[str, bytes], archive: Path, langs: Sequence[str], watch: W
 
 
 def ted2020(files: dict[str, bytes], archive: Path, langs: Sequence[str]) -> Splits:
-    """OPUS TED2020: one running text."""
+    """The splits of OPUS' TED2020, which is one running text."""
     pair = "-".join(sorted(langs))
     sides = [text_of(files, f"TED2020.{pair}.{lang}", archive) for lang in langs]
     pairs = [pair for pair in map(both_normalised, paired(sides, str(archive))) if all(pair)]

@@ -88,14 +88,14 @@ def _is_abbreviation(word: str, lang: str | None, before_number: bool, lowered: 
 
 @lru_cache
 def _abbreviations(lang: str | None, lowered: bool) -> tuple[frozenset[str], frozenset[str]]:
-    """Those that never end a sentence, and those that do not before a number."""
+    """The abbreviations whose dot never ends a sentence, and those whose dot does not before a number."""
     found = [each.lower() if lowered and NUMERIC not in each else each for each in abbreviations(lang or "en")]
     numeric = {each.replace(NUMERIC, "").strip() for each in found if NUMERIC in each}
     return frozenset(found), frozenset({each.lower() for each in numeric} if lowered else numeric)
 
 
 def _has_no_case(character: str) -> bool:
-    """A letter of a script without capitals."""
+    """Whether a character is a letter of a script without capitals."""
     return character.isalpha() and character.lower() == character.upper()
 
 

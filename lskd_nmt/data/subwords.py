@@ -146,7 +146,7 @@ def has_settings(model: bytes) -> bool:
 
 
 class Subwords:
-    """A learned model."""
+    """A learned sentencepiece model, which cuts text into subwords and puts them together again."""
 
     def __init__(self, model: Path) -> None:
         require_file(model, "run the subwords stage of data-prep/prepare.sh")
@@ -164,11 +164,11 @@ class Subwords:
         return [part for piece in found for part in (piece if piece in SYMBOLS else [piece])]
 
     def encode(self, lines: Iterable[str]) -> list[str]:
-        """Subwords separated by spaces."""
+        """Each line as subwords separated by spaces."""
         return [" ".join(self.pieces(line)) for line in lines]
 
     def decode(self, lines: Iterable[str]) -> list[str]:
-        """Text again."""
+        """The text of lines of subwords."""
         return [self.processor.decode_pieces(line.split()) for line in lines]
 
     def changed(self, lines: Iterable[str]) -> Iterator[int]:

@@ -15,6 +15,7 @@ from lskd_nmt.storage import folders
 
 WHAT = "lskd average"
 Model = tuple[Path, dict[str, Tensor]]  # a checkpoint's file and weights
+Memory = tuple[int, int | torch.SymInt, torch.Size, tuple[int, ...], torch.dtype]  # with its address first
 EPOCH = re.compile(r"checkpoint(\d+)\.pt")
 BEST = re.compile(r"checkpoint\.best_(.+)_(-?\d+(?:\.\d+)?)\.pt")  # the last digits are fairseq's, to tell ties apart
 
@@ -49,7 +50,7 @@ def mean_weights(models: Sequence[Model]) -> dict[str, Tensor]:
     for other in others:
         require_alike(other, last)
     weights = copy.copy(last[1])
-    first: dict[tuple[Any, ...], str] = {}  # the name under which a piece of memory was seen first
+    first: dict[Memory, str] = {}  # the name under which a piece of memory was seen first
     for name, tensor in last[1].items():
         twin = first.setdefault(memory(tensor), name)
         shared = twin != name and all(torch.equal(model[name], model[twin]) for _, model in others)
@@ -76,7 +77,7 @@ def require_alike(one: Model, other: Model) -> None:
         )
 
 
-def memory(tensor: Tensor) -> tuple[Any, ...]:
+def memory(tensor: Tensor) -> Memory:
     """Where a tensor's numbers are: equal for two names of one tensor."""
     return tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype
 

@@ -50,31 +50,19 @@ def compare(
     load_before = os.getloadavg()[0]
     loaded = {candidate.name: load_model(candidate, data, langs, settings) for candidate in candidates}
     truth = references(data, langs, settings.split)
-    quality = {}
-    for name, translate in loaded.items():
-        show(f"{name}: translating {len(sentences)} sentences for its scores")
-        quality[name] = quality_of(name, translate, sentences, len(timed), truth, langs[1], settings)
+    quality = {
+        name: quality_of(name, translate, sentences, len(timed), truth, langs[1], settings, show)
+        for name, translate in loaded.items()
+    }
     timings = measure(loaded, timed, settings, show, clocks or Clocks())
-    first = candidates[0]
-    reference = row(first, quality[first.name], timings[first.name])
+    first, *_ = rows = [row(each, quality[each.name], timings[each.name]) for each in candidates]
+    about = (langs, len(sentences), truth.source, truth.changed_by_subwords, tokenizer)
     return Comparison(
         BenchmarkSettings(**asdict(settings)),
-        BenchmarkData(
-            langs,
-            len(sentences),
-            truth.source,
-            truth.changed_by_subwords,
-            tokenizer,
-            folder=str(data),
-            form=truth.form,
-        ),
+        BenchmarkData(*about, folder=str(data), form=truth.form),
         Timed(len(timed), round(load_before, 2), len(list(batches(timed, settings.batch_tokens)))),
-        {
-            name: ScoreSignature(score.signature, score.text)
-            for name, score in quality[first.name].items()
-            if name in SHOWN
-        },
-        tuple(row(each, quality[each.name], timings[each.name], reference) for each in candidates),
+        {name: ScoreSignature(quality[first.name][name].signature, quality[first.name][name].text) for name in SHOWN},
+        tuple(replace(each, ratios=ratios(each, first)) for each in rows),
     )
 
 
@@ -98,8 +86,10 @@ def quality_of(
     truth: References,
     lang: str,
     settings: CompareSettings,
+    show: Show,
 ) -> dict[str, Score]:
     """A model's scores on all sentences; one that translates all that are `timed` into nothing is refused."""
+    show(f"{name}: translating {len(sentences)} sentences for its scores")
     translated = translate(sentences, 1)
     is_mute = not any(translated[:timed])
     require(not is_mute, f"model '{name}' translates every sentence into nothing: train it longer")
@@ -108,12 +98,10 @@ def quality_of(
     return scores(lines, truth.lines, lang, truth.form, settings.tokenize, source)
 
 
-def row(
-    candidate: Candidate, quality: Mapping[str, Score], timing: Timing, first: BenchmarkedModel | None = None
-) -> BenchmarkedModel:
-    """All of one model, with its ratios to the `first` one, or to itself."""
+def row(candidate: Candidate, quality: Mapping[str, Score], timing: Timing) -> BenchmarkedModel:
+    """All of one model, for now with ratios to itself."""
     bleu, chrf = (quality[name].score for name in SHOWN)
-    found = BenchmarkedModel(
+    return BenchmarkedModel(
         candidate.name,
         candidate.kind,
         candidate.quantization,
@@ -123,10 +111,9 @@ def row(
         bleu,
         chrf,
         *timing,
-        Ratios(1, (), 1),
+        Ratios(1, (1,) * len(timing.subwords_per_second), 1),
         path=candidate.path,
     )
-    return replace(found, ratios=ratios(found, first or found))
 
 
 def ratios(model: BenchmarkedModel, first: BenchmarkedModel) -> Ratios:

@@ -8,7 +8,7 @@ from lskd_nmt.errors import require
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """How many processor cores this process may use."""
     return len(os.sched_getaffinity(0))
 
 
@@ -34,9 +34,9 @@ class CompareSettings:
         )
 
     def decoding(self) -> DecodeSettings:
-        """As the engines take it."""
+        """The settings of decoding, as the engines take them."""
         return DecodeSettings(engine="fairseq", beam=self.beam, batch_tokens=self.batch_tokens)
 
     def thread_counts(self) -> tuple[int, ...]:
-        """One, and all."""
+        """The numbers of threads that are measured: one, and all."""
         return tuple(sorted({1, self.threads}))

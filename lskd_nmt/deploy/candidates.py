@@ -1,4 +1,4 @@
-"""Models on disk: whether they are some, of the data's vocabulary, and how large."""
+"""Models that are to be compared: whether a path holds one, whether its vocabulary is the data's, how large it is."""
 
 import re
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def parse_models(words: Sequence[str]) -> dict[str, Path]:
 
 
 def examine(name: str, path: Path, symbols: Symbols) -> Candidate:
-    """The model's size, if it is one and its vocabulary that of the data."""
+    """The model at a path with its size; refused are paths without a model and models of another vocabulary."""
     require(
         path.exists(),
         f"model '{name}': {path} does not exist: give a fairseq checkpoint (.pt) or a folder of "
@@ -52,7 +52,7 @@ def examine(name: str, path: Path, symbols: Symbols) -> Candidate:
 
 
 def examine_checkpoint(name: str, path: Path, symbols: Symbols) -> Candidate:
-    """Of a fairseq checkpoint; one that does not know its symbols must at least have as many."""
+    """A fairseq checkpoint with its size; one that does not name its symbols must at least have as many."""
     state = fairseq_io.read_checkpoint(str(path), f"model '{name}'")
     theirs = stored_symbols(state, symbols.langs) or folder_symbols(state, str(path), symbols.langs)
     if theirs is not None:
@@ -78,7 +78,7 @@ def examine_checkpoint(name: str, path: Path, symbols: Symbols) -> Candidate:
 
 
 def examine_folder(name: str, path: Path, symbols: Symbols) -> Candidate:
-    """Of a CTranslate2 folder."""
+    """A CTranslate2 folder with its size."""
     file = path / "model.bin"
     try:
         export = open_folder(path)
@@ -90,7 +90,7 @@ def examine_folder(name: str, path: Path, symbols: Symbols) -> Candidate:
 
 
 def folder_vocabulary(name: str, path: Path, langs: tuple[str, str]) -> Symbols:
-    """What a CTranslate2 folder translates from and into, by fairseq's names of the special symbols."""
+    """The symbols of a CTranslate2 folder on both sides, with fairseq's names for the special ones."""
     files = [
         next(
             (file for file in (path / f"{side}_vocabulary.json", path / "shared_vocabulary.json") if file.is_file()),
@@ -120,5 +120,5 @@ def require_vocabulary(name: str, theirs: Symbols, ours: Symbols) -> None:
 
 
 def megabytes(size: int) -> float:
-    """Of 10⁶ bytes."""
+    """Bytes as megabytes of 10⁶ bytes."""
     return round(size / 1e6, 3)

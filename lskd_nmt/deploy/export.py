@@ -55,14 +55,14 @@ class StockExport:
     sha256: str
 
 
-def with_attributes(values: Mapping[str, Any]) -> "OrderedDict[str, Any]":
+def with_attributes(values: Mapping[str, object]) -> "OrderedDict[str, object]":
     """A dictionary whose items are attributes, too: what fairseq takes for settings, and safe to unpickle."""
     result = OrderedDict(values)
     result.__dict__.update(values)
     return result
 
 
-def stock_state(state: Mapping[str, Any], langs: tuple[str, str] | None = None) -> dict[str, Any]:
+def stock_state(state: Mapping[str, Any], langs: tuple[str, str] | None = None) -> dict[str, object]:
     """A checkpoint's contents without plugin, teacher and training: a plain `transformer`, weights as they are.
 
     The model's settings name the task and the languages, too, as fairseq's own do: CTranslate2's converter reads
@@ -186,12 +186,8 @@ def export_ctranslate2(
             convert(new, str(checkpoint), str(data), langs, quantization)
             shutil.copyfile(spm, new / SUBWORDS)
             show("translating with both models")
-            proved = replace(
-                proof(checkpoint, new, data, langs, split, source),
-                quantization=quantization,
-                parameters=fairseq_io.parameter_count(state),
-            )
-            sealed = seal(new, how_to_translate(proved, state, data, langs))
+            proved = replace(proof(checkpoint, new, data, langs, split, source), quantization=quantization)
+            sealed = seal(new, described(proved, state, data, langs))
             write_json(new / PROOF, export_json(sealed))
             new.replace(out)
     return sealed
@@ -220,8 +216,8 @@ def proof(
     )
 
 
-def how_to_translate(export: Export, state: Mapping[str, Any], data: Path, langs: tuple[str, str]) -> Export:
-    """The export with what `lskd translate` has to know: languages, form of the training text, longest sentences.
+def described(export: Export, state: Mapping[str, Any], data: Path, langs: tuple[str, str]) -> Export:
+    """The export with the model's size and what `lskd translate` has to know: languages, form, longest sentences.
 
     The form is that of the `prep.json` beside the data folder; None where the data were prepared by others.
     """
@@ -231,6 +227,7 @@ def how_to_translate(export: Export, state: Mapping[str, Any], data: Path, langs
     source, target = (int(limit) if limit else None for limit in limits)
     return replace(
         export,
+        parameters=fairseq_io.parameter_count(state),
         source_lang=langs[0],
         target_lang=langs[1],
         form=read_json(prep).get("form", "raw") if prep.is_file() else None,

@@ -26,7 +26,7 @@ Show = Callable[[str], None]
 
 
 class Clocks(NamedTuple):
-    """Seconds that passed, and seconds that all cores together worked for this process."""
+    """The clock on the wall, and the clock of the work that all cores together do for this process, in seconds."""
 
     wall: Callable[[], float] = time.perf_counter
     cpu: Callable[[], float] = time.process_time
@@ -48,7 +48,7 @@ class Timing(NamedTuple):
 
 
 def load_model(candidate: Candidate, data: Path, langs: tuple[str, str], settings: CompareSettings) -> Translate:
-    """The model, ready to translate; one for all thread counts, or one for each."""
+    """The model, ready to translate: one engine for all numbers of threads, or one for each number."""
     decoding = settings.decoding()
     if candidate.kind == "fairseq":
         fairseq = FairseqEngine([candidate.path], str(data), langs)
@@ -76,7 +76,7 @@ def load_model(candidate: Candidate, data: Path, langs: tuple[str, str], setting
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """So many for torch, whatever OMP_NUM_THREADS was when it was imported."""
+    """A context in which torch computes with so many threads, whatever OMP_NUM_THREADS was when it was imported."""
     import torch
 
     before = torch.get_num_threads()
@@ -122,7 +122,7 @@ def measure(
 
 
 def timed(translate: Translate, sentences: Sequence[Pieces], threads: int, clocks: Clocks) -> Span:
-    """One translation by both clocks."""
+    """What one translation of these sentences takes by both clocks."""
     wall, cpu = clocks.wall(), clocks.cpu()
     lines = translate(sentences, threads)
     seconds, cpu_seconds = clocks.wall() - wall, clocks.cpu() - cpu
@@ -130,7 +130,7 @@ def timed(translate: Translate, sentences: Sequence[Pieces], threads: int, clock
 
 
 def speed(threads: int, spans: Sequence[Span]) -> Speed:
-    """Output subwords a second."""
+    """Output subwords a second, of one model with so many threads, over the repeats."""
     found = spread([span.subwords / span.seconds for span in spans])
     return Speed(
         found.median,
@@ -154,7 +154,7 @@ def latency(repeats: Sequence[Sequence[Span]]) -> Latency:
 
 
 def cores_busy(spans: Sequence[Span]) -> float:
-    """Seconds of work a second: above the number of threads it was not measured as it says."""
+    """Seconds of work a second. More than the number of threads means that the measurement had more than it says."""
     return round(sum(span.cpu_seconds for span in spans) / sum(span.seconds for span in spans), 2)
 
 
@@ -165,5 +165,5 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest of the values that is not below this share of them (nearest rank)."""
+    """The smallest value that at least this share of the values do not exceed (nearest rank)."""
     return sorted(values)[math.ceil(share * len(values)) - 1]

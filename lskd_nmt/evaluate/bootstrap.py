@@ -97,7 +97,10 @@ class Spread:
 
 
 def pooled(rows: Sequence[Array]) -> Spread:
-    """√( Σ (x - mean of its row)² / Σ (K - 1) ), as in an analysis of variance.   rows of (K,), K of 2 or more"""
+    """The scatter of seeds that rows share: √( Σ (x - mean of its row)² / Σ (K - 1) ), as in an analysis of variance.
+
+    Rows of (K,) scores, K of 2 or more.
+    """
     degrees = sum(len(row) - 1 for row in rows)
     return Spread(float(np.sqrt(sum(((row - row.mean()) ** 2).sum() for row in rows) / degrees)), degrees)
 

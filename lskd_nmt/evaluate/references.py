@@ -27,7 +27,7 @@ class References:
 
 
 def references(data: Path, langs: tuple[str, str], split: str) -> References:
-    """Of a folder of fairseq-preprocess: the clean text beside it where that is the same lines, else what it holds.
+    """The references of a folder of fairseq-preprocess: the clean text beside it if it is the same, else what it holds.
 
     Binarised text has `<unk>` for what the dictionary lacks, and is as sentencepiece's normalisation left it.
     """
@@ -68,7 +68,7 @@ def same_pieces(binarised: Sequence[str], encoded: Sequence[str]) -> bool:
 
 
 def letters(line: str) -> str:
-    """Its letters and digits, lower-cased and normalised."""
+    """A line's letters and digits, lower-cased and normalised (NFKC)."""
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", line).lower()))
 
 

@@ -65,6 +65,12 @@ def bleu_tokenizer(lang: str, wish: str | None = None) -> str:
     else:
         unspaced = FLORES if spm_model(FLORES).is_file() else "char"
         name = TOKENIZERS.get(base_language(lang), unspaced if is_unspaced(lang) else USUAL)
+    require_working(name, lang)
+    return name
+
+
+def require_working(name: str, lang: str) -> None:
+    """Refuse a tokeniser that is not installed; nothing is downloaded."""
     if name in SPM_MODELS:
         file = spm_model(name)
         require(
@@ -81,7 +87,6 @@ def bleu_tokenizer(lang: str, wish: str | None = None) -> str:
             f"({brief(error)}): {remedy} choose another (--tokenize char, data.tokenize: char in a "
             "config)"
         ) from None
-    return name
 
 
 def available_tokenizer(lang: str) -> str:
