@@ -12,7 +12,9 @@ from lskd_nmt.data.subwords import joined
 from lskd_nmt.deploy import benchmark
 from lskd_nmt.deploy.benchmark_settings import CompareSettings
 from lskd_nmt.deploy.candidates import Candidate
+from lskd_nmt.deploy.speed import Timing
 from lskd_nmt.evaluate import references
+from lskd_nmt.evaluate.benchmark import Latency, Spread, comparison_json
 from lskd_nmt.report.tables.benchmark import about_scores
 from lskd_nmt.storage import files
 
@@ -108,9 +110,9 @@ def compared(data, monkeypatch, translations, **settings):
         benchmark, "examine", lambda name, path, _: Candidate(name, str(path), "fairseq", None, 1, 1.0, 1.0)
     )
     monkeypatch.setattr(benchmark, "load_model", lambda *_: lambda sentences, threads: translations[: len(sentences)])
-    speed = {"subwords_per_second": [], "latency": {}}
-    monkeypatch.setattr(benchmark, "measure", lambda models, *_: dict.fromkeys(models, speed))
-    return benchmark.compare({"m": data}, data, CompareSettings(**settings), lambda line: None)
+    timing = Timing((), Latency(*[Spread(1, 1, 1, (1,))] * 2))
+    monkeypatch.setattr(benchmark, "measure", lambda models, *_: dict.fromkeys(models, timing))
+    return comparison_json(benchmark.compare({"m": data}, data, CompareSettings(**settings), lambda line: None))
 
 
 def test_foreign_tokenised_text_is_detokenised_and_not_called_raw(foreign, monkeypatch):
