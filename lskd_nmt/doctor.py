@@ -10,7 +10,7 @@ import torch
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.errors import LskdError, explain, require
-from lskd_nmt.fairseq_io import Symbols
+from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.losses.fused import chunk_size
 from lskd_nmt.sizes import dense_loss_bytes, forecast_line, store_bytes, top_k_bytes, training_bytes
 from lskd_nmt.storage.provenance import versions
@@ -44,7 +44,7 @@ class Patient:
 def examine(patient: Patient) -> list[Finding]:
     """All checks that the patient's settings allow, in order."""
     findings = [attempt("versions", check_versions), attempt("device", check_device)]
-    symbols: list[Symbols] = []
+    symbols: list[DictionaryPair] = []
     teachers: list[online.TeacherFacts] = []
     if patient.data:
         findings.append(attempt("data", lambda: check_data(patient, symbols)))
@@ -95,7 +95,7 @@ def available_bytes() -> int:
     return found[0] if found else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
 
 
-def check_data(patient: Patient, symbols: list[Symbols]) -> str:
+def check_data(patient: Patient, symbols: list[DictionaryPair]) -> str:
     """The folder is fairseq-preprocess's; its dictionaries go to `symbols`."""
     data = str(patient.data).split(":", maxsplit=1)[0]
     fairseq_io.require_data(str(patient.data))
@@ -110,7 +110,7 @@ def check_data(patient: Patient, symbols: list[Symbols]) -> str:
     return f"{data}: {'-'.join(langs)}, {len(found.target):,} target symbols, {joined}"
 
 
-def check_teacher(patient: Patient, symbols: Symbols, teachers: list[online.TeacherFacts]) -> str:
+def check_teacher(patient: Patient, symbols: DictionaryPair, teachers: list[online.TeacherFacts]) -> str:
     """Readable, and of the data's vocabulary; its facts go to `teachers`."""
     facts = [online.check(path, symbols, patient.teacher_data) for path in patient.teacher_path]
     teachers.extend(facts)
@@ -129,7 +129,7 @@ def check_memory(patient: Patient, symbols: int, teachers: Sequence[online.Teach
     return f"{line} (a dense loss would take {dense_loss_bytes(symbols, patient.max_tokens) / 1e9:.2f} instead)"
 
 
-def check_store_size(patient: Patient, symbols: Symbols, teachers: Sequence[online.TeacherFacts]) -> str:
+def check_store_size(patient: Patient, symbols: DictionaryPair, teachers: Sequence[online.TeacherFacts]) -> str:
     """The predicted size of a teacher store of this data fits on the disk, and what one of features would take."""
     data = str(patient.data)
     first = data.split(":", maxsplit=1)[0]

@@ -12,7 +12,7 @@ from conftest import ROOT, batch_of, build, gradients, train
 
 from lskd_nmt import cli, fairseq_io
 from lskd_nmt.errors import LskdError
-from lskd_nmt.fairseq_io import Symbols, read_checkpoint
+from lskd_nmt.fairseq_io import DictionaryPair, read_checkpoint
 from lskd_nmt.seqkd import store as stores
 from lskd_nmt.seqkd.store import HypothesisStore
 from lskd_nmt.storage.files import sha256
@@ -272,6 +272,6 @@ def test_hypotheses_of_other_data_or_words_are_refused(data, hypotheses, plugin)
         a = opened.header.symbols.source.index("a")
         opened.lookup([(np.array([a, EOS]), np.array([a, a, EOS]))])
     theirs = opened.header.symbols
-    other = Symbols(theirs.source, [*theirs.target[:-1], "zzz"], LANGS)
+    other = DictionaryPair(theirs.source, [*theirs.target[:-1], "zzz"], LANGS)
     with pytest.raises(LskdError, match="zzz"):
         stores.check(str(hypotheses), other)

@@ -15,7 +15,7 @@ from fairseq.data import data_utils
 from fairseq.distributed import utils as distributed_utils
 
 from lskd_nmt.errors import LskdError, explain, require
-from lskd_nmt.fairseq_io import Symbols, not_left_to_right, read_symbols
+from lskd_nmt.fairseq_io import DictionaryPair, not_left_to_right, read_symbols
 from lskd_nmt.losses.fused import chunk_size
 from lskd_nmt.seqkd import store as hypotheses
 from lskd_nmt.sizes import checkpoint_bytes, forecast_line, require_space, training_bytes, transformer_parameters
@@ -90,7 +90,7 @@ def check_training(cfg: Any) -> None:
     check_resume(cfg, student)
 
 
-def student_symbols(cfg: Any, data: str) -> Symbols | None:
+def student_symbols(cfg: Any, data: str) -> DictionaryPair | None:
     """The dictionaries that the task takes from its data; None if it has no single language pair."""
     if not hasattr(cfg.task, "source_lang") or getattr(cfg.task, "lang_pairs", None):
         return None
@@ -106,7 +106,7 @@ def student_symbols(cfg: Any, data: str) -> Symbols | None:
     return student
 
 
-def check_embeddings(cfg: Any, student: Symbols, data: str) -> None:
+def check_embeddings(cfg: Any, student: DictionaryPair, data: str) -> None:
     """Refuse one embedding for two dictionaries."""
     shares = getattr(cfg.model, "share_all_embeddings", False)
     require(
@@ -116,7 +116,7 @@ def check_embeddings(cfg: Any, student: Symbols, data: str) -> None:
     )
 
 
-def check_teachers(cfg: Any, student: Symbols, splits: Sequence[Split], longest: int | None) -> int:
+def check_teachers(cfg: Any, student: DictionaryPair, splits: Sequence[Split], longest: int | None) -> int:
     """Refuse teachers that could not be asked; their parameters. `longest`: target symbols of a hypothesis."""
     paths = online.split_paths(cfg.criterion.teacher_path)
     require(
@@ -141,7 +141,7 @@ def check_teachers(cfg: Any, student: Symbols, splits: Sequence[Split], longest:
     return sum(teacher.parameters for teacher in facts)
 
 
-def check_store(cfg: Any, student: Symbols, splits: Sequence[Split]) -> None:
+def check_store(cfg: Any, student: DictionaryPair, splits: Sequence[Split]) -> None:
     """Refuse a store that cannot stand for the teacher of this training."""
     folder, task = cfg.criterion.teacher_store, cfg.task._name
     require(not cfg.criterion.teacher_path, f"--teacher-store {folder} and --teacher-path are both given: give one")
@@ -159,7 +159,7 @@ def check_store(cfg: Any, student: Symbols, splits: Sequence[Split]) -> None:
         require_stored(splits, opened)
 
 
-def check_hypotheses(cfg: Any, student: Symbols) -> tuple[float, int]:
+def check_hypotheses(cfg: Any, student: DictionaryPair) -> tuple[float, int]:
     """Refuse hypotheses not of this training's data; how many there are for a sentence, and the longest's symbols."""
     task = cfg.task._name
     require(task == "translation", f"--hypotheses is for the translation task, this is {task}: train on its bin folder")

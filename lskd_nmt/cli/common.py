@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.errors import LskdError, require
-from lskd_nmt.fairseq_io import Symbols
+from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.storage import files, provenance
 
 Number = TypeVar("Number", int, float)
@@ -86,7 +86,7 @@ def add_tokenize(verb: argparse.ArgumentParser, of: str = "of BLEU") -> None:
     verb.add_argument("--tokenize", metavar="NAME", help=about)
 
 
-def symbols_of(args: argparse.Namespace) -> Symbols:
+def symbols_of(args: argparse.Namespace) -> DictionaryPair:
     """The dictionaries of `--data`, the first of its folders; loads the plugin."""
     first = args.data.split(":")[0]
     fairseq_io.require_data(args.data)

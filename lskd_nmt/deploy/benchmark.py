@@ -24,7 +24,7 @@ from lskd_nmt.evaluate.benchmark import (
 from lskd_nmt.evaluate.records import Score
 from lskd_nmt.evaluate.references import References, references
 from lskd_nmt.evaluate.scoring import bleu_tokenizer, scores
-from lskd_nmt.fairseq_io import Symbols
+from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.seqkd.engines import batches
 
 SHOWN = ("bleu", "chrf")  # the metrics of the table
@@ -66,7 +66,7 @@ def compare(
     )
 
 
-def vocabulary_of(data: Path) -> tuple[tuple[str, str], Symbols]:
+def vocabulary_of(data: Path) -> tuple[tuple[str, str], DictionaryPair]:
     """The languages of binarised data and their symbols, which must be there."""
     langs = fairseq_io.language_pair(str(data))
     symbols = fairseq_io.read_symbols(str(data), langs)

@@ -8,7 +8,7 @@ from pathlib import Path
 from lskd_nmt import fairseq_io
 from lskd_nmt.deploy.sealed import open_folder
 from lskd_nmt.errors import LskdError, require
-from lskd_nmt.fairseq_io import Symbols
+from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.storage.records import load
 from lskd_nmt.teacher.vocabulary import differences, folder_symbols, stored_symbols
 
@@ -41,7 +41,7 @@ def parse_models(words: Sequence[str]) -> dict[str, Path]:
     return models
 
 
-def examine(name: str, path: Path, symbols: Symbols) -> Candidate:
+def examine(name: str, path: Path, symbols: DictionaryPair) -> Candidate:
     """The model at a path with its size; refused are paths without a model and models of another vocabulary."""
     require(
         path.exists(),
@@ -51,7 +51,7 @@ def examine(name: str, path: Path, symbols: Symbols) -> Candidate:
     return examine_folder(name, path, symbols) if path.is_dir() else examine_checkpoint(name, path, symbols)
 
 
-def examine_checkpoint(name: str, path: Path, symbols: Symbols) -> Candidate:
+def examine_checkpoint(name: str, path: Path, symbols: DictionaryPair) -> Candidate:
     """A fairseq checkpoint with its size; one that does not name its symbols must at least have as many."""
     state = fairseq_io.read_checkpoint(str(path), f"model '{name}'")
     theirs = stored_symbols(state, symbols.langs) or folder_symbols(state, str(path), symbols.langs)
@@ -77,7 +77,7 @@ def examine_checkpoint(name: str, path: Path, symbols: Symbols) -> Candidate:
     )
 
 
-def examine_folder(name: str, path: Path, symbols: Symbols) -> Candidate:
+def examine_folder(name: str, path: Path, symbols: DictionaryPair) -> Candidate:
     """A CTranslate2 folder with its size."""
     file = path / "model.bin"
     try:
@@ -89,7 +89,7 @@ def examine_folder(name: str, path: Path, symbols: Symbols) -> Candidate:
     return Candidate(name, str(path), "ctranslate2", export.quantization, export.parameters, size, size)
 
 
-def folder_vocabulary(name: str, path: Path, langs: tuple[str, str]) -> Symbols:
+def folder_vocabulary(name: str, path: Path, langs: tuple[str, str]) -> DictionaryPair:
     """The symbols of a CTranslate2 folder on both sides, with fairseq's names for the special ones."""
     files = [
         next(
@@ -103,10 +103,10 @@ def folder_vocabulary(name: str, path: Path, langs: tuple[str, str]) -> Symbols:
         if file is None:
             raise LskdError(f"model '{name}': {path} has no vocabulary: export it again with lskd export")
         lists.append(["<pad>" if symbol == "<blank>" else str(symbol) for symbol in load(file, list)])
-    return Symbols(lists[0], lists[1], langs)
+    return DictionaryPair(lists[0], lists[1], langs)
 
 
-def require_vocabulary(name: str, theirs: Symbols, ours: Symbols) -> None:
+def require_vocabulary(name: str, theirs: DictionaryPair, ours: DictionaryPair) -> None:
     """Refuse a model of other symbols than the data's."""
     for side in ("source", "target"):
         lists: tuple[list[str], list[str]] = getattr(theirs, side), getattr(ours, side)

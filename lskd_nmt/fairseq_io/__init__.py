@@ -22,7 +22,7 @@ from lskd_nmt.fairseq_io.data import (
     translation_data,
     write_pairs,
 )
-from lskd_nmt.fairseq_io.dictionaries import Symbols, dictionaries, read_dictionary, read_symbols
+from lskd_nmt.fairseq_io.dictionaries import DictionaryPair, dictionaries, read_dictionary, read_symbols
 from lskd_nmt.fairseq_io.finite import require_finite
 from lskd_nmt.fairseq_io.models import (
     arch_settings,
@@ -45,7 +45,7 @@ from lskd_nmt.fairseq_io.training_flags import flag_complaint
 
 __all__ = [
     "SYMBOLS_KEY",
-    "Symbols",
+    "DictionaryPair",
     "allow_safe_unpickling",
     "arch_settings",
     "device",

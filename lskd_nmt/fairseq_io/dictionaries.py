@@ -11,7 +11,7 @@ REMEDY = "take the dict.LANG.txt that fairseq-preprocess wrote"
 
 
 @dataclass(frozen=True)
-class Symbols:
+class DictionaryPair:
     """The symbols of both dictionaries in index order, special ones included, and their languages."""
 
     source: list[str]
@@ -59,9 +59,9 @@ def dictionaries(folder: str, langs: tuple[str, str]) -> list[Any]:
     return [read_dictionary(Path(folder) / f"dict.{lang}.txt") for lang in langs]
 
 
-def read_symbols(folder: str, langs: tuple[str, str]) -> Symbols | None:
+def read_symbols(folder: str, langs: tuple[str, str]) -> DictionaryPair | None:
     """The symbols of `dict.LANG.txt` of both languages in a data folder, or None where one is missing."""
     if not all((Path(folder) / f"dict.{lang}.txt").exists() for lang in langs):
         return None
     source, target = (list(each.symbols) for each in dictionaries(folder, langs))
-    return Symbols(source, target, langs)
+    return DictionaryPair(source, target, langs)

@@ -13,7 +13,7 @@ import numpy as np
 from lskd_nmt import fairseq_io
 from lskd_nmt.decode_settings import DecodeSettings
 from lskd_nmt.errors import LskdError, require
-from lskd_nmt.fairseq_io import Symbols
+from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.progress import Progress
 from lskd_nmt.seqkd import ledger
 from lskd_nmt.seqkd.corpus import Corpus, read_corpus
@@ -71,7 +71,7 @@ def decode(
     out: Path,
     teacher_path: Sequence[str],
     data: str,
-    symbols: Symbols,
+    symbols: DictionaryPair,
     settings: DecodeSettings,
     place: Place,
     show: Callable[[str], None],
@@ -108,7 +108,7 @@ def decode(
 def plan_of(
     teacher_path: Sequence[str],
     data: str,
-    symbols: Symbols,
+    symbols: DictionaryPair,
     settings: DecodeSettings,
     split: str,
     teacher_data: str | None,

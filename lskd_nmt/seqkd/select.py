@@ -15,7 +15,7 @@ from lskd_nmt.data.subwords import joined
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.evaluate.metrics import USUAL
 from lskd_nmt.evaluate.scoring import bleu_tokenizer, sentence_bleu
-from lskd_nmt.fairseq_io import Symbols
+from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.progress import Progress
 from lskd_nmt.seqkd import ledger, store
 from lskd_nmt.seqkd.corpus import SentencePair, corpus_pairs, source_key
@@ -114,7 +114,7 @@ def select(
     out: Path,
     decoded: Sequence[Path],
     data: str,
-    symbols: Symbols,
+    symbols: DictionaryPair,
     settings: SelectSettings,
     show: Callable[[str], None],
     split: str = "train",
@@ -156,7 +156,7 @@ class Choice:
     """What is chosen of each sentence, passed on as a corpus and kept as a store."""
 
     def __init__(
-        self, decoded: Sequence[Path], sampled: Sequence[bool], symbols: Symbols, settings: SelectSettings
+        self, decoded: Sequence[Path], sampled: Sequence[bool], symbols: DictionaryPair, settings: SelectSettings
     ) -> None:
         """`sampled` says of each of the decodings whether its hypotheses were drawn."""
         self.decoded, self.sampled, self.symbols = decoded, sampled, symbols

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lskd_nmt.errors import require
-from lskd_nmt.fairseq_io import Symbols
+from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.storage.arrays import AnyArray, DType, Ids, map_array, new_array, write_array
 from lskd_nmt.storage.files import sha256
 from lskd_nmt.storage.header import Kind, Origin, StoredSymbols, read_header, write_header
@@ -265,7 +265,7 @@ def is_offsets(array: Ids, pieces: int, total: int) -> bool:
     return bool(fits and (np.diff(array) >= 0).all())
 
 
-def check(folder: str, student: Symbols) -> HypothesisStore:
+def check(folder: str, student: DictionaryPair) -> HypothesisStore:
     """Refuse a store that is incomplete, damaged or of another vocabulary."""
     store = HypothesisStore.open(folder)
     vocabulary.require_equal(vocabulary.header_symbols(store.header.symbols), student, folder)

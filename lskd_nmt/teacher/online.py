@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.errors import require
-from lskd_nmt.fairseq_io import Symbols
+from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.losses.divergences import mean_log_probs
 from lskd_nmt.losses.fused_chunk import Projection, TeacherFeatures
 from lskd_nmt.losses.signals import Signal, top_k
@@ -75,7 +75,7 @@ class TeacherFacts:
         return f"teacher {self.path}: {self.arch}, trained with label smoothing {smoothing}"
 
 
-def check(path: str, student: Symbols, teacher_data: str | None) -> TeacherFacts:
+def check(path: str, student: DictionaryPair, teacher_data: str | None) -> TeacherFacts:
     """Refuse a checkpoint that is missing, damaged or of another vocabulary, without building its model."""
     state = fairseq_io.read_checkpoint(path, "teacher")
     arch = fairseq_io.section(state, "model").get("arch")
@@ -116,7 +116,9 @@ class LiveTeacher:
             model.eval().requires_grad_(False)
 
     @classmethod
-    def load(cls, paths: list[str], student: Symbols, student_data: str, teacher_data: str | None) -> "LiveTeacher":
+    def load(
+        cls, paths: list[str], student: DictionaryPair, student_data: str, teacher_data: str | None
+    ) -> "LiveTeacher":
         """Check, then build each checkpoint by its own task; only then may the student's folder stand for its data."""
         facts = [check(path, student, teacher_data) for path in paths]
         overrides = {"data": student_data, "eval_bleu": False}

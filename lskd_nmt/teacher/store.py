@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from lskd_nmt.errors import LskdError, reading, require
-from lskd_nmt.fairseq_io import Symbols
+from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.losses.fused_chunk import Projection
 from lskd_nmt.storage.arrays import AnyArray, map_array
 from lskd_nmt.storage.files import sha256
@@ -128,7 +128,7 @@ def read_projections(folder: Path, header: StoreHeader, verify: bool) -> list[Pr
     return found
 
 
-def check(folder: str, student: Symbols, temperature: float) -> TeacherStore:
+def check(folder: str, student: DictionaryPair, temperature: float) -> TeacherStore:
     """Refuse a store that is incomplete, damaged, of another vocabulary or without the temperature."""
     store = TeacherStore.open(folder)
     vocabulary.require_equal(vocabulary.header_symbols(store.header.symbols), student, folder)

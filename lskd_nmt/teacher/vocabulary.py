@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lskd_nmt.errors import LskdError
-from lskd_nmt.fairseq_io import SYMBOLS_KEY, Symbols, read_symbols, section
+from lskd_nmt.fairseq_io import SYMBOLS_KEY, DictionaryPair, read_symbols, section
 from lskd_nmt.storage.header import StoredSymbols
 
 Checkpoint = Mapping[str, Any]  # what fairseq pickled: its own dictionaries of settings, tensors and states
@@ -19,7 +19,7 @@ def differences(teacher: Sequence[str], student: Sequence[str]) -> list[int]:
     return [i for i in range(longest) if list(teacher[i : i + 1]) != list(student[i : i + 1])]
 
 
-def require_equal(teacher: Symbols, student: Symbols, path: str) -> None:
+def require_equal(teacher: DictionaryPair, student: DictionaryPair, path: str) -> None:
     """Refuse a teacher whose source or target dictionary is not the student's, symbol by symbol."""
     complaints = []
     for side in ("source", "target"):
@@ -42,24 +42,24 @@ def require_equal(teacher: Symbols, student: Symbols, path: str) -> None:
         raise LskdError(f"teacher {path}: {'; '.join(complaints)}: {advice}")
 
 
-def header_symbols(stored: StoredSymbols) -> Symbols:
+def header_symbols(stored: StoredSymbols) -> DictionaryPair:
     """The dictionaries that a store's header holds."""
     source, target = stored.langs or ("", "")
-    return Symbols(stored.source, stored.target, (source, target))
+    return DictionaryPair(stored.source, stored.target, (source, target))
 
 
-def stored_as(symbols: Symbols) -> StoredSymbols:
+def stored_as(symbols: DictionaryPair) -> StoredSymbols:
     """The dictionaries as a store's header holds them."""
     return StoredSymbols(symbols.source, symbols.target, list(symbols.langs))
 
 
-def stored_symbols(state: Checkpoint, langs: tuple[str, str]) -> Symbols | None:
+def stored_symbols(state: Checkpoint, langs: tuple[str, str]) -> DictionaryPair | None:
     """The symbols that `kd_ls` stored in its checkpoint."""
     stored = (state.get("task_state") or {}).get(SYMBOLS_KEY)
-    return Symbols(list(stored["source"]), list(stored["target"]), langs) if stored else None
+    return DictionaryPair(list(stored["source"]), list(stored["target"]), langs) if stored else None
 
 
-def folder_symbols(state: Checkpoint, path: str, langs: tuple[str, str]) -> Symbols | None:
+def folder_symbols(state: Checkpoint, path: str, langs: tuple[str, str]) -> DictionaryPair | None:
     """The symbols of the dictionaries beside a checkpoint, or in the data folder that it records as absolute.
 
     (A relative one may by now be somebody else's.)
@@ -69,7 +69,9 @@ def folder_symbols(state: Checkpoint, path: str, langs: tuple[str, str]) -> Symb
     return next(filter(None, (read_symbols(folder, langs) for folder in folders)), None)
 
 
-def teacher_symbols(state: Checkpoint, path: str, student_langs: tuple[str, str], teacher_data: str | None) -> Symbols:
+def teacher_symbols(
+    state: Checkpoint, path: str, student_langs: tuple[str, str], teacher_data: str | None
+) -> DictionaryPair:
     """The symbols a teacher was trained with, from the first of four sources that has them.
 
     In this order: the checkpoint itself; `teacher_data`; the checkpoint's folder; the data folder recorded in it.

@@ -9,7 +9,7 @@ import torch
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.errors import require
-from lskd_nmt.fairseq_io import Symbols
+from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.losses import signals
 from lskd_nmt.losses.fused_chunk import TeacherFeatures
 from lskd_nmt.losses.options import temperature_fault
@@ -66,7 +66,7 @@ def write_store(
     folder: Path,
     teacher_path: Sequence[str],
     data: str,
-    symbols: Symbols,
+    symbols: DictionaryPair,
     settings: WriterSettings,
     device: str,
     show: Callable[[str], None],
@@ -88,7 +88,7 @@ class StoreWriter:
     teacher: OnlineSource
     origins: Sequence[Origin]  # what the teacher was loaded from, for the header
     data: str  # folders of binarised sentence pairs, with ":" between them
-    symbols: Symbols  # of the data, which the teacher shares
+    symbols: DictionaryPair  # of the data, which the teacher shares
     settings: WriterSettings
     device: str
     show: Callable[[str], None]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.errors import require
-from lskd_nmt.fairseq_io import SYMBOLS_KEY, Symbols, is_translation
+from lskd_nmt.fairseq_io import SYMBOLS_KEY, DictionaryPair, is_translation
 from lskd_nmt.losses.fused import ChunkedTerms, kd_ls_from_features
 from lskd_nmt.losses.fused_chunk import Projection, TeacherFeatures
 from lskd_nmt.losses.loss_queue import LossQueue
@@ -272,10 +272,10 @@ class KdLsCriterion(FairseqCriterion):
         return True
 
 
-def symbols_of(task: Any) -> Symbols | None:
+def symbols_of(task: Any) -> DictionaryPair | None:
     """Both dictionaries of a task and its languages, or None if it has no single language pair."""
     settings = task.cfg or task.args  # the latter of tasks that fairseq calls legacy
     langs = getattr(settings, "source_lang", None), getattr(settings, "target_lang", None)
     if None in langs:
         return None
-    return Symbols(*(list(words.symbols) for words in (task.source_dictionary, task.target_dictionary)), langs)
+    return DictionaryPair(*(list(words.symbols) for words in (task.source_dictionary, task.target_dictionary)), langs)

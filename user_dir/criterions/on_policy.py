@@ -58,7 +58,7 @@ class OnPolicy:
 def sampled_targets(
     model: Any, net_input: dict[str, Tensor], limits: Tensor, pad: int, eos: int, generator: torch.Generator
 ) -> Tensor:
-    """Symbols drawn from q until the end of the sentence, or its limit (B,).   -> (B, T), padded on the right"""
+    """DictionaryPair drawn from q until the end of the sentence, or its limit (B,).   -> (B, T), padded on the right"""
     decoder = type(model.decoder)
     require(
         issubclass(decoder, FairseqIncrementalDecoder),

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lskd_nmt.fairseq_io import Symbols
+from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.losses.fused_chunk import TeacherFeatures
 from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.losses.signals import Signal, TopK
@@ -30,7 +30,7 @@ class Teacher:
     and call .train() on it at every step.
     """
 
-    def __init__(self, cfg: KdLsConfig, task: Any, symbols: Symbols | None) -> None:
+    def __init__(self, cfg: KdLsConfig, task: Any, symbols: DictionaryPair | None) -> None:
         """Open the store or load the models; `symbols` are the student's, of a single language pair."""
         store = TeacherStore.open(cfg.teacher_store, verify=False) if cfg.teacher_store else None
         self.options = options_of(cfg, store.layout.kept if store else 0)

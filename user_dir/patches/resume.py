@@ -12,7 +12,7 @@ from fairseq.optim import OPTIMIZER_REGISTRY
 from fairseq.trainer import Trainer
 
 from lskd_nmt.errors import LskdError, require
-from lskd_nmt.fairseq_io import Symbols, quiet, read_checkpoint
+from lskd_nmt.fairseq_io import DictionaryPair, quiet, read_checkpoint
 from lskd_nmt.teacher.vocabulary import differences, stored_symbols
 
 LAST = "checkpoint_last.pt"
@@ -68,7 +68,7 @@ def flags_sharded(cfg: Any) -> bool:
     return bool(distributed.ddp_backend == "fully_sharded" and distributed.use_sharded_state)
 
 
-def check_resume(cfg: Any, student: Symbols | None) -> None:
+def check_resume(cfg: Any, student: DictionaryPair | None) -> None:
     """Refuse a checkpoint that this training cannot go on from, though fairseq would load it."""
     found = resumed(cfg)
     if found is None:
@@ -112,7 +112,7 @@ def training_state(found: Resumed, state: dict[str, Any]) -> dict[str, Any]:
     return upgraded
 
 
-def require_same_symbols(found: Resumed, state: dict[str, Any], student: Symbols | None, cfg: Any) -> None:
+def require_same_symbols(found: Resumed, state: dict[str, Any], student: DictionaryPair | None, cfg: Any) -> None:
     """Refuse weights of other symbols, where the checkpoint says which it has."""
     stored = None if student is None else stored_symbols(state, student.langs)
     if stored is None or student is None:

@@ -25,7 +25,7 @@ from lskd_nmt.analysis.features.folder import (
 from lskd_nmt.analysis.features.own_translations import LENGTH_PENALTY, MAX_LENGTH, Outputs, translated
 from lskd_nmt.analysis.features.sample import FeatureSettings, fits, sample, windows
 from lskd_nmt.errors import LskdError, require
-from lskd_nmt.fairseq_io import Symbols
+from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.losses.fused_chunk import Projection, TeacherFeatures, logits
 from lskd_nmt.progress import Progress
 from lskd_nmt.sizes import require_space
@@ -48,7 +48,7 @@ def write_model_features(
     folder: Path,
     checkpoint: str,
     data: str,
-    symbols: Symbols,
+    symbols: DictionaryPair,
     settings: FeatureSettings,
     device: str,
     show: Callable[[str], None],
@@ -69,7 +69,7 @@ class FeaturesWriter:
     model: LiveTeacher
     checkpoint: str
     data: str
-    symbols: Symbols
+    symbols: DictionaryPair
     settings: FeatureSettings
     device: str
     show: Callable[[str], None]
