@@ -22,7 +22,7 @@ from lskd_nmt import cli, fairseq_io
 from lskd_nmt.errors import LskdError
 from lskd_nmt.fairseq_io import settings, unpickling
 from lskd_nmt.fairseq_io.checkpoints import load_model, read_checkpoint, section
-from lskd_nmt.fairseq_io.settings import is_literal
+from lskd_nmt.fairseq_io.literals import is_literal
 from lskd_nmt.teacher import online
 
 ADVICE = re.compile(r"weights_only|safe_globals|\x1b|\n")

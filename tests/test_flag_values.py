@@ -12,7 +12,8 @@ from lskd_nmt.cli import main
 from lskd_nmt.errors import LskdError
 from lskd_nmt.experiment.config import resolve
 from lskd_nmt.experiment.plan import plan
-from lskd_nmt.fairseq_io.flag_values import EVALUATED, LOGGING, PATHS, harmless, require_value, require_words, without
+from lskd_nmt.fairseq_io.flag_values import EVALUATED, LOGGING, PATHS, require_value, require_words, without
+from lskd_nmt.fairseq_io.literals import harmless
 
 CODE = '__import__("pathlib").Path("ran").touch()'
 

@@ -134,11 +134,11 @@ def test_padding_inside_of_a_sentence_belongs_to_it(plugin):
 class Texts(Sequence):
     """Stands in for fairseq's dataset."""
 
-    class DictionaryPair:
+    class Symbols:
         pad_word = "<pad>"
         pad = staticmethod(lambda: 1)
 
-    src_dict = tgt_dict = DictionaryPair
+    src_dict = tgt_dict = Symbols
 
     def __init__(self, pairs):
         self.pairs = pairs

@@ -24,6 +24,7 @@ from lskd_nmt.fairseq_io.data import (
 )
 from lskd_nmt.fairseq_io.dictionaries import DictionaryPair, dictionaries, read_dictionary, read_symbols
 from lskd_nmt.fairseq_io.finite import require_finite
+from lskd_nmt.fairseq_io.literals import is_literal
 from lskd_nmt.fairseq_io.models import (
     arch_settings,
     device,
@@ -40,7 +41,6 @@ from lskd_nmt.fairseq_io.models import (
     unwrapped,
 )
 from lskd_nmt.fairseq_io.plugin import load_plugin, plugin_folder, quiet
-from lskd_nmt.fairseq_io.settings import is_literal
 from lskd_nmt.fairseq_io.training_flags import flag_complaint
 
 __all__ = [

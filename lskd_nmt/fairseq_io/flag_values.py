@@ -5,9 +5,9 @@ import json
 import math
 from collections.abc import Collection, Iterable
 from itertools import pairwise
-from typing import Any
 
 from lskd_nmt.errors import require
+from lskd_nmt.fairseq_io.literals import harmless, is_literal
 
 # of fairseq: flags with two numbers, those whose text goes through eval(), those that are JSON
 PAIRS = frozenset(("adam-betas", "adamax-betas", "lamb-betas", "adafactor-eps"))
@@ -99,27 +99,10 @@ PATHS = LOGGING | {
     "plasma-path",
     "results-path",
 }
-HARMLESS = (
-    ast.Constant,
-    ast.Tuple,
-    ast.List,
-    ast.Dict,
-    ast.Name,
-    ast.Load,
-    ast.UnaryOp,
-    ast.USub,
-    ast.UAdd,
-    ast.BinOp,
-    ast.Add,
-    ast.Sub,
-    ast.Mult,
-    ast.Div,
-)
-MOST_TIMES = 1000  # a list repeated, as in `[(512, 3)] * 20`
 UNBOUNDED = frozenset({"clip-norm"})  # may be infinite
 
 
-def require_value(flag: str, value: Any) -> None:
+def require_value(flag: str, value: object) -> None:
     """Raise `ValueError`, with what the value must be, where fairseq would run it as code or not understand it.
 
     `value` is a number, a truth value, text, or a mapping that becomes JSON.
@@ -163,8 +146,7 @@ def require_json(text: str) -> None:
 def require_literal(flag: str, text: str) -> None:
     """Raise `ValueError` unless the text is made of literals; some flags take a pair of numbers."""
     what = "two numbers, (0.9, 0.98)" if flag in PAIRS else "a number, or a tuple or list of numbers, written out"
-    tree = parsed(text)
-    if tree is None or not harmless(text) or any(isinstance(node, ast.Name) for node in ast.walk(tree)):
+    if not is_literal(text):
         raise ValueError(what)
     if flag in PAIRS:
         try:
@@ -174,37 +156,6 @@ def require_literal(flag: str, text: str) -> None:
         of_numbers = isinstance(pair, tuple | list) and all(isinstance(each, int | float) for each in pair)
         if not of_numbers or len(pair) != 2 or not all(0 <= each < 1 for each in pair):
             raise ValueError(f"{what}, each from 0 and below 1")
-
-
-def parsed(text: str) -> ast.AST | None:
-    """The text as a Python expression, if it is one."""
-    try:
-        return ast.parse(text.strip(), mode="eval")
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return None
-
-
-def harmless(text: str) -> bool:
-    """Whether evaluating the text does nothing but make a small value, or fail."""
-    tree = parsed(text)
-    if tree is None:
-        return True
-    nodes = list(ast.walk(tree))[1:]
-    if not all(isinstance(node, HARMLESS) for node in nodes):
-        return False
-    times = [node for node in nodes if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult)]
-    counts = [
-        side.value
-        for node in times
-        for side in (node.left, node.right)
-        if isinstance(side, ast.Constant) and isinstance(side.value, int)
-    ]
-    return len(times) <= 20 and not nested(times) and all(abs(count) <= MOST_TIMES for count in counts)
-
-
-def nested(times: Iterable[ast.BinOp]) -> bool:
-    """Whether one product stands within another: together they could make a value of any size."""
-    return any(inner is not outer and inner in ast.walk(outer) for outer in times for inner in times)
 
 
 def require_words(command: Iterable[str]) -> None:

@@ -1,8 +1,14 @@
 """The plugin: where it is, loaded as training loads it, and fairseq's own remarks held back."""
 
 import contextlib
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fairseq.dataclass.configs import FairseqConfig
 
 
 @contextlib.contextmanager
@@ -33,3 +39,23 @@ def load_plugin() -> None:
     from fairseq.utils import import_user_module
 
     import_user_module(Namespace(user_dir=str(plugin_folder())))
+
+
+@dataclass(frozen=True)
+class MainWithPatches:
+    """A fairseq program's `main` that runs with the plugin's patches, also in the processes that fairseq starts.
+
+    Those get it pickled, and know nothing of the plugin until it has been imported in fairseq's own way; `patches` is
+    the name under which the plugin's table of patches can be found then.
+    """
+
+    main: Callable[..., None]
+    patches: str
+
+    def __call__(self, cfg: "FairseqConfig", **kwargs: object) -> None:
+        """What fairseq calls in each process of a training."""
+        from fairseq.utils import import_user_module
+
+        import_user_module(cfg.common)
+        with sys.modules[self.patches].applied():
+            self.main(cfg, **kwargs)

@@ -3,14 +3,14 @@
 `complaint` is asked of every checkpoint before anything is built from it.
 """
 
-import ast
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lskd_nmt.fairseq_io import flag_values
+from lskd_nmt.fairseq_io.literals import is_literal
 
-LONGEST_LITERAL, MOST_ELEMENTS, DEEPEST = 2000, 10_000, 50
+DEEPEST = 50  # mappings and lists within each other
 MOST_POSITIONS = 1_000_000
 
 # fairseq's models from text to text, by their names in its registry, and the tasks that build them
@@ -47,35 +47,6 @@ TASKS = frozenset(
 # what fairseq evaluates where it is text: as flags, and in a checkpoint
 EVALUATED = frozenset(flag.replace("-", "_") for flag in flag_values.EVALUATED)
 REFERENCE = re.compile(r"\$\{[A-Za-z_][\w.]*\}")  # to another setting; OmegaConf knows more, such as ${oc.env:NAME}
-
-
-def is_literal(text: str) -> bool:
-    """Whether `text` is Python for data alone: numbers, words, tuples, lists, dicts, their sums and repetitions."""
-    if len(text) > LONGEST_LITERAL:
-        return False
-    try:
-        elements = _elements(ast.parse(text.strip(), mode="eval").body)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return elements <= MOST_ELEMENTS
-
-
-def _elements(node: ast.expr) -> int:
-    """How many elements a literal has at most; ValueError if it is none."""
-    match node:
-        case ast.Constant():
-            return 1
-        case ast.Tuple() | ast.List() | ast.Set():
-            return 1 + sum(map(_elements, node.elts))
-        case ast.Dict():
-            return 1 + sum(_elements(each) if each else MOST_ELEMENTS for each in (*node.keys, *node.values))
-        case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=ast.Constant()):
-            return 1
-        case ast.BinOp(op=ast.Add()):
-            return _elements(node.left) + _elements(node.right)
-        case ast.BinOp(op=ast.Mult(), left=repeated, right=ast.Constant(value=int(times))) if times >= 0:
-            return max(1, times) * _elements(repeated)
-    raise ValueError("no literal")
 
 
 def complaint(state: Mapping[str, Any]) -> str | None:

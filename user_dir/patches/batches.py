@@ -2,55 +2,70 @@
 
 It composes the batches once, with the random seed of the epoch it *starts* at: sentences of equal length fall into
 other batches after a resume at epoch 5 than in a run that began at epoch 1. And a worker that has no batch left trains,
-without weight, on the first batch of what was opened last, the validation set, which stored translations do not know.
+without weight, on the first batch of what was opened last: the validation set, which stored translations do not have.
 """
 
 import functools
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
+from fairseq.data import FairseqDataset
 from fairseq.data.iterators import EpochBatchIterator
 from fairseq.tasks import FairseqTask
 from fairseq.trainer import Trainer
 
 from lskd_nmt.errors import require
 
+if TYPE_CHECKING:
+    from . import Replace
 
-def keep_batches_on_resume() -> None:
+P = ParamSpec("P")
+GetBatches = Callable[Concatenate[FairseqTask, FairseqDataset, P], EpochBatchIterator]
+GetValidBatches = Callable[Concatenate[Trainer, P], EpochBatchIterator]
+
+
+def apply(replace: "Replace") -> None:
+    """See the three functions below."""
+    replace(FairseqTask, "get_batch_iterator", composed_as_in_epoch_1(FairseqTask.get_batch_iterator))
+    replace(Trainer, "get_valid_iterator", keeping_the_dummy_batch(Trainer.get_valid_iterator))
+    replace(EpochBatchIterator, "first_batch", property(refusing_no_batch(EpochBatchIterator.first_batch.fget)))
+
+
+def composed_as_in_epoch_1(get_batches: GetBatches[P]) -> GetBatches[P]:
     """Compose batches as for epoch 1 whatever epoch training starts at; their order still changes by epoch."""
-    compose = FairseqTask.get_batch_iterator
 
-    @functools.wraps(compose)
-    def get_batch_iterator(self: Any, dataset: Any, *args: Any, epoch: int = 1, **kwargs: Any) -> Any:
+    @functools.wraps(get_batches)
+    def get_batch_iterator(
+        self: FairseqTask, dataset: FairseqDataset, *args: P.args, **kwargs: P.kwargs
+    ) -> EpochBatchIterator:
         cached = self.dataset_to_epoch_iter.get(dataset)
-        iterator = compose(self, dataset, *args, epoch=1, **kwargs)
+        iterator = get_batches(self, dataset, *args, **{**kwargs, "epoch": 1})
         if iterator is not cached:
-            dataset.set_epoch(epoch)
-            iterator.epoch = epoch
+            dataset.set_epoch(kwargs.get("epoch", 1))
+            iterator.epoch = kwargs.get("epoch", 1)
         return iterator
 
-    FairseqTask.get_batch_iterator = get_batch_iterator
+    return get_batch_iterator
 
 
-def keep_dummy_batch() -> None:
+def keeping_the_dummy_batch(get_batches: GetValidBatches[P]) -> GetValidBatches[P]:
     """Leave a worker without a batch its first training batch, whatever is validated meanwhile."""
-    valid_iterator = Trainer.get_valid_iterator
 
-    @functools.wraps(valid_iterator)
-    def get_valid_iterator(self: Any, *args: Any, **kwargs: Any) -> Any:
+    @functools.wraps(get_batches)
+    def get_valid_iterator(self: Trainer, *args: P.args, **kwargs: P.kwargs) -> EpochBatchIterator:
         before = self._dummy_batch
-        iterator = valid_iterator(self, *args, **kwargs)
+        iterator = get_batches(self, *args, **kwargs)
         if before is not None:
             self.reset_dummy_batch(before)
         return iterator
 
-    Trainer.get_valid_iterator = get_valid_iterator
+    return get_valid_iterator
 
 
-def refuse_no_batch() -> None:
+def refusing_no_batch(first_batch: Callable[[EpochBatchIterator], object]) -> Callable[[EpochBatchIterator], object]:
     """Say what to do about data of which fairseq makes no batch."""
-    first_batch = EpochBatchIterator.first_batch.fget
 
-    def first_batch_if_any(self: Any) -> Any:
+    def first_batch_if_any(self: EpochBatchIterator) -> object:
         require(
             len(self.frozen_batches) > 0,
             "the data make no batch: their sentences are longer than --max-tokens, or fewer than "
@@ -58,4 +73,4 @@ def refuse_no_batch() -> None:
         )
         return first_batch(self)
 
-    EpochBatchIterator.first_batch = property(first_batch_if_any)
+    return first_batch_if_any

@@ -9,16 +9,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 from lskd_nmt.errors import require
 
+if TYPE_CHECKING:
+    from . import Replace
+
+PROGRAMS = ("fairseq-train", "train.py")  # the console script, and fairseq_cli.train as a module
 TORCHRUN = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-
-
 SRUN = ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_STEP_NODELIST", "SLURM_JOB_ID")
 FIRST_PORT, PORTS = 20000, 20000  # srun's jobs on one machine get different ones
 
@@ -32,10 +35,18 @@ class Launch(NamedTuple):
     port: str  # of the machine of rank 0; empty where the environment says it
 
 
-def join_launcher() -> None:
-    """Tell fairseq-train, whose arguments are not parsed yet, what torchrun or srun told this process."""
-    if Path(sys.argv[0]).name in ("fairseq-train", "train.py"):  # the console script, and fairseq_cli.train as a module
+def apply(_: "Replace") -> None:
+    """Tell fairseq-train, whose arguments are not parsed yet, what torchrun or srun told this process.
+
+    Nothing of fairseq is replaced; the words of its command are all that can be asked for the criterion so early.
+    """
+    if Path(sys.argv[0]).name in PROGRAMS and names_kd_ls(sys.argv):
         sys.argv += missing_flags(sys.argv, os.environ, torch.cuda.device_count())
+
+
+def names_kd_ls(words: Sequence[str]) -> bool:
+    """Whether a command trains with this plugin's criterion."""
+    return "--criterion=kd_ls" in words or ("--criterion", "kd_ls") in pairwise(words)
 
 
 def launch_of(environment: Mapping[str, str]) -> Launch | None:
@@ -58,10 +69,10 @@ def missing_flags(words: Sequence[str], environment: Mapping[str, str], gpus: in
         for word, after in zip(words, [*words[1:], ""], strict=True)
         if word.startswith("--")
     }
-    said = given.get("--distributed-world-size", launch.workers)
+    workers = given.get("--distributed-world-size", launch.workers)
     require(
-        said == launch.workers,
-        f"--distributed-world-size is {said} and {launch.launcher} started "
+        workers == launch.workers,
+        f"--distributed-world-size is {workers} and {launch.launcher} started "
         f"{launch.workers} processes: leave the flag out",
     )
     on_cpu = gpus == 0 or "--cpu" in given

@@ -7,56 +7,70 @@ in the middle of that it leaves a checkpoint that cannot be read, and the traini
 import functools
 import logging
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from fairseq import checkpoint_utils
 from fairseq.file_io import PathManager
 
 from lskd_nmt.errors import writing
 
+if TYPE_CHECKING:
+    from . import Replace
 
-def copy_whole() -> None:
-    """Let fairseq's copies take their name only once they are complete."""
-    copy = PathManager.copy
+Copy = Callable[[str, str, bool], bool]
+Save = Callable[[object, str, bool], None]
+
+
+def apply(replace: "Replace") -> None:
+    """Replace fairseq's functions that copy and write a checkpoint."""
+    replace(PathManager, "copy", staticmethod(renaming_at_the_end(PathManager.copy)))
+    replace(checkpoint_utils, "torch_persistent_save", whole_or_nothing(checkpoint_utils.torch_persistent_save))
+
+
+def renaming_at_the_end(copy: Copy) -> Copy:
+    """Let a copy take its name only once it is complete."""
 
     @functools.wraps(copy)
-    def copy_then_rename(src_path: str, dst_path: str, overwrite: bool = False) -> Any:
+    def copy_then_rename(src_path: str, dst_path: str, overwrite: bool = False) -> bool:
         part = f"{dst_path}.part"
         with writing(dst_path):
             try:
                 done = copy(src_path, part, overwrite=True)
                 os.replace(part, dst_path)
             except BaseException:
-                forget(part)
+                remove(part)
                 raise
         return done
 
-    PathManager.copy = staticmethod(copy_then_rename)
+    return copy_then_rename
 
 
-def save_or_leave_nothing() -> None:
-    """Let a checkpoint that cannot be written, as on a full disk, be named in one line, and leave no part of it."""
-    save = checkpoint_utils.torch_persistent_save
+def whole_or_nothing(save: Save) -> Save:
+    """Name a checkpoint that cannot be written, as on a full disk, in one line, and leave no part of it."""
+    logger = logging.getLogger(checkpoint_utils.__name__)
 
     @functools.wraps(save)
-    def saved(obj: Any, filename: str, async_write: bool = False) -> Any:
+    def saved(obj: object, filename: str, async_write: bool = False) -> None:
+        logger.addFilter(is_no_traceback)
         with writing(filename):
             try:
-                return save(obj, filename, async_write=async_write)
+                save(obj, filename, async_write=async_write)
             except BaseException:
-                forget(f"{filename}.tmp")
+                remove(f"{filename}.tmp")
                 raise
+            finally:
+                logger.removeFilter(is_no_traceback)
 
-    checkpoint_utils.torch_persistent_save = saved
-    logging.getLogger(checkpoint_utils.__name__).addFilter(lambda record: not is_traceback(record))
-
-
-def is_traceback(record: logging.LogRecord) -> bool:
-    """Whether fairseq logs an exception that it raises all the same."""
-    return record.levelno == logging.ERROR and str(record.msg).startswith("Traceback (most recent call last)")
+    return saved
 
 
-def forget(part: str) -> None:
+def is_no_traceback(record: logging.LogRecord) -> bool:
+    """False for the traceback that fairseq logs of an exception, which it raises all the same."""
+    return record.levelno != logging.ERROR or not str(record.msg).startswith("Traceback (most recent call last)")
+
+
+def remove(part: str) -> None:
     """Remove what was written of a file, if anything was."""
     if os.path.exists(part):
         os.unlink(part)

@@ -40,7 +40,7 @@ class Split(NamedTuple):
         return f"pair {row + 1} of {self.name} in {self.folder}"
 
 
-def read_splits(cfg: Any) -> list[Split]:
+def read_splits(cfg: FairseqConfig) -> list[Split]:
     """The training data of every folder, then the validation sets, with fairseq's own choice of pairs."""
     data, buckets = cfg.dataset, getattr(cfg.task, "num_batch_buckets", 0)
     require(

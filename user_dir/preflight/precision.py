@@ -13,7 +13,7 @@ from lskd_nmt.fairseq_io import is_recurrent
 logger = logging.getLogger(__name__)
 
 
-def settle_precision(cfg: Any) -> None:
+def settle_precision(cfg: FairseqConfig) -> None:
     """Refuse what this machine cannot do; without a TPU `--bf16` becomes autocast, which the criterion turns on.
 
     fairseq takes --bf16 for a TPU, whose library it then misses. Autocast multiplies matrices in bfloat16 on any
@@ -41,7 +41,7 @@ def settle_precision(cfg: Any) -> None:
     logger.info("--bf16: matrices are multiplied in bfloat16; weights and checkpoints stay in float32")
 
 
-def check_recurrent(cfg: Any, archs: Sequence[str | None]) -> None:
+def check_recurrent(cfg: FairseqConfig, archs: Sequence[str | None]) -> None:
     """Refuse an LSTM in bfloat16 on a CPU whose kernels have none."""
     if not cfg.criterion.bf16 or (torch.cuda.is_available() and not cfg.common.cpu):
         return

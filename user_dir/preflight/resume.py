@@ -25,14 +25,14 @@ class Resumed(NamedTuple):
     path: Path
     fresh: bool  # its weights alone: optimizer and data begin anew
 
-    def away(self, cfg: Any) -> str:
+    def away(self, cfg: FairseqConfig) -> str:
         """The way out, if it is of another training."""
         if self.path.name == LAST and self.path.parent == Path(cfg.checkpoint.save_dir):
             return "give another --save-dir"
         return "give another checkpoint"
 
 
-def resumed(cfg: Any) -> Resumed | None:
+def resumed(cfg: FairseqConfig) -> Resumed | None:
     """The checkpoint that fairseq would load, if there is one; flags that exclude each other are refused."""
     flags = cfg.checkpoint
     resets = [name for name in ("optimizer", "lr_scheduler", "meters", "dataloader") if getattr(flags, f"reset_{name}")]
@@ -62,13 +62,13 @@ def resumed(cfg: Any) -> Resumed | None:
     return Resumed(path, bool(fresh)) if path.is_file() else None
 
 
-def flags_sharded(cfg: Any) -> bool:
+def flags_sharded(cfg: FairseqConfig) -> bool:
     """Whether every worker has its own checkpoint."""
     distributed = cfg.distributed_training
     return bool(distributed.ddp_backend == "fully_sharded" and distributed.use_sharded_state)
 
 
-def check_resume(cfg: Any, student: DictionaryPair | None) -> None:
+def check_resume(cfg: FairseqConfig, student: DictionaryPair | None) -> None:
     """Refuse a checkpoint that this training cannot go on from, though fairseq would load it."""
     found = resumed(cfg)
     if found is None:
@@ -83,7 +83,7 @@ def check_resume(cfg: Any, student: DictionaryPair | None) -> None:
         require_fitting(found, state, cfg)
 
 
-def readable(found: Resumed, cfg: Any) -> dict[str, Any]:
+def readable(found: Resumed, cfg: FairseqConfig) -> dict[str, Any]:
     """The checkpoint; of a damaged one the line says which other there is."""
     try:
         return read_checkpoint(str(found.path), "checkpoint", built=False)
@@ -112,7 +112,9 @@ def training_state(found: Resumed, state: dict[str, Any]) -> dict[str, Any]:
     return upgraded
 
 
-def require_same_symbols(found: Resumed, state: dict[str, Any], student: DictionaryPair | None, cfg: Any) -> None:
+def require_same_symbols(
+    found: Resumed, state: dict[str, Any], student: DictionaryPair | None, cfg: FairseqConfig
+) -> None:
     """Refuse weights of other symbols, where the checkpoint says which it has."""
     stored = None if student is None else stored_symbols(state, student.langs)
     if stored is None or student is None:
@@ -127,7 +129,7 @@ def require_same_symbols(found: Resumed, state: dict[str, Any], student: Diction
         )
 
 
-def require_same_optimizer(found: Resumed, last: dict[str, Any], cfg: Any) -> None:
+def require_same_optimizer(found: Resumed, last: dict[str, Any], cfg: FairseqConfig) -> None:
     """Refuse the optimizer's state of another criterion or optimizer, as fairseq does, before it starts."""
     anew = f"{found.away(cfg)}, or go on from its weights alone with --reset-optimizer"
     theirs = last.get("criterion_name")
@@ -139,7 +141,7 @@ def require_same_optimizer(found: Resumed, last: dict[str, Any], cfg: Any) -> No
     require(theirs == ours, f"checkpoint {found.path} was trained with {theirs}, and this training has {ours}: {anew}")
 
 
-def optimizer_name(cfg: Any) -> str:
+def optimizer_name(cfg: FairseqConfig) -> str:
     """The class that fairseq would train with."""
     common = cfg.common
     if cfg.optimization.use_bmuf:
@@ -152,7 +154,7 @@ def optimizer_name(cfg: Any) -> str:
     return str(OPTIMIZER_REGISTRY[cfg.optimizer._name].__name__)
 
 
-def require_fitting(found: Resumed, state: dict[str, Any], cfg: Any) -> None:
+def require_fitting(found: Resumed, state: dict[str, Any], cfg: FairseqConfig) -> None:
     """Refuse weights that the model does not take, by loading them into one as fairseq would."""
     settings = copy.deepcopy(cfg.task)
     if hasattr(settings, "eval_bleu"):
@@ -167,29 +169,3 @@ def require_fitting(found: Resumed, state: dict[str, Any], cfg: Any) -> None:
             f"checkpoint {found.path} is of another model than --arch {cfg.model._name} with its flags "
             f"({reason}): {found.away(cfg)}, or the flags it was trained with"
         ) from error
-
-
-def explain_resume() -> None:
-    """What fails in spite of all that, while fairseq resumes, is said on one line too."""
-    Trainer.load_checkpoint = explained(Trainer.load_checkpoint, "--reset-optimizer and --reset-lr-scheduler")
-    EpochBatchIterator.load_state_dict = explained(EpochBatchIterator.load_state_dict, "--reset-dataloader")
-
-
-def explained(load: Callable[..., Any], flags: str) -> Callable[..., Any]:
-    """The same; an error names a way out."""
-
-    @functools.wraps(load)
-    def load_or_explain(self: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return load(self, *args, **kwargs)
-        except LskdError:
-            raise
-        except Exception as error:
-            reason = " ".join(str(error).split())[:200]
-            name = f"checkpoint {args[0]}" if args and isinstance(args[0], str) else "the checkpoint"
-            raise LskdError(
-                f"{name} cannot be resumed ({type(error).__name__}: {reason}): give another "
-                f"--save-dir, or go on with {flags}"
-            ) from error
-
-    return load_or_explain
