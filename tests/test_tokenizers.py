@@ -144,11 +144,13 @@ def validated(task, sample, inference):
 def test_validation_during_training_counts_words_of_the_target_language(data):
     from fairseq.data import Dictionary
 
+    from user_dir.patches.validation import by_language
+
     task, _, _ = build(data, "--kd-weight", 0, "--eval-bleu", "--eval-bleu-remove-bpe", "sentencepiece")
     task.tgt_dict, task.cfg.target_lang, task.tokenizer = Dictionary(), "zh", None
     lines = [" ".join(["▁", *line]) for line in CHINESE]
     target = [task.tgt_dict.encode_line(line, add_if_not_exist=True, append_eos=True).long() for line in lines]
-    inference = type(task)._inference_with_bleu
+    inference = by_language(type(task)._inference_with_bleu)
     found = validated(task, {"target": target}, inference)
     assert found.score == pytest.approx(100) and sacrebleu.corpus_bleu.__name__ == "corpus_bleu"
     assert validated(task, {"target": target}, inference.__wrapped__).score == 0  # as fairseq alone has it

@@ -1,8 +1,8 @@
 """What this plugin changes in fairseq, one file for each change; the table `PATCHES` says what it mends and why.
 
 A change acts while a training with `--criterion kd_ls` runs, in each of its processes, and is undone when that ends.
-Any other training sees fairseq as it is, with `--user-dir user_dir` too: the presets `ls_transformer_*` are fairseq's own
-transformer, and whoever trains them with fairseq's own criterion, to compare, wants fairseq's own behaviour.
+Any other training sees fairseq as it is, with `--user-dir user_dir` too, and with the presets `ls_transformer_*`: these
+are fairseq's own transformer, and whoever trains them with fairseq's own criterion, to compare, wants its behaviour.
 The few changes that are there from the import of the plugin on are needed before fairseq knows the criterion.
 """
 
@@ -40,8 +40,8 @@ PATCHES = (
     Patch(
         "start",
         "What would go wrong is said in one line before the first batch, and what goes wrong later in one line too.",
-        "fairseq finds such mistakes in the middle of a training, with a traceback of many lines. Here the criterion is "
-        "known for the first time: a training without kd_ls goes on to fairseq unchanged.",
+        "fairseq finds such mistakes in the middle of a training, with a traceback of many lines. Here the criterion "
+        "is known for the first time: a training without kd_ls goes on to fairseq unchanged.",
         "`fairseq.distributed.utils.call_main`",
         start.apply,
         at_import=True,
@@ -50,8 +50,8 @@ PATCHES = (
         "batches",
         "A resumed training has the batches of one that was never stopped; a worker without a batch stands in with a "
         "training batch; data that make no batch are refused.",
-        "fairseq composes batches with the random seed of the epoch that it starts at, and lets an idle worker run on the "
-        "first batch of the validation set, for which a store has no teacher's probabilities.",
+        "fairseq composes batches with the random seed of the epoch that it starts at, and lets an idle worker run on "
+        "the first batch of the validation set, for which a store has no teacher's probabilities.",
         "`FairseqTask.get_batch_iterator`, `Trainer.get_valid_iterator`, `EpochBatchIterator.first_batch`",
         batches.apply,
     ),
@@ -79,8 +79,8 @@ PATCHES = (
     Patch(
         "validation",
         "BLEU of validation is counted with the target language's tokeniser, and is 0 where nothing is translated.",
-        "fairseq takes the tokeniser 13a for every language, so that a perfect Chinese translation has a BLEU of 0; and "
-        "where no word is translated it logs no BLEU and stops with a KeyError.",
+        "fairseq takes the tokeniser 13a for every language, so that a perfect Chinese translation has a BLEU of 0; "
+        "and where no word is translated it logs no BLEU and stops with a KeyError.",
         "`TranslationTask._inference_with_bleu`, `fairseq_cli.train.get_valid_stats`",
         validation.apply,
     ),

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 def apply(replace: "Replace") -> None:
-    """Replace what measures BLEU in validation, and what hands it on, in whichever way fairseq's program was started."""
+    """Replace what measures BLEU in validation, and what logs it, whichever way fairseq's program was started."""
     replace(TranslationTask, "_inference_with_bleu", by_language(TranslationTask._inference_with_bleu))
     for program in filter(None, map(sys.modules.get, ("fairseq_cli.train", "__main__"))):
         if hasattr(program, "get_valid_stats"):

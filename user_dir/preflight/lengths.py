@@ -2,11 +2,13 @@
 
 import copy
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from fairseq import tasks, utils
 from fairseq.data import LanguagePairDataset
+from fairseq.dataclass.configs import FairseqConfig
+from fairseq.tasks import FairseqTask
 from numpy.typing import NDArray
 
 from lskd_nmt.errors import LskdError, require
@@ -15,7 +17,7 @@ from lskd_nmt.fairseq_io.binarised import require_whole
 from lskd_nmt.storage.pair_keys import positions
 from lskd_nmt.teacher.store import TeacherStore
 
-from .criterions.teacher import pairs_of
+from ..criterions.teacher import pairs_of
 
 SIDES = ("source", "target")
 Limits = tuple[int | None, int | None]  # symbols of a source and of a target, ends included; None: any number
@@ -26,8 +28,8 @@ class Split(NamedTuple):
 
     name: str
     folder: str
-    dataset: Any
-    sizes: tuple[NDArray[Any], NDArray[Any]]  # (N,) symbols of each source and of each target
+    dataset: LanguagePairDataset
+    sizes: tuple[NDArray[np.int64], NDArray[np.int64]]  # (N,) symbols of each source and of each target
     used: NDArray[np.bool_]  # (N,) whether training or validation takes the pair
 
     def longest(self, side: int) -> tuple[int, int]:
@@ -74,7 +76,7 @@ def read_splits(cfg: FairseqConfig) -> list[Split]:
     return [split for split in found if split.used.any()]
 
 
-def loaded(task: Any, name: str, folders: Sequence[str], limits: Limits, combine: bool) -> Iterator[Split]:
+def loaded(task: FairseqTask, name: str, folders: Sequence[str], limits: Limits, combine: bool) -> Iterator[Split]:
     """A split of each folder, parts joined where asked; none of a task whose data are no plain sentence pairs."""
     for epoch, folder in enumerate(folders, start=1):
         try:
@@ -100,7 +102,7 @@ def loaded(task: Any, name: str, folders: Sequence[str], limits: Limits, combine
         yield Split(name, folder, dataset, sizes, (sizes[0] <= most[0]) & (sizes[1] <= most[1]))
 
 
-def require_parts(task: Any, name: str, folder: str, combine: bool) -> None:
+def require_parts(task: FairseqTask, name: str, folder: str, combine: bool) -> None:
     """Refuse a split whose files are cut or hold unknown ids, which fairseq finds at the batch that has them.
 
     Joined parts are NAME, NAME1, NAME2, …

@@ -3,9 +3,9 @@
 import importlib.util
 import logging
 from collections.abc import Sequence
-from typing import Any
 
 import torch
+from fairseq.dataclass.configs import FairseqConfig
 
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.fairseq_io import is_recurrent

@@ -1,19 +1,19 @@
-"""What a training would resume from: read, and tried on the model, before anything is written."""
+"""The checkpoint that a training would resume from: read, and loaded into a model, before anything is written."""
 
 import copy
-import functools
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fairseq import checkpoint_utils, tasks
-from fairseq.data.iterators import EpochBatchIterator
+from fairseq.dataclass.configs import FairseqConfig
 from fairseq.optim import OPTIMIZER_REGISTRY
-from fairseq.trainer import Trainer
 
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.fairseq_io import DictionaryPair, quiet, read_checkpoint
+from lskd_nmt.fairseq_io.types import CheckpointState, OptimizerEntry
 from lskd_nmt.teacher.vocabulary import differences, stored_symbols
+
+from ..patches.building import explaining
 
 LAST = "checkpoint_last.pt"
 CRITERION = "KdLsCriterion"
@@ -25,29 +25,19 @@ class Resumed(NamedTuple):
     path: Path
     fresh: bool  # its weights alone: optimizer and data begin anew
 
-    def away(self, cfg: FairseqConfig) -> str:
-        """The way out, if it is of another training."""
+    def way_out(self, cfg: FairseqConfig) -> str:
+        """What to do if the checkpoint is of another training."""
         if self.path.name == LAST and self.path.parent == Path(cfg.checkpoint.save_dir):
             return "give another --save-dir"
         return "give another checkpoint"
 
 
-def resumed(cfg: FairseqConfig) -> Resumed | None:
+def checkpoint_to_resume(cfg: FairseqConfig) -> Resumed | None:
     """The checkpoint that fairseq would load, if there is one; flags that exclude each other are refused."""
     flags = cfg.checkpoint
-    resets = [name for name in ("optimizer", "lr_scheduler", "meters", "dataloader") if getattr(flags, f"reset_{name}")]
     tuned, named = flags.finetune_from_model, flags.restore_file != LAST
-    require(
-        tuned is None or not resets,
-        f"--finetune-from-model {tuned} resets everything, and --reset-"
-        f"{(resets or [''])[0].replace('_', '-')} is given: leave one of them out",
-    )
-    require(
-        tuned is None or not named,
-        f"--finetune-from-model {tuned} and --restore-file {flags.restore_file} are both given: give one",
-    )
-    sharded = flags_sharded(cfg)
-    suffix = flags.checkpoint_suffix + ("-shard0" if sharded else "")
+    require_one_start(cfg)
+    suffix = flags.checkpoint_suffix + ("-shard0" if has_sharded_checkpoints(cfg) else "")
     if named:
         path, fresh = Path(flags.restore_file.replace(".pt", suffix + ".pt")), flags.reset_optimizer
     else:
@@ -62,7 +52,23 @@ def resumed(cfg: FairseqConfig) -> Resumed | None:
     return Resumed(path, bool(fresh)) if path.is_file() else None
 
 
-def flags_sharded(cfg: FairseqConfig) -> bool:
+def require_one_start(cfg: FairseqConfig) -> None:
+    """Refuse flags that name two checkpoints to start from, or reset what is reset already."""
+    flags = cfg.checkpoint
+    tuned = flags.finetune_from_model
+    resets = [name for name in ("optimizer", "lr_scheduler", "meters", "dataloader") if getattr(flags, f"reset_{name}")]
+    require(
+        tuned is None or not resets,
+        f"--finetune-from-model {tuned} resets everything, and --reset-"
+        f"{(resets or [''])[0].replace('_', '-')} is given: leave one of them out",
+    )
+    require(
+        tuned is None or flags.restore_file == LAST,
+        f"--finetune-from-model {tuned} and --restore-file {flags.restore_file} are both given: give one",
+    )
+
+
+def has_sharded_checkpoints(cfg: FairseqConfig) -> bool:
     """Whether every worker has its own checkpoint."""
     distributed = cfg.distributed_training
     return bool(distributed.ddp_backend == "fully_sharded" and distributed.use_sharded_state)
@@ -70,7 +76,7 @@ def flags_sharded(cfg: FairseqConfig) -> bool:
 
 def check_resume(cfg: FairseqConfig, student: DictionaryPair | None) -> None:
     """Refuse a checkpoint that this training cannot go on from, though fairseq would load it."""
-    found = resumed(cfg)
+    found = checkpoint_to_resume(cfg)
     if found is None:
         return
     state = readable(found, cfg)
@@ -79,11 +85,11 @@ def check_resume(cfg: FairseqConfig, student: DictionaryPair | None) -> None:
         require_same_symbols(found, state, student, cfg)
         if history.get("last_optimizer_state") is not None:
             require_same_optimizer(found, history["optimizer_history"][-1], cfg)
-    if not flags_sharded(cfg):
+    if not has_sharded_checkpoints(cfg):
         require_fitting(found, state, cfg)
 
 
-def readable(found: Resumed, cfg: FairseqConfig) -> dict[str, Any]:
+def readable(found: Resumed, cfg: FairseqConfig) -> CheckpointState:
     """The checkpoint; of a damaged one the line says which other there is."""
     try:
         return read_checkpoint(str(found.path), "checkpoint", built=False)
@@ -99,11 +105,11 @@ def readable(found: Resumed, cfg: FairseqConfig) -> dict[str, Any]:
         ) from error
 
 
-def training_state(found: Resumed, state: dict[str, Any]) -> dict[str, Any]:
+def training_state(found: Resumed, state: CheckpointState) -> CheckpointState:
     """What the checkpoint says of its training, in today's form."""
     parts = {name: value for name, value in state.items() if name not in ("args", "cfg", "model")}
     try:
-        upgraded: dict[str, Any] = checkpoint_utils._upgrade_state_dict(parts)
+        upgraded: CheckpointState = checkpoint_utils._upgrade_state_dict(parts)
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise LskdError(
             f"checkpoint {found.path} holds no state of a training to resume ({error}): give one that "
@@ -113,7 +119,7 @@ def training_state(found: Resumed, state: dict[str, Any]) -> dict[str, Any]:
 
 
 def require_same_symbols(
-    found: Resumed, state: dict[str, Any], student: DictionaryPair | None, cfg: FairseqConfig
+    found: Resumed, state: CheckpointState, student: DictionaryPair | None, cfg: FairseqConfig
 ) -> None:
     """Refuse weights of other symbols, where the checkpoint says which it has."""
     stored = None if student is None else stored_symbols(state, student.langs)
@@ -125,13 +131,13 @@ def require_same_symbols(
         require(
             not where,
             f"checkpoint {found.path} was trained with another {side} dictionary ({len(theirs)} symbols, "
-            f"the data have {len(ours)}, {len(where)} differ): {found.away(cfg)}, or its data",
+            f"the data have {len(ours)}, {len(where)} differ): {found.way_out(cfg)}, or its data",
         )
 
 
-def require_same_optimizer(found: Resumed, last: dict[str, Any], cfg: FairseqConfig) -> None:
+def require_same_optimizer(found: Resumed, last: OptimizerEntry, cfg: FairseqConfig) -> None:
     """Refuse the optimizer's state of another criterion or optimizer, as fairseq does, before it starts."""
-    anew = f"{found.away(cfg)}, or go on from its weights alone with --reset-optimizer"
+    anew = f"{found.way_out(cfg)}, or go on from its weights alone with --reset-optimizer"
     theirs = last.get("criterion_name")
     require(
         theirs == CRITERION,
@@ -154,18 +160,18 @@ def optimizer_name(cfg: FairseqConfig) -> str:
     return str(OPTIMIZER_REGISTRY[cfg.optimizer._name].__name__)
 
 
-def require_fitting(found: Resumed, state: dict[str, Any], cfg: FairseqConfig) -> None:
+def require_fitting(found: Resumed, state: CheckpointState, cfg: FairseqConfig) -> None:
     """Refuse weights that the model does not take, by loading them into one as fairseq would."""
     settings = copy.deepcopy(cfg.task)
     if hasattr(settings, "eval_bleu"):
         settings.eval_bleu = False  # no generator is needed
     with quiet():
-        model = tasks.setup_task(settings).build_model(copy.deepcopy(cfg.model))
+        model = explaining(tasks.setup_task(settings).build_model)(copy.deepcopy(cfg.model))
     try:
         model.load_state_dict(dict(state["model"]), strict=True, model_cfg=cfg.model)
     except Exception as error:  # upgrades of old checkpoints fail in many ways
         reason = " ".join(str(error).split("\n")[-1].split())[:200]
         raise LskdError(
             f"checkpoint {found.path} is of another model than --arch {cfg.model._name} with its flags "
-            f"({reason}): {found.away(cfg)}, or the flags it was trained with"
+            f"({reason}): {found.way_out(cfg)}, or the flags it was trained with"
         ) from error
