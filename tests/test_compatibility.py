@@ -79,6 +79,15 @@ BROKEN = {
         {"kd_weight_schedule": "linear:0:9", "best_checkpoint_metric": "loss"},
         "--kd-weight-schedule is linear:0:9 and --best-checkpoint-metric is loss, ",
     ),
+    "two-teachers": ({"teacher_store": "s"}, "--teacher-store s and --teacher-path are both given: give one"),
+    "store-weight": (
+        {"teacher_store": "s", "teacher_path": None, "kd_weight": 0.0},
+        "--teacher-store s is given and --kd-weight is 0: leave one of them out",
+    ),
+    "no-teacher": (
+        {"teacher_path": None},
+        "--kd-weight is 0.5 and neither --teacher-path nor --teacher-store is given",
+    ),
     "top-k-stored": ({"top_k": 8, "stored_top_k": 4}, "--top-k is 8, and the teacher store keeps 4: give no more"),
     "queue-sharded": (
         {"select": "global:0.5:300", "ddp_backend": "fully_sharded"},

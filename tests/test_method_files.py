@@ -9,9 +9,8 @@ FILES = sorted((ROOT / "experiments" / "configs" / "methods").glob("*.yaml"))
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_methods_flags_are_taken_and_ask_for_a_teacher_only_where_it_has_one(plugin, file):
-    from user_dir.criterions.compatible import check_own_output
-    from user_dir.criterions.flags import KdLsConfig, check_level, options_of, reads_teacher
-    from user_dir.criterions.kd_weight import check_weight
+    from user_dir.criterions.compatible import check_flags
+    from user_dir.criterions.flags import KdLsConfig, options_of, reads_teacher
 
     method = yaml.safe_load(file.read_text(encoding="utf-8"))
     assert set(method) <= {"about", "teacher", "live", "flags"} and "\n" not in method["about"]
@@ -19,9 +18,7 @@ def test_a_methods_flags_are_taken_and_ask_for_a_teacher_only_where_it_has_one(p
     options_of(cfg)
     cfg.teacher_path = "t.pt" if method.get("live") else None
     cfg.max_update = 100
-    check_level(cfg)
-    check_own_output(cfg)
-    check_weight(cfg, True, "bleu")
+    check_flags(cfg, measures_bleu=True, best_checkpoint_metric="bleu")
     assert reads_teacher(cfg) == method.get("teacher", True)
 
 

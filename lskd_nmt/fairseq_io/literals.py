@@ -39,20 +39,19 @@ def is_small(tree: ast.expr, names: bool) -> bool:
 def most_elements(node: ast.expr, names: bool) -> int:
     """How many elements a literal has at most; ValueError for what is none, such as a call or an attribute."""
     match node:
-        case ast.Constant():
+        case ast.Constant() | ast.Name() if names or isinstance(node, ast.Constant):
             return 1
-        case ast.Name() if names:
-            return 1
-        case ast.Tuple() | ast.List() | ast.Set():
-            return 1 + sum(most_elements(each, names) for each in node.elts)
+        case ast.Tuple(elts=parts) | ast.List(elts=parts) | ast.Set(elts=parts):
+            return 1 + sum(most_elements(each, names) for each in parts)
         case ast.Dict(keys=keys, values=values) if None not in keys:  # a None stands for `**`
             return 1 + sum(most_elements(each, names) for each in (*keys, *values) if each is not None)
-        case ast.UnaryOp(op=ast.USub() | ast.UAdd()):
-            return most_elements(node.operand, names)
-        case ast.BinOp(op=ast.Add() | ast.Sub() | ast.Div()):
-            return most_elements(node.left, names) + most_elements(node.right, names)
-        case ast.BinOp(op=ast.Mult(), left=repeated, right=ast.Constant(value=int(times))):
-            return max(1, times) * most_elements(repeated, names)
-        case ast.BinOp(op=ast.Mult(), left=ast.Constant(value=int(times)), right=repeated):
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
+            return most_elements(operand, names)
+        case ast.BinOp(op=ast.Add() | ast.Sub() | ast.Div(), left=left, right=right):
+            return most_elements(left, names) + most_elements(right, names)
+        case (
+            ast.BinOp(op=ast.Mult(), left=repeated, right=ast.Constant(value=int(times)))
+            | ast.BinOp(op=ast.Mult(), left=ast.Constant(value=int(times)), right=repeated)
+        ):
             return max(1, times) * most_elements(repeated, names)
     raise ValueError("no literal")

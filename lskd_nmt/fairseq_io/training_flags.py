@@ -98,14 +98,11 @@ def twice(words: list[str], known: dict[str, Any]) -> tuple[str, str] | None:
 
 def plugins_complaint(args: Any) -> tuple[str, str] | None:
     """What kd_ls would refuse before the first batch, of flags alone."""
-    flags, weight = sys.modules["user_dir.criterions.flags"], sys.modules["user_dir.criterions.kd_weight"]
-    own_output = sys.modules["user_dir.criterions.compatible"]
+    flags, compatible = (sys.modules[f"user_dir.criterions.{name}"] for name in ("flags", "compatible"))
     args.max_update = args.max_update or 0
     try:
         flags.options_of(args)
-        flags.check_level(args)
-        own_output.check_own_output(args)
-        weight.check_weight(args, bool(getattr(args, "eval_bleu", False)), args.best_checkpoint_metric)
+        compatible.check_flags(args, bool(getattr(args, "eval_bleu", False)), args.best_checkpoint_metric)
     except LskdError as error:
         found = re.match(r"--([\w-]+) (.*)", str(error), re.DOTALL)
         return (found[1], found[2]) if found else ("", str(error))

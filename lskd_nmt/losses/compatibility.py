@@ -253,6 +253,31 @@ WEIGHT: list[Rule[Settings]] = [
     ),
 ]
 
+TEACHER: list[Rule[Settings]] = [
+    Rule(
+        "two-teachers",
+        ("--teacher-store", "--teacher-path"),
+        "A store stands for the teacher that it was made of.",
+        lambda s: bool(s.teacher_store and s.teacher_path),
+        "--teacher-store {0.teacher_store} and --teacher-path are both given: give one",
+    ),
+    Rule(
+        "store-weight",
+        ("--teacher-store", "--kd-weight"),
+        "Without weight nothing is read from a store.",
+        lambda s: bool(s.teacher_store) and not s.distils,
+        "--teacher-store {0.teacher_store} is given and --kd-weight is 0: leave one of them out",
+    ),
+    Rule(
+        "no-teacher",
+        ("--kd-weight", "--teacher-path", "--teacher-store"),
+        "The divergence is from a teacher.",
+        lambda s: s.reads_teacher and not s.teacher_path and not s.teacher_store,
+        "--kd-weight is {0.kd_weight} and neither --teacher-path nor --teacher-store is given: "
+        "name a teacher, or train without one with --kd-weight 0",
+    ),
+]
+
 STORE: list[Rule[Settings]] = [
     Rule(
         "top-k-stored",
@@ -305,4 +330,4 @@ OBJECTIVE: list[Rule[Settings]] = [
     *of_tokens("--self-evolution", lambda s: bool(s.self_evolution)),
 ]
 
-RULES: tuple[Rule[Settings], ...] = (*LEVEL, *OWN_OUTPUT, *WEIGHT, *STORE, TAIL_AND_TOP_K, *OBJECTIVE)
+RULES: tuple[Rule[Settings], ...] = (*LEVEL, *OWN_OUTPUT, *WEIGHT, *TEACHER, *STORE, TAIL_AND_TOP_K, *OBJECTIVE)

@@ -109,6 +109,11 @@ class Settings:
         """Whether the divergence has a weight above 0 at any update."""
         return self.kd_weight > 0 or self.last_kd_weight > 0
 
+    @property
+    def reads_teacher(self) -> bool:
+        """Whether a teacher's probabilities are read, from a model or a store; a virtual one's are not."""
+        return self.distils and self.kd_level != "sequence" and not self.virtual_teacher
+
     @cached_property
     def selection(self) -> "ChosenSelection":
         """The selection that `--select` names."""

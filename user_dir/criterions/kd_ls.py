@@ -25,8 +25,8 @@ from lskd_nmt.losses.token_selection import TokenWeights
 from lskd_nmt.losses.token_statistics import survey
 from lskd_nmt.seqkd.store import HypothesisStore
 
-from .compatible import check_own_output
-from .flags import KdLsConfig, check_level
+from .compatible import check_flags
+from .flags import KdLsConfig
 from .hypotheses import hypotheses_of
 from .iterated_prefixes import iterated_terms
 from .kd_weight import Weight
@@ -53,8 +53,7 @@ class KdLsCriterion(FairseqCriterion):
         """Check the settings and load the teacher, before the first batch."""
         super().__init__(task)
         self.cfg = cfg
-        check_level(cfg)
-        check_own_output(cfg)
+        check_flags(cfg)
         for flag in ("teacher_store", "hypotheses"):
             require(
                 not getattr(cfg, flag) or is_translation(task),

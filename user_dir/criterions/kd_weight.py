@@ -3,34 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
-from lskd_nmt.errors import require
 from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.losses.schedule import weight_schedule
 
-from .flags import KdLsConfig, distils
+from .flags import KdLsConfig
 from .task_hooks import Updates
-
-
-def check_weight(cfg: KdLsConfig, scores: bool, best_by: str) -> None:
-    """Refuse a weight that cannot change as it should; `scores`: validation measures BLEU, `best_by`: what is best."""
-    weight_schedule(cfg.kd_weight_schedule, cfg.kd_weight, cfg.max_update)
-    changing = [
-        f"--{name.replace('_', '-')} is {getattr(cfg, name)}"
-        for name, default in (("kd_weight_schedule", "constant"), ("kd_until_bleu", None))
-        if getattr(cfg, name) != default
-    ]
-    if not changing:
-        return
-    require(distils(cfg), f"{changing[0]} and --kd-weight is 0: give a weight, or leave it out")
-    bleu = cfg.kd_until_bleu
-    if bleu is not None:
-        require(0 <= bleu < 100, f"--kd-until-bleu is {bleu}: give a BLEU from 0 to below 100")
-        require(scores, f"--kd-until-bleu is {bleu} and validation measures no BLEU: add --eval-bleu")
-    require(
-        best_by != "loss",
-        f"{changing[0]} and --best-checkpoint-metric is loss, which changes with the weight: "
-        "give nll_loss, or bleu with --maximize-best-checkpoint-metric",
-    )
 
 
 class Weight:

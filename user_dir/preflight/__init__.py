@@ -12,13 +12,14 @@ from fairseq.dataclass.configs import FairseqConfig
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.fairseq_io import DictionaryPair, not_left_to_right, read_symbols
 from lskd_nmt.fairseq_io.known_flags import DETOKENISERS, search_misfit
+from lskd_nmt.losses.compatibility import TEACHER
 from lskd_nmt.losses.fused import chunk_size
+from lskd_nmt.losses.rule import require_compatible
 from lskd_nmt.sizes import forecast_line, training_bytes
 from lskd_nmt.teacher.vocabulary import TWO_DICTIONARIES
 
-from ..criterions.compatible import check_own_output
-from ..criterions.flags import check_level, distils, options_of, reads_teacher
-from ..criterions.kd_weight import check_weight
+from ..criterions.compatible import check_flags
+from ..criterions.flags import options_of, reads_teacher, settings_of
 from ..patches.validation import validation_tokenizer
 from .disk import check_save_dir, check_space
 from .lengths import read_splits, require_targets
@@ -40,7 +41,7 @@ def check_training(cfg: FairseqConfig) -> None:
     settle_precision(cfg)
     check_recurrent(cfg, [arch])
     student = student_symbols(cfg, data)
-    check_flags(cfg)
+    check_criterion(cfg)
     if student is not None:
         check_validation(cfg, student.langs[1])
         options_of(cfg.criterion).require_symbols(len(student.target))
@@ -50,22 +51,21 @@ def check_training(cfg: FairseqConfig) -> None:
         check_space(cfg, len(student.target))
     else:
         require(
-            not distils(cfg.criterion),
+            not settings_of(cfg.criterion).distils,
             f"--task {cfg.task._name} has no single language pair, for which a teacher "
             "could be asked: use --task translation, or train without a teacher with --kd-weight 0",
         )
     check_resume(cfg, student)
 
 
-def check_flags(cfg: FairseqConfig) -> None:
-    """Refuse flags of kd_ls that do not go together, or not with how this training validates."""
-    check_level(cfg.criterion)
-    check_own_output(cfg.criterion)
+def check_criterion(cfg: FairseqConfig) -> None:
+    """Refuse flags of kd_ls that contradict each other, or how this training validates and keeps checkpoints."""
     validates = not cfg.dataset.disable_validation
-    check_weight(
+    chooses = validates and not cfg.checkpoint.no_save
+    check_flags(
         cfg.criterion,
-        bool(getattr(cfg.task, "eval_bleu", False)) and validates,
-        cfg.checkpoint.best_checkpoint_metric if validates and not cfg.checkpoint.no_save else "",
+        measures_bleu=bool(getattr(cfg.task, "eval_bleu", False)) and validates,
+        best_checkpoint_metric=cfg.checkpoint.best_checkpoint_metric if chooses else "",
     )
 
 
@@ -122,6 +122,7 @@ def check_data(cfg: FairseqConfig, student: DictionaryPair) -> tuple[int, int]:
     splits = read_splits(cfg)
     if criterion.ignore_prefix_size:
         require_targets(splits, criterion.ignore_prefix_size, cfg.dataset.train_subset)
+    require_compatible(TEACHER, settings_of(criterion))
     teacher_parameters = 0
     if criterion.teacher_store:
         check_store(cfg, student, splits)

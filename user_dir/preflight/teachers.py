@@ -21,11 +21,6 @@ from .precision import check_recurrent
 def check_teachers(cfg: FairseqConfig, student: DictionaryPair, splits: Sequence[Split], longest: int | None) -> int:
     """Refuse teachers that could not be asked; their parameters. `longest`: target symbols of a hypothesis."""
     paths = online.split_paths(cfg.criterion.teacher_path)
-    require(
-        bool(paths),
-        f"--kd-weight is {cfg.criterion.kd_weight} and neither --teacher-path nor --teacher-store is given: "
-        "name a teacher, or train without one with --kd-weight 0",
-    )
     facts = [online.check(path, student, cfg.criterion.teacher_data) for path in paths]
     check_recurrent(cfg, [teacher.arch for teacher in facts])
     for teacher in facts:
@@ -46,13 +41,9 @@ def check_teachers(cfg: FairseqConfig, student: DictionaryPair, splits: Sequence
 def check_store(cfg: FairseqConfig, student: DictionaryPair, splits: Sequence[Split]) -> None:
     """Refuse a store that cannot stand for the teacher of this training."""
     folder, task = cfg.criterion.teacher_store, cfg.task._name
-    require(not cfg.criterion.teacher_path, f"--teacher-store {folder} and --teacher-path are both given: give one")
     require(task == "translation", f"--teacher-store is for the translation task, this is {task}: use --teacher-path")
     opened = store.check(folder, student, cfg.criterion.temperature)
-    require(
-        options_of(cfg.criterion, opened.layout.kept).kd_weight > 0,
-        f"--teacher-store {folder} is given and --kd-weight is 0: leave one of them out",
-    )
+    options_of(cfg.criterion, opened.layout.kept)  # no more symbols than the store keeps
     data, names = cfg.task.data, [cfg.dataset.train_subset, *cfg.dataset.valid_subset.split(",")]
     if cfg.criterion.hypotheses:  # the teacher is asked about its own translations
         data, names = f"{cfg.criterion.hypotheses}/{hypotheses.BIN}", [cfg.dataset.train_subset]
