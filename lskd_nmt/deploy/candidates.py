@@ -59,7 +59,8 @@ def examine_checkpoint(name: str, path: Path, symbols: DictionaryPair) -> Candid
         require_vocabulary(name, theirs, symbols)
     for side, ours in (("encoder", symbols.source), ("decoder", symbols.target)):
         table = state["model"].get(f"{side}.embed_tokens.weight")
-        require(table is not None, f"model '{name}': {path} has no {side} with an embedding: give a transformer")
+        if table is None:
+            raise LskdError(f"model '{name}': {path} has no {side} with an embedding: give a transformer")
         require(
             len(table) == len(ours),
             f"model '{name}' has {len(table)} symbols in its {side} and the data's "

@@ -3,12 +3,17 @@
 import re
 import zipfile
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lskd_nmt.errors import LskdError, one_line, reason, require, require_file
 from lskd_nmt.fairseq_io import settings
 from lskd_nmt.fairseq_io.models import take_any_order
 from lskd_nmt.fairseq_io.plugin import load_plugin
+from lskd_nmt.fairseq_io.types import CheckpointState, OptimizerEntry
+
+if TYPE_CHECKING:
+    from fairseq.models import FairseqEncoderDecoderModel
+    from torch import Tensor
 
 SYMBOLS_KEY = "lskd_symbols"  # in `task.state`, hence in every checkpoint that kd_ls trains
 REMEDY = "the file is damaged or no fairseq checkpoint; copy or train it again"
@@ -24,7 +29,7 @@ def allow_safe_unpickling() -> None:
     allow()
 
 
-def read_checkpoint(path: str, what: str, *, built: bool = True) -> dict[str, Any]:
+def read_checkpoint(path: str, what: str, *, built: bool = True) -> CheckpointState:
     """The checkpoint's contents with its tensors left on disk; `what` names it in errors.
 
     Whatever builds a model comes through here first, as CTranslate2 does, too, by way of fairseq: it evaluates some
@@ -49,7 +54,7 @@ def read_checkpoint(path: str, what: str, *, built: bool = True) -> dict[str, An
         load_plugin()
         wrong = settings.complaint(state)
         require(wrong is None, f"{what} {path} cannot be built ({wrong}): give a translation model of fairseq-train")
-    return dict(state)
+    return cast("CheckpointState", dict(state))
 
 
 def require_stored(path: str) -> None:
@@ -75,13 +80,13 @@ def refused(error: Exception) -> str:
     )
 
 
-def require_form(state: Any, name: str) -> None:
+def require_form(state: object, name: str) -> None:
     """Refuse what lacks a model, settings or their form; what other programs say of them is up to `complaint`."""
     import torch
     from torch import Tensor
 
-    known = isinstance(state, Mapping) and "model" in state and (state.get("cfg") or state.get("args"))
-    require(bool(known), f"{name} holds no fairseq model and settings: give a checkpoint of fairseq-train")
+    if not isinstance(state, Mapping) or "model" not in state or not (state.get("cfg") or state.get("args")):
+        raise LskdError(f"{name} holds no fairseq model and settings: give a checkpoint of fairseq-train")
     model, symbols = state["model"], state.get("task_state") or {}
     require(isinstance(model, Mapping) and bool(model), f"{name} holds no weights by name: train it again")
     for key, tensor in model.items():
@@ -97,13 +102,13 @@ def require_form(state: Any, name: str) -> None:
     require(known, f"{name}: its symbols ({SYMBOLS_KEY}) are no two lists of words: {REMEDY}")
 
 
-def weights(state: Mapping[str, Any]) -> dict[str, Any]:
+def weights(state: CheckpointState) -> dict[str, "Tensor"]:
     """The checkpoint's parameters by their names: no buffers, and a tensor under several names once.
 
     A checkpoint written on a GPU holds a tied embedding as several tensors that are equal.
     """
-    found: dict[int, tuple[str, Any]] = {}
-    embeddings: list[Any] = []
+    found: dict[int, tuple[str, Tensor]] = {}
+    embeddings: list[Tensor] = []
     for name, tensor in state["model"].items():
         if name.endswith((".version", "._float_tensor")) or tensor.data_ptr() in found:
             continue
@@ -115,12 +120,12 @@ def weights(state: Mapping[str, Any]) -> dict[str, Any]:
     return dict(found.values())
 
 
-def parameter_count(state: Mapping[str, Any]) -> int:
+def parameter_count(state: CheckpointState) -> int:
     """How many numbers a checkpoint's model has learned, shared ones once."""
     return sum(tensor.numel() for tensor in weights(state).values())
 
 
-def section(state: Mapping[str, Any], name: str) -> dict[str, Any]:
+def section(state: Mapping[str, object], name: str) -> dict[str, Any]:
     """One section of a checkpoint's settings (`task`, `criterion`, `model`), whichever way fairseq stored it.
 
     As fairseq does, an older one's `args` come before `cfg`; a section that is not there is empty.
@@ -140,7 +145,7 @@ def max_source_positions(path: str) -> int:
     return int(found)
 
 
-def positions(state: Mapping[str, Any]) -> tuple[int | None, int | None]:
+def positions(state: CheckpointState) -> tuple[int | None, int | None]:
     """The most symbols of a source and of a target, ends included, that a checkpoint's model takes; None: any.
 
     Positions that are computed (sinusoidal ones) go on beyond the number that the training declared.
@@ -155,7 +160,7 @@ def positions(state: Mapping[str, Any]) -> tuple[int | None, int | None]:
     return source, target
 
 
-def load_model(path: str, overrides: Mapping[str, Any]) -> Any:
+def load_model(path: str, overrides: Mapping[str, object]) -> "FairseqEncoderDecoderModel":
     """The checkpoint's model, built by its own task from its own settings, with `overrides` laid over them.
 
     The files of embeddings that it may have begun with are not read again: its weights have replaced them.
@@ -172,20 +177,21 @@ def load_model(path: str, overrides: Mapping[str, Any]) -> Any:
     return models[0]
 
 
-def upgraded(state: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+def upgraded(state: CheckpointState, overrides: Mapping[str, object]) -> CheckpointState:
     """What fairseq makes of a checkpoint that it has read, with its own functions; it would read the file again."""
     from fairseq.checkpoint_utils import _upgrade_state_dict
     from fairseq.dataclass.utils import overwrite_args_by_name
     from omegaconf import OmegaConf
 
-    if "best_loss" not in state:  # else of before there was a history
-        nothing = {"optimizer_name": "none", "lr_scheduler_state": {}, "num_updates": 0}
-        state["optimizer_history"] = state.get("optimizer_history") or [nothing]
-    state["extra_state"] = state.get("extra_state") or {}
+    whole: dict[str, object] = {**state}
+    if "best_loss" not in whole:  # else of before there was a history
+        nothing: OptimizerEntry = {"optimizer_name": "none", "lr_scheduler_state": {}, "num_updates": 0}
+        whole["optimizer_history"] = state.get("optimizer_history") or [nothing]
+    whole["extra_state"] = state.get("extra_state") or {}
     if state.get("args"):
         for name, value in overrides.items():
             setattr(state["args"], name, value)
     if state.get("cfg"):
-        state["cfg"] = OmegaConf.create(state["cfg"], flags={"allow_objects": True})
-        overwrite_args_by_name(state["cfg"], overrides)
-    return dict(_upgrade_state_dict(state))
+        whole["cfg"] = OmegaConf.create(state["cfg"], flags={"allow_objects": True})
+        overwrite_args_by_name(whole["cfg"], overrides)
+    return cast("CheckpointState", _upgrade_state_dict(whole))

@@ -4,11 +4,20 @@ import struct
 from array import array
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lskd_nmt.errors import LskdError, reading, require
 from lskd_nmt.fairseq_io.binarised import require_whole
 from lskd_nmt.fairseq_io.dictionaries import dictionaries
+
+if TYPE_CHECKING:
+    import numpy as np
+    from fairseq.data import LanguagePairDataset
+    from fairseq.tasks import FairseqTask
+    from numpy.typing import ArrayLike, NDArray
+    from torch import Tensor
+
+    from lskd_nmt.fairseq_io.types import IntegerType
 
 COUNTED = 10_000  # sentences counted at a time
 
@@ -25,7 +34,7 @@ def language_pair(folder: str) -> tuple[str, str]:
     return source, target
 
 
-def is_translation(task: Any) -> bool:
+def is_translation(task: "FairseqTask") -> bool:
     """Whether the task is fairseq's `translation` itself, whose pairs reach the model as they are on disk."""
     from fairseq.tasks.translation import TranslationTask
 
@@ -44,7 +53,7 @@ def split_files(folder: str, langs: tuple[str, str], split: str) -> tuple[Path, 
     return None
 
 
-def translation_data(data: str, langs: tuple[str, str], split: str) -> list[Any]:
+def translation_data(data: str, langs: tuple[str, str], split: str) -> "list[LanguagePairDataset]":
     """The sentence pairs of a split as the `translation` task reads them, one dataset for each of the data folders."""
     from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
@@ -70,7 +79,7 @@ def translation_data(data: str, langs: tuple[str, str], split: str) -> list[Any]
     return datasets
 
 
-def target_counts(data: str, langs: tuple[str, str], split: str) -> Any:
+def target_counts(data: str, langs: tuple[str, str], split: str) -> "NDArray[np.uint64] | None":
     """How often each target symbol stands in a split, ends included; None if it is not there.   -> (V,) uint64"""
     import numpy as np
 
@@ -98,7 +107,11 @@ def piece_lines(data: str, langs: tuple[str, str], split: str) -> tuple[list[str
 
 
 def write_pairs(
-    folder: str, langs: tuple[str, str], split: str, pairs: Iterable[tuple[Any, Any]], symbols: tuple[int, int]
+    folder: str,
+    langs: tuple[str, str],
+    split: str,
+    pairs: "Iterable[tuple[ArrayLike, ArrayLike]]",
+    symbols: tuple[int, int],
 ) -> None:
     """Sentence pairs (source ids, target ids, with their ends) as a split of a binarised folder, in their order.
 
@@ -120,7 +133,7 @@ def write_pairs(
         write_index(Path(f"{stem}.idx"), kind, lengths)
 
 
-def write_index(file: Path, kind: Any, sizes: "array[int]") -> None:
+def write_index(file: Path, kind: "IntegerType", sizes: "array[int]") -> None:
     """fairseq's index of a memory-mapped file: how many symbols each sentence has, and where it begins."""
     import numpy as np
     from fairseq.data.indexed_dataset import MMapIndexedDataset, _dtype_header_code
@@ -134,7 +147,7 @@ def write_index(file: Path, kind: Any, sizes: "array[int]") -> None:
         out.write((ends - counts * np.int64(kind.itemsize)).tobytes())
 
 
-def net_input(pairs: Sequence[tuple[Any, Any]], pad: int, eos: int) -> tuple[dict[str, Any], Any]:
+def net_input(pairs: "Sequence[tuple[Tensor, Tensor]]", pad: int, eos: int) -> "tuple[dict[str, Tensor], Tensor]":
     """A model's input and the target of (source, target) tensors, in their order.   -> input, (B, T)"""
     import torch
     from fairseq.data.data_utils import collate_tokens

@@ -3,9 +3,12 @@
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lskd_nmt.errors import LskdError, reading, require, require_file
+
+if TYPE_CHECKING:
+    from fairseq.data import Dictionary
 
 REMEDY = "take the dict.LANG.txt that fairseq-preprocess wrote"
 
@@ -19,7 +22,7 @@ class DictionaryPair:
     langs: tuple[str, str]
 
 
-def read_dictionary(file: Path) -> Any:
+def read_dictionary(file: Path) -> "Dictionary":
     """fairseq's dictionary of a file of lines `WORD COUNT`; `LskdError` names the line that is none."""
     from fairseq.data import Dictionary
 
@@ -54,7 +57,7 @@ def fault(text: str) -> str:
     return "is no dictionary"
 
 
-def dictionaries(folder: str, langs: tuple[str, str]) -> list[Any]:
+def dictionaries(folder: str, langs: tuple[str, str]) -> "list[Dictionary]":
     """fairseq's dictionaries of a data folder, source and target."""
     return [read_dictionary(Path(folder) / f"dict.{lang}.txt") for lang in langs]
 

@@ -1,13 +1,12 @@
 """Models whose parameters are numbers."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 from lskd_nmt.errors import LskdError
+from lskd_nmt.fairseq_io.types import CheckpointState
 
 
-def require_finite(state: Mapping[str, Any], path: str, what: str) -> None:
+def require_finite(state: CheckpointState, path: str, what: str) -> None:
     """Refuse a checkpoint with a parameter that holds NaN or infinity; `what` names it in errors.
 
     A bias or a mask may hold -inf, which is how a model never says a symbol.

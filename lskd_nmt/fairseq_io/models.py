@@ -1,16 +1,23 @@
 """Models: their settings, their parts, the device they run on, and what they generate."""
 
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lskd_nmt.errors import require
 from lskd_nmt.fairseq_io.plugin import load_plugin
 
+if TYPE_CHECKING:
+    from fairseq.data import Dictionary
+    from fairseq.models import BaseFairseqModel, FairseqEncoderDecoderModel
+    from fairseq.models.transformer import TransformerModelBase
+    from fairseq.modules import AdaptiveSoftmax
+    from torch import Tensor
+    from torch.nn import Module
+
 
 def transformer_settings() -> list[str]:
     """The names of all settings of fairseq's transformer."""
-    from argparse import Namespace
-
     from fairseq.models.transformer.transformer_legacy import base_architecture
 
     settings = Namespace()
@@ -18,10 +25,8 @@ def transformer_settings() -> list[str]:
     return [*vars(settings), "max_source_positions", "max_target_positions"]
 
 
-def arch_settings(arch: str) -> Any:
+def arch_settings(arch: str) -> Namespace:
     """The settings of a named architecture."""
-    from argparse import Namespace
-
     from fairseq.models import ARCH_CONFIG_REGISTRY
 
     load_plugin()
@@ -47,7 +52,7 @@ def gpus(wish: str) -> int:
     return torch.cuda.device_count() if device(wish) == "cuda" else 0
 
 
-def unwrapped(model: Any) -> Any:
+def unwrapped(model: "Module") -> "BaseFairseqModel":
     """The model inside of what distributed training wraps around it."""
     from fairseq.distributed import LegacyDistributedDataParallel, ModuleProxyWrapper
     from torch.nn.parallel import DistributedDataParallel
@@ -57,7 +62,7 @@ def unwrapped(model: Any) -> Any:
     return model
 
 
-def own_transformer(model: Any) -> Any:
+def own_transformer(model: "Module") -> "TransformerModelBase | None":
     """The transformer whose encoder and decoder may be called by themselves, or None.
 
     torch's DistributedDataParallel and fully sharded wrappers have to see whole forward passes.
@@ -71,7 +76,7 @@ def own_transformer(model: Any) -> Any:
     return model if own else None
 
 
-def output_projection(model: Any) -> "tuple[Any, Any] | None":
+def output_projection(model: "Module") -> "tuple[Tensor, Tensor | None] | None":
     """Weight (V, D) and bias that turn a transformer's features into logits, or None where that is not all."""
     from inspect import signature
 
@@ -89,15 +94,16 @@ def output_projection(model: Any) -> "tuple[Any, Any] | None":
     return (projection.weight, projection.bias) if type(projection) is Linear and not own else None
 
 
-def log_probs(model: Any, output: Any, extra: Sequence[Any]) -> Any:
+def log_probs(model: "BaseFairseqModel", output: "Tensor", extra: Sequence[object]) -> "Tensor":
     """Log q of N tokens, from what the model's decoder gave for them and its other outputs.   (N, V or D) -> (N, V)"""
     softmax = getattr(getattr(unwrapped(model), "decoder", None), "adaptive_softmax", None)
     if softmax is not None:
         return adaptive_log_probs(softmax, output)
-    return model.get_normalized_probs((output.unsqueeze(0), *extra), log_probs=True).squeeze(0)  # it takes (B, T, V)
+    log_q: Tensor = model.get_normalized_probs((output.unsqueeze(0), *extra), log_probs=True)  # it takes (B, T, V)
+    return log_q.squeeze(0)
 
 
-def adaptive_log_probs(softmax: Any, features: Any) -> Any:
+def adaptive_log_probs(softmax: "AdaptiveSoftmax", features: "Tensor") -> "Tensor":
     """Log q of every symbol by an adaptive softmax; fairseq's own way overwrites what the gradient needs.   -> (N, V)
 
     Its first outputs are frequent symbols, then one for each class of rarer ones, which has outputs of its own.
@@ -157,7 +163,7 @@ def several_pairs(arch: str | None) -> bool:
     return model is not None and issubclass(model, FairseqMultiModel)
 
 
-def take_any_order(model: Any) -> None:
+def take_any_order(model: "Module") -> None:
     """Let an LSTM encoder take sources that are not sorted by their lengths; what it says of each stays the same."""
     from functools import partial
 
@@ -168,16 +174,16 @@ def take_any_order(model: Any) -> None:
             module.forward = partial(module.forward, enforce_sorted=False)
 
 
-def tied_output(model: Any) -> bool:
+def tied_output(model: "Module") -> bool:
     """Whether the output projection is the decoder's embedding."""
     decoder = unwrapped(model).decoder
     return decoder.output_projection.weight is decoder.embed_tokens.weight
 
 
 def generate(
-    models: Sequence[Any],
-    symbols: Any,
-    net_input: Mapping[str, Any],
+    models: "Sequence[FairseqEncoderDecoderModel]",
+    symbols: "Dictionary",
+    net_input: "Mapping[str, Tensor]",
     *,
     beam: int,
     sampling_topk: int | None,

@@ -5,10 +5,10 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from lskd_nmt.fairseq_io import flag_values
 from lskd_nmt.fairseq_io.literals import is_literal
+from lskd_nmt.fairseq_io.types import CheckpointState
 
 DEEPEST = 50  # mappings and lists within each other
 MOST_POSITIONS = 1_000_000
@@ -49,41 +49,47 @@ EVALUATED = frozenset(flag.replace("-", "_") for flag in flag_values.EVALUATED)
 REFERENCE = re.compile(r"\$\{[A-Za-z_][\w.]*\}")  # to another setting; OmegaConf knows more, such as ${oc.env:NAME}
 
 
-def complaint(state: Mapping[str, Any]) -> str | None:
+def complaint(state: CheckpointState) -> str | None:
     """What is wrong with the settings of a checkpoint, or None: nothing is built of them before this has been asked."""
     largest = max((size for tensor in state["model"].values() for size in tensor.shape), default=0)
     most = {"layers": len(state["model"]), "dim": max(8192, 8 * largest), "positions": MOST_POSITIONS}
-    for settings in filter(None, (state.get("args"), state.get("cfg"))):
-        if not isinstance(_plain(settings), Mapping):
-            return "its settings are no settings"
-        found = next((wrong for name, value in _leaves(settings) if (wrong := _wrong(name, value, most))), None)
+    for settings, is_flat in ((state.get("args"), True), (state.get("cfg"), False)):
+        found = _wrong_settings(settings, is_flat, most) if settings else None
         if found:
             return found
-        flat = _plain(settings)
-        sections = {name: settings if settings is state.get("args") else flat.get(name) for name in ("model", "task")}
-        for name, section in zip(sections, map(_plain, sections.values()), strict=True):
-            if not isinstance(section, Mapping) or not section:
-                return f"its settings lack the section {name}"
-            # CTranslate2's converter takes the task that the model's settings name
-            keys = ("task",) if name == "model" else ("_name", "task")
-            found = (_unknown_model(section) if name == "model" else None) or _unknown_task(section, keys)
-            if found:
-                return found
-        criterion = _plain(settings if settings is state.get("args") else flat.get("criterion"))
-        smoothing = criterion.get("label_smoothing") if isinstance(criterion, Mapping) else None
-        if not isinstance(smoothing, int | float | None):
-            return "its setting label_smoothing is no number"
     return None
 
 
-def _plain(value: Any) -> Any:
+def _wrong_settings(settings: object, is_flat: bool, most: Mapping[str, int]) -> str | None:
+    """What is wrong with settings; flat ones, of an older fairseq, have those of model and task side by side."""
+    plain = _plain(settings)
+    if not isinstance(plain, Mapping):
+        return "its settings are no settings"
+    found = next((wrong for name, value in _leaves(plain) if (wrong := _wrong(name, value, most))), None)
+    if found:
+        return found
+    for name in ("model", "task"):
+        section = plain if is_flat else _plain(plain.get(name))
+        if not isinstance(section, Mapping) or not section:
+            return f"its settings lack the section {name}"
+        # CTranslate2's converter takes the task that the model's settings name
+        keys = ("task",) if name == "model" else ("_name", "task")
+        found = (_unknown_model(section) if name == "model" else None) or _unknown_task(section, keys)
+        if found:
+            return found
+    criterion = plain if is_flat else _plain(plain.get("criterion"))
+    smoothing = criterion.get("label_smoothing") if isinstance(criterion, Mapping) else None
+    return None if isinstance(smoothing, int | float | None) else "its setting label_smoothing is no number"
+
+
+def _plain(value: object) -> object:
     """A mapping for a Namespace, anything else as it is."""
     from argparse import Namespace
 
     return vars(value) if isinstance(value, Namespace) else value
 
 
-def _leaves(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+def _leaves(value: object, name: str = "", depth: int = 0) -> Iterator[tuple[str, object]]:
     """Each value inside of nested settings with the name that it has there."""
     if depth > DEEPEST:
         yield name, ...
@@ -100,7 +106,7 @@ def _leaves(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, A
         yield name, inner
 
 
-def _wrong(name: str, value: Any, most: Mapping[str, int]) -> str | None:
+def _wrong(name: str, value: object, most: Mapping[str, int]) -> str | None:
     """What is wrong with one value."""
     if value is ...:
         return f"its setting {name} is nested too deeply"
@@ -121,7 +127,7 @@ def _shown(value: str) -> str:
     return repr(value if len(value) <= 60 else value[:59] + "…")
 
 
-def _unknown_model(section: Mapping[str, Any]) -> str | None:
+def _unknown_model(section: Mapping[str, object]) -> str | None:
     """What is wrong with a model's name."""
     from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 
@@ -135,7 +141,7 @@ def _unknown_model(section: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _unknown_task(section: Mapping[str, Any], keys: tuple[str, ...]) -> str | None:
+def _unknown_task(section: Mapping[str, object], keys: tuple[str, ...]) -> str | None:
     """What is wrong with a task's name under one of the keys; args of before there were tasks have none."""
     for name in map(section.get, keys):
         if name is not None and not (isinstance(name, str) and name in TASKS):

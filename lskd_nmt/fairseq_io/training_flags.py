@@ -6,8 +6,8 @@ import importlib.util
 import io
 import re
 import sys
-from collections.abc import Sequence
-from typing import Any
+from argparse import Action, Namespace
+from collections.abc import Iterable, Mapping, Sequence
 
 from lskd_nmt.errors import LskdError
 from lskd_nmt.fairseq_io.models import not_left_to_right
@@ -71,7 +71,9 @@ def arch_complaint(arch: str) -> tuple[str, str] | None:
     return ("arch", f"is {arch}, which {reason}: give an encoder-decoder") if reason else None
 
 
-def unknown_complaint(unknown: list[str], args: Any, words: list[str], known: dict[str, Any]) -> tuple[str, str] | None:
+def unknown_complaint(
+    unknown: list[str], args: Namespace, words: list[str], known: Mapping[str, Action]
+) -> tuple[str, str] | None:
     """The first of the words that the parser did not know."""
     if not unknown:
         return None
@@ -87,7 +89,7 @@ def unknown_complaint(unknown: list[str], args: Any, words: list[str], known: di
     return flag, f"is {first}, it must be true or false"
 
 
-def twice(words: list[str], known: dict[str, Any]) -> tuple[str, str] | None:
+def twice(words: list[str], known: Mapping[str, Action]) -> tuple[str, str] | None:
     """Two names of one flag that are both given."""
     by_action: dict[int, str] = {}
     for word in words:
@@ -96,7 +98,7 @@ def twice(words: list[str], known: dict[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-def plugins_complaint(args: Any) -> tuple[str, str] | None:
+def plugins_complaint(args: Namespace) -> tuple[str, str] | None:
     """What kd_ls would refuse before the first batch, of flags alone."""
     flags, compatible = (sys.modules[f"user_dir.criterions.{name}"] for name in ("flags", "compatible"))
     args.max_update = args.max_update or 0
@@ -109,7 +111,7 @@ def plugins_complaint(args: Any) -> tuple[str, str] | None:
     return None
 
 
-def nearest(word: str, known: Any) -> str:
+def nearest(word: str, known: Iterable[str]) -> str:
     """The name that looks most like a word."""
     found: list[str] = difflib.get_close_matches(word, list(known), n=1, cutoff=0)
     return found[0]

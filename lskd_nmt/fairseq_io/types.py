@@ -5,10 +5,12 @@ values stay as they are. A checkpoint holds more keys than these.
 """
 
 from argparse import Namespace
-from collections.abc import Mapping
-from typing import Required, TypedDict
+from typing import Any, Required, TypedDict
 
+import numpy as np
 from torch import Tensor
+
+IntegerType = np.dtype[np.integer[Any]]  # of any size
 
 
 class StoredSymbols(TypedDict):
@@ -49,7 +51,7 @@ class CheckpointState(TypedDict, total=False):
     """A checkpoint of fairseq: `model` are weights by name; settings are in `cfg`, or in `args` of an older one."""
 
     model: Required[dict[str, Tensor]]
-    cfg: Mapping[str, object] | None
+    cfg: dict[str, object] | None
     args: Namespace | None
     task_state: TaskState
     optimizer_history: list[OptimizerEntry]

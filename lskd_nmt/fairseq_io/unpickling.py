@@ -9,8 +9,7 @@ import argparse
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -23,24 +22,24 @@ ORDERS = ("<", ">", "=", "|")
 class NumberType:
     """What stands for `numpy.dtype`: the type of a plain number."""
 
-    def __init__(self, code: str, *_: Any) -> None:
+    def __init__(self, code: str, *_: object) -> None:
         """`code` is its kind and size, such as f8."""
         if not (isinstance(code, str) and NUMBER.fullmatch(code)):
             raise ValueError("a NumPy type that is none of plain numbers")
         self.code, self.order = code, "="
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
+    def __setstate__(self, state: tuple[object, ...]) -> None:
         """The order of its bytes; whatever else NumPy's own type would take stays unread."""
-        self.order = state[1]
-        if self.order not in ORDERS:
+        if state[1] not in ORDERS:
             raise ValueError("a NumPy type without an order of bytes")
+        self.order = str(state[1])
 
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> np.dtype[np.generic]:
         """NumPy's own."""
         return np.dtype(self.order + self.code)
 
 
-def numbers(kind: Any, data: Any, count: int) -> NDArray[Any]:
+def numbers(kind: object, data: object, count: int) -> NDArray[np.generic]:
     """So many numbers of a type from their bytes.   -> (count,)"""
     if not (isinstance(kind, NumberType) and isinstance(data, bytes)):
         raise ValueError("a NumPy object that is none of plain numbers")
@@ -50,19 +49,20 @@ def numbers(kind: Any, data: Any, count: int) -> NDArray[Any]:
     return found
 
 
-def number(kind: Any, data: Any) -> Any:
+def number(kind: object, data: object) -> np.generic:
     """What stands for NumPy's function that rebuilds a number."""
-    return numbers(kind, data, 1)[0]
+    found: np.generic = numbers(kind, data, 1)[0]
+    return found
 
 
-class Numbers(np.ndarray[Any, Any]):
+class Numbers(np.ndarray[tuple[int, ...], np.dtype[np.generic]]):
     """What stands for `numpy.ndarray`: an array of plain numbers, which is saved as NumPy's own is."""
 
-    def __new__(cls, *_: Any) -> "Numbers":
+    def __new__(cls, *_: object) -> "Numbers":
         """Empty, whatever the file asks for."""
         return super().__new__(cls, (0,), np.int8)
 
-    def __setstate__(self, state: Any) -> None:
+    def __setstate__(self, state: tuple[object, Sequence[int], object, object, object]) -> None:  # type: ignore[override]
         """Its shape, type and bytes."""
         _, shape, kind, fortran, data = state
         if not all(isinstance(size, int) and size >= 0 for size in shape):
@@ -70,11 +70,11 @@ class Numbers(np.ndarray[Any, Any]):
         flat = numbers(kind, data, math.prod(shape))
         super().__setstate__((1, tuple(shape), flat.dtype, bool(fortran), flat.tobytes()))  # type: ignore[arg-type]
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return self.view(np.ndarray).__reduce__()  # type: ignore[return-value]
 
 
-def empty(kind: Any, *_: Any) -> Numbers:
+def empty(kind: object, *_: object) -> Numbers:
     """What stands for NumPy's function that makes an array before its content is known."""
     if kind is not Numbers:
         raise ValueError("a NumPy array of a type of its own")
@@ -84,13 +84,13 @@ def empty(kind: Any, *_: Any) -> Numbers:
 class Unread:
     """What stands for an object that nobody reads, a meter of an older fairseq; it is saved as an empty dict."""
 
-    def __init__(self, *_: Any) -> None:
+    def __init__(self, *_: object) -> None:
         """Nothing is kept."""
 
-    def __setstate__(self, state: Any) -> None:
+    def __setstate__(self, state: object) -> None:
         """Nothing is kept."""
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return OrderedDict, ()  # torch reads these
 
 
@@ -99,7 +99,7 @@ METERS = [
     for module in ("meters", "logging.meters")
     for meter in ("Average", "Stopwatch", "Time")
 ]
-ALLOWED: dict[str, Callable[..., Any]] = {  # by the name in the file; a test holds this list as it is
+ALLOWED: dict[str, Callable[..., object]] = {  # by the name in the file; a test holds this list as it is
     "argparse.Namespace": argparse.Namespace,
     "numpy.dtype": NumberType,
     "numpy.ndarray": Numbers,
