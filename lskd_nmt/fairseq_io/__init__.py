@@ -1,4 +1,17 @@
-"""What is read from and written for fairseq; the package's only fairseq imports, inside functions."""
+"""What is read from fairseq and written for it: the only room that knows its files, models and flags.
+
+fairseq is imported inside of functions, so that importing this room takes no time and does not need it.
+
+    checkpoints   `read_checkpoint` unpickles data and no code; `weights`, `section`, `positions` look into what it
+                  returns; `load_model` builds the model
+    data          binarised folders: `language_pair`, `translation_data`, `piece_lines`; `write_pairs` writes one
+    dictionaries  `read_symbols` gives the `DictionaryPair` of a folder, by which teacher and student are compared
+    models        their settings, parts and device; `log_probs` of the tokens of a batch; `generate` translates
+    plugin        where `user_dir` is, and `load_plugin`; `quiet` holds back what fairseq says on import
+    flags         `flag_complaint` asks fairseq's own parser about the words of a training command
+
+`known_flags`, `flag_values` and `literals` judge flags without fairseq; `types` names the keys of a checkpoint.
+"""
 
 from lskd_nmt.fairseq_io.binarised import require_data
 from lskd_nmt.fairseq_io.checkpoints import (
@@ -24,7 +37,6 @@ from lskd_nmt.fairseq_io.data import (
 )
 from lskd_nmt.fairseq_io.dictionaries import DictionaryPair, dictionaries, read_dictionary, read_symbols
 from lskd_nmt.fairseq_io.finite import require_finite
-from lskd_nmt.fairseq_io.literals import is_literal
 from lskd_nmt.fairseq_io.models import (
     arch_settings,
     device,
@@ -53,7 +65,6 @@ __all__ = [
     "flag_complaint",
     "generate",
     "gpus",
-    "is_literal",
     "is_recurrent",
     "is_translation",
     "language_pair",

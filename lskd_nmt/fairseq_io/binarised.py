@@ -3,8 +3,12 @@
 import struct
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lskd_nmt.errors import LskdError, reading, require, require_file
+
+if TYPE_CHECKING:
+    from lskd_nmt.fairseq_io.types import IntegerType
 
 HEAD = struct.Struct("<9sQBQ")  # of an .idx: magic, version, code of the type, number of sentences
 MAGIC = b"MMIDIDX\x00\x00"
@@ -71,10 +75,17 @@ def count_of(file: Path, symbols: int) -> int | None:
         require(bool(whole), f"{index} is damaged: {AGAIN}")
         tokens = int(ends[-1]) if count else 0
         require(data.stat().st_size == tokens * kind.itemsize, f"{data} is cut, or of another binarisation: {AGAIN}")
-        for start in range(0, tokens, AT_ONCE):
-            ids = np.fromfile(data, kind, min(AT_ONCE, tokens - start), offset=start * kind.itemsize)
-            require(
-                int(ids.min()) >= 0 and int(ids.max()) < symbols,
-                f"{data} holds symbols that its dictionary of {symbols} lacks: {AGAIN}",
-            )
+        require_ids(data, kind, tokens, symbols)
     return int(count)
+
+
+def require_ids(data: Path, kind: "IntegerType", tokens: int, symbols: int) -> None:
+    """Refuse a .bin file of so many tokens in which an id is negative, or beyond the dictionary's last symbol."""
+    import numpy as np
+
+    for start in range(0, tokens, AT_ONCE):
+        ids = np.fromfile(data, kind, min(AT_ONCE, tokens - start), offset=start * kind.itemsize)
+        require(
+            int(ids.min()) >= 0 and int(ids.max()) < symbols,
+            f"{data} holds symbols that its dictionary of {symbols} lacks: {AGAIN}",
+        )

@@ -1,4 +1,4 @@
-"""Models whose parameters are numbers."""
+"""Checkpoints of trainings that went wrong are refused: those with NaN or infinity among their parameters."""
 
 import math
 

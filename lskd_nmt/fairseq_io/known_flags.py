@@ -1,6 +1,7 @@
-"""The usual flags of a training and what their values may be; fairseq is asked about a command with others only.
+"""The usual flags of a training and what their values may be, so that most commands are judged without fairseq.
 
-To start fairseq takes four seconds. What is here it takes, in the version that is pinned (a test asks it).
+fairseq takes four seconds to start; it is asked only about commands with a flag or value that is not in this table.
+A test asks it for all of the table, in the version that constraints.txt pins.
 """
 
 import difflib
@@ -150,10 +151,10 @@ FLAGS: dict[str, Kind] = {
     **dict.fromkeys(TEXTS, ANY),
 }
 # keys of eval-bleu-args: how validation translates; fairseq looks at none of them before its first validation
-LIKELY = real(0, 1e9, "a number from 0")
+NOT_NEGATIVE = real(0, 1e9, "a number from 0")
 SEARCH: dict[str, Kind] = {
     "beam": whole(1),
-    **dict.fromkeys(("max_len_a", "max_len_b", "min_len", "no_repeat_ngram_size"), LIKELY),
+    **dict.fromkeys(("max_len_a", "max_len_b", "min_len", "no_repeat_ngram_size"), NOT_NEGATIVE),
     **dict.fromkeys(
         ("lenpen", "unkpen", "diversity_rate", "diverse_beam_strength", "sampling_topp"), real(-1e9, 1e9, "a number")
     ),
@@ -161,9 +162,10 @@ SEARCH: dict[str, Kind] = {
     "temperature": ABOVE_ZERO,
     **dict.fromkeys(("sampling", "unnormalized", "match_source_len"), SWITCH),
 }
-ALSO = ("tokenize", "constraints", "print_alignment", "score_reference", "prefix_allowed_tokens_fn")  # any value
+# keys that may have any value
+OTHER_SEARCH_KEYS = ("tokenize", "constraints", "print_alignment", "score_reference", "prefix_allowed_tokens_fn")
 # what these may be fairseq knows better than the table: other archs, optimizers, several learning rates
-OPEN = (
+JUDGED_BY_FAIRSEQ = (
     "arch",
     "optimizer",
     "lr-scheduler",
@@ -174,7 +176,7 @@ OPEN = (
     "log-format",
     *SIZES[:2],
 )
-NO_LESS = {"lr": 0, "update-freq": 1, "encoder-layers": 1, "decoder-layers": 1}  # of these, each number
+LEAST = {"lr": 0, "update-freq": 1, "encoder-layers": 1, "decoder-layers": 1}  # of these, each number
 
 
 def given(command: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -188,11 +190,11 @@ def misfit(command: Sequence[str]) -> tuple[str, str] | None:
     """The first flag of a command whose value is not what the table says, and what it must be."""
     for flag, value in given(command):
         kind = FLAGS.get(flag)
-        if kind is not None and flag not in OPEN and not kind.fits(value):
+        if kind is not None and flag not in JUDGED_BY_FAIRSEQ and not kind.fits(value):
             return flag, f"is {value or 'true'}, it must be {kind.what}"
-        numbers = [number(each) for each in value.strip("()[] ").split(",")] if flag in NO_LESS else []
-        if any(each is not None and each < NO_LESS[flag] for each in numbers):
-            return flag, f"is {value}, it must be a number from {NO_LESS[flag]}"
+        numbers = [number(each) for each in value.strip("()[] ").split(",")] if flag in LEAST else []
+        if any(each is not None and each < LEAST[flag] for each in numbers):
+            return flag, f"is {value}, it must be a number from {LEAST[flag]}"
         wrong = search_misfit(value) if flag == "eval-bleu-args" else None
         if wrong is not None:
             return flag, f"has a wrong value: {wrong}"
@@ -220,8 +222,8 @@ def search_misfit(text: str, known_only: bool = True) -> str | None:
             )
         if kind is not None and not good:
             return f"{name} is {json.dumps(value)[:60]}, it must be {kind.what}"
-        if known_only and kind is None and name not in ALSO:
-            near = difflib.get_close_matches(name, [*SEARCH, *ALSO], n=1, cutoff=0)[0]
+        if known_only and kind is None and name not in OTHER_SEARCH_KEYS:
+            near = difflib.get_close_matches(name, [*SEARCH, *OTHER_SEARCH_KEYS], n=1, cutoff=0)[0]
             return f"{name[:60]} is unknown, the nearest is {near}"
     return None
 

@@ -1,4 +1,4 @@
-"""Models: their settings, their parts, the device they run on, and what they generate."""
+"""fairseq's models: their settings, their parts, the device they run on, and what they generate."""
 
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ def arch_settings(arch: str) -> Namespace:
 
 
 def device(wish: str) -> str:
-    """`cuda` or `cpu` for `auto`, `cuda` or `cpu`."""
+    """The device that --device names: `cuda` or `cpu`; `auto` takes a GPU if torch sees one."""
     import torch
 
     require(wish != "cuda" or torch.cuda.is_available(), "--device is cuda, and torch sees no GPU: use --device cpu")
@@ -46,7 +46,7 @@ def device(wish: str) -> str:
 
 
 def gpus(wish: str) -> int:
-    """How many GPUs `auto`, `cuda` or `cpu` stands for."""
+    """How many GPUs --device names; 0 for the CPU."""
     import torch
 
     return torch.cuda.device_count() if device(wish) == "cuda" else 0

@@ -1,4 +1,4 @@
-"""The plugin: where it is, loaded as training loads it, and fairseq's own remarks held back."""
+"""The plugin `user_dir`: where it is, how it is loaded, and how fairseq runs with its patches."""
 
 import contextlib
 import sys
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """fairseq's remarks about itself, unseen, and everybody's below a warning: its import turns on all of them."""
+    """Hold back log lines below a warning, and warnings for fairseq's authors, which its import turns on."""
     import logging
     import warnings
 
@@ -33,7 +33,7 @@ def plugin_folder() -> Path:
 
 
 def load_plugin() -> None:
-    """Register the archs, as `--user-dir user_dir` does: without them a checkpoint of ours cannot be built."""
+    """Import the plugin as `--user-dir user_dir` does, once: a checkpoint of an ls_transformer_* arch needs it."""
     from argparse import Namespace
 
     from fairseq.utils import import_user_module

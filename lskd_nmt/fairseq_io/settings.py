@@ -107,7 +107,7 @@ def _leaves(value: object, name: str = "", depth: int = 0) -> Iterator[tuple[str
 
 
 def _wrong(name: str, value: object, most: Mapping[str, int]) -> str | None:
-    """What is wrong with one value."""
+    """What is wrong with one value of the settings, or None; `most` are limits by the last part of a setting's name."""
     if value is ...:
         return f"its setting {name} is nested too deeply"
     if name == "pretrained" and value not in ("False", "None", "0", "", False, None):
@@ -124,11 +124,12 @@ def _wrong(name: str, value: object, most: Mapping[str, int]) -> str | None:
 
 
 def _shown(value: str) -> str:
+    """The value as errors quote it, cut to 60 characters."""
     return repr(value if len(value) <= 60 else value[:59] + "…")
 
 
 def _unknown_model(section: Mapping[str, object]) -> str | None:
-    """What is wrong with a model's name."""
+    """What is wrong with the name of the model in its section of the settings, or None."""
     from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 
     names = [section[key] for key in ("_name", "arch") if section.get(key) is not None]

@@ -34,7 +34,7 @@ class _RefusedError(Exception):
 
 
 def complaint_of(words: list[str]) -> tuple[str, str] | None:
-    """See `flag_complaint`; the plugin is loaded."""
+    """What is wrong with the words behind the program's name, as `flag_complaint` returns it; the plugin is loaded."""
     from fairseq import options
 
     complaint = arch_complaint(words[words.index("--arch") + 1])

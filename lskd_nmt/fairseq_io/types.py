@@ -5,10 +5,12 @@ values stay as they are. A checkpoint holds more keys than these.
 """
 
 from argparse import Namespace
-from typing import Any, Required, TypedDict
+from typing import TYPE_CHECKING, Any, Required, TypedDict
 
 import numpy as np
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 IntegerType = np.dtype[np.integer[Any]]  # of any size
 
@@ -50,7 +52,7 @@ class ExtraState(TypedDict, total=False):
 class CheckpointState(TypedDict, total=False):
     """A checkpoint of fairseq: `model` are weights by name; settings are in `cfg`, or in `args` of an older one."""
 
-    model: Required[dict[str, Tensor]]
+    model: Required[dict[str, "Tensor"]]
     cfg: dict[str, object] | None
     args: Namespace | None
     task_state: TaskState

@@ -52,7 +52,7 @@ def keeping_the_dummy_batch(get_batches: GetValidBatches[P]) -> GetValidBatches[
     """Leave a worker without a batch its first training batch, whatever is validated meanwhile."""
 
     @functools.wraps(get_batches)
-    def get_valid_iterator(self: Trainer, *args: P.args, **kwargs: P.kwargs) -> EpochBatchIterator:
+    def get_valid_iterator(self: Trainer, /, *args: P.args, **kwargs: P.kwargs) -> EpochBatchIterator:
         before = self._dummy_batch
         iterator = get_batches(self, *args, **kwargs)
         if before is not None:

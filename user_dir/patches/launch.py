@@ -50,7 +50,7 @@ def names_kd_ls(words: Sequence[str]) -> bool:
 
 
 def launch_of(environment: Mapping[str, str]) -> Launch | None:
-    """What started this process, if it is one of several."""
+    """The launcher that started this process and what it told it, if it is one of several."""
     if all(name in environment for name in TORCHRUN):
         return Launch("torchrun", environment["WORLD_SIZE"], environment["RANK"], "")
     if all(name in environment for name in SRUN):
@@ -59,16 +59,21 @@ def launch_of(environment: Mapping[str, str]) -> Launch | None:
     return None
 
 
+def values_by_flag(words: Sequence[str]) -> dict[str, str]:
+    """The flags of a command, each with the word after it or after its `=`."""
+    return {
+        word.partition("=")[0]: word.partition("=")[2] or after
+        for word, after in pairwise([*words, ""])
+        if word.startswith("--")
+    }
+
+
 def missing_flags(words: Sequence[str], environment: Mapping[str, str], gpus: int) -> list[str]:
     """The flags that make a launcher's processes one training, as far as neither fairseq nor the user gives them."""
     launch = launch_of(environment)
     if launch is None or launch.workers == "1":
         return []
-    given = {
-        word.partition("=")[0]: (word.partition("=")[2] or after)
-        for word, after in zip(words, [*words[1:], ""], strict=True)
-        if word.startswith("--")
-    }
+    given = values_by_flag(words)
     workers = given.get("--distributed-world-size", launch.workers)
     require(
         workers == launch.workers,
@@ -94,7 +99,7 @@ def missing_flags(words: Sequence[str], environment: Mapping[str, str], gpus: in
 
 
 def meeting_place(launch: Launch, environment: Mapping[str, str]) -> str:
-    """torch.distributed's init method."""
+    """The init method of torch.distributed: where the processes of a training find each other."""
     if not launch.port:
         return "env://"
     command = ["scontrol", "show", "hostnames", environment["SLURM_STEP_NODELIST"]]

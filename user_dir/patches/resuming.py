@@ -29,7 +29,7 @@ def explaining(load: Callable[Concatenate[Owner, P], State], flags: str) -> Call
     """The same method; an error names the checkpoint, if the method is given its path, and flags to go on with."""
 
     @functools.wraps(load)
-    def load_or_explain(self: Owner, *args: P.args, **kwargs: P.kwargs) -> State:
+    def load_or_explain(self: Owner, /, *args: P.args, **kwargs: P.kwargs) -> State:
         try:
             return load(self, *args, **kwargs)
         except LskdError:

@@ -36,7 +36,7 @@ def renaming_at_the_end(copy: Copy) -> Copy:
         part = f"{dst_path}.part"
         with writing(dst_path):
             try:
-                done = copy(src_path, part, overwrite=True)
+                done = copy(src_path, part, True)
                 os.replace(part, dst_path)
             except BaseException:
                 remove(part)
@@ -55,7 +55,7 @@ def whole_or_nothing(save: Save) -> Save:
         logger.addFilter(is_no_traceback)
         with writing(filename):
             try:
-                save(obj, filename, async_write=async_write)
+                save(obj, filename, async_write)
             except BaseException:
                 remove(f"{filename}.tmp")
                 raise

@@ -1,4 +1,4 @@
-"""Room for what a training writes."""
+"""The folder of checkpoints: it can be made and written to, and its disk has room."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""The sentence pairs that training would use, measured before it starts: who could not take the longest."""
+"""The sentence pairs that training would use are measured before it starts, and refused where one is too long.
+
+Too long for the student in validation, for the teacher, or for a store, which left it out.
+"""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -44,36 +47,42 @@ class Split(NamedTuple):
 
 def read_splits(cfg: FairseqConfig) -> list[Split]:
     """The training data of every folder, then the validation sets, with fairseq's own choice of pairs."""
-    data, buckets = cfg.dataset, getattr(cfg.task, "num_batch_buckets", 0)
-    require(
-        not buckets or hasattr(np, "compat"),
-        f"--num-batch-buckets is {buckets}, for which fairseq needs a NumPy before 2: leave it out",
-    )
-    folders = utils.split_paths(cfg.task.data)
-    own, model = (
+    data, folders = cfg.dataset, utils.split_paths(cfg.task.data)
+    by_task, by_model = (
         tuple(getattr(part, f"max_{side}_positions", None) for side in SIDES) for part in (cfg.task, cfg.model)
     )
-    limits = utils.resolve_max_positions(own, model)
-    try:
-        with quiet():
-            task = tasks.setup_task(copy.deepcopy(cfg.task))
-    except Exception as error:  # a task's own words for what it lacks
-        reason = " ".join(str(error).split())[:200]
-        raise LskdError(f"--task {cfg.task._name} cannot be set up ({type(error).__name__}: {reason})") from error
-    found = list(loaded(task, data.train_subset, folders, utils.resolve_max_positions(limits, data.max_tokens), True))
+    limits = utils.resolve_max_positions(by_task, by_model)
+    task = task_of(cfg)
+    of_batch = utils.resolve_max_positions(limits, data.max_tokens)
+    found = list(loaded(task, data.train_subset, folders, of_batch, combine=True))
     require(
         not found or any(split.used.any() for split in found),
         f"data folder {cfg.task.data} has no sentence pair that training takes: raise --max-source-positions, "
         "--max-target-positions or --max-tokens",
     )
     if not data.disable_validation:
-        names = ["valid"] if data.combine_valid_subsets else data.valid_subset.split(",")
         together = bool(data.combine_valid_subsets)
+        names = ["valid"] if together else data.valid_subset.split(",")
         held_out = [split for name in names for split in loaded(task, name, folders[:1], limits, together)]
         for split in held_out:
             require_short(split, limits, data.skip_invalid_size_inputs_valid_test)
         found += held_out
     return [split for split in found if split.used.any()]
+
+
+def task_of(cfg: FairseqConfig) -> FairseqTask:
+    """The training's task, as fairseq will set it up; `LskdError` says what the task lacks."""
+    buckets = getattr(cfg.task, "num_batch_buckets", 0)
+    require(
+        not buckets or hasattr(np, "compat"),
+        f"--num-batch-buckets is {buckets}, for which fairseq needs a NumPy before 2: leave it out",
+    )
+    try:
+        with quiet():
+            return tasks.setup_task(copy.deepcopy(cfg.task))
+    except Exception as error:  # a task's own words
+        reason = " ".join(str(error).split())[:200]
+        raise LskdError(f"--task {cfg.task._name} cannot be set up ({type(error).__name__}: {reason})") from error
 
 
 def loaded(task: FairseqTask, name: str, folders: Sequence[str], limits: Limits, combine: bool) -> Iterator[Split]:

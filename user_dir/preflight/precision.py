@@ -1,4 +1,4 @@
-"""Half precision where fairseq's own way does not work: bfloat16 needs no TPU, and float16 needs a GPU."""
+"""Half precision: what this machine cannot do is refused, and `--bf16` works without a TPU, unlike fairseq's own."""
 
 import importlib.util
 import logging
