@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, USER_DIR
 
-# Trains in a process of its own. Prints which functions of fairseq are replaced while the model is built and after the
-# training, the tokeniser that validation gives to sacreBLEU, and the class of an error that ends it.
+# Trains, or validates a checkpoint, in a process of its own. Prints which functions of fairseq are replaced while the
+# model is built and at the end, the tokeniser that validation gives to sacreBLEU, and the class of an error at the end.
+
 PROBE = """
 import json, sys
 import sacrebleu
@@ -22,7 +23,7 @@ from fairseq.file_io import PathManager
 from fairseq.tasks import FairseqTask
 from fairseq.tasks.translation import TranslationTask
 from fairseq.trainer import Trainer
-from fairseq_cli import train
+from fairseq_cli import train, validate
 
 places = [
     (FairseqTask, "get_batch_iterator"), (Trainer, "get_valid_iterator"), (Trainer, "load_checkpoint"),
@@ -45,7 +46,7 @@ def scored(*args, **kwargs):
 
 FairseqTask.build_model, sacrebleu.corpus_bleu = look, scored
 try:
-    train.cli_main()
+    (train if "--save-dir" in sys.argv else validate).cli_main()
 except BaseException as error:
     found["error"] = type(error).__name__
 print(json.dumps({**found, "after": replaced()}))
@@ -74,30 +75,40 @@ ALL = {
 }
 
 
-def probe(data, save_dir, *flags):
-    """What `PROBE` prints of a training of one update."""
-    words = [data, "--user-dir", USER_DIR, "--save-dir", save_dir, "--cpu", "--optimizer", "adam", "--max-update", 1]
-    words += ["--max-tokens", 100, "--num-workers", 0, "--no-epoch-checkpoints", *SIZES, *BLEU, *flags]
-    command = [sys.executable, "-c", PROBE, *map(str, words)]
+def run_probe(*flags):
+    """What `PROBE` prints of fairseq-train or fairseq-validate with these flags."""
+    command = [sys.executable, "-c", PROBE, *map(str, flags)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_a_training_of_fairseqs_own_sees_fairseq_as_it_is(data, tmp_path):
-    found = probe(data, tmp_path / "m", *STOCK)
-    assert found == {"while": [], "tokenize": None, "after": []}
-    assert (tmp_path / "m" / "checkpoint_last.pt").is_file()
+def trained(data, save_dir, *flags):
+    """What `PROBE` prints of a training of one update."""
+    words = [data, "--user-dir", USER_DIR, "--save-dir", save_dir, "--cpu", "--optimizer", "adam", "--max-update", 1]
+    words += ["--max-tokens", 100, "--num-workers", 0, "--no-epoch-checkpoints", *SIZES, *BLEU, *flags]
+    return run_probe(*words)
+
+
+def validated(data, save_dir):
+    """What `PROBE` prints of the validation of the checkpoint that a training left."""
+    words = ["--path", save_dir / "checkpoint_last.pt", "--task", "translation", "--max-tokens", 100]
+    return run_probe(data, "--user-dir", USER_DIR, "--cpu", "--num-workers", 0, *words)
+
+
+def test_programs_that_do_not_run_kd_ls_see_fairseq_as_it_is(data, tmp_path):
+    assert trained(data, tmp_path / "m", *STOCK) == {"while": [], "tokenize": None, "after": []}
+    assert validated(data, tmp_path / "m") == {"while": [], "tokenize": None, "after": []}
 
 
 def test_so_does_a_preset_with_a_criterion_of_fairseqs_and_its_errors_are_fairseqs(data, tmp_path):
-    found = probe(data, tmp_path / "m", *PRESET, "--criterion", "cross_entropy", "--encoder-attention-heads", 3)
+    found = trained(data, tmp_path / "m", *PRESET, "--criterion", "cross_entropy", "--encoder-attention-heads", 3)
     assert found == {"while": [], "error": "AssertionError", "after": []}
 
 
-def test_a_training_with_kd_ls_has_every_patch_until_it_ends(data, tmp_path):
-    found = probe(data, tmp_path / "m", *OURS)
-    assert set(found["while"]) == ALL and found["tokenize"] == "char" and found["after"] == []
+def test_a_program_that_runs_kd_ls_has_every_patch_until_it_ends(data, tmp_path):
+    for found in (trained(data, tmp_path / "m", *OURS), validated(data, tmp_path / "m")):
+        assert set(found["while"]) == ALL and found["tokenize"] == "char" and found["after"] == []
 
 
 def test_the_table_names_every_file_and_each_is_applied(plugin):

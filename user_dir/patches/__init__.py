@@ -1,7 +1,8 @@
 """What this plugin changes in fairseq, one file for each change; the table `PATCHES` says what it mends and why.
 
-A change acts while a training with `--criterion kd_ls` runs, in each of its processes, and is undone when that ends.
-Any other training sees fairseq as it is, with `--user-dir user_dir` too, and with the presets `ls_transformer_*`: these
+A change acts while a training with `--criterion kd_ls` runs, in each of its processes, and is undone when that ends;
+fairseq-validate has the changes for a checkpoint of such a training, so that both measure the same BLEU.
+Any other program sees fairseq as it is, with `--user-dir user_dir` too, and with the presets `ls_transformer_*`: these
 are fairseq's own transformer, and whoever trains them with fairseq's own criterion, to compare, wants its behaviour.
 The few changes that are there from the import of the plugin on are needed before fairseq knows the criterion.
 """

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NoReturn
 from fairseq.dataclass.configs import FairseqConfig
 from fairseq.distributed import utils as distributed_utils
 
-from lskd_nmt.errors import explain
+from lskd_nmt.errors import LskdError, explain
+from lskd_nmt.fairseq_io import read_checkpoint, section
 from lskd_nmt.fairseq_io.plugin import MainWithPatches
 
 from ..preflight import check_training
@@ -30,10 +31,11 @@ def guarded(call_main: CallMain) -> CallMain:
 
     @functools.wraps(call_main)
     def checked(cfg: FairseqConfig, main: Callable[..., None], **kwargs: object) -> None:
-        if not trains_with_kd_ls(cfg):
+        if criterion_of(cfg) != "kd_ls":
             return call_main(cfg, main, **kwargs)
         try:
-            check_training(cfg)
+            if not cfg.common_eval.path:
+                check_training(cfg)
             return call_main(cfg, MainWithPatches(main, __package__), **kwargs)
         except Exception as error:
             line = explain(error, cfg.checkpoint.save_dir)
@@ -44,9 +46,16 @@ def guarded(call_main: CallMain) -> CallMain:
     return checked
 
 
-def trains_with_kd_ls(cfg: FairseqConfig) -> bool:
-    """Whether it is a training of this plugin, for which fairseq is changed; see the reason in `patches`."""
-    return getattr(getattr(cfg, "criterion", None), "_name", None) == "kd_ls"
+def criterion_of(cfg: FairseqConfig) -> str | None:
+    """The criterion that a program of fairseq runs: its flag's, or in fairseq-validate the one of its checkpoint."""
+    if not cfg.common_eval.path:
+        return getattr(cfg.criterion, "_name", None)
+    try:
+        state = read_checkpoint(cfg.common_eval.path.split(":")[0], "checkpoint", built=False)
+    except LskdError:  # fairseq says what is wrong with it
+        return None
+    settings = section(state, "criterion")
+    return settings.get("_name") or settings.get("criterion")
 
 
 def refuse(message: str) -> NoReturn:
