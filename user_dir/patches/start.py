@@ -52,7 +52,7 @@ def criterion_of(cfg: FairseqConfig) -> str | None:
         return getattr(cfg.criterion, "_name", None)
     try:
         state = read_checkpoint(cfg.common_eval.path.split(":")[0], "checkpoint", built=False)
-    except LskdError:  # fairseq says what is wrong with it
+    except (LskdError, OSError):  # fairseq says what is wrong with it
         return None
     settings = section(state, "criterion")
     return settings.get("_name") or settings.get("criterion")
