@@ -134,7 +134,7 @@ def test_what_fairseq_reads_of_a_search_is_known_and_no_more(plugin):
 
     source = inspect.getsource(FairseqTask.build_generator)
     read = set(re.findall(r'getattr\(args, "(\w+)"', source)) | set(re.findall(r"args\.(\w+)", source))
-    known = {*known_flags.SEARCH, *known_flags.ALSO}
+    known = {*known_flags.SEARCH, *known_flags.OTHER_SEARCH_KEYS}
     assert read - known == set() and known - read == {"tokenize"}  # ours
     assert set(encoders.TOKENIZER_REGISTRY) == set(known_flags.DETOKENISERS)
     full = {
