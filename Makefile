@@ -1,4 +1,4 @@
-# make quickstart | test | test-page | lint | bench | env | clean        everything sets up .venv first
+# make quickstart | test | test-page | lint | docs | bench | env | clean        everything sets up .venv first
 # make test-portable         the numeric tests under other processors' kernels, see tests/portable.py
 # make test-slurm            not part of test: on a real SLURM controller, which needs apt install slurm-wlm munge
 SHELL := /bin/bash
@@ -9,7 +9,7 @@ READY := .venv/.ready
 FAIRSEQ := .venv/.fairseq
 SCRIPTS := $(wildcard data-prep/*.sh data-prep/corpora/*.sh experiments/*.sh experiments/steps/*.sh benchmarks/*.sh) .ci/run
 
-.PHONY: quickstart test test-portable test-page test-slurm lint bench env fairseq clean
+.PHONY: quickstart test test-portable test-page test-slurm lint docs bench env fairseq clean
 
 env: $(READY)
 
@@ -54,6 +54,14 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/kd_step.py --out benchmarks/results/kd_step_cpu
+
+# the pages of docs/ as a site that a browser opens from the disk: build/site/index.html
+docs: .venv/.docs
+	@$(BIN)/mkdocs build --strict --quiet
+
+.venv/.docs: $(READY)
+	@$(PIP) --no-build-isolation -e '.[docs]'
+	@touch $@
 
 clean:
 	rm -rf .venv build *.egg-info

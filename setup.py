@@ -38,6 +38,7 @@ setup(
         "ctranslate2": ["ctranslate2"],
         "pipeline": ["snakemake>=9.27,<10"],  # experiments/run.sh; 9.10 and later started too many jobs
         "slurm": ["snakemake-executor-plugin-slurm"],
+        "docs": ["mkdocs-material"],
         "test": [
             "ctranslate2",
             "mypy",

@@ -1,0 +1,274 @@
+"""README, CONTRIBUTING and docs/: their commands run, their flags and files exist, and their map is the house."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+from test_house import HOUSE
+
+from lskd_nmt.cli import main
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+BIN = Path(sys.executable).parent
+# What a checkout has, for commands that run in a folder of their own.
+CHECKOUT = ("lskd_nmt", "user_dir", "data-prep", "experiments")
+# A training of README's commands, made small: the last value of a flag counts.
+SMALL = "--cpu --max-epoch 2 --max-tokens 1000 --lr 3e-3 --warmup-updates 50 --num-workers 0 --encoder-layers 1"
+SMALL += " --decoder-layers 1 --encoder-embed-dim 32 --decoder-embed-dim 32 --encoder-ffn-embed-dim 64"
+SMALL += " --decoder-ffn-embed-dim 64 --encoder-attention-heads 2 --decoder-attention-heads 2"
+
+
+def text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def blocks(page: Path, language: str = "bash") -> list[str]:
+    """What stands in the blocks of a page that are marked with this language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text(page), re.MULTILINE | re.DOTALL)
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The words of every command of a page's blocks, continued lines joined, here-documents and variables left out."""
+    found = []
+    for block in blocks(page):
+        plain = re.sub(r"<<'END'.*?^END$", "", block, flags=re.MULTILINE | re.DOTALL)
+        for line in plain.replace("\\\n", " ").splitlines():
+            for part in re.split(r"\s\|\s|;\s*", line):
+                words = shlex.split(part.replace("…", ""), comments=True)
+                while words and re.match(r"^(\w+=.*|do|done|export|for|in)$", words[0]):
+                    words.pop(0)
+                if words:
+                    found.append(words)
+    return found
+
+
+def run(script: str, folder: Path, **environment: str) -> str:
+    """What a script of a page prints in a folder of its own; it must not fail."""
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-6000:]
+    return done.stdout
+
+
+def checkout(folder: Path) -> Path:
+    for part in CHECKOUT:
+        (folder / part).symlink_to(ROOT / part)
+    return folder
+
+
+def executable(path: Path, script: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    path.chmod(0o755)
+
+
+@pytest.fixture(scope="module")
+def tutorial(tmp_path_factory):
+    """A folder in which every command of the tutorial ran, one after another."""
+    folder = checkout(tmp_path_factory.mktemp("tutorial"))
+    (folder / ".venv").symlink_to(BIN.parent)
+    said = run("\n".join(blocks(ROOT / "docs" / "tutorial.md")), folder)
+    return folder, said
+
+
+def test_the_tutorial_ends_with_a_student_that_translates(tutorial):
+    folder, said = tutorial
+    translations = (folder / "test.de").read_text(encoding="utf-8").splitlines()
+    assert len(translations) == 300 and all(translations)
+    assert {"config.json", "model.bin", "export.json"} <= {file.name for file in (folder / "student-int8").iterdir()}
+    table = (folder / "runs/mine/table.md").read_text(encoding="utf-8")
+    shown = text(ROOT / "docs" / "tutorial.md")
+    for heading in ("| model ", "| teacher ", "| student without KD ", "| student "):
+        assert f"\n{heading}" in table and f"\n{heading}" in shown
+    assert "==> text/train.en <==\nWhen did the hungry friend forget these short newspapers?" in said
+
+
+@pytest.fixture
+def readme_folder(tutorial, tmp_path):
+    """A folder with what README's commands are given: text, text with @@, a fairseq teacher of two dictionaries, a
+    translator, and an environment in .venv that makes each training small."""
+    folder = checkout(tmp_path)
+    made = tutorial[0]
+    (folder / "text").symlink_to(made / "text")
+    environment = folder / ".venv" / "bin"
+    for command in ("python", "lskd", "fairseq-preprocess", "fairseq-generate", "snakemake"):
+        executable(environment / command, f'exec "{BIN / command}" "$@"')
+    executable(environment / "fairseq-train", f'exec "{BIN / "fairseq-train"}" "$@" {SMALL}')
+    executable(environment / "fairseq-generate", f'exec "{BIN / "fairseq-generate"}" "$@" --cpu')
+    executable(environment / "my-translator", "sed 's/^/Das ist /'")
+    (folder / "bpe").mkdir()
+    for split, lines in (("train", 1000), ("valid", 50), ("test", 50)):
+        for lang in ("en", "de"):
+            source = (made / "text" / f"{split}.{lang}").read_text(encoding="utf-8").splitlines()[:lines]
+            cut = [" ".join(re.sub(r"(\w{3})(?=\w)", r"\1@@ ", word) for word in line.split()) for line in source]
+            (folder / "bpe" / f"{split}.{lang}").write_text("".join(f"{line}\n" for line in cut), encoding="utf-8")
+    run(
+        "fairseq-preprocess -s en -t de --trainpref bpe/train --validpref bpe/valid --destdir teacher-data\n"
+        "fairseq-train teacher-data --arch transformer_iwslt_de_en --criterion label_smoothed_cross_entropy "
+        "--label-smoothing 0.1 --optimizer adam --save-dir teacher\n"
+        "cp teacher-data/dict.*.txt teacher",
+        folder,
+        PATH=f"{environment}:{os.environ['PATH']}",
+    )
+    return folder
+
+
+def test_the_commands_of_the_readme_run(readme_folder):
+    """As they stand, after the environment; but subwords are fewer for so little text, and make is not called."""
+    folder = readme_folder
+    script = "\n".join(block for block in blocks(ROOT / "README.md") if not block.startswith("make "))
+    script = script.replace("--vocab-size 8000", "--vocab-size 1000")
+    config = (ROOT / "experiments" / "configs" / "bitext.yaml").read_text(encoding="utf-8")
+    assert "vocab_size: 8000" in config
+    script = script.replace("run.sh --config mine.yaml", "run.sh --device cpu --jobs 2 --config mine.yaml")
+    script = re.sub(
+        r"(?m)^cp experiments.*$", r"\g<0>\nsed -i 's/vocab_size: 8000/vocab_size: 1000/' mine.yaml", script
+    )
+    path = f"{folder / '.venv' / 'bin'}:{os.environ['PATH']}"
+    run(script, folder, PATH=path)
+    assert len((folder / "test.de").read_text(encoding="utf-8").splitlines()) == 300
+    assert (folder / "student" / "checkpoint_best.pt").is_file()
+    assert (folder / "distilled" / "student" / "checkpoint_best.pt").is_file()
+
+
+def test_the_readme_is_one_page():
+    readme = text(ROOT / "README.md")
+    assert len(readme.splitlines()) <= 150 and len(readme.split()) <= 1500
+
+
+def flags(words: list[str]) -> set[str]:
+    return {word.split("=")[0] for word in words if re.match(r"^--[a-z]", word)}
+
+
+def known_of_lskd(words: list[str], capsys) -> str:
+    verb = [words[1], *([words[2]] if words[1] == "seqkd" else [])]
+    with pytest.raises(SystemExit) as stopped:
+        main([*verb, "--help"])
+    assert stopped.value.code == 0, verb
+    return capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def fairseq_flags(plugin) -> set[str]:
+    """Every flag of fairseq-train, -generate and -preprocess, with those of the plugin."""
+    from fairseq import options
+
+    parsers = [options.get_training_parser(), options.get_generation_parser(), options.get_preprocessing_parser()]
+    arguments = ["--user-dir", str(ROOT / "user_dir"), "--criterion", "kd_ls", "--arch", "transformer"]
+    options.parse_args_and_arch(parsers[0], ["data", *arguments, "--optimizer", "adam"], parse_known=True)
+    train = subprocess.run(
+        [BIN / "fairseq-train", "data", *arguments, "--optimizer", "adam", "--lr-scheduler", "inverse_sqrt", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    known = {option for parser in parsers for action in parser._actions for option in action.option_strings}
+    return known | set(re.findall(r"--[a-zA-Z][a-zA-Z0-9-]*", train.stdout))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_command_has_the_flags_and_files_that_a_page_gives(page, capsys, fairseq_flags):
+    targets = re.findall(r"(?m)^([a-z-]+):", text(ROOT / "Makefile"))
+    for words in commands(page):
+        if words[0] in ("fairseq-train", "fairseq-generate", "fairseq-preprocess"):
+            assert flags(words) <= fairseq_flags, words
+        elif words[0] == "lskd":
+            known = known_of_lskd(words, capsys)
+            assert all(re.search(rf"{flag}\b", known) for flag in flags(words)), words
+        elif words[0] == "bash" and words[1].startswith(("experiments/", "data-prep/", "benchmarks/")):
+            script = text(ROOT / words[1])
+            options = re.findall(r"(?m)^ *options\+?='(.*?)'", script)
+            given = {flag.removeprefix("--").replace("-", "_") for flag in flags(words)}
+            assert given <= set(" ".join(options).split()), words
+        elif words[0] == "make":
+            assert set(words[1:]) <= set(targets), words
+        files = [word for word in words if re.match(r"^(experiments|data-prep|benchmarks)/[\w./-]+$", word)]
+        assert all((ROOT / file).exists() for file in files), words
+
+
+def slug(heading: str) -> str:
+    """The anchor of a heading, as GitHub and mkdocs make it."""
+    kept = re.sub(r"[^\w\s-]", "", re.sub(r"\]\([^)]*\)", "]", heading).lower())
+    return re.sub(r"[\s]", "-", kept.strip())
+
+
+def anchors(page: Path) -> set[str]:
+    prose = re.sub(r"^```.*?^```$", "", text(page), flags=re.MULTILINE | re.DOTALL)
+    return {slug(heading) for heading in re.findall(r"(?m)^#+ (.*)$", prose)}
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md", ROOT / "benchmarks/results/README.md"], ids=name)
+def test_links_lead_somewhere(page):
+    prose = re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```$", "", text(page), flags=re.MULTILINE | re.DOTALL))
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if not link.startswith("https://"):
+            file, _, anchor = link.partition("#")
+            target = (page.parent / file).resolve() if file else page
+            assert target.exists(), link
+            assert not anchor or anchor in anchors(target), link
+
+
+def test_the_site_has_every_page_and_asks_no_other_host():
+    """Fonts are the browser's own; search works from the disk; links end in .html."""
+    site = yaml.safe_load(text(ROOT / "mkdocs.yml"))
+    pages = [page for section in site["nav"] for names in section.values() for page in names]
+    assert sorted(pages) == sorted(file.name for file in (ROOT / "docs").glob("*.md"))
+    assert site["theme"]["font"] is False and "offline" in site["plugins"] and site["use_directory_urls"] is False
+    assert not {"extra_javascript", "extra_css"} & set(site)
+
+
+def test_the_python_of_the_api_page_runs():
+    example = "\n".join(blocks(ROOT / "docs" / "api.md", "python"))
+    assert example
+    code = f"import sys; sys.modules['fairseq'] = None\n{example}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def tree(page: Path) -> list[str]:
+    """The paths of the map: each line is a name and what it is for; indented ones lie in the folder above."""
+    block = re.search(r"## The map.*?^```\n(.*?)^```$", text(page), re.MULTILINE | re.DOTALL)
+    assert block
+    found, folders = [], []
+    for line in block[1].splitlines():
+        indent = len(line) - len(line.lstrip())
+        names = re.match(r"\s*(\S+(?:, \S+)*)", line)
+        assert names and indent % 2 == 0, line
+        folders = folders[: indent // 2]
+        for each in names[1].split(", "):
+            found.append("".join([*folders, each]))
+        folders.append(found[-1] if found[-1].endswith("/") else "")
+    return found
+
+
+def test_the_map_of_contributing_is_the_tree():
+    paths = tree(ROOT / "CONTRIBUTING.md")
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    rooms = {f"lskd_nmt/{room.name}" for room in (ROOT / "lskd_nmt").iterdir() if room.name[0] not in "_."}
+    rooms = {room for room in rooms if room.endswith(".py") or (ROOT / room).is_dir()}
+    shown = {path.rstrip("/") for path in paths}
+    assert rooms - {"lskd_nmt/py.typed"} <= shown
+    assert {room for room in HOUSE if room != "user_dir"} == {Path(room).stem for room in rooms if room in shown}
+
+
+def test_the_import_table_of_contributing_is_the_one_that_is_enforced():
+    rows = re.findall(r"(?m)^\| (\d) \| (.*?) \|", text(ROOT / "CONTRIBUTING.md"))
+    said = {room: int(level) for level, rooms in rows for room in re.findall(r"`(\w+)`", rooms)}
+    assert said == {room: level for room, (level, *_) in HOUSE.items()}
