@@ -57,7 +57,10 @@ bench: $(READY)
 
 # the pages of docs/ as a site that a browser opens from the disk: build/site/index.html
 docs: .venv/.docs
-	@$(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@! grep -rhoE '<(link|script|img|iframe)[^>]*(href|src)="?(https?:)?//[^" >]*' build/site \
+	  || { echo "make: error: the site asks another host, see above" >&2; exit 1; }
+	@echo build/site/index.html
 
 .venv/.docs: $(READY)
 	@$(PIP) --no-build-isolation -e '.[docs]'

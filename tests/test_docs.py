@@ -232,6 +232,7 @@ def test_the_site_has_every_page_and_asks_no_other_host():
     assert sorted(pages) == sorted(file.name for file in (ROOT / "docs").glob("*.md"))
     assert site["theme"]["font"] is False and "offline" in site["plugins"] and site["use_directory_urls"] is False
     assert not {"extra_javascript", "extra_css"} & set(site)
+    assert all((ROOT / "docs" / script).is_file() for script in site["extra"]["polyfills"])
 
 
 def test_the_python_of_the_api_page_runs():
