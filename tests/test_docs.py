@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -253,9 +254,8 @@ def tree(page: Path) -> list[str]:
         names = re.match(r"\s*(\S+(?:, \S+)*)", line)
         assert names and indent % 2 == 0, line
         folders = folders[: indent // 2]
-        for each in names[1].split(", "):
-            found.append("".join([*folders, each]))
-        folders.append(found[-1] if found[-1].endswith("/") else "")
+        found += [f"{folders[-1] if folders else ''}{each}" for each in names[1].split(", ")]
+        folders.append(found[-1])
     return found
 
 
@@ -273,3 +273,31 @@ def test_the_import_table_of_contributing_is_the_one_that_is_enforced():
     rows = re.findall(r"(?m)^\| (\d) \| (.*?) \|", text(ROOT / "CONTRIBUTING.md"))
     said = {room: int(level) for level, rooms in rows for room in re.findall(r"`(\w+)`", rooms)}
     assert said == {room: level for room, (level, *_) in HOUSE.items()}
+
+
+def recipe(heading: str, language: str) -> str:
+    """The blocks under a heading of CONTRIBUTING, as one text."""
+    section = re.split(r"(?m)^###? ", text(ROOT / "CONTRIBUTING.md").split(f"### {heading}\n")[1])[0]
+    return "\n\n".join(re.findall(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL))
+
+
+def test_the_recipe_of_a_corpus_makes_one(tmp_path, tutorial):
+    for part in CHECKOUT:
+        if part != "data-prep":
+            (tmp_path / part).symlink_to(ROOT / part)
+    shutil.copytree(ROOT / "data-prep", tmp_path / "data-prep")
+    (tmp_path / "data-prep" / "corpora" / "tsv.sh").write_text(recipe("A corpus", "bash"), encoding="utf-8")
+    for split in ("train", "valid", "test"):
+        sides = [(tutorial[0] / "text" / f"{split}.{lang}").read_text("utf-8").splitlines() for lang in ("en", "de")]
+        (tmp_path / split).write_text("".join(f"{a}\t{b}\n" for a, b in zip(*sides, strict=True)), encoding="utf-8")
+    prepare = "bash data-prep/prepare.sh --corpus tsv --train train --valid valid --test test --stop-stage 2 --out data"
+    run(prepare, tmp_path, LSKD_PYTHON=sys.executable)
+    assert (tmp_path / "data/clean/test.de").read_bytes() == (tutorial[0] / "data/mine/clean/test.de").read_bytes()
+
+
+@pytest.mark.parametrize("heading", ["A metric"])
+def test_the_recipes_in_python_run(heading):
+    code = recipe(heading, "python")
+    assert "assert" in code
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
