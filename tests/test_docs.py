@@ -14,6 +14,8 @@ from conftest import ROOT
 from test_house import HOUSE
 
 from lskd_nmt.cli import main
+from lskd_nmt.losses.compatibility import RULES
+from lskd_nmt.losses.rule import markdown
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BIN = Path(sys.executable).parent
@@ -242,6 +244,17 @@ def test_the_python_of_the_api_page_runs():
     code = f"import sys; sys.modules['fairseq'] = None\n{example}"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_page_of_changes_to_fairseq_lists_all(plugin):
+    page = text(ROOT / "docs" / "patches.md")
+    for patch in sys.modules["user_dir.patches"].PATCHES:
+        assert f"\n| `{patch.name}` | {patch.mends} | {patch.why} | {patch.where} |\n" in page
+
+
+def test_the_table_of_what_goes_together_is_made_of_the_rules():
+    """If it is not: copy what is missing from `lskd_nmt.losses.rule.markdown(RULES)` to the page."""
+    assert f"|---|---|\n{markdown(RULES)}\n" in text(ROOT / "docs" / "compatibility.md")
 
 
 def tree(page: Path) -> list[str]:
