@@ -315,7 +315,7 @@ def test_the_recipe_of_a_corpus_makes_one(tmp_path, tutorial):
     assert (tmp_path / "data/clean/test.de").read_bytes() == (tutorial[0] / "data/mine/clean/test.de").read_bytes()
 
 
-@pytest.mark.parametrize("heading", ["A metric"])
+@pytest.mark.parametrize("heading", ["A divergence, a selection", "A loss term", "A teacher", "A metric"])
 def test_the_recipes_in_python_run(heading):
     code = recipe(heading, "python")
     assert "assert" in code
