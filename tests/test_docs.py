@@ -159,11 +159,6 @@ def test_the_commands_of_the_readme_run(readme_folder):
     assert (folder / "distilled" / "student" / "checkpoint_best.pt").is_file()
 
 
-def test_the_readme_is_one_page():
-    readme = text(ROOT / "README.md")
-    assert len(readme.splitlines()) <= 150 and len(readme.split()) <= 1500
-
-
 def flags(words: list[str]) -> set[str]:
     return {word.split("=")[0] for word in words if re.match(r"^--[a-z]", word)}
 
