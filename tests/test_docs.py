@@ -177,7 +177,7 @@ def fairseq_flags(plugin) -> set[str]:
     from fairseq import options
 
     parsers = [options.get_training_parser(), options.get_generation_parser(), options.get_preprocessing_parser()]
-    chosen = "--criterion kd_ls --arch transformer --optimizer adam --lr-scheduler inverse_sqrt".split()
+    chosen = ["--criterion", "kd_ls", "--arch", "transformer", "--optimizer", "adam", "--lr-scheduler", "inverse_sqrt"]
     options.parse_args_and_arch(parsers[0], ["data", *chosen], parse_known=True)  # it adds the flags of what is chosen
     return {option for parser in parsers for action in parser._actions for option in action.option_strings}
 

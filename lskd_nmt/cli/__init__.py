@@ -1,10 +1,9 @@
 """`lskd VERB`: the only place that parses arguments, prints and exits.
 
 Each verb reads files, calls one function, writes files and prints one JSON line.
-A module of verbs is one file here with `register(verbs)`.
+A module of verbs is one file here with `register(verbs)`; `verbs.py` lists them all, in groups, with examples.
 """
 
-import argparse
 import contextlib
 import io
 import os
@@ -30,33 +29,40 @@ from lskd_nmt.cli import (
     teacher_store,
 )
 from lskd_nmt.cli.common import Terminated, terminable
+from lskd_nmt.cli.verbs import Parser, arrange
 from lskd_nmt.errors import explain
 
+MODULES = (
+    data,
+    doctor,
+    experiment,
+    forecast,
+    table,
+    report,
+    teacher_store,
+    seqkd,
+    deploy,
+    features,
+    geometry,
+    diagnose,
+    analyse_run,
+)
 STDOUT = "standard output"
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The parser of `lskd`, with every verb registered."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="lskd",
         description="Distillation for neural machine translation, verb by verb: each reads files, writes files and "
         "prints one line of JSON. data-prep/prepare.sh and experiments/run.sh call them in order.",
     )
     parser.add_argument("--version", action="version", version=f"lskd_nmt {__version__}")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    data.register(verbs)
-    doctor.register(verbs)
-    experiment.register(verbs)
-    forecast.register(verbs)
-    table.register(verbs)
-    report.register(verbs)
-    teacher_store.register(verbs)
-    seqkd.register(verbs)
-    deploy.register(verbs)
-    features.register(verbs)
-    geometry.register(verbs)
-    diagnose.register(verbs)
-    analyse_run.register(verbs)
+    about = "one of those below: `lskd VERB --help` shows its options and an example"
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", help=about)
+    for module in MODULES:
+        module.register(verbs)
+    arrange(parser, verbs)
     return parser
 
 

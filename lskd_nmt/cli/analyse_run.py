@@ -10,12 +10,13 @@ from pathlib import Path
 from lskd_nmt import cli, fairseq_io
 from lskd_nmt.analysis.run_steps import Analyses
 from lskd_nmt.cli.common import show, verb_of, whole
+from lskd_nmt.cli.verbs import Verbs
 from lskd_nmt.errors import LskdError
 from lskd_nmt.experiment import run
 from lskd_nmt.storage import files
 
 
-def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def register(verbs: Verbs) -> None:
     """Add this file's verb."""
     about = "every analysis of every trained model of a run, with features first; what is there and not outdated stays"
     verb = verb_of(verbs, "analyse", about, run_analyse)

@@ -9,12 +9,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGTERM
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from lskd_nmt import fairseq_io
+from lskd_nmt.cli.verbs import Parser, Verbs
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.storage import files, provenance
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Number = TypeVar("Number", int, float)
 
@@ -45,24 +49,24 @@ def show(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def origin(args: argparse.Namespace) -> dict[str, Any]:
+def origin(args: argparse.Namespace) -> dict[str, object]:
     """What a verb's results begin with."""
     return {"command": args.command, "commit": provenance.commit(), "versions": provenance.versions()}
 
 
-def publish(args: argparse.Namespace, file: Path, content: Mapping[str, Any]) -> None:
+def publish(args: argparse.Namespace, file: Path, content: Mapping[str, object]) -> None:
     """Write what was found, and the command that found it."""
     files.write_json(file, origin(args) | dict(content))
 
 
 def verb_of(
-    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    verbs: Verbs,
     name: str,
     about: str,
     run: Callable[[argparse.Namespace], None],
-) -> argparse.ArgumentParser:
-    """A verb, and what it runs."""
-    verb = verbs.add_parser(name, help=about, description=about)
+) -> Parser:
+    """A verb, and what it runs; `lskd --help` lists it as cli/verbs.py says."""
+    verb = verbs.add_parser(name, description=about)
 
     def bounded(args: argparse.Namespace) -> None:
         for action in verb._actions:
@@ -157,7 +161,7 @@ def pairs_of(given: Sequence[str], flag: str, form: str) -> dict[str, str]:
     return found
 
 
-def write(args: argparse.Namespace, name: str, content: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
+def write(args: argparse.Namespace, name: str, content: Mapping[str, object], figures: Mapping[str, "Figure"]) -> None:
     """NAME.json, with the command that found it, and each figure in `--out`."""
     from lskd_nmt.report.figures import style  # noqa: PLC0415  matplotlib takes a second to import
 

@@ -1,4 +1,4 @@
-"""Verbs of data preparation: `toy`, `iwslt`, `clean`, `subwords`, `encode`, `check-data`."""
+"""Verbs of data preparation: `toy`, `iwslt`, `clean`, `subwords`, `check-data`."""
 
 import argparse
 import json
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lskd_nmt.cli.common import real, show, verb_of, whole
+from lskd_nmt.cli.verbs import Verbs
 from lskd_nmt.data import bitext
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.progress import Progress
@@ -18,7 +19,7 @@ from lskd_nmt.storage.typed import Json
 SPLITS = ("train", "valid", "test")
 
 
-def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def register(verbs: Verbs) -> None:
     """Add this file's verbs."""
 
     def add(name: str, run: Callable[[argparse.Namespace], None], about: str) -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""Verbs of models that ship: `average`, `export`, `translate`, `compare`."""
+"""Verbs of deployment: `average`, `export`, `translate`, `benchmark`."""
 
 import argparse
 import json
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.cli.common import add_tokenize, origin, show, verb_of, whole
+from lskd_nmt.cli.verbs import Verbs
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.storage import folders, provenance
 from lskd_nmt.storage.files import read_json, write_json, write_text
@@ -17,7 +18,7 @@ SHOWN = 5  # bad lines that are named
 MOST_THREADS = 1024
 
 
-def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def register(verbs: Verbs) -> None:
     """Add this file's verbs."""
     about = "one checkpoint whose weights are the mean of several"
     average = verb_of(verbs, "average", about, run_average)
@@ -52,13 +53,13 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     )
     translate.add_argument("--bad-lines", choices=("refuse", "empty", "replace"), help=about)
 
-    register_compare(verbs)
+    register_benchmark(verbs)
 
 
-def register_compare(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """`compare`."""
+def register_benchmark(verbs: Verbs) -> None:
+    """`benchmark`."""
     about = "one table and one picture of several models: size, BLEU, chrF, speed and latency on this machine's cores"
-    verb = verb_of(verbs, "compare", about, run_compare)
+    verb = verb_of(verbs, "benchmark", about, run_benchmark)
     verb.add_argument("--data", type=Path, required=True, metavar="DIR", help="binarised data")
     verb.add_argument(
         "--models",
@@ -173,8 +174,8 @@ class BadLines:
         raise LskdError(f"{self.count} of the input's lines not UTF-8, answered by empty lines ({numbers}): {advice}")
 
 
-def run_compare(args: argparse.Namespace) -> None:
-    """`lskd compare --data bin --models teacher=T.pt student=S.pt int8=FOLDER --out DIR`."""
+def run_benchmark(args: argparse.Namespace) -> None:
+    """`lskd benchmark --data bin --models teacher=T.pt student=S.pt int8=FOLDER --out DIR`."""
     from lskd_nmt.deploy.benchmark import compare, require_writable
     from lskd_nmt.deploy.benchmark_settings import CompareSettings, cores
     from lskd_nmt.deploy.candidates import parse_models
@@ -186,7 +187,7 @@ def run_compare(args: argparse.Namespace) -> None:
     models = parse_models(args.models)
     fairseq_io.require_data(str(args.data), several=False)
     require_writable(args.out)
-    with folders.hold(args.out, "lskd compare"), fairseq_io.quiet():
+    with folders.hold(args.out, "lskd benchmark"), fairseq_io.quiet():
         content = compare(models, args.data, settings, show)
         write_json(args.out / "compare.json", {**origin(args), "host": provenance.host(), **comparison_json(content)})
         report_comparison(args.out)

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from lskd_nmt.cli.common import add_tokenize, numbers_of, real, show, verb_of, whole, write
+from lskd_nmt.cli.verbs import Verbs
 from lskd_nmt.errors import require
 from lskd_nmt.progress import Progress
 from lskd_nmt.storage.files import read_lines, sha256
 from lskd_nmt.storage.typed import to_json
 
 
-def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def register(verbs: Verbs) -> None:
     """Add this file's verb."""
     about = "a teacher before it is distilled: its tail; and what it translates well and its student does not"
     diagnose = verb_of(verbs, "diagnose", about, run_diagnose)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.cli.common import add_languages, numbers_of, verb_of, whole
+from lskd_nmt.cli.verbs import Verbs
 
 
-def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def register(verbs: Verbs) -> None:
     """Add this file's verb."""
     about = "check installation, data and teacher, and predict the memory of a training and the size of a teacher store"
     verb = verb_of(verbs, "doctor", about, run_doctor)

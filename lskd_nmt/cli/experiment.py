@@ -1,4 +1,4 @@
-"""Verbs of the pipeline: `plan`, `graph`, `watch`, `generate`, `hyp`, `score`."""
+"""Verbs of the pipeline: `plan`, `graph`, `train-model`, `decode-model`, `extract-hypotheses`, `score`."""
 
 import argparse
 import json
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lskd_nmt.cli.common import add_tokenize, verb_of
+from lskd_nmt.cli.verbs import Verbs
 from lskd_nmt.data.subwords import Subwords
 from lskd_nmt.evaluate import scoring
 from lskd_nmt.evaluate.metrics import needs_source
@@ -19,7 +20,7 @@ from lskd_nmt.experiment.run import Run, record_run
 from lskd_nmt.storage import files, provenance
 
 
-def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def register(verbs: Verbs) -> None:
     """Add this file's verbs."""
 
     def add(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
@@ -36,9 +37,9 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     graph.add_argument("folder", type=Path, metavar="RUN")
     graph.add_argument("--out", type=Path, metavar="STEM", help="STEM.png and STEM.svg; RUN/graph if not given")
 
-    watch = add("watch", run_watch, "run one model's training command: log kept, progress shown, cost recorded")
-    generate = add("generate", run_generate, "run one model's decoding command: output kept, progress shown")
-    hyp = add("hyp", run_hyp, "fairseq-generate's output to text: every test row once, in order, subwords joined")
+    watch = add("train-model", run_watch, "run one model's training command: log kept, progress shown, cost recorded")
+    generate = add("decode-model", run_generate, "run one model's decoding command: output kept, progress shown")
+    hyp = add("extract-hypotheses", run_hyp, "fairseq-generate's output to text: each test row once, subwords joined")
     score = add("score", run_score, "BLEU and chrF of one model's test.hyp, with signatures")
     for parser in (watch, generate, hyp, score):
         parser.add_argument("--run", dest="folder", type=Path, required=True, metavar="RUN")
@@ -85,21 +86,21 @@ def run_graph(args: argparse.Namespace) -> None:
 
 
 def run_watch(args: argparse.Namespace) -> None:
-    """`lskd watch --run RUN --model NAME [-- FLAGS]`; exits with the training's code."""
+    """`lskd train-model --run RUN --model NAME [-- FLAGS]`; exits with the training's code."""
     code = steps.train(Run(args.folder), args.model, args.flags, teller(args.model))
     answer(model=args.model, exit_code=code, curve=str(Run(args.folder).model_folder(args.model) / "curve.json"))
     sys.exit(code)
 
 
 def run_generate(args: argparse.Namespace) -> None:
-    """`lskd generate --run RUN --model NAME [-- FLAGS]`; exits with the decoding's code."""
+    """`lskd decode-model --run RUN --model NAME [-- FLAGS]`; exits with the decoding's code."""
     code, count = steps.decode(Run(args.folder), args.model, args.flags, teller(args.model))
     answer(model=args.model, exit_code=code, decoded=count)
     sys.exit(code)
 
 
 def run_hyp(args: argparse.Namespace) -> None:
-    """`lskd hyp --run RUN --model NAME`: generate.log -> test.hyp."""
+    """`lskd extract-hypotheses --run RUN --model NAME`: generate.log -> test.hyp."""
     file, sentences = steps.extract_text(Run(args.folder), args.model)
     answer(hyp=str(file), sentences=sentences)
 

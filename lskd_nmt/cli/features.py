@@ -1,4 +1,4 @@
-"""Verbs that say why: `features`, `calibrate`, `confidence`."""
+"""Verbs of features and of confidence: `features`, `calibrate`, `confidence`."""
 
 import argparse
 import json
@@ -6,11 +6,12 @@ from pathlib import Path
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.cli.common import add_languages, numbers_of, publish, show, symbols_of, verb_of, whole
+from lskd_nmt.cli.verbs import Verbs
 from lskd_nmt.errors import require
 from lskd_nmt.storage.typed import to_json
 
 
-def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def register(verbs: Verbs) -> None:
     """Add this file's verbs."""
     about = "write what a model makes of every target token of a split, given the reference before it"
     verb = verb_of(verbs, "features", about, run_features)

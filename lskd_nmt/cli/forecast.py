@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.cli.common import origin, show, verb_of
+from lskd_nmt.cli.verbs import Verbs
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.experiment import plan as planning
 from lskd_nmt.experiment.config import read_config
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 FILE = "forecast.json"
 
 
-def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def register(verbs: Verbs) -> None:
     """Add this file's verb."""
     about = "what a run will cost, from a few updates of each kind of training in it; of a run folder: what it came to"
     verb = verb_of(verbs, "forecast", about, run_forecast)

@@ -1,4 +1,4 @@
-"""Verbs that say why, in numpy: `project`, `diffuse`."""
+"""Verbs of the geometry of states: `projection`, `diffusion-index`."""
 
 import argparse
 import json
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lskd_nmt.cli.common import numbers_of, pairs_of, show, verb_of, whole, write
+from lskd_nmt.cli.verbs import Verbs
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.progress import Progress
 from lskd_nmt.storage.typed import to_json
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
     from lskd_nmt.analysis.geometry.word_classes import ClassChoice
 
 
-def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def register(verbs: Verbs) -> None:
     """Add this file's verbs."""
     about = "the plane of three target words in which models' states are drawn, from features"
-    project = verb_of(verbs, "project", about, run_project)
+    project = verb_of(verbs, "projection", about, run_project)
     project.add_argument("--out", type=Path, required=True, metavar="DIR")
     project.add_argument("--models", nargs="+", required=True, metavar="NAME=TRAIN[:VALID]", help="features folders")
     project.add_argument("--teacher", metavar="FEATURES", help="of train, to propose three words by its confusions")
@@ -29,7 +30,7 @@ def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     choice_of(project)
 
     about = "the diffusion index: whether students' words move to similar ones as the temperature rises, from features"
-    diffuse = verb_of(verbs, "diffuse", about, run_diffuse)
+    diffuse = verb_of(verbs, "diffusion-index", about, run_diffuse)
     diffuse.add_argument("--out", type=Path, required=True, metavar="DIR")
     diffuse.add_argument("--teacher", required=True, metavar="FEATURES", help="whose confusions say what is similar")
     diffuse.add_argument(
@@ -60,7 +61,7 @@ def choice_of(verb: argparse.ArgumentParser) -> None:
 
 
 def run_project(args: argparse.Namespace) -> None:
-    """`lskd project --models NAME=TRAIN:VALID … --teacher FEATURES --out DIR`."""
+    """`lskd projection --models NAME=TRAIN:VALID … --teacher FEATURES --out DIR`."""
     from lskd_nmt.analysis.features.folder import open_features
     from lskd_nmt.analysis.geometry import project as geometry_project
     from lskd_nmt.report.figures import projection
@@ -92,7 +93,7 @@ def run_project(args: argparse.Namespace) -> None:
 
 
 def run_diffuse(args: argparse.Namespace) -> None:
-    """`lskd diffuse --teacher FEATURES --students 1=F 2=F … [--control 1=F 2=F …] --out DIR`."""
+    """`lskd diffusion-index --teacher FEATURES --students 1=F 2=F … [--control 1=F 2=F …] --out DIR`."""
     from lskd_nmt.analysis.features.folder import open_features
     from lskd_nmt.analysis.geometry import diffuse as geometry_diffuse
     from lskd_nmt.report.figures import diffusion

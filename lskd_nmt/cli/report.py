@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lskd_nmt.cli.common import verb_of
 from lskd_nmt.cli.table import PAIRS, add_baseline, assessed
+from lskd_nmt.cli.verbs import Verbs
 from lskd_nmt.errors import require
 from lskd_nmt.experiment import run
 from lskd_nmt.storage import files, folders, provenance
@@ -14,7 +15,7 @@ SENTENCES = 5000
 WHAT = "lskd report"
 
 
-def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def register(verbs: Verbs) -> None:
     """Add this file's verb."""
     text = "one static page of runs: tables, figures, analyses, sentences side by side, commands and signatures"
     verb = verb_of(verbs, "report", text, run_report)

@@ -9,22 +9,21 @@ from pathlib import Path
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.cli.common import add_tokenize, show, symbols_of
+from lskd_nmt.cli.verbs import INNER, Verbs, complete
 from lskd_nmt.errors import LskdError
 
 
-def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def register(verbs: Verbs) -> None:
     """Add this file's verbs."""
     about = "sequence-level distillation: a teacher's translations of the training source, decoded, chosen, stored"
-    steps = verbs.add_parser("seqkd", help=about, description=about).add_subparsers(
-        dest="step", required=True, metavar="decode|select"
-    )
+    seqkd = verbs.add_parser("seqkd", description=about)
+    steps = seqkd.add_subparsers(dest="step", required=True, metavar="decode|select")
     register_decode(steps)
     register_select(steps)
+    complete(steps, INNER["seqkd"])
 
 
-def add(
-    steps: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, run: Callable[..., None], about: str
-) -> argparse.ArgumentParser:
+def add(steps: Verbs, name: str, run: Callable[..., None], about: str) -> argparse.ArgumentParser:
     """A verb of `seqkd`."""
     parser = steps.add_parser(name, help=about, description=about, formatter_class=Defaults)
     parser.set_defaults(run=run)
@@ -44,7 +43,7 @@ class Defaults(argparse.ArgumentDefaultsHelpFormatter):
         return action.help if is_plain else super()._get_help_string(action)
 
 
-def register_decode(steps: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def register_decode(steps: Verbs) -> None:
     """`seqkd decode`."""
     decode = add(steps, "decode", run_decode, "let the teacher translate the training source, in shards that resume")
     decode.add_argument(
@@ -78,7 +77,7 @@ def register_decode(steps: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
 
 
-def register_select(steps: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def register_select(steps: Verbs) -> None:
     """`seqkd select`."""
     select = add(steps, "select", run_select, "choose among decoded hypotheses, and store them for training")
     select.add_argument(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lskd_nmt.cli.common import show, verb_of
+from lskd_nmt.cli.verbs import Verbs
 from lskd_nmt.errors import require
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.storage import files
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 PAIRS = ("auto", "none", "en-de", "en-ru")
 
 
-def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def register(verbs: Verbs) -> None:
     """Add this file's verbs."""
     text = "the results of runs as JSON, Markdown, LaTeX, CSV and figures, with intervals, tests and published numbers"
     table = verb_of(verbs, "table", text, run_table)

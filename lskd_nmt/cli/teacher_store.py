@@ -6,12 +6,13 @@ from pathlib import Path
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.cli.common import add_languages, numbers_of, show, symbols_of, verb_of
+from lskd_nmt.cli.verbs import Verbs
 from lskd_nmt.errors import require
 
 TOP_K, TEMPERATURES = 8, "1,2,3,64"
 
 
-def register(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def register(verbs: Verbs) -> None:
     """Add this file's verb."""
     about = "write what a teacher says of every target token, so that students train without it at several temperatures"
     verb = verb_of(verbs, "teacher-store", about, run_store)
