@@ -1,6 +1,7 @@
 """What several verbs need: the data that they are given, a place to talk, and what made a file."""
 
 import argparse
+import json
 import math
 import signal
 import sys
@@ -47,6 +48,11 @@ def terminable() -> Iterator[None]:
 def show(line: str) -> None:
     """One line on stderr."""
     print(line, file=sys.stderr, flush=True)
+
+
+def answer(**facts: object) -> None:
+    """The one JSON line on stdout."""
+    print(json.dumps(facts, ensure_ascii=False))
 
 
 def origin(args: argparse.Namespace) -> dict[str, object]:

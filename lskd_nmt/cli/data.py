@@ -1,14 +1,13 @@
 """Verbs of data preparation: `toy`, `iwslt`, `clean`, `subwords`, `check-data`."""
 
 import argparse
-import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from lskd_nmt.cli.common import real, show, verb_of, whole
-from lskd_nmt.cli.verbs import Verbs
+from lskd_nmt.cli.common import answer, real, show, verb_of, whole
+from lskd_nmt.cli.verbs import Parser, Verbs
 from lskd_nmt.data import bitext
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.progress import Progress
@@ -21,37 +20,59 @@ SPLITS = ("train", "valid", "test")
 
 def register(verbs: Verbs) -> None:
     """Add this file's verbs."""
+    register_toy(verbs)
+    register_iwslt(verbs)
+    register_clean(verbs)
+    register_subwords(verbs)
+    check = add(verbs, "check-data", run_check, "prove a prepared folder's invariants and write its prep.json")
+    about = "name=value lines of data-prep/prepare.sh to record"
+    check.add_argument("--settings", type=Path, required=True, help=about)
 
-    def add(name: str, run: Callable[[argparse.Namespace], None], about: str) -> argparse.ArgumentParser:
-        parser = verb_of(verbs, name, about, run)
-        parser.add_argument("--source-lang", required=True)
-        parser.add_argument("--target-lang", required=True)
-        parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-        return parser
 
-    toy = add("toy", run_toy, "write a generated corpus: train, valid and test of a seeded grammar")
+def add(verbs: Verbs, name: str, run: Callable[[argparse.Namespace], None], about: str) -> Parser:
+    """A verb with the flags that all of this file have."""
+    parser = verb_of(verbs, name, about, run)
+    parser.add_argument("--source-lang", required=True)
+    parser.add_argument("--target-lang", required=True)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    return parser
+
+
+def register_toy(verbs: Verbs) -> None:
+    """`toy`."""
+    toy = add(verbs, "toy", run_toy, "write a generated corpus: train, valid and test of a seeded grammar")
     for split, size in zip(SPLITS, (20000, 500, 500), strict=True):
         toy.add_argument(f"--{split}", type=whole(1), default=size, help="pairs (default: %(default)s)")
     toy.add_argument("--seed", type=whole(0), default=1)
 
-    iwslt = add("iwslt", run_iwslt, "read train, valid and test out of an archive of TED talks")
+
+def register_iwslt(verbs: Verbs) -> None:
+    """`iwslt`."""
+    iwslt = add(verbs, "iwslt", run_iwslt, "read train, valid and test out of an archive of TED talks")
     iwslt.add_argument("archive", type=Path)
     iwslt.add_argument("--layout", choices=("wit3", "ted58", "ted2020"), required=True)
     iwslt.add_argument("--form", choices=("raw", "fairseq14"), default="raw")
     iwslt.add_argument("--expected", default="any", help="lines of train,valid,test, or 'any' (default: %(default)s)")
 
-    clean = add("clean", run_clean, "normalise a bitext and drop from train what should not be trained on")
+
+def register_clean(verbs: Verbs) -> None:
+    """`clean`."""
+    clean = add(verbs, "clean", run_clean, "normalise a bitext and drop from train what should not be trained on")
     clean.add_argument("--raw", type=Path, required=True, metavar="DIR", help="holds {train,valid,test}.LANG")
     clean.add_argument("--max-words", type=int, default=175)
     clean.add_argument("--max-ratio", type=real(0), default=0, help="of the two lengths in words; 0 is any")
+    clean.add_argument("--drop-empty", action="store_true", help="drop pairs with an empty side instead of refusing")
+    clean.add_argument("--keep-repeated", action="store_true", help="keep repeated and held-out pairs in train")
     clean.epilog = (
         "Words of a language without spaces are estimated from its characters: a word has 2 in Chinese, "
         "2.5 in Japanese, 5 in Thai, Lao, Khmer, Burmese and Tibetan."
     )
-    clean.add_argument("--drop-empty", action="store_true", help="drop pairs with an empty side instead of refusing")
-    clean.add_argument("--keep-repeated", action="store_true", help="keep repeated and held-out pairs in train")
 
-    subwords = add("subwords", run_subwords, "learn one sentencepiece model of both languages, and encode all splits")
+
+def register_subwords(verbs: Verbs) -> None:
+    """`subwords`."""
+    about = "learn one sentencepiece model of both languages, and encode all splits"
+    subwords = add(verbs, "subwords", run_subwords, about)
     subwords.add_argument("--clean", type=Path, required=True, metavar="DIR")
     subwords.add_argument("--vocab-size", type=int, required=True)
     subwords.add_argument("--kind", choices=("unigram", "bpe"), default="unigram")
@@ -62,16 +83,6 @@ def register(verbs: Verbs) -> None:
         help="learn from N lines, drawn from both languages (default: as many as fit into 4 GB: at "
         "most 5,000,000, and 150,000,000 characters for unigram)",
     )
-
-    check = add("check-data", run_check, "prove a prepared folder's invariants and write its prep.json")
-    check.add_argument(
-        "--settings", type=Path, required=True, help="name=value lines of data-prep/prepare.sh to record"
-    )
-
-
-def answer(**facts: object) -> None:
-    """The one JSON line on stdout."""
-    print(json.dumps(facts, ensure_ascii=False))
 
 
 def languages(args: argparse.Namespace) -> tuple[str, str]:
@@ -160,8 +171,6 @@ def run_iwslt(args: argparse.Namespace) -> None:
 
 def run_clean(args: argparse.Namespace) -> None:
     """`lskd clean`: DIR appears whole or not at all."""
-    from lskd_nmt.data import cleaning  # noqa: PLC0415
-
     langs = languages(args)
     require(args.max_words > 0, f"--max-words is {args.max_words}: give at least 1")
     require(
@@ -169,39 +178,58 @@ def run_clean(args: argparse.Namespace) -> None:
     )
     require_apart(args.raw, "--raw", args.out)
     with new_folder(args.out, "lskd clean", [*text_names(langs), "dropped.json"], ["dropped.json"]) as new:
-        held_out: list[bitext.Pair] = []
-        counts: dict[str, int] = {}
-        dropped: dict[str, int] = {}
-        complaints: dict[str, str] = {}
-        for split in ("valid", "test", "train"):
-            raw = str(args.raw / split)
-            try:
-                if split == "train":
-                    total = bitext.count_lines(args.raw / f"{split}.{langs[0]}")
-                    counts["train"], dropped = cleaning.clean(
-                        raw,
-                        new / split,
-                        langs,
-                        cleaning.Limits(args.max_words, args.max_ratio),
-                        [] if args.keep_repeated else held_out,
-                        not args.keep_repeated,
-                        args.drop_empty,
-                        Progress(total, "pairs cleaned", show).add,
-                    )
-                else:
-                    pairs = bitext.read_bitext(raw, langs)
-                    counts[split] = bitext.write_bitext(new / split, langs, pairs)
-                    held_out += pairs
-            except LskdError as error:
-                complaints[split] = str(error)
-        require(not complaints, "; ".join(complaints[split] for split in SPLITS if split in complaints))
-        require(
-            counts["train"] > 0,
-            f"all {sum(dropped.values())} training pairs were dropped ({dropped}): "
-            f"{cleaning.advice(dropped) if dropped else ''}",
-        )
+        counts, dropped = clean_splits(args, langs, new)
         write_json(new / "dropped.json", dropped)
     answer(out=str(args.out), pairs={split: counts[split] for split in SPLITS}, dropped=dropped)
+
+
+def clean_splits(
+    args: argparse.Namespace, langs: tuple[str, str], new: Path
+) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    """Write the splits into `new`: the pairs of each, and how many training pairs were dropped for each cause.
+
+    Valid and test are read first, as train may not hold their pairs. What is wrong in any of the three is said at once.
+    """
+    from lskd_nmt.data import cleaning  # noqa: PLC0415
+
+    held_out: list[bitext.Pair] = []
+    counts: dict[str, int] = {}
+    dropped: dict[str, int] = {}
+    complaints: dict[str, str] = {}
+    for split in ("valid", "test", "train"):
+        try:
+            if split == "train":
+                counts[split], dropped = clean_train(args, langs, new, held_out)
+            else:
+                pairs = bitext.read_bitext(str(args.raw / split), langs)
+                counts[split] = bitext.write_bitext(new / split, langs, pairs)
+                held_out += pairs
+        except LskdError as error:
+            complaints[split] = str(error)
+    require(not complaints, "; ".join(complaints[split] for split in SPLITS if split in complaints))
+    advice = cleaning.advice(dropped) if dropped else ""
+    lost = f"all {sum(dropped.values())} training pairs were dropped ({dropped}): {advice}"
+    require(counts["train"] > 0, lost)
+    return counts, dropped
+
+
+def clean_train(
+    args: argparse.Namespace, langs: tuple[str, str], new: Path, held_out: list[bitext.Pair]
+) -> tuple[int, dict[str, int]]:
+    """Write the training pairs that are kept; their number, and that of the dropped ones for each cause."""
+    from lskd_nmt.data import cleaning  # noqa: PLC0415
+
+    total = bitext.count_lines(args.raw / f"train.{langs[0]}")
+    return cleaning.clean(
+        str(args.raw / "train"),
+        new / "train",
+        langs,
+        cleaning.Limits(args.max_words, args.max_ratio),
+        [] if args.keep_repeated else held_out,
+        not args.keep_repeated,
+        args.drop_empty,
+        Progress(total, "pairs cleaned", show).add,
+    )
 
 
 def require_apart(given: Path, flag: str, out: Path) -> None:
@@ -230,23 +258,29 @@ def run_subwords(args: argparse.Namespace) -> None:
         new_folder(args.out / "spm", what, spm, spm if is_ours else []) as new,
         new_folder(args.out / "pieces", what, files, files if is_ours else []) as pieces,
     ):
-        total = sum(sum(1 for _ in bitext.rows(str(args.clean / split), langs)) for split in SPLITS)
+        total = sum(sum(1 for _ in bitext.rows(str(args.clean / split), langs)) for split in SPLITS)  # refuses bad text
         texts = [args.clean / f"train.{lang}" for lang in langs]
         try:
             counts = subwords.learn(texts, new / "spm", args.vocab_size, args.kind, args.spm_sentences, show)
         except LskdError as error:
             raise LskdError(f"{error}{reservation(args.clean)}") from None
-        model = subwords.Subwords(new / "spm.model")
-        progress = Progress(total, "pairs encoded", show)
-
-        def encoded(pairs: Iterable[bitext.Pair]) -> Iterator[bitext.Pair]:
-            for source, target in pairs:
-                yield " ".join(model.pieces(source)), " ".join(model.pieces(target))
-                progress.add(1)
-
-        for split in SPLITS:
-            bitext.write_bitext(pieces / split, langs, encoded(bitext.rows(str(args.clean / split), langs)))
+        encode_splits(args.clean, new / "spm.model", pieces, langs, Progress(total, "pairs encoded", show))
     answer(model=str(args.out / "spm" / "spm.model"), pieces=str(args.out / "pieces"), **counts)
+
+
+def encode_splits(clean: Path, model: Path, pieces: Path, langs: tuple[str, str], progress: Progress) -> None:
+    """Write all splits as subwords of a sentencepiece model, spaces between them."""
+    from lskd_nmt.data import subwords  # noqa: PLC0415
+
+    encoder = subwords.Subwords(model)
+
+    def encoded(pairs: Iterable[bitext.Pair]) -> Iterator[bitext.Pair]:
+        for source, target in pairs:
+            yield " ".join(encoder.pieces(source)), " ".join(encoder.pieces(target))
+            progress.add(1)
+
+    for split in SPLITS:
+        bitext.write_bitext(pieces / split, langs, encoded(bitext.rows(str(clean / split), langs)))
 
 
 def reservation(clean: Path) -> str:

@@ -20,8 +20,15 @@ MOST_THREADS = 1024
 
 def register(verbs: Verbs) -> None:
     """Add this file's verbs."""
-    about = "one checkpoint whose weights are the mean of several"
-    average = verb_of(verbs, "average", about, run_average)
+    register_average(verbs)
+    register_export(verbs)
+    register_translate(verbs)
+    register_benchmark(verbs)
+
+
+def register_average(verbs: Verbs) -> None:
+    """`average`."""
+    average = verb_of(verbs, "average", "one checkpoint whose weights are the mean of several", run_average)
     source = average.add_mutually_exclusive_group(required=True)
     source.add_argument("--inputs", type=Path, nargs="+", metavar="A.pt")
     source.add_argument("--folder", type=Path, metavar="DIR", help="a training's --save-dir; with --last or --best")
@@ -30,6 +37,9 @@ def register(verbs: Verbs) -> None:
     count.add_argument("--best", type=int, metavar="N", help="the N best checkpoint.best_METRIC_X.pt")
     average.add_argument("--out", type=Path, required=True, metavar="M.pt")
 
+
+def register_export(verbs: Verbs) -> None:
+    """`export`."""
     about = "write a student that needs neither plugin nor teacher, proved on the validation set"
     export = verb_of(verbs, "export", about, run_export)
     export.add_argument("--checkpoint", type=Path, required=True, metavar="S.pt")
@@ -39,6 +49,9 @@ def register(verbs: Verbs) -> None:
     export.add_argument("--quantization", default="float32", help="of ctranslate2, such as int8 (default: %(default)s)")
     export.add_argument("--split", default="valid", help="that it is proved on (default: %(default)s)")
 
+
+def register_translate(verbs: Verbs) -> None:
+    """`translate`."""
     about = "translate standard input, line by line, with an exported CTranslate2 model"
     translate = verb_of(verbs, "translate", about, run_translate)
     translate.add_argument("model", type=Path, metavar="MODEL")
@@ -52,8 +65,6 @@ def register(verbs: Verbs) -> None:
         "bad bytes (default: empty, and exit code 2 at the end)"
     )
     translate.add_argument("--bad-lines", choices=("refuse", "empty", "replace"), help=about)
-
-    register_benchmark(verbs)
 
 
 def register_benchmark(verbs: Verbs) -> None:

@@ -4,10 +4,9 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from lskd_nmt.cli.common import add_tokenize, numbers_of, real, show, verb_of, whole, write
-from lskd_nmt.cli.verbs import Verbs
+from lskd_nmt.cli.verbs import Parser, Verbs
 from lskd_nmt.errors import require
 from lskd_nmt.progress import Progress
 from lskd_nmt.storage.files import read_lines, sha256
@@ -24,6 +23,11 @@ def register(verbs: Verbs) -> None:
     diagnose.add_argument("--top", default="1,2,4,8,16,64", help="(default: %(default)s)")
     diagnose.add_argument("--sample", type=whole(1), default=20_000, help="tokens (default: %(default)s)")
     diagnose.add_argument("--seed", type=whole(0), default=1, help="of the sample (default: %(default)s)")
+    add_comparison(diagnose)
+
+
+def add_comparison(diagnose: Parser) -> None:
+    """The flags of the sentences that the teacher gets right and the student wrong, which `compared` reads."""
     diagnose.add_argument("--hypotheses", nargs=2, type=Path, metavar=("TEACHER", "STUDENT"), help="translations")
     diagnose.add_argument("--reference", type=Path, metavar="FILE")
     diagnose.add_argument(
@@ -60,11 +64,11 @@ def run_diagnose(args: argparse.Namespace) -> None:
 
     require(bool(args.teacher or args.hypotheses), "give --teacher, or --hypotheses with --reference, or both")
     require(bool(args.hypotheses) == bool(args.reference), "--hypotheses and --reference need each other: give both")
-    content: dict[str, Any] = {"analysis": "diagnosis"}
+    content: dict[str, object] = {"analysis": "diagnosis"}
     figures = {}
     if args.hypotheses:
-        content["sentences"] = compared(args)
-        figures["sentences"] = teacher_tail.sentences(content["sentences"])
+        content["sentences"] = sentences = compared(args)
+        figures["sentences"] = teacher_tail.sentences(sentences)
     if args.teacher:
         features = open_features(args.teacher)
         progress = Progress(min(args.sample, features.tokens), "tokens", show)
@@ -77,7 +81,7 @@ def run_diagnose(args: argparse.Namespace) -> None:
     print(json.dumps({"diagnosis": str(args.out / "diagnosis.json"), "parts": list(figures)}))
 
 
-def compared(args: argparse.Namespace) -> dict[str, Any]:
+def compared(args: argparse.Namespace) -> dict[str, object]:
     """What the teacher gets right and the student wrong, with the hashes of what was read."""
     from lskd_nmt.analysis import lost_translations
 

@@ -1,13 +1,11 @@
 """Verbs of the pipeline: `plan`, `graph`, `train-model`, `decode-model`, `extract-hypotheses`, `score`."""
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from lskd_nmt.cli.common import add_tokenize, verb_of
+from lskd_nmt.cli.common import add_tokenize, answer, verb_of
 from lskd_nmt.cli.verbs import Verbs
 from lskd_nmt.data.subwords import Subwords
 from lskd_nmt.evaluate import scoring
@@ -47,11 +45,6 @@ def register(verbs: Verbs) -> None:
     add_tokenize(score)
     for parser in (watch, generate):
         parser.add_argument("flags", nargs="*", help="after --, more flags for the command")
-
-
-def answer(**facts: Any) -> None:
-    """The one JSON line on stdout."""
-    print(json.dumps(facts, ensure_ascii=False))
 
 
 def teller(model: str) -> Callable[[str], None]:

@@ -13,6 +13,13 @@ from lskd_nmt.storage.typed import to_json
 
 def register(verbs: Verbs) -> None:
     """Add this file's verbs."""
+    register_features(verbs)
+    register_calibrate(verbs)
+    register_confidence(verbs)
+
+
+def register_features(verbs: Verbs) -> None:
+    """`features`."""
     about = "write what a model makes of every target token of a split, given the reference before it"
     verb = verb_of(verbs, "features", about, run_features)
     verb.add_argument("--checkpoint", required=True, metavar="M.pt", help="of a teacher or a student")
@@ -38,6 +45,9 @@ def register(verbs: Verbs) -> None:
     )
     verb.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 
+
+def register_calibrate(verbs: Verbs) -> None:
+    """`calibrate`."""
     about = "is a model right as often as it says? ECE, MCE, NLL, Brier and the temperature that calibrates it"
     verb = verb_of(verbs, "calibrate", about, run_calibrate)
     verb.add_argument("features", type=Path, metavar="FEATURES", help="a folder of lskd features")
@@ -52,6 +62,9 @@ def register(verbs: Verbs) -> None:
     )
     verb.add_argument("--seed", type=whole(0), default=1, help="of their draw (default: %(default)s)")
 
+
+def register_confidence(verbs: Verbs) -> None:
+    """`confidence`."""
     about = "how sure several models are of the same tokens, against one of them, by frequency and position"
     verb = verb_of(verbs, "confidence", about, run_confidence)
     verb.add_argument("--models", nargs="+", required=True, metavar="NAME=FEATURES", help="folders of lskd features")

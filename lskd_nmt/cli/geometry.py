@@ -20,17 +20,26 @@ if TYPE_CHECKING:
 
 def register(verbs: Verbs) -> None:
     """Add this file's verbs."""
+    register_projection(verbs)
+    register_diffusion_index(verbs)
+
+
+def register_projection(verbs: Verbs) -> None:
+    """`projection`."""
     about = "the plane of three target words in which models' states are drawn, from features"
-    project = verb_of(verbs, "projection", about, run_project)
+    project = verb_of(verbs, "projection", about, run_projection)
     project.add_argument("--out", type=Path, required=True, metavar="DIR")
     project.add_argument("--models", nargs="+", required=True, metavar="NAME=TRAIN[:VALID]", help="features folders")
     project.add_argument("--teacher", metavar="FEATURES", help="of train, to propose three words by its confusions")
     project.add_argument("--tokens", metavar="A,B,C", help="two similar ones and a distant one, as in dict.*.txt")
     project.add_argument("--points", default="150,50", help="of each word in train and valid (default: %(default)s)")
-    choice_of(project)
+    add_choice(project)
 
+
+def register_diffusion_index(verbs: Verbs) -> None:
+    """`diffusion-index`."""
     about = "the diffusion index: whether students' words move to similar ones as the temperature rises, from features"
-    diffuse = verb_of(verbs, "diffusion-index", about, run_diffuse)
+    diffuse = verb_of(verbs, "diffusion-index", about, run_diffusion_index)
     diffuse.add_argument("--out", type=Path, required=True, metavar="DIR")
     diffuse.add_argument("--teacher", required=True, metavar="FEATURES", help="whose confusions say what is similar")
     diffuse.add_argument(
@@ -50,17 +59,17 @@ def register(verbs: Verbs) -> None:
     diffuse.add_argument("--similar", type=whole(0), default=3, help="similar words of a word (default: %(default)s)")
     diffuse.add_argument("--occurrences", type=int, default=2000, help="of a word, at most (default: %(default)s)")
     diffuse.add_argument("--resamples", type=int, default=1000, help="of the sentences (default: %(default)s)")
-    choice_of(diffuse)
+    add_choice(diffuse)
 
 
-def choice_of(verb: argparse.ArgumentParser) -> None:
-    """Options for which words are classes."""
+def add_choice(verb: argparse.ArgumentParser) -> None:
+    """The flags that `choice` reads: which words are classes."""
     verb.add_argument("--classes", type=int, default=50, help="most frequent words considered (default: %(default)s)")
     verb.add_argument("--minimum", type=int, default=50, help="occurrences of a word (default: %(default)s)")
     verb.add_argument("--seed", type=whole(0), default=1, help="of all draws (default: %(default)s)")
 
 
-def run_project(args: argparse.Namespace) -> None:
+def run_projection(args: argparse.Namespace) -> None:
     """`lskd projection --models NAME=TRAIN:VALID … --teacher FEATURES --out DIR`."""
     from lskd_nmt.analysis.features.folder import open_features
     from lskd_nmt.analysis.geometry import project as geometry_project
@@ -92,7 +101,7 @@ def run_project(args: argparse.Namespace) -> None:
     )
 
 
-def run_diffuse(args: argparse.Namespace) -> None:
+def run_diffusion_index(args: argparse.Namespace) -> None:
     """`lskd diffusion-index --teacher FEATURES --students 1=F 2=F … [--control 1=F 2=F …] --out DIR`."""
     from lskd_nmt.analysis.features.folder import open_features
     from lskd_nmt.analysis.geometry import diffuse as geometry_diffuse

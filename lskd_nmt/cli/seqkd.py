@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.cli.common import add_tokenize, show, symbols_of
-from lskd_nmt.cli.verbs import INNER, Verbs, complete
+from lskd_nmt.cli.verbs import INNER, Parser, Verbs, complete
 from lskd_nmt.errors import LskdError
 
 
@@ -23,7 +23,7 @@ def register(verbs: Verbs) -> None:
     complete(steps, INNER["seqkd"])
 
 
-def add(steps: Verbs, name: str, run: Callable[..., None], about: str) -> argparse.ArgumentParser:
+def add(steps: Verbs, name: str, run: Callable[..., None], about: str) -> Parser:
     """A verb of `seqkd`."""
     parser = steps.add_parser(name, help=about, description=about, formatter_class=Defaults)
     parser.set_defaults(run=run)
@@ -61,6 +61,11 @@ def register_decode(steps: Verbs) -> None:
     decode.add_argument("--temperature", type=float, default=1.0, help="of --sampling")
     decode.add_argument("--sampling-topk", type=int, default=0, help="draw among so many subwords; 0: among all")
     decode.add_argument("--seed", type=int, default=1, help="of --sampling")
+    add_place(decode)
+
+
+def add_place(decode: Parser) -> None:
+    """The flags that say where and in which parts `seqkd decode` works."""
     decode.add_argument("--batch-tokens", type=int, default=1024, help="padded source subwords of a batch")
     decode.add_argument("--shard-sentences", type=int, default=1000, help="a killed run repeats at most a shard")
     decode.add_argument("--workers", type=int, default=0, help="processes; 0: one for each core or GPU")

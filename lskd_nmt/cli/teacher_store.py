@@ -3,11 +3,15 @@
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.cli.common import add_languages, numbers_of, show, symbols_of, verb_of
 from lskd_nmt.cli.verbs import Verbs
 from lskd_nmt.errors import require
+
+if TYPE_CHECKING:
+    from lskd_nmt.teacher.layout import Layout
 
 TOP_K, TEMPERATURES = 8, "1,2,3,64"
 
@@ -39,21 +43,12 @@ def register(verbs: Verbs) -> None:
 
 def run_store(args: argparse.Namespace) -> None:
     """`lskd teacher-store --teacher-path T.pt --data bin --out DIR`."""
-    from lskd_nmt.teacher.layout import FeatureLayout, Layout, TopKLayout, layout_of
+    from lskd_nmt.teacher.layout import layout_of
     from lskd_nmt.teacher.online import split_paths
     from lskd_nmt.teacher.writer import WriterSettings, write_store
 
     symbols = symbols_of(args)
-    if args.keep == "features":
-        require(
-            args.top_k is None and args.temperatures is None,
-            "--keep features has every symbol at every temperature: leave out --top-k and --temperatures",
-        )
-        layout: Layout = FeatureLayout((), len(symbols.target), args.precision)
-    else:
-        given = TEMPERATURES if args.temperatures is None else args.temperatures
-        grid = numbers_of(given, "--temperatures", float)
-        layout = TopKLayout(TOP_K if args.top_k is None else args.top_k, grid, len(symbols.target), args.precision)
+    layout = layout_for(args, len(symbols.target))
     settings = WriterSettings(layout, tuple(args.splits.split(",")), args.max_tokens, args.shard_pairs)
     device = fairseq_io.device(args.device)
     with fairseq_io.quiet():
@@ -74,3 +69,18 @@ def run_store(args: argparse.Namespace) -> None:
             }
         )
     )
+
+
+def layout_for(args: argparse.Namespace, symbols: int) -> "Layout":
+    """What is kept of each token, as the flags say, of a target dictionary with so many symbols."""
+    from lskd_nmt.teacher.layout import FeatureLayout, TopKLayout
+
+    if args.keep == "features":
+        require(
+            args.top_k is None and args.temperatures is None,
+            "--keep features has every symbol at every temperature: leave out --top-k and --temperatures",
+        )
+        return FeatureLayout((), symbols, args.precision)
+    given = TEMPERATURES if args.temperatures is None else args.temperatures
+    grid = numbers_of(given, "--temperatures", float)
+    return TopKLayout(TOP_K if args.top_k is None else args.top_k, grid, symbols, args.precision)
