@@ -4,7 +4,9 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -16,55 +18,73 @@ from lskd_nmt.sizes import dense_loss_bytes, forecast_line, store_bytes, top_k_b
 from lskd_nmt.storage.provenance import versions
 from lskd_nmt.teacher import online
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Finding:
-    """One check: what was looked at, whether it is well, and what was found or would do."""
+    """The outcome of one check: what was checked, whether it passed, and what was found or would help."""
 
-    what: str
-    well: bool
+    check: str
+    passed: bool
     text: str
 
 
 @dataclass(frozen=True)
-class Patient:
-    """What is to be checked; None leaves a check out."""
+class DoctorSettings:
+    """What is to be checked; the checks of what is None or empty are left out."""
 
-    data: str | None = None
-    langs: tuple[str, str] | None = None
-    teacher_path: Sequence[str] = ()
-    teacher_data: str | None = None
-    arch: str = "ls_transformer_iwslt_small"
-    max_tokens: int = 4096
-    top_k: int = 8
-    temperatures: int = 4
-    out: Path = Path()
+    data: str | None = None  # folders of fairseq-preprocess, with colons between
+    langs: tuple[str, str] | None = None  # source and target; None: as the files of `data` say
+    teacher_path: Sequence[str] = ()  # checkpoints
+    teacher_data: str | None = None  # where the teacher's dictionaries are, if its checkpoint does not say
+    arch: str = "ls_transformer_iwslt_small"  # of the student
+    max_tokens: int = 4096  # in a batch of the training
+    top_k: int = 8  # of a teacher store
+    temperatures: int = 4  # how many, of a teacher store
+    out: Path = Path()  # where the store would be
 
-
-def examine(patient: Patient) -> list[Finding]:
-    """All checks that the patient's settings allow, in order."""
-    findings = [attempt("versions", check_versions), attempt("device", check_device)]
-    symbols: list[DictionaryPair] = []
-    teachers: list[online.TeacherFacts] = []
-    if patient.data:
-        findings.append(attempt("data", lambda: check_data(patient, symbols)))
-    if patient.teacher_path and symbols:
-        findings.append(attempt("teacher", lambda: check_teacher(patient, symbols[0], teachers)))
-    if symbols:
-        findings.append(attempt("memory", lambda: check_memory(patient, len(symbols[0].target), teachers)))
-        findings.append(attempt("teacher store", lambda: check_store_size(patient, symbols[0], teachers)))
-    return findings
+    @property
+    def first_data(self) -> str:
+        """The first folder of `data`, which holds the dictionaries."""
+        return str(self.data).split(":", maxsplit=1)[0]
 
 
-def attempt(what: str, check: Callable[[], str]) -> Finding:
-    """Run a check; what it complains about is its finding."""
-    try:
-        return Finding(what, True, check())
-    except Exception as error:
-        line = explain(error)
-        if line is None:
-            raise
-        return Finding(what, False, line)
+class Checks:
+    """The findings so far."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+
+    def attempt(self, check: str, find: Callable[[], T], describe: Callable[[T], str] = str) -> T | None:
+        """What a check found, which `describe` says; a complaint is a finding too, and None is returned for it."""
+        try:
+            found = find()
+        except Exception as error:
+            complaint = explain(error)
+            if complaint is None:
+                raise
+            self.findings.append(Finding(check, False, complaint))
+            return None
+        self.findings.append(Finding(check, True, describe(found)))
+        return found
+
+
+def run_checks(settings: DoctorSettings) -> list[Finding]:
+    """All checks that the settings allow, in order; what a check finds is given to the later ones."""
+    checks = Checks()
+    checks.attempt("versions", check_versions)
+    checks.attempt("device", check_device)
+    if not settings.data:
+        return checks.findings
+    symbols = checks.attempt("data", lambda: read_symbols(settings), partial(describe_symbols, settings))
+    if symbols is not None:
+        teachers: Sequence[online.TeacherFacts] = ()
+        if settings.teacher_path:
+            teachers = checks.attempt("teacher", lambda: check_teachers(settings, symbols), describe_teachers) or ()
+        checks.attempt("memory", lambda: check_memory(settings, len(symbols.target), teachers))
+        checks.attempt("teacher store", lambda: check_store_size(settings, symbols, teachers))
+    return checks.findings
 
 
 def check_versions() -> str:
@@ -95,55 +115,70 @@ def available_bytes() -> int:
     return found[0] if found else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
 
 
-def check_data(patient: Patient, symbols: list[DictionaryPair]) -> str:
-    """The folder is fairseq-preprocess's; its dictionaries go to `symbols`."""
-    data = str(patient.data).split(":", maxsplit=1)[0]
-    fairseq_io.require_data(str(patient.data))
-    langs = patient.langs or fairseq_io.language_pair(data)
-    found = fairseq_io.read_symbols(data, langs)
-    if found is None:
+def read_symbols(settings: DoctorSettings) -> DictionaryPair:
+    """The dictionaries of the data, whose folder must be one of fairseq-preprocess."""
+    fairseq_io.require_data(str(settings.data))
+    data = settings.first_data
+    langs = settings.langs or fairseq_io.language_pair(data)
+    symbols = fairseq_io.read_symbols(data, langs)
+    if symbols is None:
         raise LskdError(f"--data {data} lacks dict.{langs[0]}.txt or dict.{langs[1]}.txt: binarise it again")
-    symbols.append(found)
-    joined = (
-        "one dictionary" if found.source == found.target else "two dictionaries: ls_transformer_* need a joined one"
+    return symbols
+
+
+def describe_symbols(settings: DoctorSettings, symbols: DictionaryPair) -> str:
+    """The folder, its languages, and what its dictionaries allow."""
+    is_joined = symbols.source == symbols.target
+    dictionaries = "one dictionary" if is_joined else "two dictionaries: ls_transformer_* need a joined one"
+    return f"{settings.first_data}: {'-'.join(symbols.langs)}, {len(symbols.target):,} target symbols, {dictionaries}"
+
+
+def check_teachers(settings: DoctorSettings, symbols: DictionaryPair) -> list[online.TeacherFacts]:
+    """What the checkpoints of the teachers say; each can be read and has the dictionaries of the data."""
+    return [online.check(path, symbols, settings.teacher_data) for path in settings.teacher_path]
+
+
+def describe_teachers(teachers: Sequence[online.TeacherFacts]) -> str:
+    """The training and the size of each."""
+    return "; ".join(
+        f"{teacher}, {teacher.parameters / 1e6:.1f} M parameters, vocabulary proved equal" for teacher in teachers
     )
-    return f"{data}: {'-'.join(langs)}, {len(found.target):,} target symbols, {joined}"
 
 
-def check_teacher(patient: Patient, symbols: DictionaryPair, teachers: list[online.TeacherFacts]) -> str:
-    """Readable, and of the data's vocabulary; its facts go to `teachers`."""
-    facts = [online.check(path, symbols, patient.teacher_data) for path in patient.teacher_path]
-    teachers.extend(facts)
-    return "; ".join(f"{fact}, {fact.parameters / 1e6:.1f} M parameters, vocabulary proved equal" for fact in facts)
-
-
-def check_memory(patient: Patient, symbols: int, teachers: Sequence[online.TeacherFacts]) -> str:
-    """The predicted peak of a training fits into what is free."""
-    require(patient.max_tokens > 0, f"--max-tokens is {patient.max_tokens}: give a number above 0")
-    model = fairseq_io.arch_settings(patient.arch)
+def check_memory(settings: DoctorSettings, symbols: int, teachers: Sequence[online.TeacherFacts]) -> str:
+    """The predicted peak memory of a training is less than what is free; `symbols` are those of the target."""
+    tokens = settings.max_tokens
+    require(tokens > 0, f"--max-tokens is {tokens}: give a number above 0")
+    model = fairseq_io.arch_settings(settings.arch)
     of_teachers = sum(teacher.parameters for teacher in teachers)
-    parts = training_bytes(model, symbols, patient.max_tokens, chunk_size(symbols), of_teachers)
+    parts = training_bytes(model, symbols, tokens, chunk_size(symbols), of_teachers)
     needed, free = sum(parts.values()), available_bytes()
-    line = f"--arch {patient.arch} --max-tokens {patient.max_tokens}: {forecast_line(parts)}"
+    line = f"--arch {settings.arch} --max-tokens {tokens}: {forecast_line(parts)}"
     require(needed < free, f"{line}, and {free / 1e9:.2f} GB are free: lower --max-tokens and raise --update-freq")
-    return f"{line} (a dense loss would take {dense_loss_bytes(symbols, patient.max_tokens) / 1e9:.2f} instead)"
+    return f"{line} (a dense loss would take {dense_loss_bytes(symbols, tokens) / 1e9:.2f} instead)"
 
 
-def check_store_size(patient: Patient, symbols: DictionaryPair, teachers: Sequence[online.TeacherFacts]) -> str:
-    """The predicted size of a teacher store of this data fits on the disk, and what one of features would take."""
-    data = str(patient.data)
-    first = data.split(":", maxsplit=1)[0]
-    splits = [split for split in ("train", "valid") if fairseq_io.split_files(first, symbols.langs, split)]
-    require(bool(splits), f"--data {first} has neither train nor valid of {'-'.join(symbols.langs)}: binarise it again")
-    datasets = [dataset for split in splits for dataset in fairseq_io.translation_data(data, symbols.langs, split)]
-    tokens, pairs = sum(int(dataset.tgt_sizes.sum()) for dataset in datasets), sum(map(len, datasets))
-    needed = store_bytes(tokens, pairs, top_k_bytes(patient.top_k, patient.temperatures, len(symbols.target)))
-    there = next(folder for folder in (patient.out.absolute(), *patient.out.absolute().parents) if folder.exists())
+def check_store_size(settings: DoctorSettings, symbols: DictionaryPair, teachers: Sequence[online.TeacherFacts]) -> str:
+    """The predicted teacher store of the data fits on the disk; its size, and that of a store of features."""
+    tokens, pairs = corpus_size(settings, symbols)
+    needed = store_bytes(tokens, pairs, top_k_bytes(settings.top_k, settings.temperatures, len(symbols.target)))
+    there = next(folder for folder in (settings.out.absolute(), *settings.out.absolute().parents) if folder.exists())
     free = shutil.disk_usage(there).free
-    line = f"{tokens:,} target tokens, top {patient.top_k}, {patient.temperatures} temperatures: {needed / 1e6:.1f} MB"
+    kept = f"top {settings.top_k}, {settings.temperatures} temperatures"
+    line = f"{tokens:,} target tokens, {kept}: {needed / 1e6:.1f} MB"
     require(needed < free, f"{line}, and {there} has {free / 1e6:.0f} MB free: give another --out or a smaller --top-k")
     widths = [teacher.width for teacher in teachers]
     if not widths or 0 in widths:
         return line
+    # A feature has two bytes for each dimension; the output projections, in float32, are stored once.
     features = store_bytes(tokens, pairs, 2 * sum(widths), 4 * len(symbols.target) * sum(widths))
     return f"{line}; --keep features: {features / 1e6:.1f} MB of {free / 1e6:.0f} MB free"
+
+
+def corpus_size(settings: DoctorSettings, symbols: DictionaryPair) -> tuple[int, int]:
+    """Target tokens and sentence pairs of train and valid together."""
+    data, langs = settings.first_data, symbols.langs
+    splits = [split for split in ("train", "valid") if fairseq_io.split_files(data, langs, split)]
+    require(bool(splits), f"--data {data} has neither train nor valid of {'-'.join(langs)}: binarise it again")
+    every = [dataset for split in splits for dataset in fairseq_io.translation_data(str(settings.data), langs, split)]
+    return sum(int(dataset.tgt_sizes.sum()) for dataset in every), sum(map(len, every))

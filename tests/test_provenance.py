@@ -195,10 +195,10 @@ def test_nothing_found_is_not_a_finding(data, tmp_path, plugin):
     with pytest.raises(LskdError, match=r"test in the data folder .* is no readable binarised text"):
         fairseq_io.piece_lines(str(empty), FORWARD, "test")
     symbols = fairseq_io.read_symbols(str(data), REVERSED)
-    patient = doctor.Patient(data=str(empty))
+    settings = doctor.DoctorSettings(data=str(empty))
     with pytest.raises(LskdError, match="has neither train nor valid of bb-aa"):
-        doctor.check_store_size(patient, symbols, [])
-    line = doctor.check_store_size(doctor.Patient(data=str(data)), symbols, [])
+        doctor.check_store_size(settings, symbols, [])
+    line = doctor.check_store_size(doctor.DoctorSettings(data=str(data)), symbols, [])
     assert not line.startswith("0 target tokens")
 
 

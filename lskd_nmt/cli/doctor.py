@@ -27,12 +27,12 @@ def register(verbs: Verbs) -> None:
 
 def run_doctor(args: argparse.Namespace) -> None:
     """`lskd doctor --data bin --teacher-path T.pt`; exit code 2 if something is not well."""
-    from lskd_nmt.doctor import Patient, examine
+    from lskd_nmt.doctor import DoctorSettings, run_checks
     from lskd_nmt.teacher.online import split_paths
 
     langs = (args.source_lang, args.target_lang)
     temperatures = numbers_of(args.temperatures, "--temperatures", float)
-    patient = Patient(
+    settings = DoctorSettings(
         args.data,
         langs if all(langs) else None,
         split_paths(args.teacher_path),
@@ -44,9 +44,9 @@ def run_doctor(args: argparse.Namespace) -> None:
         args.out,
     )
     with fairseq_io.quiet():
-        findings = examine(patient)
+        findings = run_checks(settings)
     for finding in findings:
-        print(f"{'ok     ' if finding.well else 'PROBLEM'} {finding.what}: {finding.text}", file=sys.stderr)
-    print(json.dumps({finding.what: finding.well for finding in findings}))
-    if not all(finding.well for finding in findings):
+        print(f"{'ok     ' if finding.passed else 'PROBLEM'} {finding.check}: {finding.text}", file=sys.stderr)
+    print(json.dumps({finding.check: finding.passed for finding in findings}))
+    if not all(finding.passed for finding in findings):
         sys.exit(2)
