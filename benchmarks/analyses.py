@@ -6,29 +6,21 @@ The features are made up (random states of width 256 in half precision, Zipfian 
 and memory depend on sizes alone. On two threads; `lskd features`, which runs the model, is not measured here.
 """
 
-import argparse
-import json
 import multiprocessing
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from itertools import islice, product
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
+from common import ROOT, cost_of, markdown_table, origin, parser_of, show, write_results
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from lskd_nmt.analysis.features.folder import FeaturesData, FeaturesHeader, Sample, write_features
+from lskd_nmt.storage.header import Origin, StoredSymbols
 
-from lskd_nmt.analysis.features.folder import FeaturesData, FeaturesHeader, Sample, write_features  # noqa: E402
-from lskd_nmt.storage import files, provenance  # noqa: E402
-from lskd_nmt.storage.header import Origin, StoredSymbols  # noqa: E402
-
-SYMBOLS, WIDTH = 8000, 256
+SYMBOLS, WIDTH, THREADS = 8000, 256, 2
 
 
 def made_up(folder: Path, tokens: int, model: int, split: str) -> None:
@@ -62,94 +54,55 @@ def made_up(folder: Path, tokens: int, model: int, split: str) -> None:
     write_features(folder, facts, arrays)
 
 
-def measured(command: list[str]) -> dict[str, Any]:
-    """Wall and CPU seconds and the largest resident set of a command."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2", "PYTHONPATH": str(ROOT)}
-    start = time.perf_counter()
-    child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    assert child.stderr is not None
-    complaint = child.stderr.read().decode()
-    _, status, usage = os.wait4(child.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(command)}\n{complaint}")
+def verbs_on(features: list[str]) -> dict[str, list[str]]:
+    """The verbs that are measured, by their names, with the folders that each reads."""
+    teacher, cold, hot, off_cold, off_hot = features
+    students, control = [f"1={cold}", f"2={hot}"], [f"1={off_cold}", f"2={off_hot}"]
     return {
-        "wall_seconds": round(time.perf_counter() - start, 1),
-        "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
-        "peak_gib": round(usage.ru_maxrss / 2**20, 2),
+        "calibrate": [teacher],
+        "confidence": ["--models", f"teacher={teacher}", f"student={cold}", "--teacher", "teacher"],
+        "diffusion-index": ["--teacher", teacher, "--students", *students, "--control", *control],
+        "projection": ["--teacher", teacher, "--models", f"student={cold}:{hot}"],
+        "diagnose": ["--teacher", teacher],
     }
+
+
+def measured(at: Path, tokens: int) -> dict[str, Any]:
+    """Make the folders in `at`; seconds and memory of each verb on them."""
+    for model in range(5):  # in processes of their own: a child's peak is never below its parent's size
+        job = multiprocessing.get_context("spawn").Process(
+            target=made_up, args=(at / str(model), tokens, model, "train")
+        )
+        job.start()
+        job.join()
+    found = {}
+    threads = {name: str(THREADS) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    for name, words in verbs_on([str(at / str(model)) for model in range(5)]).items():
+        show(f"{name} …")
+        command = [sys.executable, "-m", "lskd_nmt.cli", name, *words, "--out", str(at / f"out-{name}.json")]
+        cost = cost_of(command, PYTHONPATH=str(ROOT), **threads)
+        seconds = {"wall_seconds": cost.wall_seconds, "cpu_seconds": cost.cpu_seconds}
+        found[name] = {**seconds, "peak_gib": round(cost.peak_bytes / 2**30, 2)}
+    return found
 
 
 def main() -> None:
-    """Make the folders, run the verbs, write FILE.json and FILE.md."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure, and write FILE.json and FILE.md."""
+    parser = parser_of(__doc__, "FILE")
     parser.add_argument("--tokens", type=int, default=1_000_000)
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="without suffix")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        at = Path(scratch)
-        teacher, cold, hot, off_cold, off_hot = (str(at / str(model)) for model in range(5))
-        for model in range(5):  # in processes of their own: a child's peak is never below its parent's size
-            job = multiprocessing.get_context("spawn").Process(
-                target=made_up, args=(at / str(model), args.tokens, model, "train")
-            )
-            job.start()
-            job.join()
-        verbs = {
-            "calibrate": ["calibrate", teacher],
-            "confidence": ["confidence", "--models", f"teacher={teacher}", f"student={cold}", "--teacher", "teacher"],
-            "diffuse": [
-                "diffuse",
-                "--teacher",
-                teacher,
-                "--students",
-                f"1={cold}",
-                f"2={hot}",
-                "--control",
-                f"1={off_cold}",
-                f"2={off_hot}",
-            ],
-            "project": ["project", "--teacher", teacher, "--models", f"student={cold}:{hot}"],
-            "diagnose": ["diagnose", "--teacher", teacher],
-        }
-        found = {}
-        for name, words in verbs.items():
-            print(f"{name} …", file=sys.stderr, flush=True)
-            found[name] = measured(
-                [sys.executable, "-m", "lskd_nmt.cli", *words, "--out", str(at / f"out-{name}.json")]
-            )
-    facts = {
-        "command": " ".join(["python", *sys.argv]),
-        "commit": provenance.commit(),
-        "versions": provenance.versions(),
-        "host": provenance.host(),
-        "tokens": args.tokens,
-        "width": WIDTH,
-        "symbols": SYMBOLS,
-        "threads": 2,
-        "verbs": found,
-    }
-    files.write_json(args.out.with_suffix(".json"), facts)
-    lines = [
-        f"| `lskd {name}` | {each['wall_seconds']} | {each['cpu_seconds']} | {each['peak_gib']} |"
-        for name, each in found.items()
-    ]
+        found = measured(Path(scratch), args.tokens)
+    sizes = {"tokens": args.tokens, "width": WIDTH, "symbols": SYMBOLS, "threads": THREADS}
+    rows = [(f"`lskd {name}`", *each.values()) for name, each in found.items()]
     total = sum(each["wall_seconds"] for each in found.values())
-    files.write_text(
-        args.out.with_suffix(".md"),
-        "\n".join(
-            [
-                f"# The analyses of {args.tokens:,} tokens, width {WIDTH}, float16, on two threads",
-                "",
-                "| verb | wall s | CPU s | peak GiB |",
-                "|---|---|---|---|",
-                *lines,
-                "",
-                f"Together {total:.0f} s. `diffuse` and `confidence` read several models of that many tokens.",
-                "",
-            ]
-        ),
+    text = (
+        f"# The analyses of {args.tokens:,} tokens, width {WIDTH}, float16, on two threads\n\n"
+        f"{markdown_table(('verb', 'wall s', 'CPU s', 'peak GiB'), rows)}\n"
+        f"Together {total:.0f} s. `diffusion-index` and `confidence` read several models of that many tokens.\n"
     )
-    print(json.dumps(facts))
+    write_results(args.out, {**origin(), **sizes, "verbs": found}, text)
+    print(text)
 
 
 if __name__ == "__main__":

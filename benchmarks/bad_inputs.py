@@ -18,31 +18,60 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+from common import markdown_table, origin, parser_of, show
 
-import bad_calls  # noqa: E402
-import bad_world  # noqa: E402
+# isort: split
+import bad_calls
+import bad_world
 
-from lskd_nmt import fairseq_io  # noqa: E402
-from lskd_nmt.storage import files, provenance  # noqa: E402
+from lskd_nmt import fairseq_io
+from lskd_nmt.storage import files
 
 
-def table(tried: list[dict[str, str]], column: str) -> list[str]:
+def table(tried: list[dict[str, str]], column: str) -> str:
     """Counts by what stands in a column, as Markdown."""
-    lines = [f"| {column} | tried | accepted as valid | refused in one line | badly |", "|---|---:|---:|---:|---:|"]
+    rows = []
     for name in [*sorted({each[column] for each in tried}), None]:
         mine = [each["outcome"] for each in tried if name in (None, each[column])]
         counts = collections.Counter(what if what in ("accepted", "refused") else "badly" for what in mine)
-        row = [name or "**all**", len(mine), counts["accepted"], counts["refused"], counts["badly"]]
-        lines.append("| " + " | ".join(map(str, row)) + " |")
-    return lines
+        rows.append((name or "**all**", len(mine), counts["accepted"], counts["refused"], counts["badly"]))
+    return markdown_table((column, "tried", "accepted as valid", "refused in one line", "badly"), rows)
+
+
+def try_all(args: argparse.Namespace, world: Path) -> list[dict[str, str]]:
+    """What came of each bad input; before them of each entry's valid call, else a refusal would say nothing."""
+    for name in args.entry or bad_calls.ENTRIES:
+        with tempfile.TemporaryDirectory() as place:
+            outcome = bad_calls.run(bad_calls.Bad(name, "nothing", "", 0), world, Path(place))
+        assert outcome.what == "accepted", (name, outcome)
+    tried, begin = [], time.monotonic()
+    for number, bad in enumerate(bad_calls.drawn(args.count, args.seed, args.entry or ()), start=1):
+        with tempfile.TemporaryDirectory() as place:
+            outcome = bad_calls.run(bad, world, Path(place))
+        facts = {"entry": bad.entry, "kind": bad.kind, "target": bad.target, "how": bad.how, "seed": str(bad.seed)}
+        tried.append({**facts, "command": " ".join(bad.words), "outcome": outcome.what, "line": outcome.line})
+        if not outcome.is_good or number % 50 == 0:
+            show(f"{number} of {args.count} ({time.monotonic() - begin:.0f} s)")
+        if not outcome.is_good:
+            show(f"{bad}: {outcome.what}: {outcome.line}")
+    return tried
+
+
+def document(tried: list[dict[str, str]], badly: list[dict[str, str]], command: object) -> str:
+    """The counts, and each badly answered one."""
+    shown = [
+        f"- `{each['command']}`, {each['target']} {each['how']} (seed {each['seed']}): "
+        f"{each['outcome']}: {each['line']}"
+        for each in badly
+    ]
+    tables = f"{table(tried, 'entry')}\n{table(tried, 'kind')}"
+    lines = "\n".join(shown or ["None."])
+    return f"# Bad inputs\n\n`{command}`\n\n{tables}\n## Answered badly\n\n{lines}\n"
 
 
 def main() -> int:
     """Try them all and write what came of it."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--out", type=Path, required=True)
+    parser = parser_of(__doc__)
     parser.add_argument("--count", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--entry", action="append", choices=[*bad_calls.ENTRIES], help="only these")
@@ -54,45 +83,11 @@ def main() -> int:
         if not world.exists():
             with contextlib.redirect_stdout(io.StringIO()), fairseq_io.quiet():
                 bad_world.build(world, *bad_world.pieces_and_model(Path(folder)))
-        tried = []
-        begin = time.monotonic()
-        for name in args.entry or bad_calls.ENTRIES:  # else a refusal would say nothing of what was made bad
-            with tempfile.TemporaryDirectory() as place:
-                outcome = bad_calls.run(bad_calls.Bad(name, "nothing", "", 0), world, Path(place))
-            assert outcome.what == "accepted", (name, outcome)
-        for number, bad in enumerate(bad_calls.drawn(args.count, args.seed, args.entry or ()), start=1):
-            with tempfile.TemporaryDirectory() as place:
-                outcome = bad_calls.run(bad, world, Path(place))
-            tried.append(
-                {
-                    "entry": bad.entry,
-                    "kind": bad.kind,
-                    "target": bad.target,
-                    "how": bad.how,
-                    "seed": str(bad.seed),
-                    "command": " ".join(bad.words),
-                    "outcome": outcome.what,
-                    "line": outcome.line,
-                }
-            )
-            if not outcome.is_good or number % 50 == 0:
-                print(f"{number} of {args.count} ({time.monotonic() - begin:.0f} s)", file=sys.stderr, flush=True)
-            if not outcome.is_good:
-                print(f"{bad}: {outcome.what}: {outcome.line}", file=sys.stderr, flush=True)
+        tried = try_all(args, world)
     badly = [each for each in tried if each["outcome"] not in ("accepted", "refused")]
-    command = f"python benchmarks/bad_inputs.py --count {args.count} --seed {args.seed} --out {args.out}"
-    lines = ["# Bad inputs", "", f"`{command}`", "", *table(tried, "entry"), "", *table(tried, "kind")]
-    lines += ["", "## Answered badly", ""]
-    lines += [
-        f"- `{each['command']}`, {each['target']} {each['how']} (seed {each['seed']}): {each['outcome']}: "
-        f"{each['line']}"
-        for each in badly
-    ] or ["None."]
-    files.write_text(args.out / "table.md", "\n".join(lines) + "\n")
-    files.write_json(
-        args.out / "results.json",
-        {"command": command, "commit": provenance.commit(), "versions": provenance.versions(), "tried": tried},
-    )
+    made = origin()
+    files.write_text(args.out / "table.md", document(tried, badly, made["command"]))
+    files.write_json(args.out / "results.json", {**made, "tried": tried})
     print(json.dumps({"tried": len(tried), "bad": len(badly)}))
     return 1 if badly else 0
 

@@ -23,26 +23,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from common import markdown_table, origin, parser_of, show, write_results
 from ctranslate2.converters import FairseqConverter
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from lskd_nmt import fairseq_io
+from lskd_nmt.data.subwords import joined
+from lskd_nmt.decode_settings import DecodeSettings
+from lskd_nmt.evaluate import scoring
+from lskd_nmt.evaluate.metrics import EvaluationSet
+from lskd_nmt.seqkd import corpus, ledger
+from lskd_nmt.seqkd.engines import CTranslate2Engine, FairseqEngine, translate_all
 
-from lskd_nmt import fairseq_io  # noqa: E402
-from lskd_nmt.data.subwords import joined  # noqa: E402
-from lskd_nmt.decode_settings import DecodeSettings  # noqa: E402
-from lskd_nmt.evaluate import scoring  # noqa: E402
-from lskd_nmt.evaluate.metrics import EvaluationSet  # noqa: E402
-from lskd_nmt.seqkd import corpus, ledger  # noqa: E402
-from lskd_nmt.seqkd.engines import CTranslate2Engine, FairseqEngine, translate_all  # noqa: E402
-from lskd_nmt.storage import files, provenance  # noqa: E402
-
+# An engine or a quantization of CTranslate2, workers, threads of each, subwords of a batch, whether a map is used.
+Arrangement = tuple[str, int, int, int, bool]
 CANDIDATES, COMMON = 20, 100  # of a vocabulary map: for each source subword, and for all
-
-
-def show(line: str) -> None:
-    """One line on stderr."""
-    print(line, file=sys.stderr, flush=True)
 
 
 class Part(NamedTuple):
@@ -69,6 +63,18 @@ def vocabulary_map(pairs: corpus.Corpus, file: Path) -> None:
     file.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
 
+def arrangements_of(cores: int) -> list[Arrangement]:
+    """What `tune` compares."""
+    found: list[Arrangement] = [
+        (kind, workers, cores // workers, batch, False)
+        for kind in ("float32", "int8")
+        for workers in (1, cores)
+        for batch in (512, 1024, 2048, 4096, 8192)
+    ]
+    found += [(kind, cores, 1, 2048, True) for kind in ("float32", "int8")]
+    return found + [("fairseq", 1, cores, batch, False) for batch in (1024, 4096, 12000)]
+
+
 def tune(args: argparse.Namespace, langs: tuple[str, str]) -> list[dict[str, Any]]:
     """Sentences a second of every arrangement; the median, smallest and largest of the rounds."""
     whole = corpus.read_corpus(args.data, langs, "train")
@@ -85,15 +91,8 @@ def tune(args: argparse.Namespace, langs: tuple[str, str]) -> list[dict[str, Any
             user_dir=str(fairseq_io.plugin_folder()),
         )
         converter.convert(str(folder / "model"), vmap=str(folder / "vmap"))
-        arrangements = [
-            (kind, workers, args.cores // workers, batch, False)
-            for kind in ("float32", "int8")
-            for workers in (1, args.cores)
-            for batch in (512, 1024, 2048, 4096, 8192)
-        ]
-        arrangements += [(kind, args.cores, 1, 2048, True) for kind in ("float32", "int8")]
-        arrangements += [("fairseq", 1, args.cores, batch, False) for batch in (1024, 4096, 12000)]
-        found: dict[tuple[Any, ...], list[float]] = {arrangement: [] for arrangement in arrangements}
+        arrangements = arrangements_of(args.cores)
+        found: dict[Arrangement, list[float]] = {arrangement: [] for arrangement in arrangements}
         outputs = {}
         for number in range(args.rounds):
             for arrangement in arrangements:
@@ -135,7 +134,7 @@ class Translating:
 
 
 def timed(
-    arrangement: tuple[Any, ...], part: Part, args: argparse.Namespace, langs: tuple[str, str], folder: Path
+    arrangement: Arrangement, part: Part, args: argparse.Namespace, langs: tuple[str, str], folder: Path
 ) -> tuple[float, list[str]]:
     """Sentences a second without the start of processes, and the translations."""
     kind, workers, threads, batch, vmap = arrangement
@@ -178,55 +177,16 @@ def race(args: argparse.Namespace, langs: tuple[str, str]) -> list[dict[str, Any
 
 def command(kind: str, split: str, args: argparse.Namespace, langs: tuple[str, str], out: Path) -> list[str]:
     """The command that decodes a split to `out`."""
-    bound = ["--beam", str(args.beam), "--max-len-a", "1.5", "--max-len-b", "20"]
+    bound = f"--beam {args.beam} --max-len-a 1.5 --max-len-b 20".split()
     binaries = Path(sys.executable).parent
     if kind == "fairseq-generate":
-        return [
-            "sh",
-            "-c",
-            f'"$@" > {out}',
-            "sh",
-            str(binaries / kind),
-            args.data,
-            "--user-dir",
-            str(fairseq_io.plugin_folder()),
-            "--path",
-            args.teacher,
-            "--gen-subset",
-            split,
-            *bound,
-            "--cpu",
-            "--max-tokens",
-            str(args.fairseq_tokens),
-            "--required-batch-size-multiple",
-            "1",
-            "-s",
-            langs[0],
-            "-t",
-            langs[1],
-            "--log-format",
-            "none",
-        ]
-    return [
-        str(binaries / "lskd"),
-        "seqkd",
-        "decode",
-        "--teacher-path",
-        args.teacher,
-        "--data",
-        args.data,
-        "--split",
-        split,
-        "--out",
-        str(out),
-        *bound,
-        "--quantization",
-        kind,
-        "--workers",
-        str(args.cores),
-        "--device",
-        "cpu",
-    ]
+        program = [str(binaries / kind), args.data, "--user-dir", str(fairseq_io.plugin_folder())]
+        what = ["--path", args.teacher, "--gen-subset", split, "-s", langs[0], "-t", langs[1], *bound]
+        batches = f"--cpu --max-tokens {args.fairseq_tokens} --required-batch-size-multiple 1 --log-format none"
+        return ["sh", "-c", f'"$@" > {out}', "sh", *program, *what, *batches.split()]
+    what = ["--teacher-path", args.teacher, "--data", args.data, "--split", split, "--out", str(out), *bound]
+    how = f"--quantization {kind} --workers {args.cores} --device cpu"
+    return [str(binaries / "lskd"), "seqkd", "decode", *what, *how.split()]
 
 
 def run(words: Sequence[str]) -> dict[str, float]:
@@ -254,41 +214,45 @@ def scored(kind: str, out: Path, args: argparse.Namespace, langs: tuple[str, str
 def race_table(results: Sequence[Mapping[str, Any]]) -> str:
     """As Markdown, with the share of fairseq's time."""
     first = results[0]
-    lines = ["| engine | wall s | of fairseq's | CPU s | of fairseq's | BLEU on test |", "|---|---|---|---|---|---|"]
-    lines += [
-        f"| {r['engine']} | {r['wall_seconds']:.0f} | {r['wall_seconds'] / first['wall_seconds']:.2f} | "
-        f"{r['cpu_seconds']:.0f} | {r['cpu_seconds'] / first['cpu_seconds']:.2f} | "
-        f"{r['test_bleu']['score']:.2f} |"
+    rows = [
+        (
+            r["engine"],
+            f"{r['wall_seconds']:.0f}",
+            f"{r['wall_seconds'] / first['wall_seconds']:.2f}",
+            f"{r['cpu_seconds']:.0f}",
+            f"{r['cpu_seconds'] / first['cpu_seconds']:.2f}",
+            f"{r['test_bleu']['score']:.2f}",
+        )
         for r in results
     ]
-    return "\n".join([*lines, "", f"BLEU: {first['test_bleu']['signature']}", ""])
+    names = ("engine", "wall s", "of fairseq's", "CPU s", "of fairseq's", "BLEU on test")
+    return f"{markdown_table(names, rows)}\nBLEU: {first['test_bleu']['signature']}\n"
 
 
 def tune_table(results: Sequence[Mapping[str, Any]]) -> str:
     """As Markdown, fastest first."""
     names = "engine", "workers", "threads each", "batch, subwords", "vocabulary map", "sentences/s (from–to)", "BLEU"
-    lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
-    for r in sorted(results, key=lambda r: -r["sentences_per_second"]):
-        speed = f"{r['sentences_per_second']:.0f} ({r['from']:.0f}–{r['to']:.0f})"
-        cells = (
+    rows = [
+        (
             r["engine"],
             r["workers"],
             r["threads"],
             r["batch_tokens"],
             "yes" if r["vocabulary_map"] else "no",
-            speed,
+            f"{r['sentences_per_second']:.0f} ({r['from']:.0f}–{r['to']:.0f})",
+            f"{r['bleu_of_part']:.2f}",
         )
-        lines.append(f"| {' | '.join(map(str, cells))} | {r['bleu_of_part']:.2f} |")
-    return "\n".join([*lines, "", "BLEU is of the part that was translated, against the training references", ""])
+        for r in sorted(results, key=lambda r: -r["sentences_per_second"])
+    ]
+    return f"{markdown_table(names, rows)}\nBLEU is of the part that was translated, against the training references\n"
 
 
 def main() -> None:
     """Measure and write OUT.json and OUT.md."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("what", choices=("tune", "race"))
     parser.add_argument("--teacher", required=True)
     parser.add_argument("--data", required=True)
-    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--beam", type=int, default=5)
     parser.add_argument("--sentences", type=int, default=1000)
@@ -302,17 +266,7 @@ def main() -> None:
         langs = fairseq_io.language_pair(args.data)
         results = (tune if args.what == "tune" else race)(args, langs)
     table = tune_table(results) if args.what == "tune" else race_table(results)
-    words = [Path(word).name if "/" in word else word for word in sys.argv]
-    facts = {
-        "command": " ".join(["python", "benchmarks/" + words[0], *words[1:]]),
-        "commit": provenance.commit(),
-        "versions": provenance.versions(),
-        "host": provenance.host(),
-        "cores": args.cores,
-        "results": results,
-    }
-    files.write_json(args.out.with_suffix(".json"), facts)
-    files.write_text(args.out.with_suffix(".md"), table)
+    write_results(args.out, {**origin(), "cores": args.cores, "results": results}, table)
     print(table)
 
 

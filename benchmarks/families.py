@@ -6,19 +6,13 @@ Tables of a baseline and ten rows that differ in nothing but chance. The share o
 at most 0.05. The rules are those of `lskd table`: they are called, not written again.
 """
 
-import argparse
-import sys
 from dataclasses import replace
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+from common import markdown_table, origin, parser_of, show, write_results
+from families import Table, family_error
 
-from families import Table, family_error  # noqa: E402
-
-from lskd_nmt.evaluate import bootstrap  # noqa: E402
-from lskd_nmt.progress import Progress  # noqa: E402
-from lskd_nmt.storage import files, provenance  # noqa: E402
+from lskd_nmt.evaluate import bootstrap
+from lskd_nmt.progress import Progress
 
 ONE_WIDE = [1.0] * 3 + [5.0] + [1.0] * 7
 BASE_WIDE = [3.0] + [1.0] * 10
@@ -45,30 +39,22 @@ def cases() -> dict[str, tuple[Table, bool]]:
 
 def main() -> None:
     """Simulate, and write OUT.json and OUT.md."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, metavar="STEM")
+    parser = parser_of(__doc__)
     parser.add_argument("--tables", type=int, default=500, help="of each case (default: %(default)s)")
     args = parser.parse_args()
     known = cases()
-    progress = Progress(len(known), "cases", lambda line: print(line, file=sys.stderr, flush=True))
+    progress = Progress(len(known), "cases", show)
     results = {}
     for name, (table, always) in known.items():
         results[name] = family_error(replace(table, resamples=bootstrap.RESAMPLES), args.tables, always)
         progress.add(1)
-    content = {
-        "tables": args.tables,
-        "commit": provenance.commit(),
-        "versions": provenance.versions(),
-        "results": results,
-    }
-    files.write_json(args.out.with_suffix(".json"), content)
-    lines = [f"| {name} | {found['error']:.3f} | {100 * found['shown']:.0f} % |" for name, found in results.items()]
-    head = "| seeds | case | any p < 0.05 | rows with a p |\n|---|---|---|---|\n"
+    rows = [(name, f"{found['error']:.3f}", f"{100 * found['shown']:.0f} %") for name, found in results.items()]
     text = (
         f"Of {args.tables:,} tables without any difference, ten rows against a baseline, the share with any "
         "Holm-corrected p below 0.05.\n\n"
     )
-    files.write_text(args.out.with_suffix(".md"), text + head + "\n".join(lines) + "\n")
+    table = markdown_table(("seeds", "case", "any p < 0.05", "rows with a p"), rows)
+    write_results(args.out, {**origin(), "tables": args.tables, "results": results}, text + table)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@
 6 features  kd_ls from a store of the teacher's features (all symbols)
 """
 
-import argparse
 import itertools
 import json
 import logging
@@ -19,31 +18,29 @@ import platform
 import random
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from common import markdown_table, origin, parser_of, show, write_results
 from torch.nn import functional
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the profiler's own chatter
 
-from conftest import binarise, build, peak_bytes, train  # noqa: E402
-from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion  # noqa: E402
+from conftest import binarise, build, peak_bytes, train
+from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
 
-from lskd_nmt import fairseq_io  # noqa: E402
-from lskd_nmt.losses.fused import kd_ls_from_features  # noqa: E402
-from lskd_nmt.losses.fused_chunk import Projection, TeacherFeatures  # noqa: E402
-from lskd_nmt.losses.options import KdOptions  # noqa: E402
-from lskd_nmt.losses.signals import top_k  # noqa: E402
-from lskd_nmt.storage import files, provenance  # noqa: E402
-from lskd_nmt.teacher.layout import FeatureLayout, TopKLayout  # noqa: E402
-from lskd_nmt.teacher.writer import WriterSettings, write_store  # noqa: E402
+from lskd_nmt import fairseq_io
+from lskd_nmt.losses.fused import kd_ls_from_features
+from lskd_nmt.losses.fused_chunk import Projection, TeacherFeatures
+from lskd_nmt.losses.options import KdOptions
+from lskd_nmt.losses.signals import top_k
+from lskd_nmt.teacher.layout import FeatureLayout, TopKLayout
+from lskd_nmt.teacher.writer import WriterSettings, write_store
 
 ARCH, EPSILON, WEIGHT = "ls_transformer_iwslt_small", 0.1, 0.5
 SIZE = [
@@ -220,65 +217,68 @@ def processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def table(results: list[dict[str, Any]]) -> str:
-    """Everything as ratios: steps to plain (1) and to the floor (2), the loss alone to dense (3)."""
-    names = [
-        "what",
-        "V",
-        "tokens",
-        "T",
-        "type",
-        "plain (1)",
-        "floor (2)",
-        "dense (3)",
-        "live (4)",
-        "store (5)",
-        "features (6)",
-        "(4)/(2)",
-        "(3)/(4)",
-        "(5)/(1)",
-        "(6)/(1)",
-        "(6)/(4)",
-        "peak (4)/(3)",
+NAMES = ("plain", "floor", "dense", "live", "store", "features")
+RATIOS = {
+    "(4)/(2)": ("live", "floor", "seconds"),
+    "(3)/(4)": ("dense", "live", "seconds"),
+    "(5)/(1)": ("store", "plain", "seconds"),
+    "(6)/(1)": ("features", "plain", "seconds"),
+    "(6)/(4)": ("features", "live", "seconds"),
+    "peak (4)/(3)": ("live", "dense", "peak_bytes"),
+}
+
+
+def row(entry: dict[str, Any]) -> list[str]:
+    """The cells of one measurement: speeds, and ratios to plain (1), to the floor (2) and of the loss to dense (3)."""
+    found = entry["measured"]
+    speeds = [f"{entry['tokens'] / found[name]['seconds']:,.0f}" if name in found else "–" for name in NAMES]
+    ratios = [
+        f"{found[a][key] / found[b][key]:.2f}" if a in found and b in found else "–" for a, b, key in RATIOS.values()
     ]
-    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    for entry in results:
-        found = entry["measured"]
-        speed = {
-            name: f"{entry['tokens'] / found[name]['seconds']:,.0f}" if name in found else "–"
-            for name in ("plain", "floor", "dense", "live", "store", "features")
-        }
+    sizes = [f"{entry['symbols']:,}", f"{entry['tokens']:,}", f"{entry['temperature']:g}", entry["type"]]
+    return [entry["what"], *sizes, *speeds, *ratios]
 
-        def ratio(a: str, b: str, key: str = "seconds", found: dict[str, Any] = found) -> str:
-            return f"{found[a][key] / found[b][key]:.2f}" if a in found and b in found else "–"
 
-        lines.append(
-            "| "
-            + " | ".join(
-                [
-                    entry["what"],
-                    f"{entry['symbols']:,}",
-                    f"{entry['tokens']:,}",
-                    f"{entry['temperature']:g}",
-                    entry["type"],
-                    *speed.values(),
-                    ratio("live", "floor"),
-                    ratio("dense", "live"),
-                    ratio("store", "plain"),
-                    ratio("features", "plain"),
-                    ratio("features", "live"),
-                    ratio("live", "dense", "peak_bytes"),
-                ]
-            )
-            + " |"
-        )
-    return "\n".join(lines) + "\n\nSpeeds are target tokens a second; ratios are of median seconds and of peak bytes.\n"
+def table(results: list[dict[str, Any]]) -> str:
+    """As Markdown."""
+    numbered = [f"{name} ({number})" for number, name in enumerate(NAMES, 1)]
+    shown = markdown_table(["what", "V", "tokens", "T", "type", *numbered, *RATIOS], map(row, results))
+    return f"{shown}\nSpeeds are target tokens a second; ratios are of median seconds and of peak bytes.\n"
+
+
+def make_teacher(folder: Path, symbols: int, tokens: int, heats: Sequence[float], device: str) -> tuple[Path, Path]:
+    """Data in `folder`, a teacher of random weights, whose speed is a trained one's, and its two stores.
+
+    The folder of the data, and the teacher's checkpoint.
+    """
+    data = make_data(folder / "data", symbols, tokens)
+    teacher = train(data, folder / "teacher", *STUDENT, "--kd-weight", 0, "--max-update", 1) / "checkpoint_last.pt"
+    known = fairseq_io.read_symbols(str(data), ("aa", "bb"))
+    assert known is not None
+    size = len(known.target)
+    for keep, layout in {"top-k": TopKLayout(8, tuple(heats), size), "features": FeatureLayout((), size)}.items():
+        settings = WriterSettings(layout)
+        write_store(folder / "stores" / keep, [str(teacher)], str(data), known, settings, device, lambda line: None)
+    return data, teacher
+
+
+def measurements(args: Namespace, symbols: int, tokens: int) -> Iterator[dict[str, Any]]:
+    """Whole steps and the loss alone at each temperature, on data of so many symbols and batches of so many tokens."""
+    temperatures, dtype = tuple(map(float, args.temperatures.split(","))), getattr(torch, args.type)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        data, teacher = make_teacher(folder, symbols, tokens, temperatures, args.device)
+        for temperature in temperatures:
+            steps, count = whole_steps(data, teacher, folder / "stores", tokens, temperature, args.device, dtype)
+            alone = losses_alone(symbols, count, temperature, args.device, dtype)
+            sizes = {"symbols": symbols, "tokens": count, "temperature": temperature, "type": args.type}
+            for what, runs_of in (("whole step", steps), ("loss alone", alone)):
+                yield {"what": what, **sizes, "measured": measure(runs_of, args.rounds, args.device)}
 
 
 def main() -> None:
     """Measure and write OUT.json and OUT.md."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
+    parser = parser_of(__doc__)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--type", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--symbols", default="10000,32000")
@@ -288,55 +288,13 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     logging.disable(logging.INFO)
-    dtype = getattr(torch, args.type)
     results: list[dict[str, Any]] = []
-    temperatures = tuple(map(float, args.temperatures.split(",")))
     for symbols, tokens in itertools.product(*(map(int, text.split(",")) for text in (args.symbols, args.tokens))):
-        with tempfile.TemporaryDirectory() as folder:
-            data = make_data(Path(folder) / "data", symbols, tokens)
-            teacher = train(data, Path(folder) / "teacher", *STUDENT, "--kd-weight", 0, "--max-update", 1)
-            teacher /= "checkpoint_last.pt"  # of random weights: its speed is a trained one's
-            stores, known = Path(folder) / "stores", fairseq_io.read_symbols(str(data), ("aa", "bb"))
-            assert known is not None
-            size = len(known.target)
-            layouts = {"top-k": TopKLayout(8, temperatures, size), "features": FeatureLayout((), size)}
-            for keep, layout in layouts.items():
-                write_store(
-                    stores / keep,
-                    [str(teacher)],
-                    str(data),
-                    known,
-                    WriterSettings(layout),
-                    args.device,
-                    lambda line: None,
-                )
-            for temperature in temperatures:
-                steps, count = whole_steps(data, teacher, stores, tokens, temperature, args.device, dtype)
-                alone = losses_alone(symbols, count, temperature, args.device, dtype)
-                for what, runs_of in (("whole step", steps), ("loss alone", alone)):
-                    entry = {
-                        "what": what,
-                        "symbols": symbols,
-                        "tokens": count,
-                        "temperature": temperature,
-                        "type": args.type,
-                        "measured": measure(runs_of, args.rounds, args.device),
-                    }
-                    results.append(entry)
-                    print(table([entry]).splitlines()[2], file=sys.stderr, flush=True)
-    facts = {
-        "command": " ".join(["python", *sys.argv]),
-        "commit": provenance.commit(),
-        "versions": provenance.versions(),
-        "processor": processor(),
-        "threads": 1,
-        "rounds": args.rounds,
-        "student": ARCH,
-        "teacher": ARCH,
-        "results": results,
-    }
-    files.write_json(args.out.with_suffix(".json"), facts)
-    files.write_text(args.out.with_suffix(".md"), table(results))
+        for entry in measurements(args, symbols, tokens):
+            results.append(entry)
+            show(table([entry]).splitlines()[2])
+    settings = {"processor": processor(), "threads": 1, "rounds": args.rounds, "student": ARCH, "teacher": ARCH}
+    write_results(args.out, {**origin(), **settings, "results": results}, table(results))
     print(json.dumps({"out": str(args.out.with_suffix(".json"))}))
 
 

@@ -8,7 +8,6 @@ until it is complete; and again until so many kills were made. What must be the 
 prepared data, store, translations of train and test, scores; and every weight of every model.
 """
 
-import argparse
 import hashlib
 import os
 import random
@@ -22,13 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from common import ROOT, origin, parser_of, show
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from lskd_nmt import fairseq_io  # noqa: E402
-from lskd_nmt.storage import provenance  # noqa: E402
-from lskd_nmt.storage.files import sha256, write_json  # noqa: E402
+from lskd_nmt import fairseq_io
+from lskd_nmt.storage.files import sha256, write_json
 
 START = """
 name: killed
@@ -51,6 +47,7 @@ SAME = (
 )
 TOKEN = "LSKD_KILLED_BENCHMARK"  # in the environment of all that a call starts
 PASSING = (".log", "lock")  # what a call says, and who holds what
+PATIENCE = 1800  # seconds for a call that is not to be killed
 HEADERS = ("store/plan.json", "store/store.json")  # hold a checkpoint's hash, and that its wall time
 
 
@@ -110,51 +107,55 @@ def call(run: Path, config: Path, jobs: int, patience: float) -> dict[str, Any]:
     return {"jobs": jobs, "seconds": round(time.monotonic() - start, 1), "exit_code": code, "models": done}
 
 
+def uninterrupted(folder: Path) -> tuple[list[Path], list[dict[str, Any]], list[dict[str, str]]]:
+    """Each experiment in one go: its config, how it ended, and its digests."""
+    configs, ends, wholes = [], [], []
+    for number, text in enumerate(CONFIGS):
+        configs.append(folder / f"killed{number}.yaml")
+        configs[-1].write_text(text)
+        ends.append(call(folder / f"whole{number}", configs[-1], 2, PATIENCE))
+        assert ends[-1]["exit_code"] == 0, ends
+        wholes.append(digests(folder / f"whole{number}"))
+    return configs, ends, wholes
+
+
+def kill_until_complete(
+    run: Path, config: Path, kills: int, patience: float, draw: random.Random
+) -> list[dict[str, Any]]:
+    """The calls of one run, at most `kills` of them killed; the last has completed it."""
+    calls: list[dict[str, Any]] = []
+    while not calls or calls[-1]["exit_code"] is None:
+        limit = draw.uniform(2, patience) if len(calls) < kills else PATIENCE
+        calls.append({"run": run.name, **call(run, config, draw.randint(1, 3), limit)})
+        show(calls[-1])
+    assert calls[-1]["exit_code"] == 0, f"{run} cannot be finished"
+    return calls
+
+
 def main() -> None:
     """Compare and write OUT.json."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--kills", type=int, default=30, help="at least (default: %(default)s)")
     parser.add_argument("--patience", type=float, default=30, help="seconds before a kill, at most")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    draw, calls, killed, different = random.Random(args.seed), list[dict[str, Any]](), 0, list[str]()
+    draw = random.Random(args.seed)
+    calls: list[dict[str, Any]] = []
+    different: list[str] = []
+    killed = number = 0
     fairseq_io.allow_safe_unpickling()
     with tempfile.TemporaryDirectory() as folder:
-        configs, whole, wholes = list[Path](), list[dict[str, Any]](), list[dict[str, str]]()
-        for number, text in enumerate(CONFIGS):
-            configs.append(Path(folder) / f"killed{number}.yaml")
-            configs[-1].write_text(text)
-            whole.append(call(Path(folder) / f"whole{number}", configs[-1], 2, 1800))
-            assert whole[-1]["exit_code"] == 0, whole
-            wholes.append(digests(Path(folder) / f"whole{number}"))
-        number = 0
+        configs, ends, wholes = uninterrupted(Path(folder))
         while killed < args.kills:
             run, which = Path(folder) / f"killed{number}", number % len(CONFIGS)
-            config, wanted = configs[which], wholes[which]
-            while True:
-                patience = draw.uniform(2, args.patience) if killed < args.kills else 1800
-                calls.append({"run": number, **call(run, config, draw.randint(1, 3), patience)})
-                print(calls[-1], file=sys.stderr, flush=True)
-                if calls[-1]["exit_code"] is not None:
-                    break
-                killed += 1
-            assert calls[-1]["exit_code"] == 0, f"{run} cannot be finished"
-            found = digests(run)
+            mine = kill_until_complete(run, configs[which], args.kills - killed, args.patience, draw)
+            killed += len(mine) - 1
+            calls += mine
+            found, wanted = digests(run), wholes[which]
             different += [f"{run.name}/{name}" for name in wanted | found if wanted.get(name) != found.get(name)]
             number += 1
-    content = {
-        "command": f"python benchmarks/killed.py --kills {args.kills} --patience {args.patience:g} --seed {args.seed}",
-        "kills": killed,
-        "runs": number,
-        "compared": [len(each) for each in wholes],
-        "different": different,
-        "uninterrupted": whole,
-        "calls": calls,
-        "commit": provenance.commit(),
-        "versions": provenance.versions(),
-    }
-    write_json(args.out.with_suffix(".json"), content)
+    counts = {"kills": killed, "runs": number, "compared": [len(each) for each in wholes], "different": different}
+    write_json(args.out.with_suffix(".json"), {**origin(), **counts, "uninterrupted": ends, "calls": calls})
     print(f"{killed} kills in {number} runs, {len(different)} of the files and weights compared differ")
     sys.exit(bool(different))
 

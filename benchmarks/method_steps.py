@@ -6,28 +6,22 @@ Student and teacher have the sizes of experiments/configs/multi30k_methods.yaml 
 Where a method needs no teacher beside it there is a store of features. One CPU thread, its own clock.
 """
 
-import argparse
 import json
 import logging
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
+from common import markdown_table, origin, parser_of, write_results
+from conftest import build, train
+from kd_step import Step, batch, make_data, measure, processor
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "benchmarks")]
-
-from conftest import build, train  # noqa: E402
-from kd_step import Step, batch, make_data, measure, processor  # noqa: E402
-
-from lskd_nmt import fairseq_io  # noqa: E402
-from lskd_nmt.experiment import method_files  # noqa: E402
-from lskd_nmt.experiment.scripts import as_arguments  # noqa: E402
-from lskd_nmt.storage import files, provenance  # noqa: E402
-from lskd_nmt.teacher.layout import FeatureLayout  # noqa: E402
-from lskd_nmt.teacher.writer import WriterSettings, write_store  # noqa: E402
+from lskd_nmt import fairseq_io
+from lskd_nmt.experiment import method_files
+from lskd_nmt.experiment.scripts import as_arguments
+from lskd_nmt.teacher.layout import FeatureLayout
+from lskd_nmt.teacher.writer import WriterSettings, write_store
 
 
 def of_size(width: int, layers: int) -> list[Any]:
@@ -61,61 +55,53 @@ def step_of(data: Path, flags: list[Any], tokens: int) -> tuple[Step, int]:
     return (step, 1) if criterion._on_policy is None else (both_kinds, 2)
 
 
+def steps_of_all(scratch: Path, symbols: int, tokens: int) -> dict[str, tuple[Step, int]]:
+    """The step without distillation, and that of each shipped method, by name; their files are in `scratch`."""
+    data = make_data(scratch / "data", symbols, tokens)
+    train(data, scratch / "teacher", *TEACHER, "--kd-weight", 0, "--max-update", 1)
+    teacher, store = scratch / "teacher" / "checkpoint_last.pt", scratch / "store"
+    known = fairseq_io.read_symbols(str(data), ("aa", "bb"))
+    assert known is not None
+    layout = FeatureLayout((), len(known.target))
+    write_store(store, [str(teacher)], str(data), known, WriterSettings(layout), "cpu", lambda line: None)
+    steps = {"plain": step_of(data, ["--kd-weight", 0], tokens)}
+    every = {file.stem: method_files.read(file.stem, file) for file in sorted(method_files.SHIPPED.glob("*.yaml"))}
+    word_kd = every["word_kd"]
+    for name, method in every.items():
+        if name != "word_kd" and method.flags == word_kd.flags:
+            continue  # what sets it apart is its teacher
+        flags: list[Any] = [word for flag in method.flags.items() for word in as_arguments(*flag)]
+        if method.teacher:
+            flags += ["--teacher-path", teacher] if method.live else ["--teacher-store", store]
+        if "kd-weight-schedule" in method.flags:
+            flags += ["--max-update", 100]
+        steps[name] = step_of(data, flags, tokens)
+    return steps
+
+
 def main() -> None:
     """Measure and write OUT.json and OUT.md."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
+    parser = parser_of(__doc__)
     parser.add_argument("--symbols", type=int, default=8000)
     parser.add_argument("--tokens", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=8)
     args = parser.parse_args()
     torch.set_num_threads(1)
     logging.disable(logging.INFO)
-    steps: dict[str, tuple[Step, int]] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        data = make_data(Path(scratch) / "data", args.symbols, args.tokens)
-        train(data, Path(scratch) / "teacher", *TEACHER, "--kd-weight", 0, "--max-update", 1)
-        teacher = Path(scratch) / "teacher" / "checkpoint_last.pt"
-        known, store = fairseq_io.read_symbols(str(data), ("aa", "bb")), Path(scratch) / "store"
-        assert known is not None
-        layout = FeatureLayout((), len(known.target))
-        write_store(store, [str(teacher)], str(data), known, WriterSettings(layout), "cpu", lambda line: None)
-        steps["plain"] = step_of(data, ["--kd-weight", 0], args.tokens)
-        every = {file.stem: method_files.read(file.stem, file) for file in sorted(method_files.SHIPPED.glob("*.yaml"))}
-        word_kd = every["word_kd"]
-        for name, method in every.items():
-            if name != "word_kd" and method.flags == word_kd.flags:
-                continue  # what sets it apart is its teacher
-            flags: list[Any] = [word for flag in method.flags.items() for word in as_arguments(*flag)]
-            if method.teacher:
-                flags += ["--teacher-path", teacher] if method.live else ["--teacher-store", store]
-            if "kd-weight-schedule" in method.flags:
-                flags += ["--max-update", 100]
-            steps[name] = step_of(data, flags, args.tokens)
+        steps = steps_of_all(Path(scratch), args.symbols, args.tokens)
         found = measure({name: step for name, (step, _) in steps.items()}, args.rounds, "cpu")
     for name, (_, updates) in steps.items():
         found[name]["seconds"] /= updates
         found[name]["ratio"] = found[name]["seconds"] / found["plain"]["seconds"]
-    facts = {
-        "command": " ".join(["python", *sys.argv]),
-        "commit": provenance.commit(),
-        "versions": provenance.versions(),
-        "processor": processor(),
-        "threads": 1,
-        "rounds": args.rounds,
-        "symbols": args.symbols,
-        "tokens": args.tokens,
-        "measured": found,
-    }
-    lines = [
-        f"| {name} | {each['ratio']:.2f} | {each['peak_bytes'] / 1e6:.0f} |"
+    sizes = {"processor": processor(), "threads": 1}
+    sizes |= {name: getattr(args, name) for name in ("rounds", "symbols", "tokens")}
+    rows = [
+        (name, f"{each['ratio']:.2f}", f"{each['peak_bytes'] / 1e6:.0f}")
         for name, each in sorted(found.items(), key=lambda entry: entry[1]["ratio"])
     ]
-    files.write_json(args.out.with_suffix(".json"), facts)
-    files.write_text(
-        args.out.with_suffix(".md"),
-        "\n".join(["| method | step (plain = 1) | peak MB of a step |", "|---|---|---|", *lines, ""]),
-    )
+    table = markdown_table(("method", "step (plain = 1)", "peak MB of a step"), rows)
+    write_results(args.out, {**origin(), **sizes, "measured": found}, table)
     print(json.dumps({"out": str(args.out.with_suffix(".json"))}))
 
 

@@ -6,31 +6,26 @@ For every trained model of a run, on the test set: BLEU of greedy and of beam se
 subword on the references' prefixes (bits), and the mean probability of its own best translation as a whole.
 """
 
-import argparse
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from common import markdown_table, origin, parser_of, show, write_results
 from matplotlib.figure import Figure
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from lskd_nmt import fairseq_io  # noqa: E402
-from lskd_nmt.data.subwords import joined  # noqa: E402
-from lskd_nmt.decode_settings import DecodeSettings  # noqa: E402
-from lskd_nmt.evaluate import scoring  # noqa: E402
-from lskd_nmt.evaluate.metrics import EvaluationSet  # noqa: E402
-from lskd_nmt.experiment.run import Run  # noqa: E402
-from lskd_nmt.report.figures.style import COLOURS, save, tidy  # noqa: E402
-from lskd_nmt.report.results import rows as results_rows  # noqa: E402
-from lskd_nmt.seqkd import corpus  # noqa: E402
-from lskd_nmt.seqkd.engines import FairseqEngine, batches, translate_all  # noqa: E402
-from lskd_nmt.storage import files, provenance  # noqa: E402
+from lskd_nmt import fairseq_io
+from lskd_nmt.data.subwords import joined
+from lskd_nmt.decode_settings import DecodeSettings
+from lskd_nmt.evaluate import scoring
+from lskd_nmt.evaluate.metrics import EvaluationSet
+from lskd_nmt.experiment.run import Run
+from lskd_nmt.report.figures.style import COLOURS, save, tidy
+from lskd_nmt.report.results import rows as results_rows
+from lskd_nmt.seqkd import corpus
+from lskd_nmt.seqkd.engines import FairseqEngine, batches, translate_all
 
 SEARCH = DecodeSettings(engine="fairseq", batch_tokens=4096)
 
@@ -70,17 +65,20 @@ def measure(checkpoint: Path, data: str, langs: tuple[str, str]) -> dict[str, An
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """As Markdown."""
+    names = ("model", "BLEU greedy", "BLEU beam 5", "the beam adds", "entropy, bits", "probability of its best, %")
     lines = [
-        "| model | BLEU greedy | BLEU beam 5 | the beam adds | entropy, bits | probability of its best, % |",
-        "|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {r['title']} | {r['greedy']['score']:.2f} | {r['beam']['score']:.2f} | "
-        f"{r['beam']['score'] - r['greedy']['score']:+.2f} | {r['entropy_bits']:.2f} | "
-        f"{100 * r['probability_of_best']:.1f} |"
+        (
+            r["title"],
+            f"{r['greedy']['score']:.2f}",
+            f"{r['beam']['score']:.2f}",
+            f"{r['beam']['score'] - r['greedy']['score']:+.2f}",
+            f"{r['entropy_bits']:.2f}",
+            f"{100 * r['probability_of_best']:.1f}",
+        )
         for r in rows
     ]
-    return "\n".join([*lines, "", f"BLEU on test, of and against joined subwords: {rows[0]['beam']['signature']}", ""])
+    signature = rows[0]["beam"]["signature"]
+    return f"{markdown_table(names, lines)}\nBLEU on test, of and against joined subwords: {signature}\n"
 
 
 def picture(rows: Sequence[Mapping[str, Any]]) -> Figure:
@@ -106,33 +104,20 @@ def picture(rows: Sequence[Mapping[str, Any]]) -> Figure:
 
 def main() -> None:
     """Measure every model of a run; write OUT.{json,md,png,svg}."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     run, rows = Run(args.run), []
     langs = (run.plan["data"]["source_lang"], run.plan["data"]["target_lang"])
     for model in run.models:
         checkpoint = run.model_folder(model["name"]) / "model.pt"
         if checkpoint.is_file():
-            print(model["name"], file=sys.stderr, flush=True)
+            show(model["name"])
             with fairseq_io.quiet():
                 found = measure(checkpoint, str(run.data / "bin"), langs)
-            rows.append(
-                {
-                    "name": model["name"],
-                    "title": results_rows.row_title(results_rows.facts(model) | {"named_runs": []}),
-                    **found,
-                }
-            )
-    facts = {
-        "command": f"python benchmarks/peaked.py --run {args.run.name} --out {args.out.name}",
-        "commit": provenance.commit(),
-        "versions": provenance.versions(),
-        "models": rows,
-    }
-    files.write_json(args.out.with_suffix(".json"), facts)
-    files.write_text(args.out.with_suffix(".md"), table(rows))
+            title = results_rows.row_title(results_rows.facts(model) | {"named_runs": []})
+            rows.append({"name": model["name"], "title": title, **found})
+    write_results(args.out, {**origin(), "models": rows}, table(rows))
     save(picture(rows), args.out)
     print(table(rows))
 

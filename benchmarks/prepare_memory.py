@@ -8,29 +8,18 @@ resident set); what takes less than this process itself, about 80 MB, shows as t
 OUT/table.json are kept. With --stop-stage 3 the later stages are not measured.
 """
 
-import argparse
-import json
 import multiprocessing
-import os
-import shlex
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
+from common import ROOT, cost_of, markdown_table, origin, parser_of, show
+from matplotlib.figure import Figure
 
-matplotlib.use("Agg")
-from matplotlib import pyplot
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from lskd_nmt.storage import files, provenance  # noqa: E402
+from lskd_nmt.report.figures.style import save
+from lskd_nmt.storage import files
 
 STAGES = ("fetch", "clean", "subwords", "binarise", "check")
 LANGS = ("aa", "bb")
@@ -63,16 +52,6 @@ def write_corpus(folder: Path, pairs: int) -> None:
                     file.writelines(" ".join([words[i] for i in row]) + "\n" for row in rows)
 
 
-def measure(command: Sequence[str]) -> tuple[float, float]:
-    """Seconds, and the megabytes of the largest process that the command was or started."""
-    start = time.monotonic()
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
-    if status:
-        sys.exit(f"{shlex.join(command)} failed")
-    return time.monotonic() - start, usage.ru_maxrss / 1024
-
-
 def prepared(pairs: int, scratch: Path, last: int) -> dict[str, Any]:
     """What each stage takes at so many pairs, up to the stage of that number."""
     writer = multiprocessing.get_context("spawn").Process(target=write_corpus, args=(scratch, pairs))
@@ -82,28 +61,12 @@ def prepared(pairs: int, scratch: Path, last: int) -> dict[str, Any]:
     found: dict[str, Any] = {"pairs": pairs, "text_mb": round(size / 2**20), "stages": {}}
     prefixes = [word for split in ("train", "valid", "test") for word in (f"--{split}", str(scratch / split))]
     for number, stage in enumerate(STAGES[:last], 1):
-        command = [
-            "bash",
-            str(ROOT / "data-prep" / "prepare.sh"),
-            "--corpus",
-            "files",
-            "--source-lang",
-            LANGS[0],
-            "--target-lang",
-            LANGS[1],
-            *prefixes,
-            "--out",
-            str(scratch / "data"),
-            "--workers",
-            "1",
-            "--stage",
-            str(number),
-            "--stop-stage",
-            str(number),
-        ]
-        seconds, megabytes = measure(command)
-        found["stages"][stage] = {"seconds": round(seconds), "mb": round(megabytes)}
-        print(pairs, stage, found["stages"][stage], file=sys.stderr, flush=True)
+        flags = f"--corpus files --source-lang {LANGS[0]} --target-lang {LANGS[1]} --workers 1"
+        stages = ["--stage", str(number), "--stop-stage", str(number), "--out", str(scratch / "data")]
+        command = ["bash", str(ROOT / "data-prep" / "prepare.sh"), *flags.split(), *prefixes, *stages]
+        cost = cost_of(command)
+        found["stages"][stage] = {"seconds": round(cost.wall_seconds), "mb": round(cost.peak_bytes / 2**20)}
+        show(f"{pairs} {stage} {found['stages'][stage]}")
     return found
 
 
@@ -113,27 +76,24 @@ def extrapolated(rows: Sequence[dict[str, Any]], stage: str) -> float:
     return max(y0, y1, y1 + (TARGET - x1) * (y1 - y0) / (x1 - x0) if x1 > x0 else 0)
 
 
-def table(rows: Sequence[dict[str, Any]], command: str) -> str:
+def table(rows: Sequence[dict[str, Any]], command: object) -> str:
     """As Markdown."""
-    lines = [
-        f"# Memory of data preparation\n\n`{command}`\n",
-        "Peak of the largest process in MB (seconds).\n",
-        "| pairs | text MB | " + " | ".join(STAGES) + " |",
-        "|---:" * (2 + len(STAGES)) + "|",
-    ]
+    lines = []
     for row in rows:
         found = [row["stages"].get(stage) for stage in STAGES]
         cells = [f"{each['mb']:,} ({each['seconds']:,} s)" if each else "not measured" for each in found]
-        lines.append(f"| {row['pairs']:,} | {row['text_mb']:,} | " + " | ".join(cells) + " |")
+        lines.append((f"{row['pairs']:,}", f"{row['text_mb']:,}", *cells))
     if len(rows) > 1:
         cells = [f"{extrapolated(rows, stage):,.0f}" if stage in rows[-1]["stages"] else "?" for stage in STAGES]
-        lines.append(f"| {TARGET:,}, on a line through these | | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        lines.append((f"{TARGET:,}, on a line through these", "", *cells))
+    shown = markdown_table(("pairs", "text MB", *STAGES), lines, "---:")
+    return f"# Memory of data preparation\n\n`{command}`\n\nPeak of the largest process in MB (seconds).\n\n{shown}"
 
 
-def draw_curve(rows: Sequence[dict[str, Any]], file: Path) -> None:
+def picture(rows: Sequence[dict[str, Any]]) -> Figure:
     """Megabytes over pairs, for each stage."""
-    figure, axes = pyplot.subplots(figsize=(6, 4))
+    figure = Figure(figsize=(6, 4))
+    axes = figure.subplots()
     for stage in STAGES:
         there = [row for row in rows if stage in row["stages"]]
         pairs, megabytes = [row["pairs"] / 1e6 for row in there], [row["stages"][stage]["mb"] for row in there]
@@ -148,34 +108,26 @@ def draw_curve(rows: Sequence[dict[str, Any]], file: Path) -> None:
         ylim=(0, None),
     )
     axes.legend()
-    figure.tight_layout()
-    figure.savefig(file, dpi=150)
+    return figure
 
 
 def main() -> None:
-    """Measure what is missing, and write OUT/{table.json,table.md,curve.png}."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure what is missing, and write OUT/{table.json,table.md} and the picture."""
+    parser = parser_of(__doc__, "DIR")
     parser.add_argument("--pairs", type=int, nargs="+", default=[1_000_000, 4_000_000])
     parser.add_argument("--stop-stage", type=int, default=len(STAGES), help="the last stage that is measured")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     args = parser.parse_args()
     file = args.out / "table.json"
-    rows = {row["pairs"]: row for row in (json.loads(file.read_text())["rows"] if file.is_file() else [])}
+    rows = {row["pairs"]: row for row in (files.read_json(file)["rows"] if file.is_file() else [])}
     for pairs in args.pairs:
         if pairs not in rows:
             with tempfile.TemporaryDirectory() as scratch:
                 rows[pairs] = prepared(pairs, Path(scratch), args.stop_stage)
         ordered = [rows[size] for size in sorted(rows)]
-        command = f"python benchmarks/prepare_memory.py --pairs {' '.join(map(str, sorted(rows)))} --out {args.out}"
-        facts = {
-            "command": command,
-            "commit": provenance.commit(),
-            "versions": provenance.versions(),
-            "host": provenance.host(),
-        }
-        files.write_json(file, {**facts, "rows": ordered})
-        files.write_text(args.out / "table.md", table(ordered, command))
-        draw_curve(ordered, args.out / "curve.png")
+        made = origin()
+        files.write_json(file, {**made, "rows": ordered})
+        files.write_text(args.out / "table.md", table(ordered, made["command"]))
+        save(picture(ordered), args.out / "curve")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ and notes the largest resident memory of the process, its seconds, and a hash of
 another version of this repository to measure beside this one.
 """
 
-import argparse
 import hashlib
 import json
 import os
@@ -19,19 +18,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+import numpy as np
+from common import ROOT, markdown_table, origin, parser_of, show, write_results
+from matplotlib.figure import Figure
 
-import numpy as np  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-
-from lskd_nmt import fairseq_io  # noqa: E402
-from lskd_nmt.seqkd import corpus, ledger  # noqa: E402
-from lskd_nmt.seqkd.ledger import Hypothesis, Row  # noqa: E402
-from lskd_nmt.storage import files, provenance  # noqa: E402
-from lskd_nmt.storage.header import Origin  # noqa: E402
-from lskd_nmt.storage.typed import to_json  # noqa: E402
-from lskd_nmt.teacher.coverage import data_hashes  # noqa: E402
+from lskd_nmt import fairseq_io
+from lskd_nmt.report.figures.style import save
+from lskd_nmt.seqkd import corpus, ledger
+from lskd_nmt.seqkd.ledger import Hypothesis, Row
+from lskd_nmt.storage import files
+from lskd_nmt.storage.header import Origin
+from lskd_nmt.storage.typed import to_json
+from lskd_nmt.teacher.coverage import data_hashes
 
 LANGS = ("aa", "bb")
 SYMBOLS, LENGTHS = 8000, (5, 40)  # subwords; shortest and longest sentence
@@ -107,20 +105,26 @@ def measure(checkout: Path, folder: Path, rows: int, method: str) -> dict[str, A
     }
 
 
-def markdown(found: list[dict[str, Any]]) -> str:
-    """The table."""
+def table(found: list[dict[str, Any]]) -> str:
+    """As Markdown."""
     names = ("version", "method", "rows", "hypotheses", "peak MB", "seconds", "MB written", "sha256 of all")
-    lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
-    lines += [
-        f"| {row['version']} | {row['method']} | {row['rows']:,} | {row['hypotheses']:,} | "
-        f"{row['peak_megabytes']:,.0f} | {row['seconds']:.0f} | {row['written_megabytes']:,.0f} | "
-        f"{row['sha256'][:12]} |"
+    rows = [
+        (
+            row["version"],
+            row["method"],
+            f"{row['rows']:,}",
+            f"{row['hypotheses']:,}",
+            f"{row['peak_megabytes']:,.0f}",
+            f"{row['seconds']:.0f}",
+            f"{row['written_megabytes']:,.0f}",
+            row["sha256"][:12],
+        )
         for row in found
     ]
-    return "\n".join([*lines, ""])
+    return markdown_table(names, rows)
 
 
-def draw_curve(found: list[dict[str, Any]], file: Path) -> None:
+def picture(found: list[dict[str, Any]]) -> Figure:
     """Peak memory by rows, one line for each version and method."""
     figure = Figure(figsize=(6, 4))
     axes = figure.subplots()
@@ -133,18 +137,16 @@ def draw_curve(found: list[dict[str, Any]], file: Path) -> None:
         axes.plot(*zip(*points, strict=True), marker="o", label=f"{version}, {method}")
     axes.set(xlabel="sentences", ylabel="largest resident memory, MB", ylim=(0, None), xlim=(0, None))
     axes.legend(frameon=False)
-    figure.tight_layout()
-    figure.savefig(file, dpi=120)
+    return figure
 
 
 def main() -> None:
-    """Write OUT.json, OUT.md and OUT.png."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Write OUT.json, OUT.md and the picture."""
+    parser = parser_of(__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[50_000, 200_000])
     parser.add_argument("--hypotheses", type=int, default=5, metavar="M")
     parser.add_argument("--methods", nargs="+", default=["multi"])
     parser.add_argument("--checkout", action="append", default=[], metavar="NAME=DIR", help="another version")
-    parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     versions = {**dict(word.split("=", 1) for word in args.checkout), "now": str(ROOT)}
     found = []
@@ -155,14 +157,11 @@ def main() -> None:
                 for name, checkout in versions.items():
                     row = {"version": name, **measure(Path(checkout), Path(scratch) / str(rows), rows, method)}
                     found.append(row)
-                    print(json.dumps(row), file=sys.stderr, flush=True)
-    command = f"python benchmarks/select_memory.py {' '.join(sys.argv[1:])}"
-    facts = {"command": command, "measured": found, "commit": provenance.commit(), "host": provenance.host()}
-    files.write_json(args.out.with_suffix(".json"), facts)
-    files.write_text(args.out.with_suffix(".md"), markdown(found))
+                    show(json.dumps(row))
+    write_results(args.out, {**origin(), "measured": found}, table(found))
     with fairseq_io.quiet():
-        draw_curve(found, args.out.with_suffix(".png"))
-    print(markdown(found))
+        save(picture(found), args.out)
+    print(table(found))
 
 
 if __name__ == "__main__":
