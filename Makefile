@@ -1,4 +1,4 @@
-# make quickstart | test | test-page | lint | docs | bench | env | clean        everything sets up .venv first
+# make quickstart | test | test-page | lint | docs | bench | figures | env | clean        everything sets up .venv first
 # make test-portable         the numeric tests under other processors' kernels, see tests/portable.py
 # make test-slurm            not part of test: on a real SLURM controller, which needs apt install slurm-wlm munge
 SHELL := /bin/bash
@@ -9,7 +9,7 @@ READY := .venv/.ready
 FAIRSEQ := .venv/.fairseq
 SCRIPTS := $(wildcard data-prep/*.sh data-prep/corpora/*.sh experiments/*.sh experiments/steps/*.sh benchmarks/*.sh) .ci/run
 
-.PHONY: quickstart test test-portable test-page test-slurm lint docs bench env fairseq clean
+.PHONY: quickstart test test-portable test-page test-slurm lint docs bench figures env fairseq clean
 
 env: $(READY)
 
@@ -65,6 +65,10 @@ docs: .venv/.docs
 .venv/.docs: $(READY)
 	@$(PIP) --no-build-isolation -e '.[docs]'
 	@touch $@
+
+# the pictures of benchmarks/results, of the JSON beside them
+figures: $(READY)
+	$(BIN)/python benchmarks/figures.py
 
 clean:
 	rm -rf .venv build *.egg-info

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Keep what a run measured: tables, pictures, analyses, facts and commands; no text, no checkpoint, no path of this machine.
+# Keep what a run measured: tables, analyses, facts and commands; no text, no checkpoint, no path of this machine, and
+# no pictures, which benchmarks/figures.py draws of what is kept.
 #
 #   bash benchmarks/keep.sh --run runs/quickstart
 #
@@ -32,21 +33,32 @@ for model in json.loads((run / "plan.json").read_text())["models"]:
     decode = json.loads((folder / "decode.json").read_text())["command"]
     print("", shlex.join(train), shlex.join(decode), sep="\n")' "$run"; }
 
-translations() { "$python" -c '
+models() { "$python" -c '
 import json, sys
 from pathlib import Path
-folder, facts = Path(sys.argv[1]), {}
-for file in sorted(folder.glob("*/check.json")) + sorted(folder.glob("*/hypotheses.json")):
-    content = json.loads(file.read_text())
-    name = file.parent.name if file.name == "hypotheses.json" else "comparison of the engines"
-    facts[name] = {key: value for key, value in content.items() if key not in ("symbols", "arrays", "digest")}
-print(json.dumps(facts, indent=1))' "$1"; }
+lines = []
+for model in json.loads((Path(sys.argv[1]) / "plan.json").read_text())["models"]:
+    folder, kept = Path(sys.argv[1]) / "models" / model["name"], {}
+    if not (folder / "metrics.json").is_file():  # not finished
+        continue
+    for part in ("run", "metrics", "decode", "curve"):
+        kept[part] = json.loads((folder / f"{part}.json").read_text())
+    for file in sorted(folder.glob("hypotheses/*/*.json")):
+        name = {"check": "comparison of the engines", "hypotheses": file.parent.name}.get(file.stem)
+        if name:
+            facts = json.loads(file.read_text()).items()
+            facts = {key: value for key, value in facts if key not in ("symbols", "arrays", "digest")}
+            kept.setdefault("hypotheses", {})[name] = facts
+    lines.append(json.dumps(model["name"]) + ": " + json.dumps(kept, ensure_ascii=False))
+print("{\n" + ",\n".join(lines) + "\n}")' "$run"; }
 
 nameless() {                         # a text without this machine's folders
   sed -e "s#$run#RUN#g" -e "s#$root/##g" -e "s#${LSKD_DATA:-$run}#\$LSKD_DATA#g" -e "s#${LSKD_RUNS:-$run}#\$LSKD_RUNS#g"
 }
 
 nameless_commands() { commands | nameless; }
+
+nameless_models() { models | nameless; }
 
 nameless_analysis() { wordless "$1" | nameless; }
 
@@ -63,29 +75,21 @@ import json, sys
 content = json.load(open(sys.argv[1]))
 if isinstance(content.get("sentences"), dict):
     content["sentences"].pop("examples", None)
-print(json.dumps(content, indent=1, ensure_ascii=False))' "$1"; }
+print(json.dumps(content, ensure_ascii=False))' "$1"; }
 
 cd -- "$run"
 [[ ! -d $out || -e $out/commands.txt || -z $(ls -A -- "$out") ]] \
   || die "--out $out holds files that keep.sh did not make: give a new or an empty folder"
 mkdir -p -- "$out"
-copy config.yaml run.json models/*/{run,curve,metrics,decode}.json
+copy config.yaml run.json table.{json,md,tex,csv}
 for file in methods/*.yaml data/prep.json; do
   if [[ -e $file ]]; then copy "$file"; fi
 done
 publish "$out/commands.txt" nameless_commands
-for folder in models/*/; do
-  if [[ ! -e $folder/metrics.json ]]; then rm -rf -- "${out:?}/$folder"; fi
-done
-for folder in models/*/hypotheses; do
-  if [[ -d $folder ]]; then publish "$out/$folder.json" translations "$folder"; fi
-done
+publish "$out/models.json" nameless_models
 shopt -s nullglob
 for file in analysis/*.json analysis/*/*.json; do
   mkdir -p -- "$out/$(dirname -- "$file")"
   publish "$out/$file" nameless_analysis "$file"
 done
-for file in analysis/*.{png,svg} analysis/*/*.{png,svg}; do cp -- "$file" "$out/$file"; done
-bash "$root/experiments/steps/table.sh" --run "$run" --out "$out"
-"$python" -m lskd_nmt.cli graph "$run" --out "$out/graph" > /dev/null
-log "kept in $out"
+log "kept in $out; python benchmarks/figures.py $out draws its pictures"

@@ -213,7 +213,7 @@ def test_what_is_kept_of_a_run_names_no_folder_of_this_machine(finished, prepare
     )
     assert done.returncode == 0, done.stderr
     files = [file for file in kept.rglob("*") if file.suffix in (".txt", ".json", ".yaml", ".md")]
-    assert {"commands.txt", "config.yaml", "mine.yaml", "table.md", "why.json"} < {file.name for file in files}
+    assert {"commands.txt", "config.yaml", "mine.yaml", "models.json", "table.md", "why.json"} < {f.name for f in files}
     assert f"$LSKD_RUNS/{prepared.name}/bin" in (kept / "commands.txt").read_text()
     assert not [file for file in files if str(prepared.parent) in file.read_text(encoding="utf-8")]
 
