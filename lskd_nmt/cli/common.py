@@ -10,16 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGTERM
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.cli.verbs import Parser, Verbs
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.storage import files, provenance
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Number = TypeVar("Number", int, float)
 
@@ -167,8 +164,8 @@ def pairs_of(given: Sequence[str], flag: str, form: str) -> dict[str, str]:
     return found
 
 
-def write(args: argparse.Namespace, name: str, content: Mapping[str, object], figures: Mapping[str, "Figure"]) -> None:
-    """NAME.json, with the command that found it, and each figure in `--out`."""
+def write(args: argparse.Namespace, name: str, content: Mapping[str, object], figures: Mapping[str, Any]) -> None:
+    """NAME.json, with the command that found it, and each of matplotlib's figures, in `--out`."""
     from lskd_nmt.report.figures import style  # noqa: PLC0415  matplotlib takes a second to import
 
     publish(args, args.out / f"{name}.json", content)
