@@ -26,6 +26,7 @@ from lskd_nmt.seqkd import ledger
 from lskd_nmt.seqkd import store as hypotheses
 from lskd_nmt.storage import folders, header
 from lskd_nmt.storage.files import sha256, write_json, write_text
+from lskd_nmt.storage.header import StoredSymbols
 from lskd_nmt.teacher import store, writer
 from lskd_nmt.teacher.coverage import data_hashes, require_pairs
 from lskd_nmt.teacher.layout import TopKLayout
@@ -170,8 +171,8 @@ def test_a_store_whose_plan_was_lost_or_cut_is_not_taken_for_any_other(teacher, 
 
 def test_a_store_without_pairs_has_none_of_anything(tmp_path, data):
     words = [str(number) for number in range(99)]
-    symbols = {"data": {}, "symbols": {"source": words, "target": words}}
-    empty = SimpleNamespace(kind=store.KIND, folder=tmp_path, keys=np.zeros(0, np.uint64), header=symbols)
+    stated = SimpleNamespace(data={}, symbols=StoredSymbols(words, words))
+    empty = SimpleNamespace(kind=store.KIND, folder=tmp_path, keys=np.zeros(0, np.uint64), header=stated)
     with pytest.raises(LskdError, match="lacks the sentence pair"):
         require_pairs(empty, str(data), FORWARD, ("valid",))
 
@@ -337,7 +338,8 @@ def chosen(tmp_path_factory):
     """A store of three sentences with 0, 1 and 2 hypotheses."""
     folder = tmp_path_factory.mktemp("hypotheses") / "h"
     ids = np.array([5, 6, 2])
-    facts = {"symbols": {"source": ["a"] * 9, "target": ["a"] * 9, "langs": ["aa", "bb"]}, "data": {"train": ["x"]}}
+    symbols = StoredSymbols(["a"] * 9, ["a"] * 9, ["aa", "bb"])
+    facts = hypotheses.HypothesesHeader(symbols=symbols, data={"train": ["x"]})
     hypotheses.write(folder, {1: [], 2: [(ids, -1.0)], 3: [(ids[1:], -2.0), (ids, -3.0)]}, facts)
     return folder
 
