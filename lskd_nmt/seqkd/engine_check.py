@@ -1,6 +1,6 @@
 """Whether CTranslate2 and fairseq translate alike: asked on a few sentences before a long run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from lskd_nmt.storage.typed import record, write_record
 from lskd_nmt.teacher.source import TranslationSource
 
 CHECKED = 200  # sentences
-BLEU_APART = 1.0
-IDENTICAL = 0.85
+BLEU_APART = 1.0  # at most, between fairseq and either type of CTranslate2's numbers
+IDENTICAL = 0.85  # share of CTranslate2's float32 translations that are fairseq's, at least
 
 
 @record
@@ -49,24 +49,42 @@ def compare(
     show(f"comparing CTranslate2 with fairseq on {len(rows)} sentences")
     sentences, truth = [corpus.sources[row] for row in rows], [joined(corpus.references[row]) for row in rows]
     search = replace(settings, sampling=False, temperature=1.0, sampling_topk=0, nbest=1)
-    kinds = dict.fromkeys(("float32", settings.quantization))
     found = {"fairseq": best(translate_all(fairseq(), sentences, search))}
-    found |= {kind: best(translate_all(ctranslate2(compute_type=kind), sentences, search)) for kind in kinds}
+    for kind in dict.fromkeys(("float32", settings.quantization)):
+        found[kind] = best(translate_all(ctranslate2(compute_type=kind), sentences, search))
+    check = checked(found, truth, lang)
+    show(in_words(check))
+    require_alike(check, accept)
+    write_record(file, check)
+
+
+def checked(found: Mapping[str, Sequence[str]], truth: Sequence[str], lang: str) -> EngineCheck:
+    """How far translations in subwords are apart: those of `fairseq`, and of each type of CTranslate2's numbers."""
     tokenizer = available_tokenizer(lang)
     scores = {
         name: corpus_bleu([joined(line) for line in lines], truth, lang, tokenizer) for name, lines in found.items()
     }
     alike = {
-        kind: sum(a == b for a, b in zip(found["fairseq"], found[kind], strict=True)) / len(rows) for kind in kinds
+        kind: sum(a == b for a, b in zip(found["fairseq"], lines, strict=True)) / len(lines)
+        for kind, lines in found.items()
+        if kind != "fairseq"
     }
-    text = ", ".join(f"{kind} {scores[kind]:.2f} ({100 * alike[kind]:.1f} % identical)" for kind in kinds)
-    show(f"BLEU against the references: fairseq {scores['fairseq']:.2f}, CTranslate2 {text}")
-    apart = max(abs(scores[kind] - scores["fairseq"]) for kind in kinds)
-    near = apart <= BLEU_APART and alike["float32"] >= IDENTICAL
+    return EngineCheck(len(truth), scores, alike)
+
+
+def in_words(check: EngineCheck) -> str:
+    """The check as a line for people."""
+    kinds = (f"{kind} {check.bleu[kind]:.2f} ({100 * same:.1f} % identical)" for kind, same in check.identical.items())
+    return f"BLEU against the references: fairseq {check.bleu['fairseq']:.2f}, CTranslate2 {', '.join(kinds)}"
+
+
+def require_alike(check: EngineCheck, accept: bool) -> None:
+    """Refuse engines that are too far apart, unless that is accepted."""
+    apart = max(abs(check.bleu[kind] - check.bleu["fairseq"]) for kind in check.identical)
+    near = apart <= BLEU_APART and check.identical["float32"] >= IDENTICAL
     require(
         near or accept,
-        f"CTranslate2 and fairseq are {apart:.2f} BLEU apart and {100 * alike['float32']:.1f} % of "
+        f"CTranslate2 and fairseq are {apart:.2f} BLEU apart and {100 * check.identical['float32']:.1f} % of "
         f"the float32 translations are identical (at most {BLEU_APART}, at least "
         f"{100 * IDENTICAL:.0f} %): use --engine fairseq, or --accept-difference",
     )
-    write_record(file, EngineCheck(len(rows), scores, alike))

@@ -87,15 +87,26 @@ def run_shards(
     """
     workers = min(workers, len(shards))
     jobs = (job_of(corpus, shard) for shard in shards)
-    if workers <= 1:
-        try:
-            for job in jobs:
-                if not STATE:
-                    start(makers, work, None)
-                progress.add(decode_shard(job))
-        finally:
-            STATE.clear()
+    if workers > 1:
+        run_in_processes(work, makers, jobs, workers, progress)
         return
+    try:
+        for job in jobs:
+            if not STATE:
+                start(makers, work, None)
+            progress.add(decode_shard(job))
+    finally:
+        STATE.clear()
+
+
+def run_in_processes(
+    work: Work,
+    makers: Sequence[Callable[[], TranslationSource]],
+    jobs: Iterator[Job],
+    workers: int,
+    progress: Progress,
+) -> None:
+    """Decode the jobs in so many processes; twice as many jobs are at work or wait, the others are not made yet."""
     context = multiprocessing.get_context("spawn")
     counter = context.Value("i", 0)
     with environment(OMP_NUM_THREADS=str(work.threads)):

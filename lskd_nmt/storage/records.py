@@ -2,7 +2,7 @@
 
 Each object knows the file that it was read from: a key that it lacks is one line about that file, wherever it is asked
 for. `SHAPES` says of what type values must be, file by file; a key that is not there is no fault, as older versions
-wrote fewer, and keys that are not listed may hold anything.
+wrote fewer, and keys that are not listed may hold anything. A file that is read as a record (see `typed`) needs none.
 """
 
 import json
@@ -28,8 +28,6 @@ TEXT, WORDS, COUNT = (str, None), [str], (int, None)
 COST = (NUMBER, None)
 SCORE = {"score": NUMBER, "signature": str, "text": str}
 HASHES = {"*": str}
-SYMBOLS = {"source": WORDS, "target": WORDS, "langs": WORDS}
-TEACHER = [{"file": str, "sha256": str}]
 MODEL = {
     "name": NAME,
     "role": ROLE,
@@ -60,14 +58,6 @@ ATTEMPT = {
     "peak_memory_mb": COST,
     "peak_gpu_memory_mb": COST,
     "words_per_second": COST,
-}
-FORECAST = {
-    "name": str,
-    "minutes": NUMBER,
-    "cpu_minutes": NUMBER,
-    "gpu_hours": COST,
-    "at_most": bool,
-    "peak_memory_mb": COST,
 }
 # a file's name -> its shape; a run's plan.json and that of a decoding, its run.json and those of models share names
 SHAPES: dict[str, Shape] = {
@@ -109,44 +99,8 @@ SHAPES: dict[str, Shape] = {
     "inputs.json": HASHES,
     "prep.json": {"corpus": TEXT, "form": str, "source_lang": str, "target_lang": str, "settings": dict},
     "dropped.json": {"*": int},
-    "forecast.json": {"models": [FORECAST]},
-    "ledger.json": {
-        "teacher": TEACHER,
-        "data": {"*": WORDS},
-        "rows": int,
-        "hypotheses": int,
-        "empty_rows": int,
-        "sha256": str,
-        "settings": {"sampling": bool, "nbest": int},
-    },
-    "store.json": {
-        "teacher": TEACHER,
-        "symbols": SYMBOLS,
-        "data": {"*": WORDS},
-        "layout": dict,
-        "sentences": int,
-        "tokens": int,
-        "tail_mass": {"*": NUMBER},
-        "projections": [HASHES],
-        "shards": [{"name": str, "sentences": int, "tokens": int, "sha256": str}],
-    },
-    "hypotheses.json": {
-        "decoded": [{"teacher": TEACHER}],
-        "symbols": SYMBOLS,
-        "data": {"*": WORDS},
-        "longest": int,
-        "arrays": HASHES,
-    },
-    "header.json": {"symbols": SYMBOLS, "data": {"hashes": WORDS}, "arrays": HASHES, "tokens": int, "width": int},
     "export.json": {"quantization": TEXT, "parameters": COUNT},
     "significance.json": {"results": {"*": dict}, "without_text": WORDS, "settings": dict, "spread": dict},
-    "[0-9][0-9][0-9][0-9][0-9].json": {
-        "name": str,
-        "sentences": int,
-        "tokens": int,
-        "sha256": str,
-        "tail_mass": [ANY_NUMBER],
-    },
     "*_vocabulary.json": [str],
 }
 NAMES: dict[Shape, str] = {
