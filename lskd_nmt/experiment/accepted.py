@@ -22,7 +22,7 @@ ALIKE = {
     "label-smoothing",
     "top-k",
 }  # the pipeline's own: their values are checked where the config is read
-DOWN = ("loss", "nll_loss", "ppl", "kd_loss")  # better if lower
+LESS_IS_BETTER = ("loss", "nll_loss", "ppl", "kd_loss")
 TAUGHT = ("teacher-path", "teacher-store", "virtual-teacher")  # flags of a training that measures kd_loss
 
 
@@ -31,7 +31,7 @@ def require_accepted(plan: Plan) -> None:
     asked = set()
     for model in plan.models:
         command = model.train_command
-        complaint = misfit(command) or best(dict(given(command)))
+        complaint = misfit(command) or metric_misfit(dict(given(command)))
         if complaint is None and not all_known(command):
             key = tuple(without(command, ALIKE))
             if key in asked:
@@ -44,7 +44,7 @@ def require_accepted(plan: Plan) -> None:
 
 
 def place(config: RunConfig, model: PlannedModel, flag: str) -> str:
-    """Where a flag of a model is written."""
+    """Where in the YAML or in a method's file a flag of a model is written, as messages name it."""
     role, method = model.role, config.methods.get(model.method or "")
     section = config.teacher if role == "teacher" else config.student
     if flag == "arch":
@@ -60,8 +60,8 @@ def place(config: RunConfig, model: PlannedModel, flag: str) -> str:
     return f"{model.name}: --{flag}" if flag else f"{model.name}:"
 
 
-def best(flags: Mapping[str, str]) -> tuple[str, str] | None:
-    """A metric that validation does not measure, or measures the other way round."""
+def metric_misfit(flags: Mapping[str, str]) -> tuple[str, str] | None:
+    """The metric by which checkpoints are chosen, and why it is refused: not measured, or better the other way round."""
     name, metric = "best-checkpoint-metric", flags.get("best-checkpoint-metric", "loss")
     if "disable-validation" in flags:
         return None
@@ -75,6 +75,6 @@ def best(flags: Mapping[str, str]) -> tuple[str, str] | None:
         return name, "is accuracy, and report-accuracy is off: set it to true"
     if metric == "kd_loss" and not any(flag in flags for flag in TAUGHT):
         return name, "is kd_loss, which a model without a teacher does not measure: set it for the students alone"
-    if metric in DOWN and "maximize-best-checkpoint-metric" in flags:
+    if metric in LESS_IS_BETTER and "maximize-best-checkpoint-metric" in flags:
         return name, f"is {metric}, of which less is better: set maximize-best-checkpoint-metric to false"
     return None

@@ -77,12 +77,8 @@ def combination(
         }
     if top_k:
         flags |= {"top-k": top_k, "tail": tail}
-    parts = [f"{level}-{hypotheses}"] if hypotheses else []  # what is usual is in no name
-    parts += [f"{tail}{top_k}"] if top_k else []
-    parts += [f"t{temperature:g}"] if temperature is not None else []
-    parts += [f"w{weight:g}"] if weight != KD_WEIGHT else []
     return Distillation(
-        "-".join(parts),
+        title(level, hypotheses, f"{tail}{top_k}" if top_k else "", temperature, weight),
         probabilities=temperature is not None,
         level=level,
         hypotheses=hypotheses,
@@ -93,6 +89,15 @@ def combination(
         first={"kd-weight": weight},
         flags=flags,
     )
+
+
+def title(level: str, hypotheses: str | None, tail: str, temperature: float | None, weight: float) -> str:
+    """A combination as a part of the student's name, such as `both-beam-bucket8-t2-w0.5`; what is usual is left out."""
+    parts = [f"{level}-{hypotheses}"] if hypotheses else []
+    parts += [tail] if tail else []
+    parts += [f"t{temperature:g}"] if temperature is not None else []
+    parts += [f"w{weight:g}"] if weight != KD_WEIGHT else []
+    return "-".join(parts)
 
 
 def of_method(name: str, method: Method) -> Distillation:

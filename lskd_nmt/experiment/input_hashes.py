@@ -1,4 +1,4 @@
-"""What a training reads, remembered from its beginning: with other inputs it starts anew instead of continuing."""
+"""Hashes of what a training reads, kept from its start: with other inputs it starts anew instead of continuing."""
 
 import shutil
 from collections.abc import Callable

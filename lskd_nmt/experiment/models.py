@@ -149,8 +149,8 @@ def seqkd_commands(name: str, config: RunConfig, data: PlannedData) -> tuple[Com
     filtering = ("similarity", "max_ratio", "drop_copies")
     filters = {option.replace("_", "-"): options[option] for option in filtering} | {"tokenize": data.tokenize}
     choosing: list[Flags] = [
-        {"decoded": f"{folder}/decoded", **langs, "out": f"{folder}/{method}", "method": method, **filters}
-        for method in chosen
+        {"decoded": f"{folder}/decoded", **langs, "out": f"{folder}/{kind}", "method": kind, **filters}
+        for kind in chosen
     ]
     steps = [("decode", decoding), *(("select", each) for each in choosing)] if chosen else []
     return tuple(("lskd", "seqkd", step, *words_of(flags)) for step, flags in steps)

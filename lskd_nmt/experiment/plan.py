@@ -97,7 +97,7 @@ def planned(config: RunConfig, run: Path) -> Plan:
 
 
 def followed(config: RunConfig, run: Path) -> Plan:
-    """`planned`, whatever the data."""
+    """The plan that `planned` describes, not yet compared with the lengths of the data."""
     file = run / "plan.json"
     if not file.is_file():
         return first(config)
@@ -124,14 +124,14 @@ def first(config: RunConfig) -> Plan:
 
 
 def begun(folder: Path) -> bool:
-    """Whether something was made of a model that its plan decides: a checkpoint, or what comes of one."""
+    """Whether a model has anything that its plan decided: a checkpoint, a store, or translations."""
     if folder.is_symlink() or (folder / "model.pt").exists():
         return True
     return any(any((folder / part).glob("*")) for part in ("checkpoints", "store", "hypotheses"))
 
 
 def forget(folder: Path) -> None:
-    """Remove what was written for a model of which nothing was made; what is not ours stays."""
+    """Remove the files of a model that was planned and not begun; files that this toolkit did not write stay."""
     for pattern in LEFT:
         for file in folder.glob(pattern):
             file.unlink()
@@ -203,6 +203,6 @@ def alike(first: Sequence[str], second: Sequence[str]) -> bool:
 
 
 def telling(changed: Sequence[str]) -> str:
-    """The first of several differences that decides more than what is logged."""
+    """The first difference that changes more than what is logged, to name it to the user."""
     keys = [text.partition(" = ")[0].rpartition(".")[2] for text in changed]
     return next((text for text, key in zip(changed, keys, strict=True) if key not in LOGGING), changed[0])

@@ -31,7 +31,7 @@ class Method:
 
 @record
 class DataConfig:
-    """Which text: a prepared folder (`dir`), or a corpus and how it is prepared."""
+    """The bitext: a prepared folder (`dir`), or a corpus and how it is prepared. What is None, data-prep decides."""
 
     dir: str | None = None
     corpus: str | None = None
@@ -61,7 +61,7 @@ class TeacherConfig:
     """The teachers: one for each label smoothing and seed."""
 
     arch: str = ""
-    label_smoothing: tuple[float, ...] = (0.1,)
+    label_smoothing: tuple[float, ...] = (0.1,)  # a teacher for each
     smoothing_over: str = DEFAULTS.smoothing_over
     average: dict[str, int] | None = None  # {"last": N} or {"best": N} checkpoints become one
     seed: int | None = None  # students of all seeds learn from this teacher; else each from that of its own seed
@@ -112,7 +112,7 @@ class SeqkdConfig:
 
 @record
 class DecodeConfig:
-    """How the test set is decoded."""
+    """How fairseq-generate decodes the test set."""
 
     beam: int = SEARCH.beam
     lenpen: float = SEARCH.lenpen
@@ -123,7 +123,7 @@ class DecodeConfig:
 
 @record
 class RunConfig:
-    """A whole experiment."""
+    """A whole experiment: the keys of its YAML, section by section."""
 
     name: str = ""
     data: DataConfig = DataConfig()

@@ -32,7 +32,7 @@ def shared_teachers(plan: Plan, run: Path) -> dict[str, Path]:
 
 
 def link(place: Path, folder: Path) -> None:
-    """Let `folder` be seen at `place`; a link whose folder has moved is replaced."""
+    """Make `place` a link to `folder`; a link whose folder has moved is replaced."""
     if place.is_symlink() and not place.exists():
         place.unlink()
     if not place.exists():
@@ -74,7 +74,7 @@ def require_same_training(other: str, theirs: PlannedModel, ours: PlannedModel) 
 
 
 def share(folder: Path, model: PlannedModel) -> None:
-    """Let the students of this run read what those of its own run do, or the first to want it say how it is made."""
+    """Write the scripts of another run's teacher where it has none; refuse it if it has them with other settings."""
 
     def settings(text: str) -> list[str]:
         return [line for line in text.splitlines() if not line.startswith(("cd ", "  --data "))]  # the same folder

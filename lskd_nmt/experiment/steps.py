@@ -1,4 +1,4 @@
-"""What the pipeline does with one model of a run: train it, decode the test set, take the text of that, score it."""
+"""What the pipeline does with one model of a run: train it, decode the test set, and write the translations as text."""
 
 import os
 from collections.abc import Callable, Sequence

@@ -30,7 +30,7 @@ def record(line: str) -> tuple[str, dict[str, float]] | None:
 
 
 def is_number(value: object) -> bool:
-    """Whether a logged value is one; `kd_tail` is a word."""
+    """Whether a logged value is a number; that of `kd_tail`, for one, is a word."""
     try:
         float(value)  # type: ignore[arg-type]
     except (ValueError, TypeError, OverflowError):
@@ -123,11 +123,11 @@ class Decoded:
 
 
 def numbers(values: dict[str, float], names: Sequence[str]) -> str:
-    """Names and values, without `valid_`."""
+    """Some values with their names, such as `loss 4.5  bleu 1.5`; the names without `valid_`."""
     return "  ".join(f"{name.removeprefix('valid_')} {values[name]:g}" for name in names if name in values)
 
 
 def duration(seconds: float) -> str:
-    """`75` -> `1m15s`."""
+    """Seconds as a person reads them: 75 is `1m15s`, and 7262 is `2h01m`."""
     minutes, rest = divmod(round(max(seconds, 0)), 60)
     return f"{minutes // 60}h{minutes % 60:02d}m" if minutes >= 60 else f"{minutes}m{rest:02d}s"
