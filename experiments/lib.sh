@@ -83,22 +83,21 @@ outlive_signal() {                   # SLURM signals every process of a job, and
   if [[ -n ${SLURM_JOB_ID:-} ]]; then trap : TERM; fi
 }
 
-model_step() {                       # options of a step on one model -> $folder, which a training has to itself
-  parse_options "$@"
+run_step() {                         # run_step train "$@": the options of a step on one model, and the step, which has
+  local step=$1 how=--shared         # the model's folder to itself if it trains, and does not run twice at once
+  parse_options "${@:2}"
   need_tools flock
   [[ -n $run && -n $model ]] || die "--run and --model are needed: see --help"
   folder=$run/models/$model
   [[ -e $folder/command.sh ]] || die "$run has no planned model '$model': run lskd plan CONFIG --out $run first"
   outlive_signal
-  local step how=--shared
-  step=$(basename -- "$0" .sh)
   [[ $step != train ]] || how=--exclusive
   hold "$how" "$folder/.lock" "$model: waiting for another process that works on $folder"
   hold --exclusive "$folder/.lock.$step" "$model: waiting for another process that does the same in $folder"
-}
-
-need_model() {
-  [[ -e $folder/model.pt ]] || die "$folder/model.pt does not exist: run experiments/steps/train.sh first"
+  device_flags=()
+  if [[ " $options " == *' device '* ]]; then choose_device; else device=auto threads=0; fi
+  "$python" -m lskd_nmt.cli run-step --device "$device" --workers "$threads" \
+    "$run" "$model" "$step" -- "${device_flags[@]}" > /dev/null
 }
 
 run_stage() {                        # run_stage 3 binarise: once; needs $stage, $stop_stage and $done_dir

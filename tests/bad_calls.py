@@ -226,6 +226,7 @@ ENTRIES: dict[str, Entry] = {
         {f"{MODEL}/test.hyp": "text", "run/data/clean/test.de": "text", "run/plan.json": "json"},
         needs=("run",),
     ),
+    "run-step": Entry(["run-step", "run", *STUDENT[-1:], "score"], of("run/plan.json", "json"), needs=("run",)),
     "forecast RUN": Entry(
         ["forecast", "run"], of(f"run/forecast.json run/plan.json {MODEL}/run.json", "json"), needs=("run",)
     ),

@@ -14,12 +14,4 @@ options='run model device precision threads'
 run='' model='' device=auto precision=fp32 threads=0
 # shellcheck source=experiments/lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
-model_step "$@"
-
-if [[ -e $folder/test.hyp ]]; then log "decode $model: done, skipped"; exit 0; fi
-need_model
-choose_device
-
-log "decode $model"
-"$python" -m lskd_nmt.cli generate --run "$run" --model "$model" -- "${device_flags[@]}" > /dev/null
-"$python" -m lskd_nmt.cli hyp --run "$run" --model "$model" > /dev/null
+run_step decode "$@"

@@ -15,18 +15,4 @@ options='run model device precision threads'
 run='' model='' device=auto precision=fp32 threads=0
 # shellcheck source=experiments/lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
-model_step "$@"
-
-if [[ ! -e $folder/hypotheses.sh ]]; then log "hypotheses $model: none are needed"; exit 0; fi
-need_model
-choose_device
-
-if [[ $device != cpu ]] && has_gpu; then threads=0; fi      # a process for each GPU
-for chosen in "$folder"/hypotheses/{beam,interpolate,multi}; do
-  if [[ -e $chosen/keys.npy && ! -e $chosen/hypotheses.json ]]; then
-    rm -rf -- "$chosen"              # of select, and lost its header: it is made again from what was decoded
-  fi
-done
-
-log "hypotheses $model"
-bash "$folder/hypotheses.sh" --workers "$threads" --device "${device/gpu/cuda}" > /dev/null
+run_step hypotheses "$@"

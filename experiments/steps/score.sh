@@ -9,9 +9,4 @@ options='run model'
 run='' model=''
 # shellcheck source=experiments/lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
-model_step "$@"
-
-if [[ -e $folder/metrics.json ]]; then log "score $model: done, skipped"; exit 0; fi
-[[ -e $folder/test.hyp ]] || die "$folder/test.hyp does not exist: run experiments/steps/decode.sh first"
-log "score $model"
-"$python" -m lskd_nmt.cli score --run "$run" --model "$model" > /dev/null
+run_step score "$@"

@@ -15,12 +15,4 @@ options='run model device precision threads'
 run='' model='' device=auto precision=fp32 threads=0
 # shellcheck source=experiments/lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
-model_step "$@"
-
-if [[ ! -e $folder/store.sh ]]; then log "store $model: none is needed"; exit 0; fi
-if [[ -e $folder/store/store.json ]]; then log "store $model: done, skipped"; exit 0; fi
-need_model
-choose_device
-
-log "store $model"
-bash "$folder/store.sh" --device "${device/gpu/cuda}" > /dev/null
+run_step store "$@"

@@ -15,28 +15,4 @@ options='run model device precision threads'
 run='' model='' device=auto precision=fp32 threads=0
 # shellcheck source=experiments/lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
-model_step "$@"
-
-if [[ -e $folder/model.pt ]]; then log "train $model: done, skipped"; exit 0; fi
-choose_device
-
-log "train $model (full log: $folder/train.log)"
-mkdir -p -- "$folder/checkpoints"
-rc=0
-"$python" -m lskd_nmt.cli watch --run "$run" --model "$model" -- "${device_flags[@]}" > /dev/null || rc=$?
-(( rc == 0 )) || exit "$rc"
-
-averaged=$("$python" -c '
-import json, sys
-(model,) = (model for model in json.load(open(sys.argv[1]))["models"] if model["name"] == sys.argv[2])
-for which, count in (model.get("average") or {}).items():  # plans of before have no such key
-    print(f"--{which} {count}")' "$run/plan.json" "$model")
-if [[ -n $averaged ]]; then
-  read -ra which <<< "$averaged"
-  "$python" -m lskd_nmt.cli average --folder "$folder/checkpoints" "${which[@]}" --out "$folder/model.pt" > /dev/null
-else
-  best=$folder/checkpoints/checkpoint_best.pt
-  [[ -e $best ]] || best=$folder/checkpoints/checkpoint_last.pt
-  publish "$folder/model.pt" cat -- "$best"
-fi
-log "train $model: $folder/model.pt"
+run_step train "$@"

@@ -2,20 +2,16 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from lskd_nmt.cli.common import add_tokenize, answer, verb_of
 from lskd_nmt.cli.verbs import Verbs
-from lskd_nmt.data.subwords import Subwords
-from lskd_nmt.evaluate import scoring
-from lskd_nmt.evaluate.metrics import needs_source
-from lskd_nmt.evaluate.records import Metrics, ScoringFacts, write_metrics
 from lskd_nmt.experiment import plan as planning
 from lskd_nmt.experiment import steps
 from lskd_nmt.experiment.config import read_config
 from lskd_nmt.experiment.run import Run, record_run
-from lskd_nmt.storage import files, provenance
 
 
 def register(verbs: Verbs) -> None:
@@ -45,6 +41,14 @@ def register(verbs: Verbs) -> None:
     add_tokenize(score)
     for parser in (watch, generate):
         parser.add_argument("flags", nargs="*", help="after --, more flags for the command")
+
+    step = add("run-step", run_step, "do one step of the pipeline on one model, unless it is done")
+    step.add_argument("folder", type=Path, metavar="RUN")
+    step.add_argument("model", metavar="MODEL")
+    step.add_argument("step", choices=tuple(steps.STEPS), metavar="STEP", help="%(choices)s")
+    step.add_argument("--device", choices=("auto", "gpu", "cpu"), default="auto", help="of stores and hypotheses")
+    step.add_argument("--workers", type=int, default=0, metavar="N", help="processes that translate; 0: as many as fit")
+    step.add_argument("flags", nargs="*", help="after --, more flags for fairseq, such as --cpu")
 
 
 def teller(model: str) -> Callable[[str], None]:
@@ -100,30 +104,18 @@ def run_hyp(args: argparse.Namespace) -> None:
 
 def run_score(args: argparse.Namespace) -> None:
     """`lskd score --run RUN --model NAME`: test.hyp -> metrics.json."""
-    run = Run(args.folder)
-    hyp, ref = run.model_folder(args.model) / "test.hyp", run.text("test", "target")
-    data = run.plan["data"]
-    translations, references = files.read_lines(hyp), files.read_lines(ref)
-    sources = files.read_lines(run.text("test", "source")) if needs_source() else None
-    tokenize = args.tokenize or data.get("tokenize")
-    scores = scoring.scores(translations, references, data["target_lang"], data["form"], tokenize, sources)
-    facts = ScoringFacts(
-        len(references),
-        args.model,
-        changed_by_subwords(run.data, references),
-        files.sha256(hyp),
-        files.sha256(ref),
-        run.plan["decode"],
-        provenance.commit(),
-    )
-    write_metrics(hyp.with_name("metrics.json"), Metrics(scores, facts))
+    scores = steps.score(Run(args.folder), args.model, args.tokenize).scores
     answer(model=args.model, bleu=scores["bleu"].score, chrf=scores["chrf"].score)
 
 
-def changed_by_subwords(data: Path, references: Sequence[str]) -> int | None:
-    """How many references the folder's sentencepiece model rewrites, which no translation can equal; None without it.
+def run_step(args: argparse.Namespace) -> None:
+    """`lskd run-step RUN MODEL STEP`; exits with the code of what it runs."""
+    machine = steps.Machine(args.device, args.workers, tuple(args.flags))
+    code = steps.run_step(Run(args.folder), args.model, args.step, machine, teller(args.model), log)
+    answer(model=args.model, step=args.step, exit_code=code)
+    sys.exit(code)
 
-    sentencepiece normalises unless it is told not to: `m²` becomes `m2`, and a full-width comma a comma.
-    """
-    model = data / "spm" / "spm.model"
-    return Subwords(model).normalises(references) if model.is_file() else None
+
+def log(text: str) -> None:
+    """Show a line with the time on stderr, as the scripts do."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)

@@ -136,6 +136,10 @@ GROUPS: Mapping[str, Mapping[str, Verb]] = {
         ),
     },
     "steps that experiments/run.sh calls": {
+        "run-step": Verb(
+            "do one step of the pipeline on one model",
+            "lskd run-step runs/quickstart teacher-ls0.1-s1 train -- --cpu",
+        ),
         "train-model": Verb(
             "run one model's training command",
             "lskd train-model --run runs/quickstart --model teacher-ls0.1-s1 -- --cpu",

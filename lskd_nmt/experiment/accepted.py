@@ -61,7 +61,7 @@ def place(config: RunConfig, model: PlannedModel, flag: str) -> str:
 
 
 def metric_misfit(flags: Mapping[str, str]) -> tuple[str, str] | None:
-    """The metric by which checkpoints are chosen, and why it is refused: not measured, or better the other way round."""
+    """A metric for checkpoints that is refused, and why: it is not measured, or better the other way round."""
     name, metric = "best-checkpoint-metric", flags.get("best-checkpoint-metric", "loss")
     if "disable-validation" in flags:
         return None

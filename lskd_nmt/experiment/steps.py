@@ -1,23 +1,124 @@
-"""What the pipeline does with one model of a run: train it, decode the test set, and write the translations as text."""
+"""What the pipeline does with one model of a run: train, translate the source, write a store, decode, score.
+
+`experiments/steps/*.sh` call `run_step` while they hold the model's folder, so that no two do the same at once.
+"""
 
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.data.subwords import Subwords
+from lskd_nmt.errors import require
 from lskd_nmt.evaluate import scoring
+from lskd_nmt.evaluate.metrics import needs_source
+from lskd_nmt.evaluate.records import Metrics, ScoringFacts, write_metrics
 from lskd_nmt.experiment import input_hashes, lengths, training_costs, training_log
+from lskd_nmt.experiment.input_hashes import LAST_WRITTEN
 from lskd_nmt.experiment.records import DecodeRecord, RunRecord, write_curve
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.experiment.run_command import Cost, record_attempt, watch
 from lskd_nmt.experiment.scripts import runnable
 from lskd_nmt.fairseq_io.flag_values import require_words
 from lskd_nmt.storage import provenance
-from lskd_nmt.storage.files import read_lines, write_text
-from lskd_nmt.storage.typed import write_record
+from lskd_nmt.storage.files import read_lines, sha256, write_text
+from lskd_nmt.storage.typed import to_json, write_record
 
 Tell = Callable[[str], None]  # shows a line to a person
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step on a model: the file that it publishes last, and the file that it needs with the step that makes that."""
+
+    result: str = ""  # once it is there, the step is done; "" where a script of the run folder knows
+    needs: str = ""
+    maker: str = ""
+
+
+STEPS = {
+    "train": Step("model.pt"),
+    "hypotheses": Step("", "model.pt", "train"),
+    "store": Step("store/store.json", "model.pt", "train"),
+    "decode": Step("test.hyp", "model.pt", "train"),
+    "score": Step("metrics.json", "test.hyp", "decode"),
+}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a step runs: its device, worker processes (0: one for each core or GPU), and more flags of fairseq."""
+
+    device: str = "auto"  # auto, gpu or cpu
+    workers: int = 0
+    flags: tuple[str, ...] = ()
+
+
+def run_step(run: Run, name: str, step: str, machine: Machine, tell: Tell, log: Tell) -> int:
+    """Do a step on a model unless it is done; its exit code. `log` has the step's own lines, `tell` its command's."""
+    folder, what = run.model_folder(run.planned_model(name).name), STEPS[step]
+    if step in ("hypotheses", "store") and not (folder / f"{step}.sh").exists():
+        log(f"{step} {name}: none {'is' if step == 'store' else 'are'} needed")
+        return 0
+    if what.result and (folder / what.result).exists():
+        log(f"{step} {name}: done, skipped")
+        return 0
+    there = not what.needs or (folder / what.needs).exists()
+    require(there, f"{folder}/{what.needs} does not exist: run experiments/steps/{what.maker}.sh first")
+    log(f"{step} {name}" + (f" (full log: {folder}/train.log)" if step == "train" else ""))
+    if step == "train":
+        (folder / "checkpoints").mkdir(exist_ok=True)
+        code = train(run, name, machine.flags, tell) or publish_model(run, name)
+        if code == 0:
+            log(f"train {name}: {folder}/model.pt")
+        return code
+    if step == "decode":
+        code, _ = decode(run, name, machine.flags, tell)
+        if code == 0:
+            extract_text(run, name)
+        return code
+    if step == "score":
+        score(run, name)
+        return 0
+    return run_script(run, name, step, machine)
+
+
+def publish_model(run: Run, name: str) -> int:
+    """Write model.pt of a finished training: the average that its plan names, else the best checkpoint, or the last."""
+    folder = run.model_folder(name)
+    checkpoints, average = folder / "checkpoints", run.planned_model(name).average
+    if average is not None:  # deploy/ is above this room: a process of its own does it
+        ((how, count),) = average.items()
+        words = ["--folder", str(checkpoints), f"--{how}", str(count), "--out", str(folder / "model.pt")]
+        return quietly([sys.executable, "-m", "lskd_nmt.cli", "average", *words])
+    best = checkpoints / "checkpoint_best.pt"
+    part = folder / "model.pt.part"
+    shutil.copyfile(best if best.exists() else checkpoints / "checkpoint_last.pt", part)
+    part.replace(folder / "model.pt")
+    return 0
+
+
+def run_script(run: Run, name: str, step: str, machine: Machine) -> int:
+    """Run the plan's script that makes what a teacher's students read; its exit code."""
+    folder, device = run.model_folder(name), "cuda" if machine.device == "gpu" else machine.device
+    words = ["bash", str(folder / f"{step}.sh"), "--device", device]
+    if step == "hypotheses":
+        for chosen in (folder / "hypotheses").glob("*/keys.npy"):
+            if not (chosen.parent / LAST_WRITTEN["--hypotheses"]).exists():
+                shutil.rmtree(chosen.parent)  # of select, and without its header: it is made again of what was decoded
+        on_gpus = device != "cpu" and fairseq_io.gpus("auto") > 0  # a process for each
+        words += ["--workers", "0" if on_gpus else str(machine.workers)]
+    return quietly(words)
+
+
+def quietly(command: Sequence[str]) -> int:
+    """Run a command that says on its standard error what a person has to know; its exit code."""
+    # it keeps the step's locks, as it may outlive this process
+    return subprocess.run(command, stdout=subprocess.DEVNULL, check=False, close_fds=False).returncode
 
 
 def train(run: Run, name: str, flags: Sequence[str], tell: Tell) -> int:
@@ -95,3 +196,32 @@ def extract_text(run: Run, name: str) -> tuple[Path, int]:
     lines = Subwords(run.data / "spm" / "spm.model").decode(pieces)
     write_text(folder / "test.hyp", "".join(f"{line}\n" for line in lines))
     return folder / "test.hyp", sentences
+
+
+def score(run: Run, name: str, tokenize: str | None = None) -> Metrics:
+    """Score test.hyp and write metrics.json; `tokenize` is a tokeniser of BLEU other than the plan's."""
+    hyp, ref, data = run.model_folder(name) / "test.hyp", run.text("test", "target"), run.planned.data
+    translations, references = read_lines(hyp), read_lines(ref)
+    sources = read_lines(run.text("test", "source")) if needs_source() else None
+    scores = scoring.scores(translations, references, data.target_lang, data.form, tokenize or data.tokenize, sources)
+    facts = ScoringFacts(
+        len(references),
+        name,
+        changed_by_subwords(run.data, references),
+        sha256(hyp),
+        sha256(ref),
+        to_json(run.planned.decode),
+        provenance.commit(),
+    )
+    found = Metrics(scores, facts)
+    write_metrics(hyp.with_name("metrics.json"), found)
+    return found
+
+
+def changed_by_subwords(data: Path, references: Sequence[str]) -> int | None:
+    """How many references the folder's sentencepiece model rewrites, which no translation can equal; None without it.
+
+    sentencepiece normalises unless it is told not to: `m²` becomes `m2`, and a full-width comma a comma.
+    """
+    model = data / "spm" / "spm.model"
+    return Subwords(model).normalises(references) if model.is_file() else None
