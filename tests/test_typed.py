@@ -84,6 +84,12 @@ def test_a_fault_is_one_line_with_its_place(path, value, part):
     assert part in str(caught.value) and "\n" not in str(caught.value) and str(caught.value).startswith("f.json")
 
 
+def test_what_is_nested_too_deeply_for_pydantic_is_refused_in_words():
+    content = json.loads('{"a": ' * 500 + "1" + "}" * 500)
+    with pytest.raises(LskdError, match=r"^it is nested too deeply: "):
+        from_json(Outer, content, "it")
+
+
 def test_a_record_cannot_be_changed():
     with pytest.raises(AttributeError):
         from_json(Outer, GOOD, "it").seed = 2

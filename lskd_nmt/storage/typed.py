@@ -70,7 +70,8 @@ def from_json(cls: type[T], value: object, place: str) -> T:
     try:
         return cast("T", adapter(cls).validate_json(json.dumps(value)))
     except ValidationError as error:
-        raise LskdError(f"{place}{fault(error)}: {AGAIN}") from None
+        deep = error.errors(include_url=False)[0]["type"] == "json_invalid"  # what `json` wrote is JSON
+        raise LskdError(f"{place}{' is nested too deeply' if deep else fault(error)}: {AGAIN}") from None
     except RecursionError:
         raise LskdError(f"{place} is nested too deeply: {AGAIN}") from None
 
