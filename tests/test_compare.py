@@ -23,10 +23,15 @@ from lskd_nmt.evaluate.benchmark import Benchmark, BenchmarkedModel, Latency, Ra
 from lskd_nmt.report.figures import bleu_by_speed
 from lskd_nmt.report.tables import benchmark as tables_benchmark
 from lskd_nmt.seqkd.engines import CTranslate2Engine, translate_all, translate_at_once
-from lskd_nmt.storage.typed import read_record
+from lskd_nmt.storage.typed import from_json, read_record
 
 LANGS = ("aa", "bb")
 SENTENCES = [["▁a"], ["▁b", "▁c"], ["▁d"]]
+
+
+def record(content):
+    """compare.json as tables and figures take it."""
+    return from_json(Benchmark, content, "compare.json")
 
 
 class Machine:
@@ -201,7 +206,7 @@ def test_table_and_figure_are_written_from_the_json(compared):
     names = {f"compare.{kind}" for kind in ("json", "md", "csv", "tex", "png", "svg")}
     assert {file.name for file in compared.iterdir()} == names
     content = json.loads((compared / "compare.json").read_text())
-    assert (compared / "compare.md").read_text() == tables_benchmark.markdown(content)
+    assert (compared / "compare.md").read_text() == tables_benchmark.markdown(record(content))
     assert r"stock\_form" in (compared / "compare.tex").read_text()
 
 
@@ -354,7 +359,7 @@ def content():
 
 
 def test_the_table_shows_medians_ranges_and_ratios(content):
-    text = tables_benchmark.markdown(content)
+    text = tables_benchmark.markdown(record(content))
     rows = [[field.strip() for field in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
     assert rows[0] == [
         "model",
@@ -397,18 +402,19 @@ def test_the_table_shows_medians_ranges_and_ratios(content):
         "scores: all 1,000 sentences",
     ):
         assert part in text
-    assert r"2.50 $\times$" in tables_benchmark.latex(content) and r"90.0 \%" in tables_benchmark.latex(content)
+    latex = tables_benchmark.latex(record(content))
+    assert r"2.50 $\times$" in latex and r"90.0 \%" in latex
 
 
 def test_csv_has_numbers_only(content):
-    rows = list(csv.DictReader(io.StringIO(tables_benchmark.csv(content))))
+    rows = list(csv.DictReader(io.StringIO(tables_benchmark.csv(record(content)))))
     assert [row["name"] for row in rows] == ["teacher", "student", "float32", "int8"]
     assert float(rows[0]["subwords_per_second_4_largest"]) == 3000 and float(rows[3]["p95_ms_median"]) == 40
     assert rows[2]["parameters"] == "" and float(rows[1]["speed_ratio_1"]) == 2.5
 
 
 def test_the_figure_shows_every_model_and_no_name_covers_another(content):
-    figure = bleu_by_speed.comparison(content)
+    figure = bleu_by_speed.comparison(record(content))
     (axes,) = figure.axes
     assert axes.get_xscale() == "log"
     dots = [collection for collection in axes.collections if isinstance(collection, PathCollection)]

@@ -1,12 +1,11 @@
 """The picture of a plan: a box for each step, filled where its file is; a teacher in the middle of its students."""
 
-import json
-
 from bench import MODELS
 from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
 from lskd_nmt.cli import main
+from lskd_nmt.experiment.run import Run
 from lskd_nmt.report.figures import run_graph
 
 
@@ -25,8 +24,7 @@ def test_a_box_is_filled_where_the_steps_file_is(finished):
 
 
 def test_a_teacher_stands_in_the_middle_of_its_students_and_a_line_leads_to_each(finished):
-    models = json.loads((finished.run / "plan.json").read_text())["models"]
-    at = run_graph.heights(models)
+    at = run_graph.heights(Run(finished.run).planned_models)
     assert at == {"student-plain-s1": 0, "student-ls0.1-t1-s1": -1, "student-ls0.1-t2-s1": -2, "teacher-ls0.1-s1": -1.5}
     lines = [tuple(line.get_ydata()) for line in run_graph.graph(finished.run).axes[0].lines]
     assert lines == [(-1.5, -1), (-1.5, -2)]

@@ -5,7 +5,7 @@ import json
 import statistics
 
 import pytest
-from test_table import REFS, add, cell_of, table
+from test_table import REFS, add, cell_of, record, table
 
 from lskd_nmt.cli import main
 from lskd_nmt.report.figures import bleu_by_temperature, method_ranking
@@ -85,7 +85,7 @@ def test_rows_are_plain_students_then_methods_in_the_plans_order(tmp_path):
         "student-ls0-word_kd",
         "student-ls0.1-word_kd",
     ]
-    frame = tables.frame(content)
+    frame = tables.frame(record(content))
     assert list(frame["model"])[2:] == ["student without KD", "reverse", "reverse", "r_drop", "word_kd", "word_kd"]
     assert list(frame["teacher LS"])[2:] == ["–", "0", "0.1", "–", "0", "0.1"]
     assert list(frame["T"])[2:] == ["–", "2", "2", "–", "1", "1"]
@@ -102,7 +102,7 @@ def test_several_baselines_give_what_each_gives_alone(tmp_path, run):
     texts = {kind: (tmp_path / "out" / f"table.{kind}").read_text(encoding="utf-8") for kind in ("md", "tex", "csv")}
     for wish in ("plain", "word_kd"):
         alone = table(tmp_path, run, "--baseline", wish)
-        frames = [tables.frame(content) for content in (both, alone)]
+        frames = [tables.frame(record(content)) for content in (both, alone)]
         assert list(frames[0][f"over {wish} [95 %]"]) == list(frames[1]["over baseline [95 %]"])
         assert list(frames[0][f"p over {wish}"]) == list(frames[1]["p"])
         for cell in alone["cells"]:
@@ -160,12 +160,12 @@ def test_a_step_costs_what_plain_students_are_faster(tmp_path, run):
         "student-r_drop": 2.0,
         "student-ls0.1-word_kd": 1.2,
     }
-    text = document.markdown(content)
+    text = document.markdown(record(content))
     assert "step cost (plain = 1)" in text and "measured while trainings ran side by side" in text
     assert "- reverse: about reverse (--divergence reverse --temperature 2)" in text
     file = run / "models" / "student-r_drop-s2" / "run.json"
     files.write_json(file, files.read_json(file) | {"updates_per_second": None})
-    frame = tables.frame(table(tmp_path, run)).set_index("model")
+    frame = tables.frame(record(table(tmp_path, run))).set_index("model")
     assert frame.loc["r_drop", "step cost (plain = 1)"] == "–"
     assert frame.loc["reverse", "step cost (plain = 1)"] == "1.50"
 
@@ -185,23 +185,23 @@ def test_a_step_is_measured_against_the_plain_students_of_its_own_run(tmp_path, 
 def test_the_same_name_with_other_flags_is_another_row_in_every_view(tmp_path, run):
     other = screening(tmp_path / "other", heat=3.0)
     content = table(tmp_path, run, other)
-    titles = [row_title(cell) for cell in content["cells"]]
+    titles = [row_title(cell) for cell in record(content).cells]
     assert len(set(titles)) == len(titles) == 6
     assert {"reverse, teacher LS 0.1 [run]", "reverse, teacher LS 0.1 [other]"} < set(titles)
     assert cell_of(content, "other:student-ls0.1-reverse")["differs_in"] == ["temperature (2.0 or 3.0)"]
-    frame = tables.frame(content)
+    frame = tables.frame(record(content))
     assert not frame[["model", "run", "teacher LS", "T"]].duplicated().any()
-    page = sections.results(content).parts
+    page = sections.results(record(content)).parts
     anchors = [row[0].link for row in page[0].rows]
     assert len(set(anchors)) == 6 and [part.id for part in page] == ["results", "methods", "bleu"]
-    costs = [row[0].text for row in sections.costs(content).parts[0].rows]
+    costs = [row[0].text for row in sections.costs(record(content)).parts[0].rows]
     assert sorted(costs) == sorted(titles)
 
 
 def test_the_figure_has_the_best_method_on_top_beside_plain_and_word_kd(tmp_path, run):
     content = table(tmp_path, run)
     cell_of(content, "student-r_drop")["interval"] = [0.0, 100.0]  # as of two seeds that differ
-    figure = method_ranking.figure(content)
+    figure = method_ranking.figure(record(content))
     (axes,) = figure.axes
     assert [tick.get_text() for tick in axes.get_yticklabels()] == [
         "reverse, teacher LS 0.1",
@@ -217,9 +217,10 @@ def test_the_figure_has_the_best_method_on_top_beside_plain_and_word_kd(tmp_path
     assert "cut at the frame" in axes.get_xlabel()
     low, high = axes.get_xlim()
     assert 0 < low < cell_of(content, "student-plain")["bleu"]["mean"] and high < 120
-    assert (tmp_path / "out" / "methods.svg").is_file() and bleu_by_temperature.figure(content) is None
+    assert (tmp_path / "out" / "methods.svg").is_file() and bleu_by_temperature.figure(record(content)) is None
     assert not (tmp_path / "out" / "temperature.svg").exists()
-    assert method_ranking.figure({"cells": [cell for cell in content["cells"] if not cell["method"]]}) is None
+    cells = [cell for cell in content["cells"] if not cell["method"]]
+    assert method_ranking.figure(record({**content, "cells": cells})) is None
 
 
 def test_sweeps_of_methods_are_paired_by_method(tmp_path, run):

@@ -5,12 +5,12 @@ import json
 import pytest
 from hostile import HOSTILE, NAME, calibration, diagnosis, embedded, hostile_run, report, write_texts
 from lxml import html
-from test_table import sweep
+from test_table import record, sweep
 
 from lskd_nmt.cli import main
 from lskd_nmt.report.figures import bleu_by_cost, reliability
 from lskd_nmt.report.page import analysed, figures, parts, render, sources
-from lskd_nmt.report.tables import tables
+from lskd_nmt.report.tables import tables, texts
 from lskd_nmt.storage import files
 
 
@@ -97,14 +97,14 @@ def test_the_page_has_the_numbers_of_the_table(run, tmp_path):
     page = report(tmp_path / "out", run)
     tree = html.parse(page).getroot()
     content = files.read_json(tmp_path / "out/data/table.json")
-    assert cells(tree, "results") == tables.frame(content).values.tolist()
+    assert cells(tree, "results") == tables.frame(record(content)).values.tolist()
     ((alpha, *scores),) = cells(tree, "grid-1")
-    students = [cell for cell in content["cells"] if cell["temperature"] is not None]
+    students = [cell for cell in record(content).cells if cell.setting.temperature is not None]
     assert alpha == "0.1"
     for text, cell in zip(scores, students, strict=True):
         expected = [
-            f"{cell['bleu']['mean']:.2f} [{cell['interval'][0]:.2f}, {cell['interval'][1]:.2f}]",
-            tables.interval(cell["difference"]),
+            f"{cell.scores['bleu'].mean:.2f} [{cell.interval[0]:.2f}, {cell.interval[1]:.2f}]",
+            texts.interval(cell.difference),
             "not comparable",
         ]
         assert text.split("\n") == expected
@@ -231,7 +231,7 @@ def test_wrong_arguments_are_refused_in_one_line(run, tmp_path, monkeypatch, cap
 def test_the_figure_of_costs_shows_size_and_hours(run, tmp_path):
     report(tmp_path / "out", run)
     content = files.read_json(tmp_path / "out/data/table.json")
-    drawn = bleu_by_cost.figure(content)
+    drawn = bleu_by_cost.figure(record(content))
     assert [axes.get_xlabel().split(",")[0].split(" (")[0] for axes in drawn.axes] == [
         "parameters",
         "CPU hours of a training",

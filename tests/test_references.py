@@ -14,9 +14,10 @@ from lskd_nmt.deploy.benchmark_settings import CompareSettings
 from lskd_nmt.deploy.candidates import Candidate
 from lskd_nmt.deploy.speed import Timing
 from lskd_nmt.evaluate import references
-from lskd_nmt.evaluate.benchmark import Latency, Spread, comparison_json
+from lskd_nmt.evaluate.benchmark import BenchmarkData, Latency, Spread, comparison_json
 from lskd_nmt.report.tables.benchmark import about_scores
 from lskd_nmt.storage import files
+from lskd_nmt.storage.typed import from_json
 
 LANGS = ("aa", "bb")
 RAW = ["It's a state-of-the-art house, isn't it?", 'He said "yes & no", then left.', "Two dogs run, and a cat sleeps."]
@@ -124,7 +125,7 @@ def test_foreign_tokenised_text_is_detokenised_and_not_called_raw(foreign, monke
     assert content["models"][0]["bleu"] == round(sacrebleu.corpus_bleu(plain[0], [plain[1]]).score, 2)
     assert content["data"]["form"] == "tokenised" and "raw" not in content["signatures"]["bleu"]["text"]
     assert "detokenised by sacremoses" in content["signatures"]["bleu"]["text"]
-    assert any("look tokenised" in line for line in about_scores(content["data"]))
+    assert any("look tokenised" in line for line in about_scores(from_json(BenchmarkData, content["data"], "data")))
 
 
 def test_compare_scores_the_clean_text(folder, monkeypatch):

@@ -9,8 +9,11 @@ import pytest
 
 from lskd_nmt.cli import main
 from lskd_nmt.errors import LskdError
+from lskd_nmt.experiment.records import CurvePoint
 from lskd_nmt.report.figures import bleu_bars, learning_curves
 from lskd_nmt.report.results import read
+from lskd_nmt.report.results.records import MeanScore
+from lskd_nmt.report.results.table_json import table_of
 from lskd_nmt.storage.files import write_json
 
 SIGNATURES = {"bleu": "nrefs:1|tok:13a", "chrf": "nc:6", "bleu_tokenised_lowercased": "tok:none|case:lc"}
@@ -66,11 +69,11 @@ def written(run, kind="json"):
 
 
 def test_seeds_of_one_cell_give_mean_and_deviation(run):
-    cell = read.results([run])["cells"][0]
-    assert cell["seeds"] == [1, 2]
-    assert cell["bleu"] == {"mean": 30.5, "deviation": round(statistics.stdev([30, 31]), 2)}
-    assert cell["cpu_hours"] == 1.0  # half an hour each
-    assert read.results([run])["cells"][1]["bleu"] == {"mean": 20.5, "deviation": None}
+    cell, plain = read.results([run]).cells
+    assert cell.seeds == (1, 2)
+    assert cell.scores["bleu"] == MeanScore(30.5, round(statistics.stdev([30, 31]), 2))
+    assert cell.cpu_hours == 1.0  # half an hour each
+    assert plain.scores["bleu"] == MeanScore(20.5, None)
 
 
 def test_of_many_missing_models_the_first_are_named_and_the_others_counted(run):
@@ -117,8 +120,7 @@ def test_different_signatures_do_not_stand_in_one_table(run):
 @pytest.mark.parametrize("losses, expected", [((5, 4, 3), True), ((5, 3, 4), False), ((3, 4, 3), False), ((5,), True)])
 def test_a_curve_that_still_falls_is_marked(losses, expected):
     assert (
-        read.still_falling([{"epoch": number, "valid_nll_loss": loss} for number, loss in enumerate(losses)])
-        is expected
+        read.still_falling([CurvePoint(number, valid_nll_loss=loss) for number, loss in enumerate(losses)]) is expected
     )
 
 
@@ -133,7 +135,7 @@ def test_a_run_without_scores_or_curves_is_refused(run, capsys):
 
 
 def test_the_figures_show_the_numbers(run):
-    axes = bleu_bars.bleu(written(run)).axes[0]
+    axes = bleu_bars.bleu(table_of(written(run), "table.json")).axes[0]
     assert [list(line.get_xdata()) for line in axes.lines] == [[30.0, 31.0], [20.5]]
     assert [text.get_text() for text in axes.texts] == ["30.50 ± 0.71", "20.50"]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["teacher, LS 0.1", "student without KD"]
@@ -149,10 +151,11 @@ def test_the_figures_show_the_numbers(run):
 def test_of_many_learning_curves_those_to_compare_with_and_the_best_are_named(tmp_path):
     names = ["teacher-ls0-s1", "student-plain-s1", *(f"student-ls0-{i}-s1" for i in range(20))]
     models = [
-        {"name": name, "role": name.split("-")[0], "label_smoothing": None if "plain" in name else 0.0}
+        {"name": name, "role": name.split("-")[0], "seed": 1, "label_smoothing": None if "plain" in name else 0.0}
         for name in names
     ]
-    plan = {"data": {"folder": "data"}, "models": models}
+    data = {"folder": "data", "source_lang": "en", "target_lang": "de"}
+    plan = {"name": "many", "data": data, "models": models}
     write_json(tmp_path / "plan.json", plan)
     for number, name in enumerate(names):
         write_json(tmp_path / "models" / name / "curve.json", [{"epoch": 1, "valid_bleu": number}])

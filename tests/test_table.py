@@ -5,6 +5,7 @@ import json
 import random
 import shutil
 import statistics
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -13,9 +14,10 @@ from lxml import html
 from lskd_nmt.cli import main
 from lskd_nmt.errors import LskdError
 from lskd_nmt.evaluate import scoring
+from lskd_nmt.evaluate.metrics import METRICS, Metric
 from lskd_nmt.evaluate.records import scores_json
 from lskd_nmt.report.figures import bleu_by_temperature
-from lskd_nmt.report.results import baselines, published, read, signature, verdicts
+from lskd_nmt.report.results import baselines, published, read, records, signature, table_json, verdicts
 from lskd_nmt.report.tables import document
 from lskd_nmt.storage.files import read_json, sha256, write_json, write_text
 
@@ -144,6 +146,11 @@ def table(tmp_path, *arguments, kind="json", name="table"):
     return json.loads(text) if kind == "json" else text
 
 
+def record(content):
+    """The table as tables and figures take it."""
+    return table_json.table_of(content, "table.json")
+
+
 def cell_of(content, name):
     return next(cell for cell in content["cells"] if cell["name"] == name)
 
@@ -182,11 +189,11 @@ def test_a_score_is_reproduced_by_a_narrow_interval_around_it(low, high, seeds, 
 
 
 def test_published_numbers_are_those_of_the_source():
-    teacher = {"role": "teacher", "label_smoothing": 0.1, "kd_level": None, "temperature": None}
-    student = {"role": "student", "label_smoothing": 0.0, "kd_level": "word", "temperature": 64.0}
+    teacher = records.Setting("teacher", 0.1, None, None, None, None, 0.0, None)
+    student = records.Setting("student", 0.0, "word", None, "dense", 0, 1.0, 64.0)
     assert published.bleu("en-de", teacher) == 26.750 and published.bleu("en-ru", student) == 3.605
-    assert published.bleu("en-ru", student | {"temperature": 4.0}) is None
-    assert published.bleu("en-de", student | {"kd_level": "both"}) is None and published.bleu(None, student) is None
+    assert published.bleu("en-ru", replace(student, temperature=4.0)) is None
+    assert published.bleu("en-de", replace(student, kd_level="both")) is None and published.bleu(None, student) is None
     # teacher, T = 1, 2, 3, 64: the gains that the methods' notes name
     gains = [
         [round(numbers[0.1, heat] - numbers[0.0, heat], 3) for heat in (None, 1.0, 2.0, 3.0, 64.0)]
@@ -254,7 +261,7 @@ def test_students_are_compared_with_the_baseline_and_teachers_are_not(tmp_path, 
     assert cell["difference"]["value"] == pytest.approx(gap, abs=0.02) and cell["difference"]["low"] > 0
     other = table(tmp_path, run, "--baseline", "student-ls0-dense-t1")
     assert cell_of(other, "student-plain")["baseline"] == "student-ls0-dense-t1"
-    assert "- baseline: student-ls0-dense-t1" in document.markdown(other)
+    assert "- baseline: student-ls0-dense-t1" in document.markdown(record(other))
     assert main(["table", str(run), "--out", str(tmp_path / "x"), "--baseline", "studnet"]) == 2
     assert not (tmp_path / "x").exists()
     lines = list(csv.DictReader((tmp_path / "out" / "table.csv").open(encoding="utf-8")))
@@ -284,16 +291,16 @@ def test_absolute_verdicts_need_the_published_data_and_bleu(tmp_path):
     cell = cell_of(iwslt, "student-ls0-dense-t1")
     assert cell["published"]["verdict"] == "not reproduced" and cell["published"]["interval"][0] > 24.914
     assert cell["published"]["difference"] == pytest.approx(cell["published"]["ours"] - 24.914, abs=0.006)
-    assert "the source names neither edition" in document.markdown(iwslt)
-    russian = [{"source_lang": "en", "target_lang": "ru", "corpus": "iwslt_en_ru"}]
-    assert published.obstacles("en-ru", russian) == ["how the published en-ru data were made is not known"]
+    assert "the source names neither edition" in document.markdown(record(iwslt))
+    russian = records.RunData("run", "iwslt_en_ru", "raw", "en", "ru")
+    assert published.obstacles("en-ru", [russian]) == ["how the published en-ru data were made is not known"]
 
 
 def test_the_published_pair_is_that_of_the_languages_unless_text_is_generated(tmp_path):
-    facts = {"source_lang": "en", "target_lang": "ru", "corpus": "files"}
+    facts = records.RunData("run", "files", "raw", "en", "ru")
     assert published.pair_of("auto", [facts]) == "en-ru" and published.pair_of("none", [facts]) is None
-    assert published.pair_of("auto", [facts | {"corpus": "toy"}]) is None
-    assert published.pair_of("auto", [facts | {"source_lang": "ru", "target_lang": "en"}]) is None
+    assert published.pair_of("auto", [replace(facts, corpus="toy")]) is None
+    assert published.pair_of("auto", [replace(facts, source_lang="ru", target_lang="en")]) is None
     assert published.pair_of("en-de", [facts]) == "en-de"
     text = table(tmp_path, sweep(tmp_path / "run"), "--published", "none", kind="md")
     assert "published" not in text and "verdict" not in text
@@ -321,7 +328,7 @@ def test_other_signatures_stay_apart_and_say_what_differs(tmp_path):
         "α = 0, two",
         "α = 0.1, two",
     }
-    text = document.markdown(content)
+    text = document.markdown(record(content))
     assert "- two:student-plain differs from the row above it in train.lr (1 or 2)" in text
     assert "| student, teacher LS 0, T = 1 [two] " in text
 
@@ -362,12 +369,11 @@ def test_a_signature_knows_all_that_matters_and_nothing_else():
     assert signature.flags(command) == {"adam-betas": "(0.9, 0.98)", "fp16": "", "lr": "1"}
     store = ["fairseq-train", "data/bin", "--teacher-store", "../../store8", "--tail", "bucket"]
     assert signature.flags(store) == {"teacher-store": "store8"}  # the tail is in the cell
-    one = {"train": {"lr": "1"}, "data": {"x": "a" * 64}, "teacher": None}
-    other = {"train": {"lr": "1", "fp16": ""}, "data": {"x": "b" * 64}, "teacher": None}
+    one = records.Expansion(train={"lr": "1"}, data={"x": "a" * 64})
+    other = records.Expansion(train={"lr": "1", "fp16": ""}, data={"x": "b" * 64})
     assert signature.differing(one, other) == ["data.x (aaaaaaaa or bbbbbbbb)", "train.fp16 (none or set)"]
-    assert signature.short(one) != signature.short(other) and signature.short(
-        dict(reversed(one.items()))
-    ) == signature.short(one)
+    reordered = replace(other, train=dict(reversed(other.train.items())))
+    assert signature.short(one) != signature.short(other) == signature.short(reordered)
 
 
 def test_two_sweeps_stand_side_by_side(tmp_path):
@@ -426,7 +432,7 @@ def test_what_the_verb_is_given_must_make_sense(tmp_path, capsys):
 
 def test_the_temperature_figure_has_a_panel_for_each_tail_and_dashes_what_is_published(tmp_path):
     content = table(tmp_path, sweep(tmp_path / "run", tails=("dense", "bucket")))
-    figure = bleu_by_temperature.figure(content)
+    figure = bleu_by_temperature.figure(record(content))
     titles = ["level word, tail dense, KD weight 1", "level word, tail bucket, top 8, KD weight 1"]
     assert [axes.get_title(loc="left") for axes in figure.axes] == titles
     lines = {line.get_label(): line for line in figure.axes[0].lines}
@@ -434,20 +440,23 @@ def test_the_temperature_figure_has_a_panel_for_each_tail_and_dashes_what_is_pub
     assert list(lines["teacher LS 0"].get_ydata()) == measured
     dashed = lines["published, teacher LS 0.1 (other data)"]
     assert list(dashed.get_ydata()) == [25.085, 23.421] and dashed.get_linestyle() == "--"
-    without = bleu_by_temperature.figure(table(tmp_path, tmp_path / "run", "--published", "none"))
+    without = bleu_by_temperature.figure(record(table(tmp_path, tmp_path / "run", "--published", "none")))
     assert not any("published" in line.get_label() for line in without.axes[0].lines)
-    assert (
-        bleu_by_temperature.figure({"cells": [cell for cell in content["cells"] if cell["temperature"] is None]})
-        is None
-    )
+    cells = [cell for cell in content["cells"] if cell["temperature"] is None]
+    assert bleu_by_temperature.figure(record({**content, "cells": cells})) is None
+
+
+def cell(name, smoothing, run):
+    setting = records.Setting("student", smoothing, None, None, None, None, 0.0, None)
+    unknown = ("parameters", "cpu_hours", "gpu_hours", "peak_memory_mb", "peak_gpu_memory_mb", "words_per_second")
+    facts = {"members": (), "scores": {}, "epochs": 1.0, "not_converged": (), "signature": ""}
+    return records.Cell(name, setting, (1,), runs=(run,), **facts, **dict.fromkeys(unknown))
 
 
 def test_a_named_baseline_of_its_own_run_is_preferred():
     facts = (("plain", None, "a"), ("b:plain", None, "b"), ("x", 0.1, "b"), ("y", 0.1, "c"))
-    cells = [
-        {"name": name, "role": "student", "label_smoothing": smoothing, "runs": [run]} for name, smoothing, run in facts
-    ]
-    assert {name: base["name"] for name, base in baselines.baseline(cells, "plain").items()} == {"x": "b:plain"}
+    cells = [cell(name, smoothing, run) for name, smoothing, run in facts]
+    assert {name: base.name for name, base in baselines.baseline(cells, "plain").items()} == {"x": "b:plain"}
 
 
 def test_p_values_below_four_seeds_are_of_the_scatter_of_all_rows_and_the_table_says_so(tmp_path):
@@ -460,10 +469,10 @@ def test_p_values_below_four_seeds_are_of_the_scatter_of_all_rows_and_the_table_
     pooled = content["significance"]["pooled"]["students"]
     assert (pooled["rows"], pooled["degrees"]) == (5, 10) and content["significance"]["spread"] is None
     assert pooled["deviation"] == pytest.approx(statistics.fmean(map(statistics.variance, rows)) ** 0.5, abs=0.01)
-    text = document.markdown(content)
+    text = document.markdown(record(content))
     assert f"p of students of fewer than 4 seeds: seeds scatter by {pooled['deviation']:.2f} BLEU in every row" in text
     four = table(tmp_path, sweep(tmp_path / "four", seeds=(1, 2, 3, 4)))
-    assert four["significance"]["pooled"] == {} and "fewer than 4 seeds" not in document.markdown(four)
+    assert four["significance"]["pooled"] == {} and "fewer than 4 seeds" not in document.markdown(record(four))
 
 
 def test_a_row_that_scatters_more_than_the_others_has_no_p_value_and_is_named(tmp_path):
@@ -474,7 +483,7 @@ def test_a_row_that_scatters_more_than_the_others_has_no_p_value_and_is_named(tm
     content = table(tmp_path, sweep(tmp_path / "run", lost=lost))
     wide, other = (cell_of(content, f"student-ls{alpha}-dense-t2")["difference"] for alpha in ("0", "0.1"))
     assert wide["p"] is wide["p_holm"] is None and other["p_holm"] is not None and wide["low"] < wide["high"]
-    text = document.markdown(content)
+    text = document.markdown(record(content))
     assert "no p for student-ls0-dense-t2, nor over them: fewer than 4 seeds, and these scatter more" in text
     row = next(
         line for line in text.splitlines() if line.startswith("| student ") and "| 0  " in line and "| 2  " in line
@@ -506,3 +515,17 @@ def test_a_model_that_was_deleted_is_named_in_table_and_page(tmp_path, capsys):
     assert any("deleted or moved away: student-ls0-dense-t2-s1." in text for text in seen)
     assert any("The same seed gives other BLEU on another kind of processor." in text for text in seen)
     capsys.readouterr()
+
+
+def test_a_metric_of_the_registry_has_a_column_if_every_model_is_scored_by_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(METRICS, "length", Metric("length", "Length", METRICS["chrf"].scorer))
+    run = sweep(tmp_path / "run", seeds=(1,))
+    scored = sorted(run.glob("models/*/metrics.json"))
+    for file in scored:
+        write_json(file, read_json(file) | {"length": {"score": 9.5, "signature": "words", "text": "raw"}})
+    content = table(tmp_path, run)
+    assert content["rows"][0]["length"] == 9.5 and content["cells"][0]["length"] == {"mean": 9.5, "deviation": None}
+    text = document.markdown(record(content))
+    assert "| Length" in text and "- Length: words (text raw)" in text
+    write_json(scored[0], {name: value for name, value in read_json(scored[0]).items() if name != "length"})
+    assert "length" not in table(tmp_path, run)["signatures"]

@@ -11,8 +11,8 @@ from lskd_nmt.cli.common import add_tokenize, origin, show, verb_of, whole
 from lskd_nmt.cli.verbs import Verbs
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.storage import folders, provenance
-from lskd_nmt.storage.files import read_json, write_json, write_text
-from lskd_nmt.storage.typed import to_json
+from lskd_nmt.storage.files import write_json, write_text
+from lskd_nmt.storage.typed import read_record, to_json
 
 SHOWN = 5  # bad lines that are named
 MOST_THREADS = 1024
@@ -215,10 +215,11 @@ def run_benchmark(args: argparse.Namespace) -> None:
 
 def report_comparison(folder: Path) -> None:
     """The tables and the figure of the folder's compare.json, beside it."""
+    from lskd_nmt.evaluate.benchmark import Benchmark
     from lskd_nmt.report.figures import bleu_by_speed, style
     from lskd_nmt.report.tables import benchmark
 
-    content = read_json(folder / "compare.json")
+    content = read_record(folder / "compare.json", Benchmark)
     for kind, text in (("md", benchmark.markdown), ("tex", benchmark.latex), ("csv", benchmark.csv)):
         write_text(folder / f"compare.{kind}", text(content))
     style.save(bleu_by_speed.comparison(content), folder / "compare")

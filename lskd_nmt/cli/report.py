@@ -55,7 +55,7 @@ def write_report(args: argparse.Namespace) -> None:
     """The page, while nobody else writes there."""
     from lskd_nmt.report.page import analysed, render, sections, sources
     from lskd_nmt.report.page.parts import slug
-    from lskd_nmt.report.results import read
+    from lskd_nmt.report.results import read, table_json
     from lskd_nmt.report.tables import tables  # pandas and matplotlib take a second
 
     names = read.labels(args.folders)
@@ -77,19 +77,19 @@ def write_report(args: argparse.Namespace) -> None:
         sections.records(content, found, calls),
     ]
     data = {
-        "table.json": as_json(content),
+        "table.json": as_json(table_json.as_json(content)),
         "table.csv": tables.csv(content),
         "significance.json": (args.out / "data" / "significance.json").read_text(encoding="utf-8"),
     }
     data |= {f"analysis-{slug(each.run)}-{slug(each.name)}.json": as_json(each.content) for each in analyses}
     texts = sources.sentences(found, content, args.sentences)
-    page = render.write(args.out, args.title or content["name"], [part for part in parts if part], texts, data)
+    page = render.write(args.out, args.title or content.name, [part for part in parts if part], texts, data)
     print(
         json.dumps(
             {
                 "page": str(page),
                 "bytes": page.stat().st_size,
-                "models": len(content["rows"]),
+                "models": len(content.rows),
                 "analyses": [f"{each.run}/{each.name}" for each in analyses],
             },
             ensure_ascii=False,

@@ -3,8 +3,9 @@
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lskd_nmt.cli.common import show, verb_of
 from lskd_nmt.cli.verbs import Verbs
@@ -14,6 +15,7 @@ from lskd_nmt.storage import files
 
 if TYPE_CHECKING:
     from lskd_nmt.evaluate.contrasts import Output
+    from lskd_nmt.report.results.records import ResultsTable
 
 PAIRS = ("auto", "none", "en-de", "en-ru")
 
@@ -65,12 +67,19 @@ def run_table(args: argparse.Namespace) -> None:
         run_compare(args)
         return
     from lskd_nmt.report.figures import bleu_bars, bleu_by_temperature, method_ranking, style
-    from lskd_nmt.report.results import read  # pandas takes a second
+    from lskd_nmt.report.results import read, table_json  # pandas takes a second
     from lskd_nmt.report.tables import document, tables
 
     out = args.out or args.folders[0]
     content = assessed(args, args.folders, read.labels(args.folders), out / "significance.json")
-    write(out, "table", content, document.markdown(content), document.latex(content), tables.csv(content))
+    write(
+        out,
+        "table",
+        table_json.as_json(content),
+        document.markdown(content),
+        document.latex(content),
+        tables.csv(content),
+    )
     style.save(bleu_bars.bleu(content), out / "bleu")
     for name, figure in (
         ("temperature", bleu_by_temperature.figure(content)),
@@ -80,7 +89,7 @@ def run_table(args: argparse.Namespace) -> None:
             style.save(figure, out / name)
     print(
         json.dumps(
-            {"table": str(out / "table.json"), "models": len(content["rows"]), "not_scored": content["not_scored"]},
+            {"table": str(out / "table.json"), "models": len(content.rows), "not_scored": content.not_scored},
             ensure_ascii=False,
         )
     )
@@ -89,8 +98,7 @@ def run_table(args: argparse.Namespace) -> None:
 def run_compare(args: argparse.Namespace) -> None:
     """`lskd table --compare A B --out DIR`."""
     from lskd_nmt.evaluate.contrasts import measure
-    from lskd_nmt.evaluate.records import significance_json
-    from lskd_nmt.report.results import effects, read
+    from lskd_nmt.report.results import measured, read, table_json
     from lskd_nmt.report.tables import two_runs
 
     names = read.labels(args.compare)
@@ -100,64 +108,68 @@ def run_compare(args: argparse.Namespace) -> None:
         for number, (folder, name) in enumerate(zip(args.compare, names, strict=True), start=1)
     ]
     content = two_runs.side_by_side(*single)
-    pools = effects.pools([pair[side] for side in ("first", "second") for pair in content["cells"]])
-    measured = measure(
-        outputs_of(args.compare, names), two_runs.contrasts(content), args.out / "significance.json", show, pools
+    pools = measured.pools([pair.first for pair in content.cells] + [pair.second for pair in content.cells])
+    file = args.out / "significance.json"
+    found = measure(outputs_of(args.compare, names), two_runs.contrasts(content), file, show, pools)
+    content = two_runs.with_measured(content, found)
+    write(
+        args.out,
+        "compare",
+        table_json.as_json(content),
+        two_runs.markdown(content),
+        two_runs.latex(content),
+        two_runs.csv(content),
     )
-    two_runs.judge(content, significance_json(measured))
-    write(args.out, "compare", content, two_runs.markdown(content), two_runs.latex(content), two_runs.csv(content))
-    print(json.dumps({"table": str(args.out / "compare.json"), "pairs": len(content["cells"])}))
+    print(json.dumps({"table": str(args.out / "compare.json"), "pairs": len(content.cells)}))
 
 
-def assessed(args: argparse.Namespace, folders: Sequence[Path], names: Sequence[str], file: Path) -> dict[str, Any]:
-    """The table's content, with what was measured of it and kept in `file`."""
+def assessed(args: argparse.Namespace, folders: Sequence[Path], names: Sequence[str], file: Path) -> "ResultsTable":
+    """The table with what was measured of it and kept in `file`."""
     from lskd_nmt.evaluate.contrasts import measure
-    from lskd_nmt.evaluate.records import significance_json
-    from lskd_nmt.report.results import baselines, effects, published, read
+    from lskd_nmt.report.results import baselines, effects, measured, published, read
+    from lskd_nmt.report.results.records import PublishedSource
 
-    content = read.results(folders, names)
-    pair = published.pair_of(args.published, content["runs"])
-    obstacles = published.obstacles(pair, content["runs"]) if pair else []
-    content["published"] = {"pair": pair, "source": published.SOURCE, "obstacles": obstacles}
-    bases = baselines.baselines(content["cells"], args.baseline or ["plain"])
-    found = effects.effects(content["cells"], pair)
-    contrasts = effects.contrasts(content, bases, found)
-    pools = effects.pools(content["cells"], args.pool_seeds)
+    table = read.results(folders, names)
+    pair = published.pair_of(args.published, table.runs)
+    obstacles = published.obstacles(pair, table.runs) if pair else []
+    source = PublishedSource(pair, published.SOURCE, tuple(obstacles))
+    table = replace(table, published=source, effects=tuple(effects.effects(table.cells, pair)))
+    bases = baselines.baselines(table.cells, args.baseline or ["plain"])
+    pools = measured.pools(table.cells, args.pool_seeds)
     several = any(len(group) > 1 for pool in pools if pool.always for group in pool.groups)
     require(several or not args.pool_seeds, "--pool-seeds needs students of two seeds: no row has them, leave it out")
-    measured = measure(outputs_of(folders, names), contrasts, file, show, pools)
-    effects.judge(content, bases, found, significance_json(measured))
-    return content
+    found = measure(outputs_of(folders, names), measured.contrasts(table, bases), file, show, pools)
+    return measured.with_measured(table, bases, found)
 
 
 def outputs_of(folders: Sequence[Path], names: Sequence[str]) -> "dict[str, Output]":
     """The translations of every scored model, by RUN/MODEL."""
     from lskd_nmt.evaluate.contrasts import Output
-    from lskd_nmt.evaluate.metrics import USUAL
     from lskd_nmt.evaluate.records import read_metrics
+    from lskd_nmt.report.results import read
 
     found = {}
     for name, run in zip(names, map(Run, folders), strict=True):
-        data, reference = run.plan["data"], run.text("test", "target")
-        for model in run.models:
-            folder = run.model_folder(model["name"])
+        data, reference = run.planned.data, run.text("test", "target")
+        for model in run.planned_models:
+            folder = run.model_folder(model.name)
             if (folder / "metrics.json").is_file():
                 metrics = read_metrics(folder / "metrics.json")
-                found[f"{name}/{model['name']}"] = Output(
+                found[f"{name}/{model.name}"] = Output(
                     folder / "test.hyp",
                     reference,
-                    data["target_lang"],
-                    data["form"],
-                    model["seed"],
+                    data.target_lang,
+                    data.form,
+                    model.seed,
                     metrics.facts.hyp_sha256,
                     metrics.facts.ref_sha256,
-                    metrics.scores["bleu"].tokenizer or USUAL,
+                    read.tokenizer(metrics),
                     run.text("test", "source"),
                 )
     return found
 
 
-def write(out: Path, name: str, content: Any, markdown: str, latex: str, csv: str) -> None:
+def write(out: Path, name: str, content: object, markdown: str, latex: str, csv: str) -> None:
     """NAME.{json,md,tex,csv} in `out`."""
     files.write_json(out / f"{name}.json", content)
     for kind, text in (("md", markdown), ("tex", latex), ("csv", csv)):

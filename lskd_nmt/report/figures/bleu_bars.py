@@ -1,49 +1,45 @@
 """BLEU of every row of a results table, as a figure."""
 
-from collections.abc import Mapping
-from typing import Any
-
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lskd_nmt.report.figures.style import SHAPES, colours_of, tidy
+from lskd_nmt.report.results.records import MAIN, Cell, Number, ResultsTable
 from lskd_nmt.report.results.rows import label, row_title
+from lskd_nmt.report.tables.texts import score
 
 
-def bleu(content: Mapping[str, Any]) -> Figure:
+def bleu(table: ResultsTable) -> Figure:
     """BLEU of every cell of a results table: a dot for each seed, a line for the interval, a colour for LS."""
-    cells = content["cells"]
-    scores = {f"{row['run']}/{row['name']}": row["bleu"] for row in content["rows"]}
-    colour = colours_of([cell["label_smoothing"] for cell in cells])
+    cells = table.cells
+    scores = {row.member: row.scores[MAIN] for row in table.rows}
+    colours = colours_of([cell.setting.label_smoothing for cell in cells])
     figure = Figure(figsize=(7, 0.9 + 0.42 * len(cells)))
     axes = figure.subplots()
     for height, cell in enumerate(cells):
-        members = [scores[name] for name in cell["members"]]
-        if cell["interval"]:
-            axes.hlines(height, *cell["interval"], color=colour[cell["label_smoothing"]], linewidth=1.5)
-        axes.plot(
-            members,
-            [height] * len(members),
-            linestyle="none",
-            markersize=7,
-            alpha=0.85,
-            color=colour[cell["label_smoothing"]],
-            marker=SHAPES[label(cell)],
-        )
-        deviation = cell["bleu"]["deviation"]
-        spread = "" if deviation is None else f" ± {deviation:.2f}"
-        axes.annotate(
-            f"{cell['bleu']['mean']:.2f}{spread}",
-            (1.01, height),
-            xycoords=("axes fraction", "data"),
-            va="center",
-            fontsize=9,
-        )
+        draw(axes, height, cell, [scores[name] for name in cell.members], colours[cell.setting.label_smoothing])
     axes.set_yticks(range(len(cells)), [row_title(cell) for cell in cells])
     axes.set_ylim(len(cells) - 0.5, -0.5)
     axes.margins(x=0.08)
-    has_intervals = any(cell["interval"] for cell in cells)
+    has_intervals = any(cell.interval for cell in cells)
     axes.set_xlabel("BLEU (sacreBLEU, test set)" + "; line: 95 % interval" * has_intervals)
-    axes.set_title(content["name"], loc="left", fontsize=11)
-    axes.grid(axis="y", color="#dddddd", linewidth=0.8)
-    tidy(axes)
+    axes.set_title(table.name, loc="left", fontsize=11)
+    tidy(axes, grid="y")
     return figure
+
+
+def draw(axes: Axes, height: int, cell: Cell, seeds: list[Number], colour: str) -> None:
+    """One cell: its interval, the score of each seed, and the mean as text."""
+    if cell.interval:
+        axes.hlines(height, *cell.interval, color=colour, linewidth=1.5)
+    axes.plot(
+        seeds,
+        [height] * len(seeds),
+        linestyle="none",
+        markersize=7,
+        alpha=0.85,
+        color=colour,
+        marker=SHAPES[label(cell.setting)],
+    )
+    place = (1.01, height)
+    axes.annotate(score(cell.scores[MAIN]), place, xycoords=("axes fraction", "data"), va="center", fontsize=9)

@@ -1,8 +1,7 @@
 """The figure of `lskd compare`: BLEU against speed, with names that do not cover each other."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -11,41 +10,36 @@ from matplotlib.text import Annotation, Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
+from lskd_nmt.evaluate.benchmark import Benchmark
 from lskd_nmt.report.figures.style import COLOURS, tidy
-from lskd_nmt.report.tables.benchmark import title
 
 LARGEST = 1400.0  # area of the heaviest model's point, in square points of print
 ANGLES = (0, 90, 270, 180, 45, 315, 135, 225)  # degrees, in the order in which a name's place is tried
 STEPS = (4.0, 14.0, 26.0, 40.0, 56.0)  # printer's points between a point's rim and its name
 
 
-def comparison(content: Mapping[str, Any]) -> Figure:
+def comparison(content: Benchmark) -> Figure:
     """BLEU against subwords a second on one thread: a point for each model, its area the megabytes."""
-    models = content["models"]
-    speeds = [model["subwords_per_second"][0] for model in models]
-    heaviest = max(model["megabytes"] for model in models)
-    areas = [LARGEST * model["megabytes"] / heaviest for model in models]
+    models = content.models
+    speeds = [model.subwords_per_second[0] for model in models]
+    heaviest = max(model.megabytes for model in models)
+    areas = [LARGEST * model.megabytes / heaviest for model in models]
     figure = Figure(figsize=(7.5, 5))
     FigureCanvasAgg(figure)  # measures texts
     axes = figure.subplots()
     axes.set_xscale("log")
     for number, (model, speed, area) in enumerate(zip(models, speeds, areas, strict=True)):
         colour = COLOURS[number % len(COLOURS)]
-        axes.hlines(model["bleu"], speed["smallest"], speed["largest"], color=colour, linewidth=1.5)
-        axes.scatter([speed["median"]], [model["bleu"]], s=area, color=colour, alpha=0.75, linewidth=0)
-    limits(axes, [speed["median"] for speed in speeds], [model["bleu"] for model in models])
+        axes.hlines(model.bleu, speed.smallest, speed.largest, color=colour, linewidth=1.5)
+        axes.scatter([speed.median], [model.bleu], s=area, color=colour, alpha=0.75, linewidth=0)
+    limits(axes, [speed.median for speed in speeds], [model.bleu for model in models])
     axes.set_xlabel("output subwords a second, 1 thread (logarithmic)")
     axes.set_ylabel("BLEU (sacreBLEU)")
-    axes.set_title(f"{title(content)}\narea: megabytes; line: slowest to fastest repeat", loc="left", fontsize=10)
-    axes.grid(color="#dddddd", linewidth=0.8)
-    tidy(axes)
-    names = [f"{model['name']}\n{model['bleu']:.2f} BLEU, {model['megabytes']:.1f} MB" for model in models]
-    place_names(
-        axes,
-        [(speed["median"], model["bleu"]) for speed, model in zip(speeds, models, strict=True)],
-        [math.sqrt(area / math.pi) for area in areas],
-        names,
-    )
+    axes.set_title(f"{content.title}\narea: megabytes; line: slowest to fastest repeat", loc="left", fontsize=10)
+    tidy(axes, grid="both")
+    points = [(float(speed.median), float(model.bleu)) for speed, model in zip(speeds, models, strict=True)]
+    names = [f"{model.name}\n{model.bleu:.2f} BLEU, {model.megabytes:.1f} MB" for model in models]
+    place_names(axes, points, [math.sqrt(area / math.pi) for area in areas], names)
     return figure
 
 
@@ -68,14 +62,7 @@ def place_names(
 
     Where all places are taken, it gets the one that covers least. `radii` are in printer's points.
     """
-    figure = axes.figure
-    assert isinstance(figure, Figure)
-    scale = figure.dpi / 72
-    centres = [axes.transData.transform(point) for point in points]
-    taken = [
-        Bbox.from_extents(x - r * scale, y - r * scale, x + r * scale, y + r * scale)
-        for (x, y), r in zip(centres, radii, strict=True)
-    ]
+    taken = boxes(axes, points, radii)
     frame = axes.get_window_extent()
     written = []
     for point, radius, name in zip(points, radii, names, strict=True):
@@ -93,6 +80,17 @@ def place_names(
         taken.append(extent(text))
         written.append(text)
     return written
+
+
+def boxes(axes: Axes, points: Sequence[tuple[float, float]], radii: Sequence[float]) -> list[Bbox]:
+    """The box of each point, in pixels."""
+    assert isinstance(axes.figure, Figure)
+    scale = axes.figure.dpi / 72
+    centres = [axes.transData.transform(point) for point in points]
+    return [
+        Bbox.from_extents(x - r * scale, y - r * scale, x + r * scale, y + r * scale)
+        for (x, y), r in zip(centres, radii, strict=True)
+    ]
 
 
 def write_name(
@@ -127,5 +125,5 @@ def overlap(box: Bbox, other: Bbox) -> float:
 
 
 def area(box: Bbox) -> float:
-    """Of a box, in pixels."""
+    """The area of a box, in square pixels."""
     return float(box.width * box.height)

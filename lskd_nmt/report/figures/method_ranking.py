@@ -1,75 +1,75 @@
 """The figure of methods: BLEU of each, the best on top, beside the student without KD and word-level distillation."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lskd_nmt.evaluate.metrics import METRICS
 from lskd_nmt.report.figures.style import GREY, colours_of, tidy
-from lskd_nmt.report.results.rows import label, method, row_title
-from lskd_nmt.report.tables.tables import score
+from lskd_nmt.report.results.records import MAIN, Cell, Number, ResultsTable
+from lskd_nmt.report.results.rows import PLAIN, label, row_title
+from lskd_nmt.report.tables.texts import score
 
 WORD_KD = "word_kd"  # the method that the others are to beat
 SHIFT = 0.22  # of the seeds under their mean
 ROOM = 2.0  # BLEU beside the scores for intervals, or as much as the scores span: those of two seeds are far longer
 
-Cell = Mapping[str, Any]
 
-
-def figure(content: Mapping[str, Any]) -> Figure | None:
+def figure(table: ResultsTable) -> Figure | None:
     """A row for each method and teacher; None if no student has a method."""
-    cells = sorted((cell for cell in content["cells"] if method(cell)), key=lambda cell: -float(cell["bleu"]["mean"]))
+    cells = [cell for cell in table.cells if cell.setting.method]
     if not cells:
         return None
-    colours = colours_of(sorted({cell["label_smoothing"] for cell in cells if cell["label_smoothing"] is not None}))
+    cells.sort(key=lambda cell: cell.scores[MAIN].mean, reverse=METRICS[MAIN].higher_is_better)
+    colours = colours_of(sorted({alpha for cell in cells if (alpha := cell.setting.label_smoothing) is not None}))
     drawn = Figure(figsize=(8, 1.6 + 0.42 * len(cells)), layout="constrained")
     axes = drawn.subplots()
     for height, cell in enumerate(cells):
-        dots(axes, height, cell, colours[cell["label_smoothing"]], seeds(content, cell))
-    references(axes, content["cells"], colours)
+        dots(axes, height, cell, colours[cell.setting.label_smoothing], seeds(table, cell))
+    references(axes, table.cells, colours)
     axes.set_yticks(range(len(cells)), [row_title(cell) for cell in cells])
     axes.set_ylim(len(cells) - 0.5, -0.5)
-    ends, is_cut = limits(cells, drawn_scores(content, cells))
+    ends, is_cut = limits(cells, drawn_scores(table, cells))
     axes.set_xlim(*ends)
     axes.set_xlabel(
         "BLEU (sacreBLEU, test set), mean over seeds; small: each seed; thick line: ± standard deviation;\n"
         f"thin line: 95 % interval{', cut at the frame' * is_cut}"
     )
-    axes.set_title(content["name"], loc="left", fontsize=11)
-    axes.grid(axis="y", color="#dddddd", linewidth=0.8)
-    tidy(axes)
+    axes.set_title(table.name, loc="left", fontsize=11)
+    tidy(axes, grid="y")
     drawn.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     return drawn
 
 
-def drawn_scores(content: Mapping[str, Any], cells: Sequence[Cell]) -> list[float]:
+def drawn_scores(table: ResultsTable, cells: Sequence[Cell]) -> list[Number]:
     """Every seed's BLEU, the ends of every deviation, and the student without KD."""
-    plain = [cell["bleu"]["mean"] for cell in content["cells"] if label(cell) == "student without KD"]
-    around = [cell["bleu"]["mean"] + sign * (cell["bleu"]["deviation"] or 0) for cell in cells for sign in (-1, 1)]
-    return [*plain, *around, *(score for cell in cells for score in seeds(content, cell))]
+    plain = [cell.scores[MAIN].mean for cell in table.cells if label(cell.setting) == PLAIN]
+    means = [cell.scores[MAIN] for cell in cells]
+    around = [mean.mean + sign * (mean.deviation or 0) for mean in means for sign in (-1, 1)]
+    return [*plain, *around, *(score for cell in cells for score in seeds(table, cell))]
 
 
-def limits(cells: Sequence[Cell], scores: Sequence[float]) -> tuple[tuple[float, float], bool]:
+def limits(cells: Sequence[Cell], scores: Sequence[Number]) -> tuple[tuple[float, float], bool]:
     """The ends of the axis, which shows intervals as far as there is room; and whether one is cut."""
     low, high = min(scores), max(scores)
     room = max(high - low, ROOM)
-    ends = [end for cell in cells for end in cell["interval"] or []]
+    ends = [end for cell in cells for end in cell.interval or ()]
     left, right = max(min([low, *ends]), low - room), min(max([high, *ends]), high + room)
     margin = 0.04 * (right - left)
     return (left - margin, right + margin), any(not left <= end <= right for end in ends)
 
 
-def seeds(content: Mapping[str, Any], cell: Cell) -> list[float]:
+def seeds(table: ResultsTable, cell: Cell) -> list[Number]:
     """The BLEU of each seed of a cell."""
-    return [row["bleu"] for row in content["rows"] if f"{row['run']}/{row['name']}" in cell["members"]]
+    return [row.scores[MAIN] for row in table.rows if row.member in cell.members]
 
 
-def dots(axes: Axes, height: int, cell: Cell, colour: str, scores: Sequence[float]) -> None:
+def dots(axes: Axes, height: int, cell: Cell, colour: str, scores: Sequence[Number]) -> None:
     """A cell's mean with its interval and its deviation, its seeds below, and its score as text."""
-    mean, deviation = cell["bleu"]["mean"], cell["bleu"]["deviation"]
-    if cell["interval"]:
-        axes.hlines(height, *cell["interval"], color=colour, linewidth=1.2)
+    mean, deviation = cell.scores[MAIN].mean, cell.scores[MAIN].deviation
+    if cell.interval:
+        axes.hlines(height, *cell.interval, color=colour, linewidth=1.2)
     if deviation is not None:
         axes.hlines(height, mean - deviation, mean + deviation, color=colour, linewidth=3.5)
     axes.plot([mean], [height], linestyle="none", marker="o", markersize=7, color=colour)
@@ -77,14 +77,15 @@ def dots(axes: Axes, height: int, cell: Cell, colour: str, scores: Sequence[floa
         axes.plot(
             scores, [height + SHIFT] * len(scores), linestyle="none", marker=".", markersize=5, alpha=0.7, color=colour
         )
-    axes.annotate(score(cell["bleu"]), (1.01, height), xycoords=("axes fraction", "data"), va="center", fontsize=9)
+    place = (1.01, height)
+    axes.annotate(score(cell.scores[MAIN]), place, xycoords=("axes fraction", "data"), va="center", fontsize=9)
 
 
-def references(axes: Axes, cells: Sequence[Cell], colours: Mapping[Any, str]) -> None:
+def references(axes: Axes, cells: Sequence[Cell], colours: Mapping[Number | None, str]) -> None:
     """A dotted line for each student without KD, a dashed one for word-level distillation by each teacher."""
     for cell in cells:
-        if label(cell) == "student without KD":
-            axes.axvline(cell["bleu"]["mean"], color=GREY, linewidth=1, linestyle=":", label=row_title(cell))
-        if method(cell) == WORD_KD:
-            colour = colours[cell["label_smoothing"]]
-            axes.axvline(cell["bleu"]["mean"], color=colour, linewidth=1, linestyle="--", label=row_title(cell))
+        mean, smoothing = cell.scores[MAIN].mean, cell.setting.label_smoothing
+        if label(cell.setting) == PLAIN:
+            axes.axvline(mean, color=GREY, linewidth=1, linestyle=":", label=row_title(cell))
+        if cell.setting.method == WORD_KD:
+            axes.axvline(mean, color=colours[smoothing], linewidth=1, linestyle="--", label=row_title(cell))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypeVar
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -11,6 +11,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from lskd_nmt.errors import writing
 
+T = TypeVar("T")
+
 # Okabe & Ito 2008, without yellow, which is faint on white
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", ":", "-.")
@@ -18,7 +20,7 @@ MARKERS = ("o", "s", "^", "D", "v")  # of a figure's lines, in their order
 SHAPES = {"teacher": "s", "student without KD": "D", "student": "o"}
 GREY, FAINT = "#666666", "#bbbbbb"
 PAPER = ("png", "svg", "pdf")
-UNDATED: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+UNDATED: dict[str, dict[str, None]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 
 def save(figure: Figure, stem: Path, kinds: Sequence[str] = ("png", "svg")) -> list[Path]:
@@ -36,14 +38,16 @@ def save(figure: Figure, stem: Path, kinds: Sequence[str] = ("png", "svg")) -> l
     return files
 
 
-def colours_of(values: Sequence[Any]) -> dict[Any, str]:
+def colours_of(values: Sequence[T]) -> dict[T | None, str]:
     """A colour for each distinct value, in order of appearance; grey for None."""
     distinct = [value for value in dict.fromkeys(values) if value is not None]
-    return {None: GREY} | {value: COLOURS[index % len(COLOURS)] for index, value in enumerate(distinct)}
+    return {None: GREY, **{value: COLOURS[index % len(COLOURS)] for index, value in enumerate(distinct)}}
 
 
-def tidy(axes: Axes) -> None:
-    """No box around the data."""
+def tidy(axes: Axes, grid: Literal["x", "y", "both"] | None = None) -> None:
+    """No box around the data, and faint lines across one axis or both."""
+    if grid is not None:
+        axes.grid(axis=grid, color="#dddddd", linewidth=0.8)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

@@ -18,7 +18,7 @@ THEME = {
 
 
 def written(figure: Figure, stem: Path) -> tuple[str, bytes]:
-    """Write STEM.svg and STEM.pdf; their content."""
+    """Write STEM.svg and STEM.pdf, and return what is in them."""
     svg, pdf = style.save(figure, stem, ("svg", "pdf"))
     return svg.read_text(encoding="utf-8"), pdf.read_bytes()
 

@@ -12,7 +12,7 @@ NUMBER = re.compile(r"[<≈]?\s*([+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """A table's text, the number by which it is sorted, and the fragment that it leads to."""
 
     text: str
@@ -28,7 +28,7 @@ class Table:
     caption: str
     columns: Sequence[str]
     numeric: Sequence[bool]
-    rows: Sequence[Sequence[Cell]]
+    rows: Sequence[Sequence[TableCell]]
     notes: Sequence[str] = ()  # one click away
     kind = "table"
 
@@ -104,10 +104,10 @@ def numeric(texts: Sequence[Sequence[str]], width: int) -> list[bool]:
     return [bool(column) and all(number(text) is not None for text in column) for column in columns]
 
 
-def rows(texts: Sequence[Sequence[str]], links: Sequence[str | None] | None) -> list[list[Cell]]:
-    """Cells of texts."""
+def rows(texts: Sequence[Sequence[str]], links: Sequence[str | None] | None) -> list[list[TableCell]]:
+    """A table's cells of its texts; `links` has a fragment, or None, for the first cell of each row."""
     ends = links or [None] * len(texts)
     return [
-        [Cell(text, number(text), link if place == 0 else None) for place, text in enumerate(line)]
+        [TableCell(text, number(text), link if place == 0 else None) for place, text in enumerate(line)]
         for line, link in zip(texts, ends, strict=True)
     ]

@@ -4,72 +4,69 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import jinja2
 from markupsafe import Markup, escape
 
 from lskd_nmt.report.page import figures
 from lskd_nmt.report.page.parts import Drawing, Picture, Section
-from lskd_nmt.storage.files import write_json, write_text
+from lskd_nmt.report.page.sources import Sentences
+from lskd_nmt.storage.files import write_text
+from lskd_nmt.storage.typed import Json, to_json, write_record
 
 SCRIPTS = ("page.js", "tables.js", "sentences.js")
 TYPES = {".json": "application/json", ".csv": "text/csv", ".pdf": "application/pdf", ".svg": "image/svg+xml"}
 
 
 def write(
-    out: Path, title: str, sections: Sequence[Section], sentences: Mapping[str, Any] | None, data: Mapping[str, str]
+    out: Path, title: str, sections: Sequence[Section], sentences: Sentences | None, data: Mapping[str, str]
 ) -> Path:
     """Write figures and data into OUT, and index.html last; `data` is text by file name."""
     for name, text in data.items():
         write_text(out / "data" / name, text)
     if sentences is not None:
-        write_json(out / "data" / "sentences.json", sentences)
-    drawn = {
-        part.id: drawing(part, out / "figures")
-        for section in sections
-        for part in section.parts
-        if isinstance(part, Drawing)
-    }
-    pictures = {
-        part.id: picture(part, out / "figures")
-        for section in sections
-        for part in section.parts
-        if isinstance(part, Picture)
-    }
+        write_record(out / "data" / "sentences.json", sentences)
+    parts = [part for section in sections for part in section.parts]
+    drawn = {part.id: drawing(part, out / "figures") for part in parts if isinstance(part, Drawing)}
+    drawn |= {part.id: picture(part, out / "figures") for part in parts if isinstance(part, Picture)}
     files = {name: data_uri(name, text.encode()) for name, text in data.items()}
-    write_text(out / "index.html", html(title, sections, sentences, {**drawn, **pictures}, files))
+    write_text(out / "index.html", html(title, sections, sentences, drawn, files))
     return out / "index.html"
 
 
-def drawing(part: Drawing, folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Drawn:
+    """A figure as the template takes it: an element or an address, and the address of its PDF where there is one."""
+
+    svg: str
+    pdf: str | None
+
+
+def drawing(part: Drawing, folder: Path) -> Drawn:
     """A figure's SVG for the page, and its PDF behind a link."""
     svg, pdf = figures.written(part.figure, folder / part.id)
-    return {
-        "svg": Markup(figures.inline(svg, part.id, escape(part.caption), escape(part.text))),
-        "pdf": data_uri(f"{part.id}.pdf", pdf),
-    }
+    inline = Markup(figures.inline(svg, part.id, escape(part.caption), escape(part.text)))
+    return Drawn(inline, data_uri(f"{part.id}.pdf", pdf))
 
 
-def picture(part: Picture, folder: Path) -> dict[str, Any]:
+def picture(part: Picture, folder: Path) -> Drawn:
     """A figure of an analysis, and its PDF where there is one."""
     write_text(folder / f"{part.id}.svg", part.svg)
-    return {
-        "svg": data_uri(f"{part.id}.svg", part.svg.encode()),
-        "pdf": None if part.pdf is None else data_uri(f"{part.id}.pdf", part.pdf),
-    }
+    pdf = None if part.pdf is None else data_uri(f"{part.id}.pdf", part.pdf)
+    return Drawn(data_uri(f"{part.id}.svg", part.svg.encode()), pdf)
 
 
 def html(
     title: str,
     sections: Sequence[Section],
-    sentences: Mapping[str, Any] | None,
-    drawn: Mapping[str, Any],
+    sentences: Sentences | None,
+    drawn: Mapping[str, Drawn],
     files: Mapping[str, str],
 ) -> str:
-    """The page's text."""
+    """The page as one HTML text; `drawn` has the figures by the id of their part, `files` the data as addresses."""
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(asset),
         autoescape=True,
@@ -84,7 +81,7 @@ def html(
         sentences=sentences,
         drawn=drawn,
         files=files,
-        embedded=Markup(as_script(sentences)),
+        embedded=Markup(as_script(to_json(sentences))),
         style=Markup(asset("page.css")),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -96,7 +93,7 @@ def asset(name: str) -> str:
     return (resources.files("lskd_nmt.report.page") / "templates" / name).read_text(encoding="utf-8")
 
 
-def as_script(content: Any) -> str:
+def as_script(content: Json) -> str:
     """JSON that no text in it can end: every sign that HTML or JavaScript reads is escaped."""
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
     for sign in "<>&\u2028\u2029":

@@ -1,95 +1,94 @@
-"""The page's sections from a table's content: results, the grid of α × T, effects, costs, commands."""
+"""The page's sections from a results table: results, the grid of α × T, effects, costs, curves, commands."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from lskd_nmt.evaluate.metrics import METRICS
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.report.figures import bleu_bars, bleu_by_cost, bleu_by_temperature, learning_curves, method_ranking
-from lskd_nmt.report.page.parts import Cell, Drawing, Fact, Part, Section, Table, slug, table
+from lskd_nmt.report.page.parts import Drawing, Fact, Part, Section, Table, TableCell, slug, table
 from lskd_nmt.report.page.sources import commands
+from lskd_nmt.report.results.records import MAIN, Cell, ResultsTable
 from lskd_nmt.report.results.rows import group, row_title
-from lskd_nmt.report.tables import document, tables
+from lskd_nmt.report.results.table_json import record_json
+from lskd_nmt.report.tables import document, tables, texts
 
-Content = Mapping[str, Any]
 
-
-def results(content: Content) -> Section:
-    """The main table, the grid of each kind of student, and two figures."""
-    links = [anchor(cell) for cell in content["cells"]]
+def results(content: ResultsTable) -> Section:
+    """The main table, the grid of each kind of student, and the figures of BLEU."""
+    links = [anchor(cell) for cell in content.cells]
     main = table("results", "Every model: mean over seeds", tables.frame(content), links, document.notes(content))
-    parts: list[Part] = [main, *grids(content)]
+    about = [
+        "A model's name leads to the command that trained it and to its signature",
+        *(f"{line[:1].upper()}{line[1:]}" for line in document.cautions(content)),
+    ]
+    return Section("results", "Results", ". ".join(about) + ".", [main, *grids(content), *drawings(content)])
+
+
+def drawings(content: ResultsTable) -> list[Drawing]:
+    """BLEU by temperature and by method, where there are such, and of every model."""
+    found = []
     heat = bleu_by_temperature.figure(content)
     if heat is not None:
         text = "A line for each label smoothing of the teacher; the numbers are those of the tables above."
-        parts.append(Drawing("bleu-by-temperature", "BLEU against the temperature, by label smoothing", text, heat))
+        found.append(Drawing("bleu-by-temperature", "BLEU against the temperature, by label smoothing", text, heat))
     ranked = method_ranking.figure(content)
     if ranked is not None:
         text = "From the best down, beside the student without KD; the numbers are those of the table above."
-        parts.append(Drawing("methods", "BLEU by method", text, ranked))
-    text = "; ".join(f"{row_title(cell)}: {tables.score(cell['bleu'])}" for cell in content["cells"])
-    parts.append(Drawing("bleu", "BLEU of every model; a dot for each seed", text, bleu_bars.bleu(content)))
-    about = (
-        ". ".join(
-            [
-                "A model's name leads to the command that trained it and to its signature",
-                *(f"{line[:1].upper()}{line[1:]}" for line in document.cautions(content)),
-            ]
-        )
-        + "."
-    )
-    return Section("results", "Results", about, parts)
+        found.append(Drawing("methods", "BLEU by method", text, ranked))
+    text = "; ".join(f"{row_title(cell)}: {texts.score(cell.scores[MAIN])}" for cell in content.cells)
+    return [*found, Drawing("bleu", "BLEU of every model; a dot for each seed", text, bleu_bars.bleu(content))]
 
 
-def anchor(cell: Content) -> str:
-    """Where a cell's commands and signature are."""
-    return f"cell-{slug(cell['name'])}"
+def anchor(cell: Cell) -> str:
+    """The id of the part of the page that has a cell's commands and signature."""
+    return f"cell-{slug(cell.name)}"
 
 
-def grids(content: Content) -> list[Table]:
+def grids(content: ResultsTable) -> list[Table]:
     """A table of α × T for each level, tail and weight that has several students."""
-    students = bleu_by_temperature.heated(content["cells"])
-    kinds = list(dict.fromkeys((group(cell), tuple(cell["named_runs"])) for cell in students))
+    students: dict[tuple[str, ...], list[Cell]] = {}
+    for cell in bleu_by_temperature.heated(content.cells):
+        students.setdefault((group(cell.setting), *cell.named_runs), []).append(cell)
     notes = [
         "BLEU [95 % interval]; over the baseline [95 % interval]; the verdict where a number is published",
-        f"BLEU: {content['signatures']['bleu']}",
+        f"{METRICS[MAIN].label}: {content.signatures[MAIN]}",
     ]
-    members = [[cell for cell in students if (group(cell), tuple(cell["named_runs"])) == kind] for kind in kinds]
     return [
-        grid(f"grid-{place}", ", ".join([kind, *names]), cells, notes)
-        for place, ((kind, names), cells) in enumerate(zip(kinds, members, strict=True), start=1)
+        grid(f"grid-{place}", ", ".join(kind), cells, notes)
+        for place, (kind, cells) in enumerate(students.items(), start=1)
         if len(cells) > 1
     ]
 
 
-def grid(name: str, kind: str, cells: Sequence[Content], notes: Sequence[str]) -> Table:
+def grid(name: str, kind: str, cells: Sequence[Cell], notes: Sequence[str]) -> Table:
     """Rows of the teacher's label smoothing, columns of the temperature."""
-    smoothings = sorted({cell["label_smoothing"] for cell in cells})
-    heats = sorted({cell["temperature"] for cell in cells})
-    found = {(cell["label_smoothing"], cell["temperature"]): cell for cell in cells}
+    found = {(cell.setting.label_smoothing or 0.0, bleu_by_temperature.temperature(cell)): cell for cell in cells}
+    smoothings, heats = (sorted(set(values)) for values in zip(*found, strict=True))
     rows = [
-        [Cell(f"{alpha:g}", alpha), *(grid_cell(found.get((alpha, heat))) for heat in heats)] for alpha in smoothings
+        [TableCell(f"{alpha:g}", alpha), *(grid_cell(found.get((alpha, heat))) for heat in heats)]
+        for alpha in smoothings
     ]
     columns = ["teacher LS (α)", *(f"T = {heat:g}" for heat in heats)]
     return Table(name, f"BLEU by label smoothing and temperature: {kind}", columns, [True] * len(columns), rows, notes)
 
 
-def grid_cell(cell: Content | None) -> Cell:
+def grid_cell(cell: Cell | None) -> TableCell:
     """One student's score, what it is over the baseline, and its verdict."""
     if cell is None:
-        return Cell("–")
-    texts = [tables.score(cell["bleu"])]
-    if cell["interval"]:
-        texts[0] += " [{:.2f}, {:.2f}]".format(*cell["interval"])
-    if cell["difference"]:
-        texts.append(tables.interval(cell["difference"]))
-    if cell["published"]:
-        texts.append(cell["published"]["verdict"] or "")
-    return Cell("\n".join(filter(None, texts)), cell["bleu"]["mean"], anchor(cell))
+        return TableCell(texts.NONE)
+    lines = [texts.score(cell.scores[MAIN])]
+    if cell.interval:
+        lines[0] += " [{:.2f}, {:.2f}]".format(*cell.interval)
+    if cell.difference:
+        lines.append(texts.interval(cell.difference))
+    if cell.published:
+        lines.append(cell.published.verdict or "")
+    return TableCell("\n".join(filter(None, lines)), cell.scores[MAIN].mean, anchor(cell))
 
 
-def effects(content: Content, command: str) -> Section | None:
+def effects(content: ResultsTable, command: str) -> Section | None:
     """What label smoothing and temperature change, and the published numbers."""
     names = {
         "Effects": ("effects", "Differences in BLEU"),
@@ -97,7 +96,7 @@ def effects(content: Content, command: str) -> Section | None:
     }
     found = tables.sections(content)
     notes = [*document.tests(content), *document.against_published(content), command]
-    places = {row_title(cell): anchor(cell) for cell in content["cells"]}
+    places = {row_title(cell): anchor(cell) for cell in content.cells}
     parts = [
         table(*names[heading], found[heading], [places.get(text) for text in found[heading].iloc[:, 0]], notes)
         for heading in names
@@ -107,23 +106,17 @@ def effects(content: Content, command: str) -> Section | None:
     return Section("effects", "Effects", text, parts) if parts else None
 
 
-def costs(content: Content) -> Section:
+def costs(content: ResultsTable) -> Section:
     """What trainings cost, and BLEU against it."""
     frame = tables.costs(content)
-    frame = frame.loc[:, (frame != "–").any()]
-    links = [anchor(cell) for cell in content["cells"]]
+    frame = frame.loc[:, (frame != texts.NONE).any()]
+    links = [anchor(cell) for cell in content.cells]
     notes = ["hours are sums over seeds, memory is the largest, words a second the mean; as each run's record has them"]
     parts: list[Part] = [table("costs", "Cost of training and size", frame, links, notes)]
     figure = bleu_by_cost.figure(content)
     if figure is not None:
-        parts.append(
-            Drawing(
-                "bleu-by-cost",
-                "BLEU against size and training time",
-                "The numbers are those of the tables of results and costs.",
-                figure,
-            )
-        )
+        text = "The numbers are those of the tables of results and costs."
+        parts.append(Drawing("bleu-by-cost", "BLEU against size and training time", text, figure))
     return Section("cost", "Cost and size", "", parts)
 
 
@@ -137,27 +130,25 @@ def curves(runs: Mapping[str, Path]) -> Section:
     return Section("curves", "Learning curves", "", parts)
 
 
-def records(content: Content, runs: Mapping[str, Run], calls: Mapping[str, str]) -> Section:
+def records(content: ResultsTable, runs: Mapping[str, Run], calls: Mapping[str, str]) -> Section:
     """Each cell's commands, metrics and signature, and what made the page."""
-    commits = {f"{row['run']}/{row['name']}": row["commit"] for row in content["rows"]}
-    parts = [Fact(anchor(cell), row_title(cell), record(cell, content, runs, commits)) for cell in content["cells"]]
+    parts = [Fact(anchor(cell), row_title(cell), record(cell, content, runs)) for cell in content.cells]
     parts.append(Fact("this-page", "This page", list(calls.items())))
     text = "What made each number: commands as they were recorded, metrics, and everything that enters the signature."
     return Section("records", "Commands and signatures", text, parts)
 
 
-def record(
-    cell: Content, content: Content, runs: Mapping[str, Run], commits: Mapping[str, str | None]
-) -> list[tuple[str, str]]:
-    """Behind the click on a cell."""
+def record(cell: Cell, content: ResultsTable, runs: Mapping[str, Run]) -> list[tuple[str, str]]:
+    """What is behind the click on a cell: scores with their signatures, the commands and commits of each seed."""
+    commits = {row.member: row.commit for row in content.rows}
     lines = [
-        (tables.LABELS[metric], f"{tables.score(cell[metric])}  {signature}")
-        for metric, signature in content["signatures"].items()
+        (METRICS[metric].label, f"{texts.score(cell.scores[metric])}  {signature}")
+        for metric, signature in content.signatures.items()
     ]
-    for member in cell["members"]:
+    for member in cell.members:
         run, name = member.rsplit("/", 1)
         lines += [(f"{what}, {member}", text) for what, text in commands(runs[run], name).items()]
         lines.append((f"commit, {member}", commits[member] or "not recorded"))
-    expansion = content["expansions"][cell["signature"]].items()
+    expansion = record_json(content.expansions[cell.signature]).items()
     text = "\n".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in expansion)
-    return [*lines, (f"signature {cell['signature']} is of", text)]
+    return [*lines, (f"signature {cell.signature} is of", text)]

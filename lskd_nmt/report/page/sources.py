@@ -4,12 +4,17 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lskd_nmt.errors import require
+from lskd_nmt.experiment.records import DecodeRecord
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.report.page.parts import slug
+from lskd_nmt.report.results.records import Cell, ResultsTable
 from lskd_nmt.storage.files import read_json, read_lines
+from lskd_nmt.storage.typed import from_json, read_record, record
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class Analysis:
 
     @property
     def kind(self) -> str:
-        """What it says it is, or else the first word of its name."""
+        """Which analysis it is, as the file says, or else the first word of its name."""
         return str(self.content.get("analysis") or Path(self.name).name.split("-")[0])
 
     @property
@@ -36,36 +41,45 @@ class Analysis:
 
     @property
     def id(self) -> str:
-        """Of its parts in the page."""
+        """With what the ids of its parts of the page begin."""
         return f"analysis-{slug(self.run)}-{slug(self.name)}"
+
+    @property
+    def place(self) -> str:
+        """Where its file is, as errors say it."""
+        return f"{self.run}/analysis/{self.name}.json"
+
+    def read(self, cls: type[T]) -> T:
+        """Its content as a record; `LskdError` names the file and a key that is missing or of another type."""
+        return from_json(cls, self.content, self.place)
 
 
 def analyses(runs: Mapping[str, Path], with_text: bool = True) -> list[Analysis]:
     """Every analysis of every run, by run and name; `with_text`: with the sentences that one gives as examples."""
-    found = []
-    for label, folder in runs.items():
-        root = folder / "analysis"
-        for file in sorted(root.rglob("*.json")):
-            if file.name == "header.json":  # of features that lie there
-                continue
-            name = str(file.relative_to(root).with_suffix(""))
-            figures = [each for each in sorted(file.parent.glob("*.svg")) if owner(each) == file]
-            papers = [each.with_suffix(".pdf") for each in figures if each.with_suffix(".pdf").is_file()]
-            found.append(
-                Analysis(
-                    label,
-                    name,
-                    len(runs) > 1,
-                    read(file, with_text),
-                    {each.stem: each.read_text(encoding="utf-8") for each in figures},
-                    {each.stem: each.read_bytes() for each in papers},
-                )
-            )
-    return found
+    return [
+        analysis(label, folder / "analysis", file, len(runs) > 1, with_text)
+        for label, folder in runs.items()
+        for file in sorted((folder / "analysis").rglob("*.json"))
+        if file.name != "header.json"  # of features that lie there
+    ]
+
+
+def analysis(label: str, root: Path, file: Path, is_one_of_several_runs: bool, with_text: bool) -> Analysis:
+    """The analysis in a file under `root`, with the figures beside it."""
+    figures = [each for each in sorted(file.parent.glob("*.svg")) if owner(each) == file]
+    papers = [each.with_suffix(".pdf") for each in figures if each.with_suffix(".pdf").is_file()]
+    return Analysis(
+        label,
+        str(file.relative_to(root).with_suffix("")),
+        is_one_of_several_runs,
+        read(file, with_text),
+        {each.stem: each.read_text(encoding="utf-8") for each in figures},
+        {each.stem: each.read_bytes() for each in papers},
+    )
 
 
 def read(file: Path, with_text: bool) -> dict[str, Any]:
-    """What the file holds."""
+    """The analysis in a file; without the sentences that it gives as examples, unless `with_text`."""
     content = read_json(file)
     texts = content.get("sentences")
     if not with_text and isinstance(texts, dict):
@@ -85,18 +99,38 @@ def owner(figure: Path) -> Path | None:
 
 def commands(run: Run, name: str) -> dict[str, str]:
     """The command lines that trained and decoded a model, as far as they were recorded."""
-    folder = run.model_folder(name)
-    attempts = read_json(folder / "run.json").get("attempts") or [{}]
-    planned = run.model(name).get("train_command", [])
-    decode = read_json(folder / "decode.json") if (folder / "decode.json").is_file() else {}
-    found = {"training": attempts[-1].get("command") or planned, "decoding": decode.get("command", [])}
-    return {what: shlex.join(map(str, words)) for what, words in found.items() if words}
+    file, attempts = run.model_folder(name) / "decode.json", run.run_record(name).attempts
+    recorded = attempts[-1].command if attempts else ()
+    decoding = read_record(file, DecodeRecord).command if file.is_file() else ()
+    found = {"training": recorded or run.planned_model(name).train_command, "decoding": decoding}
+    return {what: shlex.join(words) for what, words in found.items() if words}
 
 
-def sentences(runs: Mapping[str, Run], content: Mapping[str, Any], most: int) -> dict[str, Any] | None:
+@record
+class System:
+    """One model's translations of the first test sentences; `shown`: whether they are seen at first."""
+
+    name: str
+    shown: bool
+    translations: list[str]
+
+
+@record
+class Sentences:
+    """The first test sentences with every system's translation, as the page and its script hold them."""
+
+    source_lang: str
+    target_lang: str
+    of: int  # how many test sentences there are
+    source: list[str] | None
+    reference: list[str]
+    systems: list[System]
+
+
+def sentences(runs: Mapping[str, Run], table: ResultsTable, most: int) -> Sentences | None:
     """The first `most` test sentences with every system's translation; None if no texts are there.
 
-    `shown` is whether a system is seen at first: one seed of each cell.
+    Of each cell one seed is seen at first.
     """
     first = next(iter(runs.values()))
     reference = first.text("test", "target")
@@ -106,26 +140,26 @@ def sentences(runs: Mapping[str, Run], content: Mapping[str, Any], most: int) ->
     source = first.text("test", "source")
     systems = [
         system(runs[member.rsplit("/", 1)[0]], cell, member, len(references), most)
-        for cell in content["cells"]
-        for member in cell["members"]
+        for cell in table.cells
+        for member in cell.members
     ]
-    data = first.plan["data"]
-    return {
-        "source_lang": data["source_lang"],
-        "target_lang": data["target_lang"],
-        "of": len(references),
-        "source": read_lines(source)[:most] if source.is_file() else None,
-        "reference": references[:most],
-        "systems": [each for each in systems if each],
-    }
+    data = first.planned.data
+    return Sentences(
+        data.source_lang,
+        data.target_lang,
+        len(references),
+        read_lines(source)[:most] if source.is_file() else None,
+        references[:most],
+        [each for each in systems if each is not None],
+    )
 
 
-def system(run: Run, cell: Mapping[str, Any], member: str, count: int, most: int) -> dict[str, Any] | None:
+def system(run: Run, cell: Cell, member: str, count: int, most: int) -> System | None:
     """One model's translations; None if they are not there."""
     file = run.model_folder(member.rsplit("/", 1)[1]) / "test.hyp"
     if not file.is_file():
         return None
     lines = read_lines(file)
     require(len(lines) == count, f"{file} has {len(lines)} lines and the test set {count}: decode it again")
-    name = member if len(cell["runs"]) > 1 or cell["named_runs"] else member.rsplit("/", 1)[1]
-    return {"name": name, "shown": member == cell["members"][0], "translations": lines[:most]}
+    name = member if len(cell.runs) > 1 or cell.named_runs else member.rsplit("/", 1)[1]
+    return System(name, member == cell.members[0], lines[:most])

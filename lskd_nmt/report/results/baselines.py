@@ -1,13 +1,12 @@
-"""What the rows of a table are compared with: students without KD, or the rows that the reader names."""
+"""What the cells of a table are compared with: students without KD, or the cells that the reader names."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from lskd_nmt.errors import require
-from lskd_nmt.report.results.rows import label, method
+from lskd_nmt.report.results.records import Cell
+from lskd_nmt.report.results.rows import PLAIN, label
 
-Cell = Mapping[str, Any]
-Bases = Mapping[str, Mapping[str, Cell]]  # by what was asked for, the baseline of each row's name
+Bases = Mapping[str, Mapping[str, Cell]]  # by what was asked for, the baseline of each cell's name
 
 
 def baselines(cells: Sequence[Cell], wishes: Sequence[str]) -> dict[str, dict[str, Cell]]:
@@ -18,39 +17,35 @@ def baselines(cells: Sequence[Cell], wishes: Sequence[str]) -> dict[str, dict[st
 
 
 def baseline(cells: Sequence[Cell], wish: str) -> dict[str, Cell]:
-    """The baselines of one wish: `plain`, a row's name, or a method."""
-    names = [cell["name"] for cell in cells]
-    methods = [found for found in dict.fromkeys(map(method, cells)) if found]
+    """The baselines of one wish (`plain`, a cell's name, or a method), by the names of the cells that have one."""
+    names = [cell.name for cell in cells]
+    methods = list(dict.fromkeys(cell.setting.method for cell in cells if cell.setting.method))
     known = wish == "plain" or wish in names or wish in methods
     require(known, f"--baseline is '{wish}': plain, or one of {', '.join([*methods, *names])}")
-    chosen = [
-        cell
-        for cell in cells
-        if (
-            label(cell) == "student without KD"
-            if wish == "plain"
-            else cell["name"] == wish
-            if wish in names
-            else method(cell) == wish
-        )
-    ]
-    pairs = {cell["name"]: closest(of_its_teacher(chosen, cell), cell) for cell in cells if cell["role"] == "student"}
-    return {name: base for name, base in pairs.items() if base is not None and base["name"] != name}
+    if wish == "plain":
+        chosen = [cell for cell in cells if label(cell.setting) == PLAIN]
+    elif wish in names:
+        chosen = [cell for cell in cells if cell.name == wish]
+    else:
+        chosen = [cell for cell in cells if cell.setting.method == wish]
+    students = [cell for cell in cells if cell.setting.role == "student"]
+    pairs = {cell.name: closest(of_its_teacher(chosen, cell), cell) for cell in students}
+    return {name: base for name, base in pairs.items() if base is not None and base.name != name}
 
 
 def of_its_teacher(found: Sequence[Cell], cell: Cell) -> Sequence[Cell]:
-    """Of the rows of a method those of teachers with the cell's label smoothing, or the only one there is."""
-    if not any(map(method, found)) or len(found) == 1:
+    """Of the cells of a method those whose teachers have this cell's label smoothing, or the only one there is."""
+    if not any(other.setting.method for other in found) or len(found) == 1:
         return found
-    return [other for other in found if other["label_smoothing"] == cell["label_smoothing"]]
+    return [other for other in found if other.setting.label_smoothing == cell.setting.label_smoothing]
 
 
 def closest(found: Sequence[Cell], cell: Cell) -> Cell | None:
     """The one that shares a run with `cell`, or the only one there is."""
-    own = [other for other in found if set(other["runs"]) & set(cell["runs"])]
+    own = [other for other in found if set(other.runs) & set(cell.runs)]
     return own[0] if own else found[0] if len(found) == 1 else None
 
 
 def family(wish: str, bases: Bases) -> str:
-    """Of its tests: those of one baseline are corrected together."""
+    """The name of a baseline's tests: p-values of one baseline are corrected together, of several apart."""
     return "baseline" if len(bases) == 1 else f"baseline {wish}"

@@ -1,34 +1,31 @@
-"""What a table says of methods: their order, what each is, and what a step of it costs."""
+"""What a table says of methods of distillation: their order, what each is, and what a step of it costs."""
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from lskd_nmt.experiment.run import Run
-from lskd_nmt.report.results.rows import label, method
-
-Cell = Mapping[str, Any]
+from lskd_nmt.report.results.records import Cell, Method, ResultsTable, TableRow
+from lskd_nmt.report.results.rows import PLAIN, label
+from lskd_nmt.storage.typed import Json
 
 
 def order(runs: Iterable[Run]) -> list[str | None]:
-    """Methods as the plans have them, after None."""
-    return list(dict.fromkeys([None, *(method(model) for run in runs for model in run.models)]))
+    """Methods in the order of the runs' plans; None, for models without one, is the first."""
+    return list(dict.fromkeys([None, *(model.method for run in runs for model in run.planned_models)]))
 
 
-def described(run: Run) -> dict[str, dict[str, Any]]:
+def described(run: Run) -> dict[str, Method]:
     """What the run's methods are and the flags that they set, by name."""
-    known = run.plan.get("config", {}).get("student", {}).get("methods") or {}
-    return {name: {"about": each["about"], "flags": each["flags"]} for name, each in known.items()}
+    known = run.planned.config.student.methods or {}
+    return {name: Method(each.about, each.flags) for name, each in known.items()}
 
 
-def notes(content: Mapping[str, Any]) -> list[str]:
+def notes(table: ResultsTable) -> list[str]:
     """A line for each method, and how the cost of a step was measured."""
     known = dict.fromkeys(
-        f"{name}: {each['about']}{flags(each['flags'])}"
-        for run in content["runs"]
-        for name, each in run.get("methods", {}).items()
+        f"{name}: {each.about}{flags(each.flags)}" for run in table.runs for name, each in run.methods.items()
     )
-    if not any(map(method, content["cells"])):
+    if not any(cell.setting.method for cell in table.cells):
         return list(known)
     return [
         *known,
@@ -37,7 +34,7 @@ def notes(content: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def flags(given: Mapping[str, Any]) -> str:
+def flags(given: Mapping[str, Json]) -> str:
     """` (--temperature 2 --divergence reverse)`; nothing where there are none."""
     words = [
         f"--{name}" if value is True else f"--{name} {value}"
@@ -47,13 +44,13 @@ def flags(given: Mapping[str, Any]) -> str:
     return f" ({' '.join(words)})" if words else ""
 
 
-def step_cost(cell: Cell, cells: Sequence[Cell], rows: Sequence[Mapping[str, Any]]) -> float | None:
+def step_cost(cell: Cell, cells: Sequence[Cell], rows: Sequence[TableRow]) -> float | None:
     """Updates a second of plain students over those of this one, the mean over its runs; None where one is unknown."""
-    if cell["role"] != "student":
+    if cell.setting.role != "student":
         return None
-    plain = [other for other in cells if label(other) == "student without KD"]
+    plain = [other for other in cells if label(other.setting) == PLAIN]
     found = []
-    for run in cell["runs"]:
+    for run in cell.runs:
         ours = speed([cell], run, rows)
         theirs = speed(plain, run, rows)
         if not ours or not theirs:
@@ -62,8 +59,9 @@ def step_cost(cell: Cell, cells: Sequence[Cell], rows: Sequence[Mapping[str, Any
     return round(statistics.fmean(found), 2)
 
 
-def speed(cells: Sequence[Cell], run: str, rows: Sequence[Mapping[str, Any]]) -> float | None:
+def speed(cells: Sequence[Cell], run: str, rows: Sequence[TableRow]) -> float | None:
     """The mean updates a second of the cells' models in a run; None where one of them has no record."""
-    members = {member for cell in cells for member in cell["members"]}
-    values = [row["updates_per_second"] for row in rows if row["run"] == run and f"{run}/{row['name']}" in members]
-    return statistics.fmean(values) if values and None not in values else None
+    members = {member for cell in cells for member in cell.members}
+    values = [row.updates_per_second for row in rows if row.run == run and row.member in members]
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known and len(known) == len(values) else None

@@ -1,8 +1,9 @@
 """Published BLEU of teachers with and without label smoothing and of their students, and how it was made."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from lskd_nmt.evaluate.metrics import LOWERCASED
+from lskd_nmt.report.results.records import RunData, Setting
 from lskd_nmt.report.results.rows import title
 
 SOURCE = (
@@ -10,7 +11,7 @@ SOURCE = (
     "github.com/sutd-visual-computing-group/LS-KD-compatibility"
 )
 # language pair -> (label smoothing of the teacher, temperature; None: the teacher itself) -> BLEU
-BLEU: dict[str, dict[tuple[float, float | None], float]] = {
+BLEU: dict[str, dict[tuple[float | None, float | None], float]] = {
     "en-de": {
         (0.0, None): 26.461,
         (0.0, 1.0): 24.914,
@@ -43,41 +44,40 @@ PAIRS = ("none", *BLEU)
 RECIPE: dict[str, dict[str, str]] = {
     "en-de": {"corpus": "iwslt14_en_de", "form": "fairseq14", "subwords": "bpe", "vocab_size": "30000"}
 }
-METRIC = "bleu_tokenised_lowercased"
+METRIC = LOWERCASED
 ASSUMED = (
     "the source names neither edition, nor subwords, nor kind of BLEU, nor sizes, nor seeds: assumed is the recipe "
     "of the code that it builds on (IWSLT14, tokenised lower-cased BLEU, BPE of 30,000)"
 )
 
 
-def pair_of(wish: str, runs: Sequence[Mapping[str, Any]]) -> str | None:
+def pair_of(wish: str, runs: Sequence[RunData]) -> str | None:
     """The published pair to stand beside these runs; `auto`: that of their languages, none for generated text."""
     if wish != "auto":
         return None if wish == "none" else wish
-    pairs = {f"{run['source_lang']}-{run['target_lang']}" for run in runs}
-    generated = any(run["corpus"] == "toy" for run in runs)
+    pairs = {f"{run.source_lang}-{run.target_lang}" for run in runs}
+    is_generated = any(run.corpus == "toy" for run in runs)
     pair = next(iter(pairs))
-    return pair if len(pairs) == 1 and pair in BLEU and not generated else None
+    return pair if len(pairs) == 1 and pair in BLEU and not is_generated else None
 
 
-def bleu(pair: str | None, cell: Mapping[str, Any]) -> float | None:
-    """The published BLEU of a cell; only teachers and students of word-level distillation without a method have one."""
-    if pair is None or title(cell) not in ("teacher", "student") or cell["kd_level"] not in (None, "word"):
+def bleu(pair: str | None, setting: Setting) -> float | None:
+    """The published BLEU of a setting: of teachers, and of students of word-level distillation without a method."""
+    if pair is None or title(setting) not in ("teacher", "student") or setting.kd_level not in (None, "word"):
         return None
-    return BLEU[pair].get((cell["label_smoothing"], cell["temperature"]))
+    return BLEU[pair].get((setting.label_smoothing, setting.temperature))
 
 
-def obstacles(pair: str, runs: Sequence[Mapping[str, Any]]) -> list[str]:
+def obstacles(pair: str, runs: Sequence[RunData]) -> list[str]:
     """Why BLEU of these runs cannot be held against the published number; none if it can."""
     if pair not in RECIPE:
         return [f"how the published {pair} data were made is not known"]
     names = {"corpus": "corpus", "form": "text form", "subwords": "subwords", "vocab_size": "vocabulary size"}
     found = []
     for name, wanted in RECIPE[pair].items():
-        ours = {str(run[name]) if run[name] is not None else "unknown" for run in runs}
+        values = [getattr(run, name) for run in runs]
+        ours = {"unknown" if value is None else str(value) for value in values}
         if ours != {wanted}:
             found.append(f"{names[name]} {' and '.join(sorted(ours))}, not {wanted}")
-    languages = {f"{run['source_lang']}-{run['target_lang']}" for run in runs}
-    return found + (
-        [f"languages {' and '.join(sorted(map(str, languages)))}, not {pair}"] if languages != {pair} else []
-    )
+    languages = {f"{run.source_lang}-{run.target_lang}" for run in runs}
+    return found + ([f"languages {' and '.join(sorted(languages))}, not {pair}"] if languages != {pair} else [])

@@ -1,68 +1,86 @@
-"""What run folders hold: a row for each scored model, a cell for each group of seeds. Nothing is scored here."""
+"""The results table of run folders: what each scored model is, scored and cost. Nothing is scored here."""
 
-import itertools
-import re
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import field, replace
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from lskd_nmt.errors import require
-from lskd_nmt.evaluate.metrics import USUAL
+from lskd_nmt.evaluate.metrics import METRICS, USUAL
+from lskd_nmt.evaluate.records import Metrics, read_metrics
 from lskd_nmt.evaluate.scoring import remark
+from lskd_nmt.experiment.records import CurvePoint, PlannedModel
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.report.results import methods, signature
-from lskd_nmt.report.results.rows import CELL, facts, key, method, rank
-from lskd_nmt.storage.files import read_json, read_list
+from lskd_nmt.report.results.over_seeds import in_order, seeds_of_cells, summary, tell_apart
+from lskd_nmt.report.results.records import MAIN, Expansion, Number, ResultsTable, RunData, StepCost, TableRow
+from lskd_nmt.report.results.rows import setting
+from lskd_nmt.storage.typed import Json, read_record, record
 
-METRICS = ("bleu", "chrf", "bleu_tokenised_lowercased")
-HOURS, MEMORY = ("cpu_hours", "gpu_hours"), ("peak_memory_mb", "peak_gpu_memory_mb")
-SPEED = ("words_per_second", "updates_per_second")
+Expansions = Mapping[str, Expansion]  # by signature
 
 
-def results(folders: Sequence[Path], names: Sequence[str] | None = None) -> dict[str, Any]:
+class Read(NamedTuple):
+    """The scored models of runs, and those that are not scored."""
+
+    rows: list[TableRow]
+    expansions: dict[str, Expansion]
+    not_scored: list[str]
+    without_folder: list[str]
+
+
+def results(folders: Sequence[Path], names: Sequence[str] | None = None) -> ResultsTable:
     """Every scored model of the runs with what its training cost, the mean over seeds, and the signatures."""
     runs = dict(zip(names or labels(folders), map(Run, folders), strict=True))
     where = ", ".join(map(str, folders))
-    signatures: dict[str, Any] = {}
-    rows, missing, gone = [], [], []
+    found = scored(runs)
+    require(bool(found.rows), f"{where} has no scored model: run experiments/steps/decode.sh and score.sh first")
+    signatures = same_metrics(where, found.rows, found.expansions)
+    rows = [replace(row, scores={name: row.scores[name] for name in signatures}) for row in found.rows]
+    rows, groups = seeds_of_cells(rows)
+    cells = tell_apart([summary(members) for members in groups], found.expansions)
+    cells = in_order(cells, methods.order(runs.values()))
+    if any(cell.setting.method for cell in cells):
+        cells = [replace(cell, cost=StepCost(methods.step_cost(cell, cells, rows))) for cell in cells]
+    return ResultsTable(
+        name=" + ".join(runs),
+        runs=tuple(described(label, run) for label, run in runs.items()),
+        signatures=signatures,
+        rows=tuple(rows),
+        cells=tuple(cells),
+        not_scored=tuple(found.not_scored),
+        without_folder=tuple(found.without_folder),
+        remarks=tuple(remarks(runs, rows)),
+        expansions=found.expansions,
+    )
+
+
+def scored(runs: Mapping[str, Run]) -> Read:
+    """A row for each model that is scored, and the names of the others."""
+    found = Read([], {}, [], [])
     for label, run in runs.items():
-        for model in run.models:
-            if not (run.model_folder(model["name"]) / "metrics.json").is_file():
-                missing.append(model["name"] if len(runs) == 1 else f"{label}/{model['name']}")
-                gone += [] if run.model_folder(model["name"]).is_dir() else missing[-1:]
+        for model in run.planned_models:
+            folder = run.model_folder(model.name)
+            if (folder / "metrics.json").is_file():
+                expansion = signature.expansion(run, model)
+                found.rows.append(row(label, run, model, signature.short(expansion)))
+                found.expansions[found.rows[-1].signature] = expansion
                 continue
-            expansion = signature.expansion(run, model)
-            rows.append(row(label, run, model) | {"signature": signature.short(expansion)})
-            signatures[rows[-1]["signature"]] = expansion
-    require(bool(rows), f"{where} has no scored model: run experiments/steps/decode.sh and score.sh first")
-    metrics = same_metrics(where, rows, signatures)
-    found = cells(rows, signatures, methods.order(runs.values()))
-    if any(map(method, found)):
-        for cell in found:
-            cell["step_cost"] = methods.step_cost(cell, found, rows)
-    return {
-        "name": " + ".join(runs),
-        "runs": [described(label, run) for label, run in runs.items()],
-        "signatures": metrics,
-        "rows": rows,
-        "cells": found,
-        "not_scored": missing,
-        "without_folder": gone,
-        "remarks": remarks(runs, rows),
-        "expansions": signatures,
-    }
+            found.not_scored.append(model.name if len(runs) == 1 else f"{label}/{model.name}")
+            if not folder.is_dir():
+                found.without_folder.append(found.not_scored[-1])
+    return found
 
 
-def remarks(runs: Mapping[str, Run], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def remarks(runs: Mapping[str, Run], rows: Sequence[TableRow]) -> list[str]:
     """What to know of these scores: a tokeniser that does not suit the language, references that subwords rewrite."""
-    known = {remark(runs[row["run"]].plan["data"]["target_lang"], row["tokenizer"]) for row in rows}
-    changed = {(row["references_changed_by_subwords"] or 0, row["sentences"]) for row in rows}
+    known = {remark(runs[row.run].planned.data.target_lang, row.tokenizer) for row in rows}
+    changed = {(row.references_changed_by_subwords or 0, row.sentences) for row in rows}
     return [*sorted(filter(None, known)), *(rewritten(*each) for each in sorted(changed) if each[0])]
 
 
 def rewritten(changed: int, of: int) -> str:
-    """References that no translation can equal."""
+    """A sentence about references that no translation can equal."""
     return (
         f"references that the data's sentencepiece model rewrites (it normalises signs such as ² or ™), so that no "
         f"translation can equal them: {changed:,} of {of:,}"
@@ -71,161 +89,102 @@ def rewritten(changed: int, of: int) -> str:
 
 def labels(folders: Sequence[Path]) -> list[str]:
     """What each run is called: its name in the plan, or its folder where two have the same."""
-    names = [str(Run(folder).plan["name"]) for folder in folders]
+    names = [Run(folder).planned.name for folder in folders]
     found = [name if names.count(name) == 1 else str(folder) for name, folder in zip(names, folders, strict=True)]
     require(len(set(found)) == len(found), f"{', '.join(found)}: give each run once")
     return found
 
 
-def described(label: str, run: Run) -> dict[str, Any]:
+@record
+class Prepared:
+    """What a data folder's prep.json says of its text."""
+
+    corpus: str | None = None
+    form: str | None = None
+    source_lang: str | None = None
+    target_lang: str | None = None
+    settings: dict[str, Json] = field(default_factory=dict)
+
+
+def described(label: str, run: Run) -> RunData:
     """The data of a run, as far as its plan and the data folder's prep.json know."""
-    data, prep = run.plan["data"], run.data / "prep.json"
-    prepared = read_json(prep) if prep.is_file() else {}
-    options = prepared.get("settings", {})
-    known = {name: data.get(name, prepared.get(name)) for name in ("corpus", "form", "source_lang", "target_lang")}
-    known |= {"methods": found} if (found := methods.described(run)) else {}
-    return {"name": label, **known, "subwords": options.get("subwords"), "vocab_size": options.get("vocab_size")}
+    data, file = run.planned.data, run.data / "prep.json"
+    prepared = read_record(file, Prepared) if file.is_file() else Prepared()
+    subwords, size = prepared.settings.get("subwords"), prepared.settings.get("vocab_size")
+    return RunData(
+        name=label,
+        corpus=prepared.corpus if data.corpus is None else data.corpus,
+        form=data.form,
+        source_lang=data.source_lang,
+        target_lang=data.target_lang,
+        methods=methods.described(run),
+        subwords=subwords if isinstance(subwords, str) else None,
+        vocab_size=size if isinstance(size, str | int) else None,
+    )
 
 
-def row(label: str, run: Run, model: Mapping[str, Any]) -> dict[str, Any]:
-    """One model: what it is, its scores, and what its training cost."""
-    folder = run.model_folder(model["name"])
-    metrics, training = read_json(folder / "metrics.json"), read_json(folder / "run.json")
-    curve = read_list(folder / "curve.json")
-    bleus = [epoch["valid_bleu"] for epoch in curve if "valid_bleu" in epoch]
-    return {
-        "run": label,
-        "name": model["name"],
-        "teacher": model["teacher"],
-        "arch": model["arch"],
-        "seed": model["seed"],
-        **facts(model),
-        **{metric: metrics[metric]["score"] for metric in METRICS},
-        "sentences": metrics["sentences"],
-        "tokenizer": tokenizer(metrics),
-        "references_changed_by_subwords": metrics.get("references_changed_by_subwords"),  # older ones did not count
-        "parameters": training["parameters"],
-        "epochs": len(curve),
-        "best_valid_bleu": max(bleus, default=None),
-        "not_converged": still_falling(curve),
-        "cpu_hours": round(training["cpu_seconds"] / 3600, 3),
-        "wall_hours": round(training["wall_seconds"] / 3600, 3),
-        **{name: training.get(name) for name in ("gpu_hours", *MEMORY, *SPEED)},  # older ones know none
-        "commit": metrics.get("commit"),
-        "translations": metrics.get("hyp_sha256"),
-    }
+def row(label: str, run: Run, model: PlannedModel, signature: str) -> TableRow:
+    """One model of the run of this label: what it is, its scores, and what its training cost."""
+    metrics = read_metrics(run.model_folder(model.name) / "metrics.json")
+    training, curve = run.run_record(model.name), run.curve(model.name)
+    return TableRow(
+        run=label,
+        name=model.name,
+        teacher=model.teacher,
+        arch=model.arch,
+        seed=model.seed,
+        setting=setting(model),
+        scores={name: score.score for name, score in metrics.scores.items()},
+        sentences=metrics.facts.sentences,
+        tokenizer=tokenizer(metrics),
+        references_changed_by_subwords=metrics.facts.references_changed_by_subwords,
+        parameters=training.parameters,
+        epochs=len(curve),
+        best_valid_bleu=max((epoch.valid_bleu for epoch in curve if epoch.valid_bleu is not None), default=None),
+        not_converged=still_falling(curve),
+        cpu_hours=hours(training.cpu_seconds),
+        wall_hours=hours(training.wall_seconds),
+        gpu_hours=training.gpu_hours,
+        peak_memory_mb=training.peak_memory_mb,
+        peak_gpu_memory_mb=training.peak_gpu_memory_mb,
+        words_per_second=training.words_per_second,
+        updates_per_second=training.updates_per_second,
+        commit=metrics.facts.commit,
+        translations=metrics.facts.hyp_sha256,
+        signature=signature,
+    )
 
 
-def tokenizer(metrics: Mapping[str, Any]) -> str:
+def hours(seconds: Number | None) -> float | None:
+    """Seconds in hours, to the thousandth."""
+    return None if seconds is None else round(seconds / 3600, 3)
+
+
+def tokenizer(metrics: Metrics) -> str:
     """The tokeniser of a model's BLEU; older scores, which do not name it, all have sacreBLEU's 13a."""
-    return str(metrics["bleu"].get("tokenizer", USUAL))
+    return metrics.scores[MAIN].tokenizer or USUAL
 
 
-def still_falling(curve: Sequence[Mapping[str, float]]) -> bool:
+def still_falling(curve: Iterable[CurvePoint]) -> bool:
     """Whether the last validation loss is the lowest: more epochs might have helped."""
-    losses = [epoch["valid_nll_loss"] for epoch in curve if "valid_nll_loss" in epoch]
+    losses = [epoch.valid_nll_loss for epoch in curve if epoch.valid_nll_loss is not None]
     return bool(losses) and losses[-1] == min(losses) and losses.count(losses[-1]) == 1
 
 
-def same_metrics(where: str, rows: Sequence[Mapping[str, Any]], expansions: Mapping[str, Any]) -> dict[str, str]:
-    """The signature of each metric, which must be the same for all rows, as must be the test set."""
-    found: dict[str, dict[str, str]] = {metric: {} for metric in (*METRICS, "reference")}
-    for entry in rows:
-        expansion = expansions[entry["signature"]]
-        for metric in METRICS:
-            found[metric][expansion["metrics"][metric]] = entry["name"]
-        found["reference"][str(expansion["reference"])] = entry["name"]
-    for metric in METRICS:
+def same_metrics(where: str, rows: Sequence[TableRow], expansions: Expansions) -> dict[str, str]:
+    """The signature of each metric that all rows have; rows of several, or of several test sets, are refused."""
+    metrics = [name for name in METRICS if all(name in row.scores for row in rows)]
+    found: dict[str, dict[str, str]] = {metric: {} for metric in metrics}
+    references = {str(expansions[row.signature].reference): row.name for row in rows}
+    for metric, signatures in found.items():
+        signatures |= {expansions[row.signature].metrics[metric]: row.name for row in rows}
         require(
-            len(found[metric]) == 1,
+            len(signatures) == 1,
             f"{where} holds {metric} of different signatures "
-            f"({', '.join(found[metric].values())}): remove the older metrics.json and score again",
+            f"({', '.join(signatures.values())}): remove the older metrics.json and score again",
         )
     require(
-        len(found["reference"]) == 1,
-        f"{where} holds scores on different test sets "
-        f"({', '.join(found['reference'].values())}): give runs of one test set",
+        len(references) == 1,
+        f"{where} holds scores on different test sets ({', '.join(references.values())}): give runs of one test set",
     )
-    return {metric: next(iter(found[metric])) for metric in METRICS}
-
-
-def cells(
-    rows: list[dict[str, Any]], expansions: Mapping[str, Any], known: Sequence[str | None]
-) -> list[dict[str, Any]]:
-    """Mean and standard deviation over the seeds of each cell; rows of several runs meet where signatures agree.
-
-    A model that several runs share is taken once, and leaves `rows`; another training of the same seed is a cell by
-    itself.
-    """
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for entry in list(rows):
-        for number in itertools.count():
-            members = groups.setdefault((*key(entry), entry["signature"], number), [])
-            twin = next((member for member in members if member["seed"] == entry["seed"]), None)
-            if twin is None:
-                members.append(entry)
-                break
-            if entry["translations"] is not None and twin["translations"] == entry["translations"]:
-                rows.remove(entry)
-                break
-    found = [summary(members) for members in groups.values()]
-    tell_apart(found, expansions)
-    return sorted(found, key=lambda cell: (*rank(cell), known.index(method(cell)), *order(cell)))
-
-
-def order(cell: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Of one rank and method: α, level, tail, weight and temperature."""
-    levels = ("word", "sequence", "both")
-    return (
-        cell["label_smoothing"] or 0,
-        levels.index(cell["kd_level"]) if cell["kd_level"] in levels else -1,
-        cell["hypotheses"] or "",
-        cell["tail"] != "dense",
-        cell["tail"] or "",
-        cell["top_k"] or 0,
-        cell["kd_weight"],
-        cell["temperature"] or 0,
-    )
-
-
-def summary(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """One cell: mean and standard deviation of the scores, sums of hours, the largest memory."""
-    first = members[0]
-    cell: dict[str, Any] = {"name": re.sub(r"-s\d+$", "", first["name"])}
-    cell |= {name: first[name] for name in CELL}
-    cell["seeds"] = [member["seed"] for member in members]
-    cell["teachers"] = sorted({member["teacher"] for member in members} - {None})
-    cell["members"] = [f"{member['run']}/{member['name']}" for member in members]
-    cell["runs"] = list(dict.fromkeys(member["run"] for member in members))
-    for metric in METRICS:
-        values = [member[metric] for member in members]
-        deviation = round(statistics.stdev(values), 2) if len(values) > 1 else None
-        cell[metric] = {"mean": round(statistics.fmean(values), 2), "deviation": deviation}
-    cell["parameters"] = first["parameters"]
-    cell["epochs"] = round(statistics.fmean(member["epochs"] for member in members), 1)
-    cell["not_converged"] = [member["seed"] for member in members if member["not_converged"]]
-    for names, how in ((HOURS, sum), (MEMORY, max), (SPEED, statistics.fmean)):
-        for name in names:
-            values = [member[name] for member in members]
-            cell[name] = None if None in values else round(how(values), 2)
-    return cell | {"signature": first["signature"]}
-
-
-def shown(cell: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What a row is known by: its cell, or its method and its teacher's label smoothing."""
-    return (method(cell), cell["label_smoothing"]) if method(cell) else key(cell)
-
-
-def tell_apart(found: Sequence[dict[str, Any]], expansions: Mapping[str, Any]) -> None:
-    """Name the runs of cells that are known by the same, and the keys in which they differ."""
-    for number, cell in enumerate(found):
-        twins = [other for other in found if shown(other) == shown(cell)]
-        cell["named_runs"] = cell["runs"] if len(twins) > 1 else []
-        first = twins[0]
-        keys = signature.differing(expansions[first["signature"]], expansions[cell["signature"]])
-        keys = keys or [f"{name} ({first[name]} or {cell[name]})" for name in CELL if first[name] != cell[name]]
-        cell["differs_in"] = (keys or ["translations of the same seed"]) if first is not cell else []
-        if any(other["name"] == cell["name"] for other in found[:number]):
-            cell["name"] = f"{cell['runs'][0]}:{cell['name']}"
-        while any(other["name"] == cell["name"] for other in found[:number]):
-            cell["name"] += "'"
+    return {metric: next(iter(signatures)) for metric, signatures in found.items()}

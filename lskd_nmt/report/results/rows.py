@@ -1,15 +1,28 @@
-"""A cell is what models have in common that differ in their seed: which one a model belongs to, and its names."""
+"""The setting of a planned model, and what a setting is called in tables and figures, in whole and in parts."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-# models that agree in these and in their signature differ in nothing but their seed
-CELL = ("role", "label_smoothing", "kd_level", "hypotheses", "tail", "top_k", "kd_weight", "temperature", "method")
+from lskd_nmt.experiment.records import PlannedModel
+from lskd_nmt.report.results.records import Cell, Setting
+
+PLAIN = "student without KD"
 
 
-def key(entry: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The cell of a row, as a tuple."""
-    return tuple(entry[name] for name in CELL)
+def setting(model: PlannedModel) -> Setting:
+    """The setting of a planned model; older plans have no level, tail and top k, which their commands say."""
+    is_distilled = model.role == "student" and model.label_smoothing is not None
+    learns_words = is_distilled and model.temperature is not None
+    return Setting(
+        role=model.role,
+        label_smoothing=model.label_smoothing,
+        kd_level=(model.kd_level or "word") if is_distilled else None,
+        hypotheses=model.hypotheses,
+        tail=(model.tail or flag(model.train_command, "--tail") or "dense") if learns_words else None,
+        top_k=int(model.top_k or flag(model.train_command, "--top-k") or 0) if learns_words else None,
+        kd_weight=model.kd_weight,
+        temperature=model.temperature,
+        method=model.method,
+    )
 
 
 def flag(command: Sequence[str], name: str) -> str | None:
@@ -17,74 +30,52 @@ def flag(command: Sequence[str], name: str) -> str | None:
     return command[command.index(name) + 1] if name in command else None
 
 
-def facts(model: Mapping[str, Any]) -> dict[str, Any]:
-    """The CELL of a model of a plan; older plans know no level, no tail, no top k and no method."""
-    found = {name: model.get(name) for name in CELL}
-    distilled = found["role"] == "student" and found["label_smoothing"] is not None
-    words = distilled and found["temperature"] is not None
-    command = model.get("train_command", [])
-    found["kd_level"] = (found["kd_level"] or "word") if distilled else None
-    found["tail"] = (found["tail"] or flag(command, "--tail") or "dense") if words else None
-    found["top_k"] = int(found["top_k"] or flag(command, "--top-k") or 0) if words else None
-    return found
+def label(setting: Setting) -> str:
+    """What a model is, for people: `teacher`, `student without KD`, `student`."""
+    is_plain = setting.role == "student" and setting.label_smoothing is None and not setting.method
+    return PLAIN if is_plain else setting.role
 
 
-def label(entry: Mapping[str, Any]) -> str:
-    """What a row is, for people: `teacher`, `student without KD`, `student`."""
-    plain = entry["role"] == "student" and entry["label_smoothing"] is None  # that of its teacher
-    return "student without KD" if plain and not method(entry) else str(entry["role"])
+def rank(setting: Setting) -> tuple[bool, bool]:
+    """The order of labels: teachers, students without KD, all others."""
+    return setting.role != "teacher", label(setting) == "student"
 
 
-def rank(entry: Mapping[str, Any]) -> tuple[bool, bool]:
-    """Teachers, students without KD, then all others."""
-    return entry["role"] != "teacher", label(entry) == "student"
+def title(setting: Setting) -> str:
+    """The name of a model's method, or its label if it has none."""
+    return setting.method or label(setting)
 
 
-def method(entry: Mapping[str, Any]) -> str | None:
-    """The method of a student that has one."""
-    return entry.get("method")
-
-
-def title(entry: Mapping[str, Any]) -> str:
-    """What a row is called: its method, else its label."""
-    return method(entry) or label(entry)
-
-
-def level(entry: Mapping[str, Any]) -> str:
+def level(setting: Setting) -> str:
     """What a student learns of its teacher: `word`, `sequence (beam)`, `both (interpolate)`; – for others."""
-    if entry["kd_level"] is None:
+    if setting.kd_level is None:
         return "–"
-    return f"{entry['kd_level']} ({entry['hypotheses']})" if entry["hypotheses"] else str(entry["kd_level"])
+    return f"{setting.kd_level} ({setting.hypotheses})" if setting.hypotheses else setting.kd_level
 
 
-def tail(entry: Mapping[str, Any]) -> str:
+def tail(setting: Setting) -> str:
     """What becomes of the teacher's less probable symbols: `dense`, `bucket, top 8`; – where no words are distilled."""
-    if entry["tail"] is None:
+    if setting.tail is None:
         return "–"
-    return f"{entry['tail']}, top {entry['top_k']}" if entry["top_k"] else str(entry["tail"])
+    return f"{setting.tail}, top {setting.top_k}" if setting.top_k else setting.tail
 
 
-def group(entry: Mapping[str, Any]) -> str:
-    """All of a distilled student but its teacher's label smoothing and its temperature, or its method."""
-    if method(entry):
-        return f"method {method(entry)}"
-    return ", ".join(
-        [
-            f"level {level(entry)}",
-            *([f"tail {tail(entry)}"] if entry["tail"] else []),
-            f"KD weight {entry['kd_weight']:g}",
-        ]
-    )
+def group(setting: Setting) -> str:
+    """A distilled student's method, or all of its setting but its teacher's label smoothing and its temperature."""
+    if setting.method:
+        return f"method {setting.method}"
+    tails = [f"tail {tail(setting)}"] if setting.tail else []
+    return ", ".join([f"level {level(setting)}", *tails, f"KD weight {setting.kd_weight:g}"])
 
 
-def row_title(cell: Mapping[str, Any]) -> str:
-    """One cell in a line; of one with a method that and its teacher say all."""
-    text = title(cell)
-    if cell["label_smoothing"] is not None:
-        text += f", {'LS' if cell['role'] == 'teacher' else 'teacher LS'} {cell['label_smoothing']:g}"
-    if cell["hypotheses"]:
-        text += f", {level(cell)}"
-    if cell["tail"] not in (None, "dense") and not method(cell):
-        text += f", {tail(cell)}"
-    text += f", T = {cell['temperature']:g}" if cell["temperature"] is not None and not method(cell) else ""
-    return text + (f" [{', '.join(cell['named_runs'])}]" if cell["named_runs"] else "")
+def row_title(cell: Cell) -> str:
+    """A cell in one line, such as `student, teacher LS 0.1, T = 2`; a method's name stands for tail and temperature."""
+    setting, text = cell.setting, title(cell.setting)
+    if setting.label_smoothing is not None:
+        text += f", {'LS' if setting.role == 'teacher' else 'teacher LS'} {setting.label_smoothing:g}"
+    if setting.hypotheses:
+        text += f", {level(setting)}"
+    if setting.tail not in (None, "dense") and not setting.method:
+        text += f", {tail(setting)}"
+    text += f", T = {setting.temperature:g}" if setting.temperature is not None and not setting.method else ""
+    return text + (f" [{', '.join(cell.named_runs)}]" if cell.named_runs else "")

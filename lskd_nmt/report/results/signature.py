@@ -3,15 +3,19 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
+from lskd_nmt.evaluate.records import read_metrics
+from lskd_nmt.experiment.records import PlannedModel
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.fairseq_io.flag_values import LOGGING
-from lskd_nmt.storage.files import read_json
+from lskd_nmt.report.results.records import Expansion
+from lskd_nmt.report.results.table_json import as_json
+from lskd_nmt.storage.typed import Json
 
-# of fairseq-train and lskd seqkd: where files are, what is shown, who computes, and what the cell says
+# flags of fairseq-train and lskd seqkd that are no part of a signature: where files are, what is shown, which device
+# computes, and what the cell's setting says
 IRRELEVANT = {
     "seed",
     "save-dir",
@@ -55,74 +59,64 @@ def flags(command: Sequence[str]) -> dict[str, str]:
     return {name: " ".join(values) for name, values in sorted(found.items()) if name not in IRRELEVANT}
 
 
-def expansion(run: Run, model: Mapping[str, Any]) -> dict[str, Any]:
+def expansion(run: Run, model: PlannedModel) -> Expansion:
     """What the signature of a trained and scored model says; a teacher stands in it as its own signature."""
-    folder = run.model_folder(model["name"])
-    metrics, training = read_json(folder / "metrics.json"), read_json(folder / "run.json")
-    attempts = training.get("attempts") or [{"command": model.get("train_command", [])}]
-    versions = training.get("versions", {})
-    scores = {
-        name: f"{value['signature']} (text {value['text']})"
-        for name, value in metrics.items()
-        if isinstance(value, Mapping) and "signature" in value
-    }
-    return {
-        "train": flags(attempts[-1]["command"]),
-        "average": model.get("average"),
-        "data": training.get("data"),
-        "teacher": teacher(run, model),
-        "hypotheses": hypotheses(run, model),
-        "decode": metrics.get("decode"),
-        "metrics": scores,
-        "reference": metrics.get("ref_sha256"),
-        "versions": {name: versions[name] for name in VERSIONS if name in versions},
-    }
+    metrics, training = read_metrics(run.model_folder(model.name) / "metrics.json"), run.run_record(model.name)
+    versions = training.versions or {}
+    return Expansion(
+        train=flags(training.attempts[-1].command if training.attempts else model.train_command),
+        average=model.average,
+        data=training.data,
+        teacher=teacher(run, model),
+        hypotheses=hypotheses(run, model),
+        decode=metrics.facts.decode,
+        metrics={name: f"{score.signature} (text {score.text})" for name, score in metrics.scores.items()},
+        reference=metrics.facts.ref_sha256,
+        versions={name: versions[name] for name in VERSIONS if name in versions},
+    )
 
 
-def teacher(run: Run, model: Mapping[str, Any]) -> str | None:
+def teacher(run: Run, model: PlannedModel) -> str | None:
     """The signature of the model's teacher, where that is of this run and scored."""
-    for other in run.models:
-        if other["name"] == model.get("teacher") and (run.model_folder(other["name"]) / "metrics.json").is_file():
+    for other in run.planned_models:
+        if other.name == model.teacher and (run.model_folder(other.name) / "metrics.json").is_file():
             return short(expansion(run, other))
     return None
 
 
-def hypotheses(run: Run, model: Mapping[str, Any]) -> list[dict[str, str]] | None:
-    """How the translations that the model learns were decoded and chosen."""
-    if not model.get("hypotheses"):
+def hypotheses(run: Run, model: PlannedModel) -> list[dict[str, str]] | None:
+    """How the translations that the model learns were decoded and chosen: the flags of each command."""
+    if not model.hypotheses:
         return None
     commands = [
-        command
-        for other in run.models
-        if other["name"] == model["teacher"]
-        for command in other.get("seqkd_commands", [])
+        command for other in run.planned_models if other.name == model.teacher for command in other.seqkd_commands
     ]
     settings = [flags(command) for command in commands]
-    return [found for found in settings if found.get("method") in (None, model["hypotheses"])]
+    return [found for found in settings if found.get("method") in (None, model.hypotheses)]
 
 
-def short(content: Mapping[str, Any]) -> str:
+def short(content: Expansion) -> str:
     """Eight hexadecimal digits of the expansion's hash."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+    return hashlib.sha256(json.dumps(as_json(content), sort_keys=True).encode()).hexdigest()[:8]
 
 
-def leaves(content: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Each value of nested mappings with its dotted key."""
-    if isinstance(content, Mapping) and content:
+def leaves(content: Json, name: str = "") -> Iterator[tuple[str, Json]]:
+    """Each value of nested objects with its dotted key: `("train.lr", "1")`."""
+    if isinstance(content, dict) and content:
         for key, value in content.items():
-            yield from leaves(value, f"{name}.{key}" if name else str(key))
+            yield from leaves(value, f"{name}.{key}" if name else key)
     else:
         yield name, content
 
 
-def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
-    """The keys in which two expansions differ, with both values where they are short."""
-    one, other = dict(leaves(first)), dict(leaves(second))
+def differing(first: Expansion, second: Expansion) -> list[str]:
+    """The keys in which two expansions differ, with both values where they are short: `train.lr (1 or 2)`."""
+    one, other = dict(leaves(as_json(first))), dict(leaves(as_json(second)))
     names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
     return [f"{name} ({text(one.get(name))} or {text(other.get(name))})" for name in names]
 
 
-def text(value: Any) -> str:
+def text(value: Json) -> str:
     """A value in a line: hashes by their first digits."""
     shown = "none" if value is None else str(value) or "set"
     return shown[:8] if re.fullmatch(r"[0-9a-f]{64}", shown) else shown[:40]

@@ -1,133 +1,127 @@
 """What `lskd compare` measured, as Markdown, LaTeX and CSV. Nothing is measured or divided here."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 
+from lskd_nmt.evaluate.benchmark import Benchmark, BenchmarkData, BenchmarkedModel, Spread
+from lskd_nmt.evaluate.metrics import METRICS
 from lskd_nmt.evaluate.scoring import remark
 from lskd_nmt.report.results.read import rewritten
-from lskd_nmt.report.tables.tables import LABELS, as_latex, as_markdown
+from lskd_nmt.report.tables import texts
+from lskd_nmt.storage.typed import Json
 
-
-def title(content: Mapping[str, Any]) -> str:
-    """What was compared: names, languages and split."""
-    langs = "-".join(content["data"]["langs"])
-    return f"{', '.join(model['name'] for model in content['models'])}: {langs}, {content['settings']['split']}"
+SPREAD = ("median", "smallest", "largest")
 
 
 def threads(count: int) -> str:
-    """`1 thread`, `4 threads`."""
+    """A number of threads in words: `1 thread`, `4 threads`."""
     return f"{count} thread" + "s" * (count > 1)
 
 
-def with_range(spread: Mapping[str, Any], form: str) -> str:
+def with_range(spread: Spread, form: str) -> str:
     """The median of the repeats, with the smallest and the largest if there are several."""
-    text = f"{spread['median']:{form}}"
-    return text if len(spread["repeats"]) == 1 else f"{text} ({spread['smallest']:{form}}–{spread['largest']:{form}})"
+    text = f"{spread.median:{form}}"
+    return text if len(spread.repeats) == 1 else f"{text} ({spread.smallest:{form}}–{spread.largest:{form}})"
 
 
-def frame(content: Mapping[str, Any]) -> pd.DataFrame:
+def frame(content: Benchmark) -> pd.DataFrame:
     """The table that people read: one row per model, as text."""
-    lines = []
-    for model in content["models"]:
-        ratios = model["ratios"]
-        line = {
-            "model": model["name"],
-            "kind": " ".join(filter(None, (model["kind"], model["quantization"]))),
-            "parameters": "–" if model["parameters"] is None else f"{model['parameters']:,}",
-            "MB": f"{model['megabytes']:.1f}",
-            "BLEU": f"{model['bleu']:.2f}",
-            "chrF": f"{model['chrf']:.2f}",
-        }
-        for speed in model["subwords_per_second"]:
-            line[f"subwords/s, {threads(speed['threads'])}"] = with_range(speed, ",.0f")
-        line["ms, median"] = with_range(model["latency"]["median_ms"], ".1f")
-        line["ms, p95"] = with_range(model["latency"]["p95_ms"], ".1f")
-        line["size"] = f"{ratios['megabytes']:.2f} ×"
-        for speed, ratio in zip(model["subwords_per_second"], ratios["subwords_per_second"], strict=True):
-            line[f"speed, {threads(speed['threads'])}"] = f"{ratio:.2f} ×"
-        line["BLEU share"] = "–" if ratios["bleu"] is None else f"{100 * ratios['bleu']:.1f} %"
-        lines.append(line)
-    return pd.DataFrame(lines, dtype=str)
+    return texts.frame([line(model) for model in content.models])
 
 
-def notes(content: Mapping[str, Any]) -> list[str]:
+def line(model: BenchmarkedModel) -> dict[str, str]:
+    """A model's texts by column."""
+    speeds, ratios = model.subwords_per_second, model.ratios
+    factors = zip(speeds, ratios.subwords_per_second, strict=True)
+    return {
+        "model": model.name,
+        "kind": " ".join(filter(None, (model.kind, model.quantization))),
+        "parameters": texts.optional(model.parameters, ","),
+        "MB": f"{model.megabytes:.1f}",
+        "BLEU": f"{model.bleu:.2f}",
+        "chrF": f"{model.chrf:.2f}",
+        **{f"subwords/s, {threads(speed.threads)}": with_range(speed, ",.0f") for speed in speeds},
+        "ms, median": with_range(model.latency.median_ms, ".1f"),
+        "ms, p95": with_range(model.latency.p95_ms, ".1f"),
+        "size": f"{ratios.megabytes:.2f} ×",
+        **{f"speed, {threads(speed.threads)}": f"{ratio:.2f} ×" for speed, ratio in factors},
+        "BLEU share": texts.NONE if ratios.bleu is None else f"{100 * ratios.bleu:.1f} %",
+    }
+
+
+def notes(content: Benchmark) -> list[str]:
     """The lines under the table: signatures, how speed was measured, and where from."""
-    timed, settings, first = content["timed"], content["settings"], content["models"][0]["name"]
-    lines = [
-        f"{LABELS[metric]}: {found['signature']} (text {found['text']})"
-        for metric, found in content["signatures"].items()
-    ]
-    lines += [
-        *about_scores(content["data"]),
-        f"scores: all {content['data']['sentences']:,} sentences of {settings['split']}, beam {settings['beam']}",
-        f"speed: output subwords a second on the first {timed['sentences']:,} sentences, in {timed['batches']} batches "
-        f"of at most {settings['batch_tokens']:,} padded source subwords; loading is not timed",
+    timed, settings = content.timed, content.settings
+    return [
+        *(
+            f"{METRICS[name].label}: {found.signature} (text {found.text})"
+            for name, found in content.signatures.items()
+        ),
+        *about_scores(content.data),
+        f"scores: all {content.data.sentences:,} sentences of {settings.split}, beam {settings.beam}",
+        f"speed: output subwords a second on the first {timed.sentences:,} sentences, in {timed.batches} batches "
+        f"of at most {settings.batch_tokens:,} padded source subwords; loading is not timed",
         "ms: of one sentence alone on 1 thread, the median and the 95th percentile over the same sentences",
-        f"repeats: {settings['repeats']}, interleaved over the models; their median (smallest–largest)",
-        f"size, speed and BLEU share: relative to {first}",
+        f"repeats: {settings.repeats}, interleaved over the models; their median (smallest–largest)",
+        f"size, speed and BLEU share: relative to {content.models[0].name}",
         "MB: 10⁶ bytes, of a checkpoint its weights alone, of a CTranslate2 folder model.bin",
-        *busy(content["models"]),
-        f"machine: {content['host']['cores']} cores, load {timed['load_before']:g} before the measurement, "
-        f"commit {content['commit']}",
-        f"command: {content['command']}",
+        *busy(content.models),
+        f"machine: {content.host.cores} cores, load {timed.load_before:g} before the measurement, "
+        f"commit {content.commit}",
+        f"command: {content.command}",
     ]
-    return lines
 
 
-def about_scores(data: Mapping[str, Any]) -> list[str]:
+def about_scores(data: BenchmarkData) -> list[str]:
     """What the references are and what they suffered, and what to know of BLEU; older comparisons do not say it."""
-    said = [remark(data["langs"][1], data["tokenizer"])] if "tokenizer" in data else []
-    if "references" in data:
-        said.append(f"references: {data['references']}")
-    if data.get("form") == "tokenised":
+    said = [remark(data.langs[1], data.tokenizer)] if data.tokenizer is not None else []
+    if data.references is not None:
+        said.append(f"references: {data.references}")
+    if data.form == "tokenised":
         said.append(
             "the references look tokenised and have no clean text beside them: both sides were detokenised "
             "before BLEU and chrF"
         )
-    if data.get("references_changed_by_subwords"):
-        said.append(rewritten(data["references_changed_by_subwords"], data["sentences"]))
+    if data.references_changed_by_subwords:
+        said.append(rewritten(data.references_changed_by_subwords, data.sentences))
     return [line for line in said if line]
 
 
-def busy(models: Sequence[Mapping[str, Any]]) -> list[str]:
+def busy(models: Sequence[BenchmarkedModel]) -> list[str]:
     """How many cores worked in each measurement of each model."""
     lines = []
-    for number, speed in enumerate(models[0]["subwords_per_second"]):
-        shown = ", ".join(
-            f"{model['name']} {model['subwords_per_second'][number]['cores_busy']:.2f}" for model in models
-        )
-        lines.append(f"cores busy with {threads(speed['threads'])}: {shown}")
+    for number, speed in enumerate(models[0].subwords_per_second):
+        shown = ", ".join(f"{model.name} {model.subwords_per_second[number].cores_busy:.2f}" for model in models)
+        lines.append(f"cores busy with {threads(speed.threads)}: {shown}")
     return lines
 
 
-def markdown(content: Mapping[str, Any]) -> str:
+def markdown(content: Benchmark) -> str:
     """The table and its notes as Markdown."""
-    return as_markdown(title(content), frame(content), notes(content))
+    return texts.markdown(content.title, frame(content), notes(content))
 
 
-def latex(content: Mapping[str, Any]) -> str:
+def latex(content: Benchmark) -> str:
     """The table as LaTeX (booktabs), its notes as comments."""
-    return as_latex(frame(content), notes(content))
+    return texts.latex(frame(content), notes(content))
 
 
-def csv(content: Mapping[str, Any]) -> str:
+def csv(content: Benchmark) -> str:
     """One line per model, numbers only."""
-    lines = []
-    for model in content["models"]:
-        ratios = model["ratios"]
-        line = {
-            name: model[name]
-            for name in ("name", "kind", "quantization", "parameters", "megabytes", "file_megabytes", "bleu", "chrf")
-        }
-        for speed in model["subwords_per_second"]:
-            names = ("median", "smallest", "largest")
-            line |= {f"subwords_per_second_{speed['threads']}_{name}": speed[name] for name in names}
-        for key in ("median_ms", "p95_ms"):
-            line |= {f"{key}_{name}": model["latency"][key][name] for name in ("median", "smallest", "largest")}
-        line |= {"size_ratio": ratios["megabytes"], "bleu_ratio": ratios["bleu"]}
-        for speed, ratio in zip(model["subwords_per_second"], ratios["subwords_per_second"], strict=True):
-            line[f"speed_ratio_{speed['threads']}"] = ratio
-        lines.append(line)
-    return str(pd.DataFrame(lines).to_csv(index=False))
+    return texts.csv([numbers(model) for model in content.models])
+
+
+def numbers(model: BenchmarkedModel) -> dict[str, Json]:
+    """A model's line of the CSV."""
+    speeds, ratios = model.subwords_per_second, model.ratios
+    factors = zip(speeds, ratios.subwords_per_second, strict=True)
+    names = ("name", "kind", "quantization", "parameters", "megabytes", "file_megabytes", "bleu", "chrf")
+    found: dict[str, Json] = {name: getattr(model, name) for name in names}
+    found |= {
+        f"subwords_per_second_{speed.threads}_{name}": getattr(speed, name) for speed in speeds for name in SPREAD
+    }
+    for key, spread in (("median_ms", model.latency.median_ms), ("p95_ms", model.latency.p95_ms)):
+        found |= {f"{key}_{name}": getattr(spread, name) for name in SPREAD}
+    found |= {"size_ratio": ratios.megabytes, "bleu_ratio": ratios.bleu}
+    return found | {f"speed_ratio_{speed.threads}": ratio for speed, ratio in factors}

@@ -1,168 +1,199 @@
-"""Two sweeps side by side: what is compared with what, and the tables of it."""
+"""Two runs side by side: which of their cells belong together, what is compared, and the tables of it."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from typing import TypeVar
 
 import pandas as pd
 
 from lskd_nmt.errors import require
-from lskd_nmt.evaluate.contrasts import wanted
-from lskd_nmt.report.results.effects import spreads
-from lskd_nmt.report.results.rows import CELL, key, row_title
-from lskd_nmt.report.tables import document, tables
+from lskd_nmt.evaluate.metrics import METRICS
+from lskd_nmt.evaluate.records import Contrast, Significance
+from lskd_nmt.report.results.measured import tests
+from lskd_nmt.report.results.records import (
+    MAIN,
+    CellPair,
+    EffectPair,
+    ResultsTable,
+    Setting,
+    TwoTables,
+)
+from lskd_nmt.report.results.rows import row_title
+from lskd_nmt.report.results.table_json import record_json
+from lskd_nmt.report.tables import document, texts
 
-LOOSE = ("role", "label_smoothing", "kd_level", "hypotheses", "temperature", "method")  # what a sweep varies
-Content = Mapping[str, Any]
+T = TypeVar("T")
+
+# what a run varies: cells that agree in this are compared if no students agree in their whole setting
+VARIED = ("role", "label_smoothing", "kd_level", "hypotheses", "temperature", "method")
 
 
-def pairs(first: Sequence[Any], second: Sequence[Any], keys: Callable[[Any], Mapping[str, Any]]) -> list[Any]:
-    """Members of both sequences that belong together: equal in all, or, if no students are, in what a sweep varies."""
+def pairs(
+    first: Sequence[T], second: Sequence[T], setting: Callable[[T], Setting], name: Callable[[T], str]
+) -> list[tuple[T, T]]:
+    """Members of both sides that belong together: of one name and setting, or, if no students are, equal in VARIED."""
 
-    def matched(names: Sequence[str] | None) -> list[Any]:
-        def part(each: Any) -> dict[str, Any]:
-            return {name: value for name, value in keys(each).items() if names is None or name in names}
+    def matched(names: Sequence[str]) -> list[tuple[T, T]]:
+        def part(each: T) -> list[object]:
+            return [name(each), *(getattr(setting(each), field) for field in names)]
 
         return [(one, other) for one in first for other in second if part(one) == part(other)]
 
-    exact = matched(None)
-    has_students = any(keys(one)["kd_level"] or keys(one)["method"] for one, _ in exact)
-    return exact if has_students else matched((*LOOSE, "effect"))
+    exact = matched([field.name for field in fields(Setting)])
+    has_students = any(setting(one).kd_level or setting(one).method for one, _ in exact)
+    return exact if has_students else matched(VARIED)
 
 
-def cell_key(cell: Mapping[str, Any]) -> dict[str, Any]:
-    """The cell as a mapping."""
-    return dict(zip(CELL, key(cell), strict=True))
+def cell_pairs(first: ResultsTable, second: ResultsTable) -> list[CellPair]:
+    """The cells of both tables that belong together."""
+    return [CellPair(*each) for each in pairs(first.cells, second.cells, lambda cell: cell.setting, lambda _: "")]
 
 
-def require_comparable(first: Content, second: Content) -> None:
-    """Refuse sweeps whose scores cannot be subtracted, or that have nothing to compare."""
+def effect_pairs(first: ResultsTable, second: ResultsTable) -> list[EffectPair]:
+    """The effects of both tables that belong together."""
+    found = pairs(first.effects, second.effects, lambda each: each.of, lambda each: each.effect)
+    return [EffectPair(*each) for each in found]
+
+
+def require_comparable(first: ResultsTable, second: ResultsTable) -> None:
+    """Refuse runs whose scores cannot be subtracted, or that have nothing to compare."""
     for name in ("reference", "metrics"):
-        values = [{str(each[name]) for each in content["expansions"].values()} for content in (first, second)]
+        values = [{str(getattr(each, name)) for each in table.expansions.values()} for table in (first, second)]
         require(
             values[0] == values[1],
-            f"{first['name']} and {second['name']} are scored on different test sets or by "
+            f"{first.name} and {second.name} are scored on different test sets or by "
             f"different metrics ({name}): compare sweeps of one test set",
         )
-    has_pairs = bool(pairs(first["cells"], second["cells"], cell_key))
-    require(has_pairs, f"{first['name']} and {second['name']} have no cell in common: compare sweeps of one grid")
+    has_pairs = bool(cell_pairs(first, second))
+    require(has_pairs, f"{first.name} and {second.name} have no cell in common: compare sweeps of one grid")
 
 
-def side_by_side(first: Content, second: Content) -> dict[str, Any]:
-    """Pairs of cells and pairs of effects of both sweeps."""
-    cells = pairs(first["cells"], second["cells"], cell_key)
-    effects = pairs(first["effects"], second["effects"], lambda each: each["of"] | {"effect": each["effect"]})
-    found = [{id(each) for each in side} for side in zip(*cells, strict=True)]
+def side_by_side(first: ResultsTable, second: ResultsTable) -> TwoTables:
+    """Pairs of cells and pairs of effects of both tables; differences are not measured yet."""
+    pairs = cell_pairs(first, second)
+    paired = {pair.first.name for pair in pairs}, {pair.second.name for pair in pairs}
     alone = {
-        content["name"]: [cell["name"] for cell in content["cells"] if id(cell) not in paired]
-        for content, paired in zip((first, second), found, strict=True)
+        table.name: tuple(cell.name for cell in table.cells if cell.name not in names)
+        for table, names in zip((first, second), paired, strict=True)
     }
+    return TwoTables(
+        names=(first.name, second.name),
+        signatures=first.signatures,
+        significance=first.tests,
+        alone=alone,
+        cells=tuple(pairs),
+        effects=tuple(effect_pairs(first, second)),
+    )
+
+
+def title(pair: CellPair) -> str:
+    """The name of one pair's contrast; it names the models as lists do."""
+    return f"{list(pair.second.members)} over {list(pair.first.members)}"
+
+
+def contrasts(tables: TwoTables) -> dict[str, Contrast]:
+    """Each cell of the second run less its partner in the first, by name."""
     return {
-        "names": [first["name"], second["name"]],
-        "signatures": first["signatures"],
-        "significance": first["significance"],
-        "alone": alone,
-        "cells": [{"first": one, "second": other} for one, other in cells],
-        "effects": [{"first": one, "second": other} for one, other in effects],
+        title(pair): Contrast("baseline", MAIN, ((1, pair.second.members), (-1, pair.first.members)))
+        for pair in tables.cells
     }
 
 
-def title(pair: Mapping[str, Any]) -> str:
-    """The name of one pair's contrast."""
-    return f"{pair['second']['members']} over {pair['first']['members']}"
-
-
-def contrasts(content: Content) -> dict[str, Any]:
-    """Each cell of the second sweep less its partner in the first."""
-    return {
-        title(pair): wanted([(1, pair["second"]["members"]), (-1, pair["first"]["members"])], "baseline")
-        for pair in content["cells"]
-    }
-
-
-def judge(content: dict[str, Any], measured: Mapping[str, Any]) -> None:
-    """Put the measured differences beside their pairs."""
-    for pair in content["cells"]:
-        pair["difference"] = measured["results"].get(title(pair))
+def with_measured(tables: TwoTables, measured: Significance) -> TwoTables:
+    """The tables with the measured differences beside their pairs, and how these were tested."""
     cells = [
-        pair[side] | {"name": f"{pair[side]['name']} of {content['names'][place]}"}
-        for pair in content["cells"]
-        for place, side in enumerate(("first", "second"))
+        replace(cell, name=f"{cell.name} of {name}")
+        for pair in tables.cells
+        for cell, name in zip((pair.first, pair.second), tables.names, strict=True)
     ]
-    content["significance"] = content["significance"] | spreads(cells, measured)
+    found = tests(cells, measured)
+    return replace(
+        tables,
+        cells=tuple(replace(pair, difference=measured.results.get(title(pair))) for pair in tables.cells),
+        significance=replace(tables.significance, spread=found.spread, pooled=found.pooled),
+    )
 
 
-def frame(content: Content) -> pd.DataFrame:
-    """The cells of both sweeps."""
-    first, second = content["names"]
-    lines = [
-        {
-            "row": row_title(pair["first"]),
-            f"in {second}": "the same" if key(pair["first"]) == key(pair["second"]) else row_title(pair["second"]),
-            "seeds": f"{len(pair['first']['seeds'])}, {len(pair['second']['seeds'])}",
-            first: tables.score(pair["first"]["bleu"]),
-            second: tables.score(pair["second"]["bleu"]),
-            "difference [95 %]": tables.interval(pair["difference"]),
-            "p": tables.p_value(pair["difference"] and pair["difference"]["p_holm"]),
-            "p each seed": tables.p_by_seed(pair["difference"]),
-        }
-        for pair in content["cells"]
-    ]
-    return pd.DataFrame(lines, dtype=str)
+def frame(tables: TwoTables) -> pd.DataFrame:
+    """The cells of both runs."""
+    first, second = tables.names
+    return texts.frame(
+        [
+            {
+                "row": row_title(pair.first),
+                f"in {second}": "the same" if pair.first.setting == pair.second.setting else row_title(pair.second),
+                "seeds": f"{len(pair.first.seeds)}, {len(pair.second.seeds)}",
+                first: texts.score(pair.first.scores[MAIN]),
+                second: texts.score(pair.second.scores[MAIN]),
+                "difference [95 %]": texts.interval(pair.difference),
+                "p": texts.p_holm(pair.difference),
+                "p each seed": texts.p_by_seed(pair.difference),
+            }
+            for pair in tables.cells
+        ]
+    )
 
 
-def effects(content: Content) -> pd.DataFrame:
-    """The effects of both sweeps."""
-    first, second = content["names"]
-    lines = [
-        {
-            "effect": pair["first"]["effect"],
-            "at": pair["first"]["at"],
-            first: tables.interval(pair["first"]["difference"]),
-            second: tables.interval(pair["second"]["difference"]),
-            "published": tables.optional(pair["first"]["published"], "+.2f"),
-            f"verdict {first}": pair["first"]["verdict"] or "–",
-            f"verdict {second}": pair["second"]["verdict"] or "–",
-        }
-        for pair in content["effects"]
-    ]
-    return pd.DataFrame(lines, dtype=str)
+def effects(tables: TwoTables) -> pd.DataFrame:
+    """The effects of both runs."""
+    first, second = tables.names
+    return texts.frame(
+        [
+            {
+                "effect": pair.first.effect,
+                "at": pair.first.at,
+                first: texts.interval(pair.first.difference),
+                second: texts.interval(pair.second.difference),
+                "published": texts.optional(pair.first.published, "+.2f"),
+                f"verdict {first}": pair.first.verdict or texts.NONE,
+                f"verdict {second}": pair.second.verdict or texts.NONE,
+            }
+            for pair in tables.effects
+        ]
+    )
 
 
-def notes(content: Content) -> list[str]:
+def sections(tables: TwoTables) -> dict[str, pd.DataFrame]:
+    """The table of effects under its heading, if there are any."""
+    return {"Effects": effects(tables)} if tables.effects else {}
+
+
+def notes(tables: TwoTables) -> list[str]:
     """The lines under the tables."""
-    settings, (first, second) = content["significance"], content["names"]
+    first, second = tables.names
     return [
-        f"BLEU: {content['signatures']['bleu']}",
+        f"{METRICS[MAIN].label}: {tables.signatures[MAIN]}",
         f"difference: {second} less {first}",
-        *document.resampling(settings),
+        *document.resampling(tables.significance),
         "p: corrected for the number of rows by Holm's method; p each seed: sacreBLEU's paired approximate "
-        f"randomisation, {settings['trials']:,} trials, uncorrected",
-        *(f"only in {name}: {', '.join(cells)}" for name, cells in content["alone"].items() if cells),
+        f"randomisation, {tables.significance.settings.trials:,} trials, uncorrected",
+        *(f"only in {name}: {', '.join(cells)}" for name, cells in tables.alone.items() if cells),
     ]
 
 
-def markdown(content: Content) -> str:
+def markdown(tables: TwoTables) -> str:
     """Both tables as Markdown."""
-    text = f"# {' and '.join(content['names'])}\n\n{tables.body(frame(content))}\n\n"
-    if content["effects"]:
-        text += f"## Effects\n\n{tables.body(effects(content))}\n\n"
-    return text + "".join(f"- {line}\n" for line in notes(content))
+    return texts.markdown(" and ".join(tables.names), frame(tables), notes(tables), sections(tables))
 
 
-def latex(content: Content) -> str:
+def latex(tables: TwoTables) -> str:
     """Both tables as LaTeX (booktabs)."""
-    text = tables.as_latex(frame(content), notes(content))
-    return text + (f"\n% Effects\n{tables.as_latex(effects(content), [])}" if content["effects"] else "")
+    return texts.latex(frame(tables), notes(tables), sections(tables))
 
 
-def csv(content: Content) -> str:
+def csv(tables: TwoTables) -> str:
     """One line per pair of cells, numbers only."""
     lines = []
-    for pair in content["cells"]:
-        difference = pair["difference"] or {}
+    for pair in tables.cells:
+        sides = {"first": pair.first, "second": pair.second}
+        difference = pair.difference
         lines.append(
-            {f"{side}_{name}": pair[side][name] for side in ("first", "second") for name in ("name", *CELL)}
-            | {f"{side}_bleu": pair[side]["bleu"]["mean"] for side in ("first", "second")}
-            | {name: difference.get(name) for name in ("value", "low", "high", "p", "p_holm")}
+            {
+                f"{side}_{name}": value
+                for side, cell in sides.items()
+                for name, value in {"name": cell.name, **record_json(cell.setting)}.items()
+            }
+            | {f"{side}_{MAIN}": cell.scores[MAIN].mean for side, cell in sides.items()}
+            | {name: getattr(difference, name, None) for name in ("value", "low", "high", "p", "p_holm")}
         )
-    return str(pd.DataFrame(lines).to_csv(index=False))
+    return texts.csv(lines)

@@ -1,0 +1,82 @@
+"""How tables are written: numbers as texts, and frames of texts as Markdown, LaTeX (booktabs) and CSV."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from lskd_nmt.evaluate.records import Estimate
+from lskd_nmt.report.results.records import MeanScore, Number
+from lskd_nmt.storage.typed import Json
+
+NONE = "–"  # where there is no value
+LATEX = {"±": r"$\pm$", "×": r"$\times$", "α": r"$\alpha$", "–": "--", "<": "$<$"}
+
+
+def score(value: MeanScore) -> str:
+    """`35.30 ± 0.21`; of one seed the mean alone."""
+    return f"{value.mean:.2f}" + (f" ± {value.deviation:.2f}" if value.deviation is not None else "")
+
+
+def optional(value: Number | None, form: str = "g") -> str:
+    """A number, or – where there is none."""
+    return NONE if value is None else f"{value:{form}}"
+
+
+def interval(result: Estimate | None) -> str:
+    """An estimate with its 95 % interval: `+0.66 [-0.27, +1.64]`."""
+    return NONE if result is None else f"{result.value:+.2f} [{result.low:+.2f}, {result.high:+.2f}]"
+
+
+def p_value(p: float | None) -> str:
+    """A p-value to three digits, such as `0.012` and `<0.001`."""
+    return NONE if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def p_holm(result: Estimate | None) -> str:
+    """The p-value of an estimate that is corrected for the number of tests, by Holm's method."""
+    return p_value(result.p_holm if result else None)
+
+
+def p_by_seed(result: Estimate | None) -> str:
+    """sacreBLEU's p-value of each pair of models of one seed."""
+    values = (result and result.p_by_seed) or {}
+    return ", ".join(map(p_value, values.values())) or NONE
+
+
+def frame(lines: Sequence[Mapping[str, str]]) -> pd.DataFrame:
+    """Lines of a table, each a text by column."""
+    return pd.DataFrame(lines, dtype=str)
+
+
+def body(table: pd.DataFrame) -> str:
+    """A table of texts as Markdown, each text as it is."""
+    return str(table.to_markdown(index=False, disable_numparse=True))
+
+
+def markdown(
+    title: str, main: pd.DataFrame, notes: Sequence[str], smaller: Mapping[str, pd.DataFrame] | None = None
+) -> str:
+    """A title, the main table, smaller ones under their headings, and notes as a list."""
+    parts = [f"# {title}", body(main)]
+    for heading, table in (smaller or {}).items():
+        parts += [f"## {heading}", body(table)]
+    return "\n\n".join([*parts, "".join(f"- {line}\n" for line in notes)])
+
+
+def latex(main: pd.DataFrame, notes: Sequence[str], smaller: Mapping[str, pd.DataFrame] | None = None) -> str:
+    """The tables as LaTeX; notes and headings are comments before them."""
+    text = "".join(f"% {line}\n" for line in notes) + tabular(main)
+    return text + "".join(f"\n% {heading}\n{tabular(table)}" for heading, table in (smaller or {}).items())
+
+
+def tabular(table: pd.DataFrame) -> str:
+    """One table of texts as LaTeX, its signs as commands."""
+    text = str(table.to_latex(index=False, escape=True))
+    for sign, command in LATEX.items():
+        text = text.replace(sign, command)
+    return text
+
+
+def csv(lines: Sequence[Mapping[str, Json]]) -> str:
+    """Lines of numbers as CSV; a column that a line lacks is empty there."""
+    return str(pd.DataFrame(lines).to_csv(index=False))
