@@ -10,6 +10,7 @@ from test_table import record, sweep
 from lskd_nmt.cli import main
 from lskd_nmt.report.figures import bleu_by_cost, reliability
 from lskd_nmt.report.page import analysed, figures, parts, render, sources
+from lskd_nmt.report.results.analyses import Bins
 from lskd_nmt.report.tables import tables, texts
 from lskd_nmt.storage import files
 
@@ -243,7 +244,7 @@ def test_the_figure_of_costs_shows_size_and_hours(run, tmp_path):
 
 
 def test_a_reliability_diagram_leaves_out_empty_bins():
-    bins = {"edges": [0, 0.5, 0.8, 1], "count": [10, 0, 30], "confidence": [0.3, 0.0, 0.9], "accuracy": [0.2, 0.0, 0.8]}
+    bins = Bins(count=(10, 0, 30), confidence=(0.3, 0.0, 0.9), accuracy=(0.2, 0.0, 0.8))
     axes = reliability.diagrams({"$a_{": bins}).axes[0]
     assert list(axes.lines[1].get_xdata()) == [0.3, 0.9] and list(axes.lines[1].get_ydata()) == [0.2, 0.8]
     assert [bar.get_height() for bar in axes.patches] == [0.25, 0.75]

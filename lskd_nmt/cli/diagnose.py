@@ -10,7 +10,7 @@ from lskd_nmt.cli.verbs import Parser, Verbs
 from lskd_nmt.errors import require
 from lskd_nmt.progress import Progress
 from lskd_nmt.storage.files import read_lines, sha256
-from lskd_nmt.storage.typed import to_json
+from lskd_nmt.storage.typed import from_json, to_json
 
 
 def register(verbs: Verbs) -> None:
@@ -61,14 +61,15 @@ def run_diagnose(args: argparse.Namespace) -> None:
     from lskd_nmt.analysis import diagnose as analysis_diagnose
     from lskd_nmt.analysis.features.folder import open_features
     from lskd_nmt.report.figures import teacher_tail
+    from lskd_nmt.report.results.analyses import LostTranslations, TeacherTail
 
     require(bool(args.teacher or args.hypotheses), "give --teacher, or --hypotheses with --reference, or both")
     require(bool(args.hypotheses) == bool(args.reference), "--hypotheses and --reference need each other: give both")
     content: dict[str, object] = {"analysis": "diagnosis"}
     figures = {}
     if args.hypotheses:
-        content["sentences"] = sentences = compared(args)
-        figures["sentences"] = teacher_tail.sentences(sentences)
+        content["sentences"] = to_json(compared(args))
+        figures["sentences"] = teacher_tail.sentences(from_json(LostTranslations, content["sentences"], "sentences"))
     if args.teacher:
         features = open_features(args.teacher)
         progress = Progress(min(args.sample, features.tokens), "tokens", show)
@@ -76,7 +77,7 @@ def run_diagnose(args: argparse.Namespace) -> None:
         temperatures = numbers_of(args.temperatures, "--temperatures", float)
         tail = analysis_diagnose.diagnose(features, temperatures, tops, args.sample, args.seed, progress.add)
         content["tail"] = to_json(tail)
-        figures["tail"] = teacher_tail.figure(content["tail"])
+        figures["tail"] = teacher_tail.figure(from_json(TeacherTail, content["tail"], "tail"))
     write(args, "diagnosis", content, figures)
     print(json.dumps({"diagnosis": str(args.out / "diagnosis.json"), "parts": list(figures)}))
 

@@ -11,7 +11,7 @@ from lskd_nmt.cli.common import numbers_of, pairs_of, show, verb_of, whole, writ
 from lskd_nmt.cli.verbs import Verbs
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.progress import Progress
-from lskd_nmt.storage.typed import to_json
+from lskd_nmt.storage.typed import from_json, to_json
 
 if TYPE_CHECKING:
     from lskd_nmt.analysis.features.folder import Features
@@ -74,6 +74,7 @@ def run_projection(args: argparse.Namespace) -> None:
     from lskd_nmt.analysis.features.folder import open_features
     from lskd_nmt.analysis.geometry import project as geometry_project
     from lskd_nmt.report.figures import projection
+    from lskd_nmt.report.results.analyses import Projection
 
     require(bool(args.tokens or args.teacher), "give --tokens, or --teacher to propose them")
     counts = numbers_of(args.points, "--points", int, distinct=False)
@@ -92,7 +93,12 @@ def run_projection(args: argparse.Namespace) -> None:
         by = geometry_project.proposed_by(teacher, choice(args))
         found = replace(found, proposed=proposed, proposed_by=by)
     content = to_json(found)
-    write(args, "projection", content, {"projection": projection.figure(content)})
+    write(
+        args,
+        "projection",
+        content,
+        {"projection": projection.figure(from_json(Projection, content, "projection"))},
+    )
     print(
         json.dumps(
             {"projection": str(args.out / "projection.json"), "tokens": list(tokens), "models": list(models)},
@@ -106,6 +112,7 @@ def run_diffusion_index(args: argparse.Namespace) -> None:
     from lskd_nmt.analysis.features.folder import open_features
     from lskd_nmt.analysis.geometry import diffuse as geometry_diffuse
     from lskd_nmt.report.figures import diffusion
+    from lskd_nmt.report.results.analyses import Diffusion
 
     students, control = (
         by_temperature(given, flag) for given, flag in ((args.students, "--students"), (args.control, "--control"))
@@ -116,7 +123,7 @@ def run_diffusion_index(args: argparse.Namespace) -> None:
         open_features(args.teacher), students, control, choice(args), settings, progress.add
     )
     content = to_json(found)
-    write(args, "diffusion", content, {"diffusion": diffusion.figure(content)})
+    write(args, "diffusion", content, {"diffusion": diffusion.figure(from_json(Diffusion, content, "diffusion"))})
     shown = {t: {key: each[key] for key in ("similar", "others", "verdict")} for t, each in content["students"].items()}
     print(json.dumps({"diffusion": str(args.out / "diffusion.json"), "students": shown}))
 

@@ -1,18 +1,18 @@
 """Figures of calibration: accuracy against confidence in bins, and how entropy is distributed."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lskd_nmt.report.figures.style import COLOURS, GREY, STYLES, tidy, verbatim
+from lskd_nmt.report.results.analyses import Bins, Histogram
 
 COLUMNS = 3
 
 
-def diagrams(found: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """A panel for each model, by its name: `count`, mean `confidence` and `accuracy` of each bin."""
+def diagrams(found: Mapping[str, Bins]) -> Figure:
+    """A panel for each model, by its name."""
     columns, lines = min(COLUMNS, len(found)), -(-len(found) // COLUMNS)
     drawn = Figure(figsize=(3.2 * columns, 3.3 * lines), layout="constrained")
     grid = drawn.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
@@ -24,11 +24,10 @@ def diagrams(found: Mapping[str, Mapping[str, Any]]) -> Figure:
     return drawn
 
 
-def panel(axes: Axes, bins: Mapping[str, Sequence[float]]) -> None:
+def panel(axes: Axes, bins: Bins) -> None:
     """Accuracy against confidence, the gap to the diagonal, and bars for the share of tokens."""
-    filled = [place for place, count in enumerate(bins["count"]) if count]
-    total = sum(bins["count"])
-    counts, xs, ys = ([bins[key][place] for place in filled] for key in ("count", "confidence", "accuracy"))
+    total = sum(bins.count)
+    counts, xs, ys = ([each[at] for each in bins.filled] for at in range(3))
     axes.bar(xs, [count / total for count in counts], width=0.03, color=COLOURS[5], label="share of tokens")
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
     axes.vlines(xs, ys, xs, color=COLOURS[1], linewidth=1.2)
@@ -37,16 +36,15 @@ def panel(axes: Axes, bins: Mapping[str, Sequence[float]]) -> None:
     tidy(axes)
 
 
-def histograms(found: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """A line for each model: the share of tokens in each bin of entropy, `count` between `edges`."""
+def histograms(found: Mapping[str, Histogram]) -> Figure:
+    """A line for each model: the share of tokens in each bin of entropy."""
     drawn = Figure(figsize=(7.5, 3.6), layout="constrained")
     axes = drawn.subplots()
     for number, (name, each) in enumerate(found.items()):
-        edges, counts = each["edges"], each["count"]
-        total = sum(counts) or 1
+        total = sum(each.count) or 1
         axes.stairs(
-            [count / total for count in counts],
-            edges,
+            [count / total for count in each.count],
+            each.edges,
             label=verbatim(name),
             linewidth=1.4,
             color=COLOURS[number % len(COLOURS)],

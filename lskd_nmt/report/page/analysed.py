@@ -2,15 +2,15 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
 from lskd_nmt.errors import LskdError
-from lskd_nmt.report.page import confidence, why
+from lskd_nmt.report.page import confidence, diagnosis, geometry
 from lskd_nmt.report.page.estimates import frame
 from lskd_nmt.report.page.parts import Fact, Part, Picture, Section, slug, table
 from lskd_nmt.report.page.sources import Analysis
+from lskd_nmt.storage.typed import Json
 
 Builder = Callable[[Sequence[Analysis]], list[Part]]
 # "analysis" in the JSON -> heading, what one sees there, and who makes it
@@ -20,17 +20,17 @@ KINDS: dict[str, tuple[str, str, Builder]] = {
     "projection": (
         "Projection",
         "Decoder states of three words in the plane of their output embeddings.",
-        why.projection,
+        geometry.projection,
     ),
     "diffusion": (
         "Diffusion index",
         "Whether words move towards similar words as the temperature rises.",
-        why.diffusion,
+        geometry.diffusion,
     ),
     "diagnosis": (
         "Diagnosis",
         "The teacher's tail, and where the teacher is right and the student wrong.",
-        why.diagnosis,
+        diagnosis.diagnosis,
     ),
 }
 SHORT = 1000  # letters of a value that stands behind a click; longer ones are in the data only
@@ -53,8 +53,8 @@ def section(kind: str, mine: Sequence[Analysis]) -> Section:
     ]
     try:
         parts = builder(mine)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        files = ", ".join(f"{each.run}/analysis/{each.name}.json" for each in mine)
+    except (IndexError, KeyError, ValueError) as error:
+        files = ", ".join(each.place for each in mine)
         raise LskdError(
             f"{files}: no {kind} as lskd writes it ({type(error).__name__}: {error}): write it again, or remove it"
         ) from None
@@ -62,7 +62,7 @@ def section(kind: str, mine: Sequence[Analysis]) -> Section:
     return Section(f"analysis-{slug(kind)}", title, text, [*pictures, *parts, *origins])
 
 
-def origin(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+def origin(content: Mapping[str, Json]) -> list[tuple[str, str]]:
     """Command, equations, settings and hashes: every value that is not too long to read."""
     texts = {
         name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -80,8 +80,9 @@ def other(mine: Sequence[Analysis]) -> list[Part]:
     ]
 
 
-def records(content: Mapping[str, Any]) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Lists of objects, with their names."""
+def records(content: Mapping[str, Json]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The lists of objects in an analysis, each with its name, as tables."""
     for name, value in content.items():
-        if isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
-            yield name, frame(value)
+        rows = [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+        if rows and rows == value:
+            yield name, frame(rows)

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from lskd_nmt.errors import require
 from lskd_nmt.experiment.records import DecodeRecord
@@ -12,7 +12,7 @@ from lskd_nmt.experiment.run import Run
 from lskd_nmt.report.page.parts import slug
 from lskd_nmt.report.results.records import Cell, ResultsTable
 from lskd_nmt.storage.files import read_json, read_lines
-from lskd_nmt.storage.typed import from_json, read_record, record
+from lskd_nmt.storage.typed import Json, from_json, read_record, record
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ class Analysis:
     run: str
     name: str  # the file's place in RUN/analysis, without .json
     is_one_of_several_runs: bool
-    content: dict[str, Any]
+    content: dict[str, Json]
     figures: Mapping[str, str]  # stem -> SVG
     papers: Mapping[str, bytes]  # stem -> PDF
 
@@ -78,9 +78,9 @@ def analysis(label: str, root: Path, file: Path, is_one_of_several_runs: bool, w
     )
 
 
-def read(file: Path, with_text: bool) -> dict[str, Any]:
+def read(file: Path, with_text: bool) -> dict[str, Json]:
     """The analysis in a file; without the sentences that it gives as examples, unless `with_text`."""
-    content = read_json(file)
+    content: dict[str, Json] = read_json(file)
     texts = content.get("sentences")
     if not with_text and isinstance(texts, dict):
         content["sentences"] = {name: value for name, value in texts.items() if name != "examples"}
