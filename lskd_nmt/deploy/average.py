@@ -2,15 +2,15 @@
 
 import copy
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.errors import LskdError, require
+from lskd_nmt.fairseq_io.types import CheckpointState
 from lskd_nmt.storage import folders
 
 WHAT = "lskd average"
@@ -38,7 +38,7 @@ def average(files: Sequence[Path], out: Path) -> list[Path]:
     return [file for file, _ in read]
 
 
-def updates(state: Mapping[str, Any]) -> int:
+def updates(state: CheckpointState) -> int:
     """How many updates the checkpoint has seen; 0 if it does not say."""
     history = state.get("optimizer_history") or [{}]
     return int(history[-1].get("num_updates", 0))

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.data.subwords import Subwords, joined
@@ -22,6 +21,7 @@ from lskd_nmt.deploy.sealed import PROOF, SUBWORDS, Export, export_json, seal
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.evaluate.references import references
 from lskd_nmt.evaluate.scoring import available_tokenizer, corpus_bleu, hypotheses
+from lskd_nmt.fairseq_io.types import CheckpointState
 from lskd_nmt.seqkd.engines import CTranslate2Engine, best, convert, translate_all
 from lskd_nmt.storage import folders
 from lskd_nmt.storage.files import read_json, sha256, write_json
@@ -62,7 +62,7 @@ def with_attributes(values: Mapping[str, object]) -> "OrderedDict[str, object]":
     return result
 
 
-def stock_state(state: Mapping[str, Any], langs: tuple[str, str] | None = None) -> dict[str, object]:
+def stock_state(state: CheckpointState, langs: tuple[str, str] | None = None) -> dict[str, object]:
     """A checkpoint's contents without plugin, teacher and training: a plain `transformer`, weights as they are.
 
     The model's settings name the task and the languages, too, as fairseq's own do: CTranslate2's converter reads
@@ -216,7 +216,7 @@ def proof(
     )
 
 
-def described(export: Export, state: Mapping[str, Any], data: Path, langs: tuple[str, str]) -> Export:
+def described(export: Export, state: CheckpointState, data: Path, langs: tuple[str, str]) -> Export:
     """The export with the model's size and what `lskd translate` has to know: languages, form, longest sentences.
 
     The form is that of the `prep.json` beside the data folder; None where the data were prepared by others.

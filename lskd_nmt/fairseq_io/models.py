@@ -52,7 +52,7 @@ def gpus(wish: str) -> int:
     return torch.cuda.device_count() if device(wish) == "cuda" else 0
 
 
-def unwrapped(model: "Module") -> "BaseFairseqModel":
+def unwrapped(model: object) -> "BaseFairseqModel":
     """The model inside of what distributed training wraps around it."""
     from fairseq.distributed import LegacyDistributedDataParallel, ModuleProxyWrapper
     from torch.nn.parallel import DistributedDataParallel
@@ -62,7 +62,7 @@ def unwrapped(model: "Module") -> "BaseFairseqModel":
     return model
 
 
-def own_transformer(model: "Module") -> "TransformerModelBase | None":
+def own_transformer(model: object) -> "TransformerModelBase | None":
     """The transformer whose encoder and decoder may be called by themselves, or None.
 
     torch's DistributedDataParallel and fully sharded wrappers have to see whole forward passes.
@@ -76,7 +76,7 @@ def own_transformer(model: "Module") -> "TransformerModelBase | None":
     return model if own else None
 
 
-def output_projection(model: "Module") -> "tuple[Tensor, Tensor | None] | None":
+def output_projection(model: object) -> "tuple[Tensor, Tensor | None] | None":
     """Weight (V, D) and bias that turn a transformer's features into logits, or None where that is not all."""
     from inspect import signature
 
