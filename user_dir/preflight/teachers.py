@@ -62,7 +62,7 @@ def check_hypotheses(cfg: FairseqConfig, student: DictionaryPair) -> tuple[float
         "--hypotheses with --broadcast-buffers leaves workers waiting for each other: leave it out",
     )
     opened = hypotheses.check(cfg.criterion.hypotheses, student)
-    longest, most = opened.header["longest"], cfg.task.max_target_positions
+    longest, most = opened.header.longest, cfg.task.max_target_positions
     require(
         longest <= most,
         f"--hypotheses {cfg.criterion.hypotheses} have up to {longest} subwords and "
@@ -78,14 +78,14 @@ def check_own_prefixes(cfg: FairseqConfig, opened: hypotheses.HypothesisStore) -
     """Refuse a teacher that did not decode the hypotheses."""
     flags = cfg.criterion
     if flags.teacher_store:
-        given = {entry["sha256"] for entry in read_header(flags.teacher_store, store.KIND).get("teacher", [])}
+        given = {entry.sha256 for entry in read_header(flags.teacher_store, store.KIND, store.StoreHeader).teacher}
     else:
         given = {sha256(Path(path)) for path in online.split_paths(flags.teacher_path) if Path(path).is_file()}
-    decoders = [decoding["teacher"] for decoding in opened.header.get("decoded", [])]
-    names = ", ".join(sorted({entry["file"] for teacher in decoders for entry in teacher}))
+    decoders = [decoding.teacher for decoding in opened.header.decoded or []]
+    names = ", ".join(sorted({entry.file for teacher in decoders for entry in teacher}))
     unread = not given and not flags.teacher_store  # a teacher that is not there is refused by its own line
     require(
-        unread or any(given and given == {entry["sha256"] for entry in teacher} for teacher in decoders),
+        unread or any(given and given == {entry.sha256 for entry in teacher} for teacher in decoders),
         f"--hypotheses {flags.hypotheses} are of another teacher ({names}) than "
         f"{flags.teacher_store or flags.teacher_path}: decode with this one, or use "
         "--kd-level sequence",
