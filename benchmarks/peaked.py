@@ -109,14 +109,13 @@ def main() -> None:
     args = parser.parse_args()
     run, rows = Run(args.run), []
     langs = (run.plan["data"]["source_lang"], run.plan["data"]["target_lang"])
-    for model in run.models:
-        checkpoint = run.model_folder(model["name"]) / "model.pt"
+    for model in run.planned_models:
+        checkpoint = run.model_folder(model.name) / "model.pt"
         if checkpoint.is_file():
-            show(model["name"])
+            show(model.name)
             with fairseq_io.quiet():
                 found = measure(checkpoint, str(run.data / "bin"), langs)
-            title = results_rows.row_title(results_rows.facts(model) | {"named_runs": []})
-            rows.append({"name": model["name"], "title": title, **found})
+            rows.append({"name": model.name, "title": results_rows.setting_title(results_rows.setting(model)), **found})
     write_results(args.out, {**origin(), "models": rows}, table(rows))
     save(picture(rows), args.out)
     print(table(rows))

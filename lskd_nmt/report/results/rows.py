@@ -69,13 +69,17 @@ def group(setting: Setting) -> str:
 
 
 def row_title(cell: Cell) -> str:
-    """A cell in one line, such as `student, teacher LS 0.1, T = 2`; a method's name stands for tail and temperature."""
-    setting, text = cell.setting, title(cell.setting)
+    """A cell in one line: its setting, and its runs where that alone does not tell it from another cell."""
+    return setting_title(cell.setting) + (f" [{', '.join(cell.named_runs)}]" if cell.named_runs else "")
+
+
+def setting_title(setting: Setting) -> str:
+    """`student, teacher LS 0.1, T = 2`; a method's name stands for its tail and temperature."""
+    text = title(setting)
     if setting.label_smoothing is not None:
         text += f", {'LS' if setting.role == 'teacher' else 'teacher LS'} {setting.label_smoothing:g}"
     if setting.hypotheses:
         text += f", {level(setting)}"
     if setting.tail not in (None, "dense") and not setting.method:
         text += f", {tail(setting)}"
-    text += f", T = {setting.temperature:g}" if setting.temperature is not None and not setting.method else ""
-    return text + (f" [{', '.join(cell.named_runs)}]" if cell.named_runs else "")
+    return text + (f", T = {setting.temperature:g}" if setting.temperature is not None and not setting.method else "")
