@@ -30,6 +30,7 @@ from lskd_nmt.seqkd.ledger import Hypothesis, Row
 from lskd_nmt.seqkd.select import Chooser, Diversity, SelectSettings
 from lskd_nmt.seqkd.store import HypothesisStore, StoreWriter
 from lskd_nmt.storage import folders
+from lskd_nmt.storage.typed import to_json
 
 LANGS = ("aa", "bb")
 SETTINGS = DecodeSettings(beam=4, nbest=3, batch_tokens=40, shard_sentences=7)
@@ -495,7 +496,7 @@ def test_diversity_is_counted_by_hand():
     report = Diversity()
     report.add(["a b a", "a b a", "c"], "c", 2)
     report.add(["a b"], "x", 0)
-    assert report.facts() == {
+    assert to_json(report.facts()) == {
         "hypotheses": 4,
         "sampled_share": 0.5,
         "distinct_share": 0.75,

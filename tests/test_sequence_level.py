@@ -16,8 +16,10 @@ from lskd_nmt.fairseq_io import DictionaryPair, read_checkpoint
 from lskd_nmt.seqkd import store as stores
 from lskd_nmt.seqkd.store import HypothesisStore
 from lskd_nmt.storage.files import sha256
+from lskd_nmt.storage.header import Origin
 from lskd_nmt.storage.pair_keys import pair_key
 from lskd_nmt.teacher.coverage import data_hashes
+from lskd_nmt.teacher.vocabulary import stored_as
 
 LANGS = ("aa", "bb")
 EOS, PAD = 2, 1
@@ -43,12 +45,12 @@ def hypotheses(data, teacher, tmp_path_factory):
     fairseq_io.write_pairs(str(folder / "bin"), LANGS, "train", pairs, (len(symbols.source), len(symbols.target)))
     for lang in LANGS:
         (folder / "bin" / f"dict.{lang}.txt").write_bytes((data / f"dict.{lang}.txt").read_bytes())
-    facts = {
-        "symbols": {"source": symbols.source, "target": symbols.target, "langs": list(LANGS)},
-        "data": data_hashes(str(data), LANGS, ("train",)),
-        "split": "train",
-        "decoded": [{"teacher": [{"file": "t.pt", "sha256": sha256(teacher)}]}],
-    }
+    facts = stores.HypothesesHeader(
+        symbols=stored_as(symbols),
+        data=data_hashes(str(data), LANGS, ("train",)),
+        split="train",
+        decoded=[stores.DecodedFrom(teacher=[Origin("t.pt", sha256(teacher))])],
+    )
     stores.write(folder, chosen, facts)
     return folder
 

@@ -151,7 +151,7 @@ class Analyses:
                 yield self.step(words, out, out / "diffusion.json", [self.header(model, "train") for model in used])
 
     def teacher_of(self, model: PlannedModel) -> PlannedModel:
-        """A student's teacher."""
+        """The teacher of a student, which need not be trained yet."""
         return self.run.planned_model(str(model.teacher))
 
     def projections(self) -> Iterable[Step]:

@@ -43,7 +43,7 @@ class Column(Sequence[T]):
         self.length, self.of = length, of
 
     def __len__(self) -> int:
-        """How many sentences."""
+        """How many sentences there are."""
         return self.length
 
     @overload
@@ -71,7 +71,7 @@ class Corpus:
         self.keys = Column(len(self), lambda row: source_key(self.item(row)[1]["source"].numpy()))
 
     def __len__(self) -> int:
-        """How many pairs."""
+        """How many pairs there are."""
         return int(self.ends[-1])
 
     def item(self, row: int) -> tuple[PairDataset, PairItem]:
@@ -81,7 +81,7 @@ class Corpus:
         return dataset, dataset[row - (int(self.ends[number - 1]) if number else 0)]
 
     def pair(self, row: int) -> SentencePair:
-        """One pair."""
+        """The pair in a row, counted from 0."""
         dataset, item = self.item(row)
         ids = item["source"].numpy(), item["target"].numpy()
         source = [dataset.src_dict[i] for i in ids[0][:-1]]

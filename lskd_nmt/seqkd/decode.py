@@ -34,7 +34,7 @@ MODEL = "ctranslate2"
 
 @dataclass(frozen=True)
 class Place:
-    """Who works, on what."""
+    """Which processes and devices translate, and which part of the shards."""
 
     workers: int = 0  # processes; 0: one for each core, or for each GPU
     threads: int = 1  # of each process, on a CPU

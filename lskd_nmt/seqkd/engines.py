@@ -98,7 +98,7 @@ class FairseqEngine:
         self.source, self.target = fairseq_io.dictionaries(data, langs)
 
     def reseed(self, seed: int) -> None:
-        """torch's."""
+        """Seed torch's generator, which fairseq draws from."""
         import torch
 
         torch.manual_seed(seed)

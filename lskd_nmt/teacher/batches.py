@@ -76,7 +76,7 @@ class Entries(Sequence[Entry]):
         self.columns = columns
 
     def __len__(self) -> int:
-        """How many."""
+        """How many pairs there are."""
         return len(self.columns[0])
 
     @overload
@@ -84,7 +84,7 @@ class Entries(Sequence[Entry]):
     @overload
     def __getitem__(self, at: slice) -> list[Entry]: ...
     def __getitem__(self, at: int | slice) -> Entry | list[Entry]:
-        """One, or several."""
+        """One pair, or several."""
         if isinstance(at, slice):
             return [Entry(*each) for each in zip(*(column[at].tolist() for column in self.columns), strict=True)]
         return Entry(*(int(column[at]) for column in self.columns))
@@ -144,7 +144,7 @@ def batches(pairs: Sequence[Entry], max_tokens: int) -> Iterator[list[Entry]]:
 
 
 def shard_slices(pairs: Sequence[Entry], size: int) -> Iterator[list[Entry]]:
-    """Slices of `size` pairs."""
+    """The pairs in consecutive parts of `size` pairs, the last of which may be shorter."""
     rest = iter(pairs)
     while chunk := list(islice(rest, size)):
         yield chunk

@@ -92,7 +92,7 @@ class TopKLayout:
         }
 
     def encode(self, record: Record) -> Columns:
-        """To the types of the store."""
+        """The record in the types of the store, as numpy arrays."""
         require_said([record.log_probs, record.log_sum_exps])
         return {
             "log_sum_exps": record.log_sum_exps.float().cpu().numpy(),

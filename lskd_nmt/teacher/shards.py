@@ -52,7 +52,7 @@ class ShardBuffer:
     """What a shard will hold, while it is made."""
 
     def __init__(self, layout: Layout) -> None:
-        """Empty."""
+        """Hold nothing yet; `layout` says what is kept of each token."""
         self.layout = layout
         self.keys: list[int] = []
         self.lengths: list[int] = []
