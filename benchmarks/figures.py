@@ -12,7 +12,7 @@ import contextlib
 import io
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from common import ROOT, show
 from matplotlib.figure import Figure
 
 from lskd_nmt import cli
+from lskd_nmt.evaluate.benchmark import Benchmark
 from lskd_nmt.report.figures import (
     bleu_bars,
     bleu_by_speed,
@@ -30,15 +31,17 @@ from lskd_nmt.report.figures import (
     teacher_tail,
 )
 from lskd_nmt.report.figures.style import save
+from lskd_nmt.report.results.analyses import Diagnosis, Diffusion, Projection
+from lskd_nmt.report.results.records import ResultsTable
+from lskd_nmt.report.results.table_json import table_of
 from lskd_nmt.storage.files import read_json, write_json
+from lskd_nmt.storage.typed import from_json
 
 Content = Mapping[str, Any]
 
 
-def table(content: Content) -> dict[str, Figure | None]:
-    """The figures of `lskd table`; the oldest tables name no runs, and cannot be drawn."""
-    if "runs" not in content:
-        return {}
+def table(content: ResultsTable) -> dict[str, Figure | None]:
+    """The figures of `lskd table`."""
     return {
         "bleu": bleu_bars.bleu(content),
         "temperature": bleu_by_temperature.figure(content),
@@ -46,10 +49,14 @@ def table(content: Content) -> dict[str, Figure | None]:
     }
 
 
-def diagnosis(content: Content) -> dict[str, Figure | None]:
+def diagnosis(content: Diagnosis) -> dict[str, Figure | None]:
     """The figures of `lskd diagnose`."""
-    parts = {"sentences": teacher_tail.sentences, "tail": teacher_tail.figure}
-    return {name: figure(content[name]) for name, figure in parts.items() if name in content}
+    found: dict[str, Figure | None] = {}
+    if content.sentences is not None:
+        found["sentences"] = teacher_tail.sentences(content.sentences)
+    if content.tail is not None:
+        found["tail"] = teacher_tail.figure(content.tail)
+    return found
 
 
 def measured_here(content: Content, stem: str) -> dict[str, Figure | None]:
@@ -71,19 +78,19 @@ def measured_here(content: Content, stem: str) -> dict[str, Figure | None]:
 
 
 def figures(file: Path) -> dict[str, Figure | None]:
-    """The figures of a JSON file by their names; none of what has no picture."""
+    """The figures of a JSON file by their names; none of what has no picture, or is of a table that names no runs."""
     content = read_json(file)
-    kinds: dict[str, Callable[[Content], dict[str, Figure | None]]] = {
-        "projection": lambda found: {"projection": projection.figure(found)},
-        "diffusion": lambda found: {"diffusion": diffusion.figure(found)},
-        "diagnosis": diagnosis,
-    }
-    if content.get("analysis") in kinds:
-        return kinds[content["analysis"]](content)
+    match content.get("analysis"):
+        case "projection":
+            return {"projection": projection.figure(from_json(Projection, content, str(file)))}
+        case "diffusion":
+            return {"diffusion": diffusion.figure(from_json(Diffusion, content, str(file)))}
+        case "diagnosis":
+            return diagnosis(from_json(Diagnosis, content, str(file)))
     if "cells" in content and "rows" in content:
-        return table(content)
+        return table(table_of(content, str(file))) if "runs" in content else {}
     if "timed" in content and "models" in content:
-        return {file.stem: bleu_by_speed.comparison(content)}
+        return {file.stem: bleu_by_speed.comparison(from_json(Benchmark, content, str(file)))}
     return measured_here(content, file.stem) if "command" in content else {}
 
 
