@@ -108,8 +108,8 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True)
     args = parser.parse_args()
     run, rows = Run(args.run), []
-    langs = (run.plan["data"]["source_lang"], run.plan["data"]["target_lang"])
-    for model in run.planned_models:
+    langs = run.plan.data.langs
+    for model in run.models:
         checkpoint = run.model_folder(model.name) / "model.pt"
         if checkpoint.is_file():
             show(model.name)

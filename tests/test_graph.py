@@ -24,7 +24,7 @@ def test_a_box_is_filled_where_the_steps_file_is(finished):
 
 
 def test_a_teacher_stands_in_the_middle_of_its_students_and_a_line_leads_to_each(finished):
-    at = run_graph.heights(Run(finished.run).planned_models)
+    at = run_graph.heights(Run(finished.run).models)
     assert at == {"student-plain-s1": 0, "student-ls0.1-t1-s1": -1, "student-ls0.1-t2-s1": -2, "teacher-ls0.1-s1": -1.5}
     lines = [tuple(line.get_ydata()) for line in run_graph.graph(finished.run).axes[0].lines]
     assert lines == [(-1.5, -1), (-1.5, -2)]

@@ -8,8 +8,10 @@ import re
 import pytest
 
 from lskd_nmt.errors import LskdError
+from lskd_nmt.experiment.records import Plan
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.storage import files, records
+from lskd_nmt.storage.typed import from_json
 
 PLAN = {
     "name": "r",
@@ -34,8 +36,8 @@ def line(file, content):
 
 def test_a_plan_as_it_should_be_is_read(tmp_path):
     run = Run(written(tmp_path / "plan.json", PLAN).parent)
-    assert run.plan == PLAN and run.model("a")["seed"] == 1 and "temperature" not in run.models[0]
-    assert run.models[0].get("temperature") is None
+    assert run.plan == from_json(Plan, PLAN, "plan.json") and run.model("a").seed == 1
+    assert run.models[0].temperature is None
 
 
 @pytest.mark.parametrize(
@@ -64,7 +66,7 @@ def test_another_type_is_named_with_its_place(path, value, part, tmp_path):
         place = place[key]
     place[path[-1]] = value
     if part is None:
-        assert Run(written(tmp_path / "plan.json", content).parent).plan["name"] == value
+        assert Run(written(tmp_path / "plan.json", content).parent).plan.name == value
         return
     found = line(tmp_path / "plan.json", content)
     assert found.startswith(f"{tmp_path}/plan.json: ") and part in found and len(found) < 300 and found.isprintable()
@@ -77,10 +79,10 @@ def test_a_key_that_is_missing_is_named_with_its_file(key, tmp_path):
 
 
 def test_a_key_that_is_missing_deep_inside_is_named_where_it_is_asked_for(tmp_path):
-    run = Run(written(tmp_path / "plan.json", PLAN).parent)
+    plan = files.read_json(written(tmp_path / "plan.json", PLAN))
     with pytest.raises(LskdError, match=r"plan\.json lacks 'target': it was edited"):
-        run.plan["data"]["target"]
-    again = pickle.loads(pickle.dumps(run.models[0]))  # what a worker is given
+        plan["data"]["target"]
+    again = pickle.loads(pickle.dumps(plan["models"][0]))  # what a worker is given
     with pytest.raises(LskdError, match=r"plan\.json lacks 'none'"):
         again["none"]
 
@@ -93,7 +95,7 @@ def test_a_key_that_is_missing_deep_inside_is_named_where_it_is_asked_for(tmp_pa
         ("3", "holds no JSON dict"),
         ("null", "holds no JSON dict"),
         ("[]", "holds no JSON dict"),
-        ('{"a": ' * 900 + "1" + "}" * 900, "lacks 'models'"),
+        ('{"a": ' * 900 + "1" + "}" * 900, "nested too deeply"),
         ("\0", "is no readable JSON"),
     ],
 )

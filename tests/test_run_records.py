@@ -82,11 +82,11 @@ def test_a_run_gives_its_records(tmp_path):
     write_json(tmp_path / "models" / "a" / "run.json", {"wall_seconds": 3.0, "cpu_seconds": 4, "attempts": [{}]})
     write_json(tmp_path / "models" / "a" / "curve.json", [{"epoch": 1, "valid_loss": float("nan")}])
     run = Run(tmp_path)
-    assert run.planned_model("a") == run.planned_models[0] == run.planned.models[0]
+    assert run.model("a") == run.models[0] == run.plan.models[0]
     assert run.run_record("a").cpu_seconds == 4 and run.run_record("a").attempts[0].command == ()
     assert run.curve("a")[0].epoch == 1
     with pytest.raises(LskdError, match=r"plan\.json has no model 'b': one of a"):
-        run.planned_model("b")
+        run.model("b")
 
 
 def test_a_curve_has_the_numbers_of_its_log_alone(tmp_path):

@@ -68,8 +68,8 @@ def test_an_unknown_model_is_refused_with_the_planned_ones(tmp_path):
     models = [{"name": name, "role": "student", "seed": 1} for name in "ab"]
     data = {"folder": "data", "source_lang": "en", "target_lang": "de"}
     files.write_json(tmp_path / "plan.json", {"name": "r", "models": models, "data": data})
-    assert run.Run(tmp_path).planned_model("b") == PlannedModel("b", "student", 1)
-    assert "no model 'c': one of a, b" in complaint(run.Run(tmp_path).planned_model, "c")
+    assert run.Run(tmp_path).model("b") == PlannedModel("b", "student", 1)
+    assert "no model 'c': one of a, b" in complaint(run.Run(tmp_path).model, "c")
 
 
 def test_every_call_is_recorded_with_versions_and_without_names(tmp_path):

@@ -47,7 +47,7 @@ class Analyses:
     def __init__(self, run: Run, tokens: int, device: str = "auto") -> None:
         """`tokens` are those of train in each model's sample."""
         self.run, self.tokens, self.device = run, tokens, device
-        self.models = [model for model in run.planned_models if (run.model_folder(model.name) / "model.pt").is_file()]
+        self.models = [model for model in run.models if (run.model_folder(model.name) / "model.pt").is_file()]
         self.teachers = [model for model in self.models if model.role == "teacher"]
         self.out = run.folder / "analysis"
         require(bool(self.models), f"{run.folder} has no trained model: train them first")
@@ -73,7 +73,7 @@ class Analyses:
 
     def features(self) -> Iterable[Step]:
         """Of all models: the whole of valid, a sample of train, and the models' own translations of valid."""
-        data, beam = self.run.planned.data, str(self.run.planned.decode.beam)
+        data, beam = self.run.plan.data, str(self.run.plan.decode.beam)
         kinds = {
             "valid": ["--split", "valid"],
             "train": ["--split", "train", "--tokens", str(self.tokens)],
@@ -152,7 +152,7 @@ class Analyses:
 
     def teacher_of(self, model: PlannedModel) -> PlannedModel:
         """The teacher of a student, which need not be trained yet."""
-        return self.run.planned_model(str(model.teacher))
+        return self.run.model(str(model.teacher))
 
     def projections(self) -> Iterable[Step]:
         """Of each group, for its first seed: the planes at every α and T, words proposed by the smoothest teacher."""
@@ -181,7 +181,7 @@ class Analyses:
             if len(pair) == 2 and all(file.is_file() for file in (*pair, *texts)):
                 words += ["--hypotheses", *map(str, pair)]
                 words += [word for flag, file in zip(TEXTS, texts, strict=True) for word in (flag, str(file))]
-                words += ["--tokenize", wish] if (wish := self.run.planned.data.tokenize) else []
+                words += ["--tokenize", wish] if (wish := self.run.plan.data.tokenize) else []
                 used += pair
             yield self.step(words, out, out / "diagnosis.json", used)
 

@@ -150,8 +150,8 @@ def outputs_of(folders: Sequence[Path], names: Sequence[str]) -> "dict[str, Outp
 
     found = {}
     for name, run in zip(names, map(Run, folders), strict=True):
-        data, reference = run.planned.data, run.text("test", "target")
-        for model in run.planned_models:
+        data, reference = run.plan.data, run.text("test", "target")
+        for model in run.models:
             folder = run.model_folder(model.name)
             if (folder / "metrics.json").is_file():
                 metrics = read_metrics(folder / "metrics.json")

@@ -42,7 +42,7 @@ class TrialRuns:
         self.run, self.machine, self.show = run, machine, show
         self.folder = run.folder / FOLDER
         self.bin = run.data / "bin"
-        self.langs, planned_folder = run.planned.data.langs, run.planned.data.folder
+        self.langs, planned_folder = run.plan.data.langs, run.plan.data.folder
         self.planned_bin = f"{planned_folder}/bin"
         self.words = {split: data_sample.words_of(self.bin, self.langs, split) for split in ("train", "valid")}
         self.share = 0.0  # of the sample, once it is there
@@ -51,7 +51,7 @@ class TrialRuns:
     def __enter__(self) -> "TrialRuns":
         self.remove()
         folders.mark(self.folder, WHAT)
-        data = self.run.planned.data.folder
+        data = self.run.plan.data.folder
         if not Path(data).is_absolute():
             (self.folder / data).symlink_to(self.run.data.absolute())
         return self
@@ -68,7 +68,7 @@ class TrialRuns:
         name, command = model.name, self.short(model)
         if signal(command) != "plain":
             command = self.with_stores(model, command)
-        plan = replace(self.run.planned, models=(replace(model, train_command=tuple(command)),))
+        plan = replace(self.run.plan, models=(replace(model, train_command=tuple(command)),))
         write_json(self.folder / "plan.json", plan_json(plan))
         trial = Run(self.folder)
         (trial.model_folder(name) / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -127,11 +127,11 @@ class TrialRuns:
     def make_store(self, model: PlannedModel, given: Mapping[str, str], store: str) -> None:
         """A student's hypotheses or teacher store, of the sample."""
         if store == given.get("hypotheses"):
-            count = self.run.planned.config.seqkd.nbest if model.hypotheses == "multi" else 1
+            count = self.run.plan.config.seqkd.nbest if model.hypotheses == "multi" else 1
             checkpoint = self.folder / "models" / str(model.teacher) / "model.pt"
             data_sample.write_hypotheses(self.folder / store, self.folder / SAMPLE, self.langs, count, checkpoint)
             return
-        teacher = self.run.planned_model(str(model.teacher))
+        teacher = self.run.model(str(model.teacher))
         command = data_sample.store_command(teacher, model.train_command[1], store, given["temperature"])
         device = [] if "--device" in command else ["--device", "cpu" if "--cpu" in self.machine.flags else "auto"]
         self.lskd([*data_sample.moved(command, self.planned_bin, SAMPLE)[1:], *device], f"{model.teacher}, a store")

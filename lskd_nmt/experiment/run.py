@@ -1,8 +1,6 @@
 """A run folder: its plan, its models, and the record of the calls that worked in it."""
 
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from lskd_nmt.errors import require
 from lskd_nmt.experiment.records import Call, Calls, CurvePoint, Plan, PlannedModel, RunRecord, read_curve
@@ -16,33 +14,15 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.plan = read_json(folder / "plan.json")
-        self.models: list[dict[str, Any]] = self.plan["models"]  # teachers first
-        self.data = folder / str(self.plan["data"]["folder"])  # its own, or the absolute path that the config names
+        self.plan = from_json(Plan, read_json(folder / "plan.json"), str(folder / "plan.json"))
+        self.models = self.plan.models  # teachers first
+        self.data = folder / self.plan.data.folder  # its own, or the absolute path that the config names
 
-    def model(self, name: str) -> dict[str, Any]:
+    def model(self, name: str) -> PlannedModel:
         """One model of the plan."""
-        names = [model["name"] for model in self.models]
+        names = [model.name for model in self.models]
         require(name in names, f"{self.folder}/plan.json has no model '{name}': one of {', '.join(names)}")
         return self.models[names.index(name)]
-
-    # The same as records. Once nobody reads the three above, these take their names.
-
-    @cached_property
-    def planned(self) -> Plan:
-        """The plan."""
-        return from_json(Plan, self.plan, str(self.folder / "plan.json"))
-
-    @property
-    def planned_models(self) -> tuple[PlannedModel, ...]:
-        """Its models, teachers first."""
-        return self.planned.models
-
-    def planned_model(self, name: str) -> PlannedModel:
-        """One model of the plan."""
-        names = [model.name for model in self.planned.models]
-        require(name in names, f"{self.folder}/plan.json has no model '{name}': one of {', '.join(names)}")
-        return self.planned.models[names.index(name)]
 
     def run_record(self, name: str) -> RunRecord:
         """What one model's training was and cost."""
@@ -58,7 +38,7 @@ class Run:
 
     def text(self, split: str, side: str) -> Path:
         """The clean text of a split; `side` is `source` or `target`."""
-        return self.data / "clean" / f"{split}.{self.plan['data'][f'{side}_lang']}"
+        return self.data / "clean" / f"{split}.{self.plan.data.langs[side == 'target']}"
 
 
 def record_run(run: Path, command: str) -> None:

@@ -60,7 +60,7 @@ class Machine:
 
 def run_step(run: Run, name: str, step: str, machine: Machine, tell: Tell, log: Tell) -> int:
     """Do a step on a model unless it is done; its exit code. `log` has the step's own lines, `tell` its command's."""
-    folder, what = run.model_folder(run.planned_model(name).name), STEPS[step]
+    folder, what = run.model_folder(run.model(name).name), STEPS[step]
     if step in ("hypotheses", "store") and not (folder / f"{step}.sh").exists():
         log(f"{step} {name}: none {'is' if step == 'store' else 'are'} needed")
         return 0
@@ -90,7 +90,7 @@ def run_step(run: Run, name: str, step: str, machine: Machine, tell: Tell, log: 
 def publish_model(run: Run, name: str) -> int:
     """Write model.pt of a finished training: the average that its plan names, else the best checkpoint, or the last."""
     folder = run.model_folder(name)
-    checkpoints, average = folder / "checkpoints", run.planned_model(name).average
+    checkpoints, average = folder / "checkpoints", run.model(name).average
     if average is not None:  # deploy/ is above this room: a process of its own does it
         ((how, count),) = average.items()
         words = ["--folder", str(checkpoints), f"--{how}", str(count), "--out", str(folder / "model.pt")]
@@ -126,11 +126,11 @@ def train(run: Run, name: str, flags: Sequence[str], tell: Tell) -> int:
 
     Makes train.log, run.json and curve.json, and inputs.json before it starts.
     """
-    model, folder = run.planned_model(name), run.model_folder(name)
+    model, folder = run.model(name), run.model_folder(name)
     log, command = folder / "train.log", [*model.train_command, *flags]
     require_words(command)
-    lengths.require_fitting(run.planned, run.data, [other.name for other in run.planned_models if other is not model])
-    long, pairs = lengths.left_out(model.train_command, run.data, run.planned.data.langs)
+    lengths.require_fitting(run.plan, run.data, [other.name for other in run.models if other is not model])
+    long, pairs = lengths.left_out(model.train_command, run.data, run.plan.data.langs)
     if long:
         tell(f"{long:,} of {pairs:,} pairs of train are longer than it takes: fairseq leaves them out")
     input_hashes.begin(run, model, tell)
@@ -159,7 +159,7 @@ def decode(run: Run, name: str, flags: Sequence[str], tell: Tell) -> tuple[int, 
 
     Makes generate.log, and decode.json once all is decoded.
     """
-    model, folder = run.planned_model(name), run.model_folder(name)
+    model, folder = run.model(name), run.model_folder(name)
     log, command = folder / "generate.log", [*model.decode_command, *flags]
     require_words(command)
     log.unlink(missing_ok=True)
@@ -200,7 +200,7 @@ def extract_text(run: Run, name: str) -> tuple[Path, int]:
 
 def score(run: Run, name: str, tokenize: str | None = None) -> Metrics:
     """Score test.hyp and write metrics.json; `tokenize` is a tokeniser of BLEU other than the plan's."""
-    hyp, ref, data = run.model_folder(name) / "test.hyp", run.text("test", "target"), run.planned.data
+    hyp, ref, data = run.model_folder(name) / "test.hyp", run.text("test", "target"), run.plan.data
     translations, references = read_lines(hyp), read_lines(ref)
     sources = read_lines(run.text("test", "source")) if needs_source() else None
     scores = scoring.scores(translations, references, data.target_lang, data.form, tokenize or data.tokenize, sources)
@@ -210,7 +210,7 @@ def score(run: Run, name: str, tokenize: str | None = None) -> Metrics:
         changed_by_subwords(run.data, references),
         sha256(hyp),
         sha256(ref),
-        to_json(run.planned.decode),
+        to_json(run.plan.decode),
         provenance.commit(),
     )
     found = Metrics(scores, facts)

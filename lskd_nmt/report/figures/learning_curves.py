@@ -25,13 +25,13 @@ def curves(folder: Path) -> Figure:
     Of more than `NAMED` rows teachers, the student without KD and the best have a colour.
     """
     run = Run(folder)
-    models = [model for model in run.planned_models if (run.model_folder(model.name) / "curve.json").is_file()]
+    models = [model for model in run.models if (run.model_folder(model.name) / "curve.json").is_file()]
     begun = {model.name: run.curve(model.name) for model in models}
     require(bool(begun), f"{folder} has no learning curve: run experiments/steps/train.sh first")
     rows: dict[str, list[str]] = {}
     for name in begun:
         rows.setdefault(without_seed(name), []).append(name)
-    students = {without_seed(model.name) for model in run.planned_models if label(setting(model)) == "student"}
+    students = {without_seed(model.name) for model in run.models if label(setting(model)) == "student"}
     named = in_colour({row: [best_bleu(begun[name]) for name in names] for row, names in rows.items()}, students)
     figure = Figure(figsize=(10, 4))
     panels = figure.subplots(1, 2)

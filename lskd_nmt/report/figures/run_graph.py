@@ -29,12 +29,12 @@ class Made:
 def states(run: Run) -> list[Made]:
     """Every model with its steps; a teacher has those that serve its students, too."""
     found = []
-    for model in run.planned_models:
+    for model in run.models:
         folder, files = run.model_folder(model.name), dict(STEPS)
         if model.store_command:
             files["store"] = "store/store.json"
         if model.seqkd_commands:
-            methods = run.planned.config.student.hypotheses or ()
+            methods = run.plan.config.student.hypotheses or ()
             files |= {method: f"hypotheses/{method}/hypotheses.json" for method in methods}
         found.append(Made(model, {step: (folder / file).is_file() for step, file in files.items()}))
     return found
@@ -58,7 +58,7 @@ def graph(folder: Path) -> Figure:
     """Teachers on the left, their students on the right, a box for each step: filled where its file is there."""
     run = Run(folder)
     made = states(run)
-    at = heights(run.planned_models)
+    at = heights(run.models)
     rows = max(at.values()) - min(at.values()) + 1
     figure = Figure(figsize=(11, 1.2 + 0.27 * rows))
     axes = figure.subplots()
@@ -71,7 +71,7 @@ def graph(folder: Path) -> Figure:
             begin = TEACHERS + BOX * steps[model.teacher]
             axes.plot([begin, STUDENTS - 3.4], [at[model.teacher], at[model.name]], color=GREY, linewidth=0.5)
     done = [there for each in made for there in each.steps.values()]
-    axes.set_title(f"{run.planned.name}: {sum(done)} of {len(done)} steps done (filled)", loc="left")
+    axes.set_title(f"{run.plan.name}: {sum(done)} of {len(done)} steps done (filled)", loc="left")
     axes.set_xlim(0, STUDENTS + BOX * len(STEPS) + 0.2)
     axes.set_ylim(min(at.values()) - 1, max(at.values()) + 1.2)
     axes.axis("off")

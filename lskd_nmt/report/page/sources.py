@@ -102,7 +102,7 @@ def commands(run: Run, name: str) -> dict[str, str]:
     file, attempts = run.model_folder(name) / "decode.json", run.run_record(name).attempts
     recorded = attempts[-1].command if attempts else ()
     decoding = read_record(file, DecodeRecord).command if file.is_file() else ()
-    found = {"training": recorded or run.planned_model(name).train_command, "decoding": decoding}
+    found = {"training": recorded or run.model(name).train_command, "decoding": decoding}
     return {what: shlex.join(words) for what, words in found.items() if words}
 
 
@@ -143,7 +143,7 @@ def sentences(runs: Mapping[str, Run], table: ResultsTable, most: int) -> Senten
         for cell in table.cells
         for member in cell.members
     ]
-    data = first.planned.data
+    data = first.plan.data
     return Sentences(
         data.source_lang,
         data.target_lang,

@@ -11,12 +11,12 @@ from lskd_nmt.storage.typed import Json
 
 def order(runs: Iterable[Run]) -> list[str | None]:
     """Methods in the order of the runs' plans; None, for models without one, is the first."""
-    return list(dict.fromkeys([None, *(model.method for run in runs for model in run.planned_models)]))
+    return list(dict.fromkeys([None, *(model.method for run in runs for model in run.models)]))
 
 
 def described(run: Run) -> dict[str, Method]:
     """What the run's methods are and the flags that they set, by name."""
-    known = run.planned.config.student.methods or {}
+    known = run.plan.config.student.methods or {}
     return {name: Method(each.about, each.flags) for name, each in known.items()}
 
 

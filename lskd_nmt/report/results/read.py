@@ -59,7 +59,7 @@ def scored(runs: Mapping[str, Run]) -> Read:
     """A row for each model that is scored, and the names of the others."""
     found = Read([], {}, [], [])
     for label, run in runs.items():
-        for model in run.planned_models:
+        for model in run.models:
             folder = run.model_folder(model.name)
             if (folder / "metrics.json").is_file():
                 expansion = signature.expansion(run, model)
@@ -74,7 +74,7 @@ def scored(runs: Mapping[str, Run]) -> Read:
 
 def remarks(runs: Mapping[str, Run], rows: Sequence[TableRow]) -> list[str]:
     """What to know of these scores: a tokeniser that does not suit the language, references that subwords rewrite."""
-    known = {remark(runs[row.run].planned.data.target_lang, row.tokenizer) for row in rows}
+    known = {remark(runs[row.run].plan.data.target_lang, row.tokenizer) for row in rows}
     changed = {(row.references_changed_by_subwords or 0, row.sentences) for row in rows}
     return [*sorted(filter(None, known)), *(rewritten(*each) for each in sorted(changed) if each[0])]
 
@@ -89,7 +89,7 @@ def rewritten(changed: int, of: int) -> str:
 
 def labels(folders: Sequence[Path]) -> list[str]:
     """What each run is called: its name in the plan, or its folder where two have the same."""
-    names = [Run(folder).planned.name for folder in folders]
+    names = [Run(folder).plan.name for folder in folders]
     found = [name if names.count(name) == 1 else str(folder) for name, folder in zip(names, folders, strict=True)]
     require(len(set(found)) == len(found), f"{', '.join(found)}: give each run once")
     return found
@@ -108,7 +108,7 @@ class Prepared:
 
 def described(label: str, run: Run) -> RunData:
     """The data of a run, as far as its plan and the data folder's prep.json know."""
-    data, file = run.planned.data, run.data / "prep.json"
+    data, file = run.plan.data, run.data / "prep.json"
     prepared = read_record(file, Prepared) if file.is_file() else Prepared()
     subwords, size = prepared.settings.get("subwords"), prepared.settings.get("vocab_size")
     return RunData(

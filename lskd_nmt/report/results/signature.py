@@ -78,7 +78,7 @@ def expansion(run: Run, model: PlannedModel) -> Expansion:
 
 def teacher(run: Run, model: PlannedModel) -> str | None:
     """The signature of the model's teacher, where that is of this run and scored."""
-    for other in run.planned_models:
+    for other in run.models:
         if other.name == model.teacher and (run.model_folder(other.name) / "metrics.json").is_file():
             return short(expansion(run, other))
     return None
@@ -88,9 +88,7 @@ def hypotheses(run: Run, model: PlannedModel) -> list[dict[str, str]] | None:
     """How the translations that the model learns were decoded and chosen: the flags of each command."""
     if not model.hypotheses:
         return None
-    commands = [
-        command for other in run.planned_models if other.name == model.teacher for command in other.seqkd_commands
-    ]
+    commands = [command for other in run.models if other.name == model.teacher for command in other.seqkd_commands]
     settings = [flags(command) for command in commands]
     return [found for found in settings if found.get("method") in (None, model.hypotheses)]
 
