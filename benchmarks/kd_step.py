@@ -38,7 +38,7 @@ from lskd_nmt import fairseq_io
 from lskd_nmt.losses.fused import kd_ls_from_features
 from lskd_nmt.losses.fused_chunk import Projection, TeacherFeatures
 from lskd_nmt.losses.options import KdOptions
-from lskd_nmt.losses.signals import top_k
+from lskd_nmt.losses.signals import Dense, top_k
 from lskd_nmt.teacher.layout import FeatureLayout, TopKLayout
 from lskd_nmt.teacher.writer import WriterSettings, write_store
 
@@ -141,7 +141,7 @@ def losses_alone(symbols: int, tokens: int, temperature: float, device: str, dty
     h, w, g, v = draw(tokens, 256, grad=True), draw(symbols, 256, grad=True), draw(tokens, 256), draw(symbols, 256)
     target = torch.randint(4, symbols, (tokens,), generator=generator).to(device)
     with torch.no_grad():
-        signal = top_k((g @ v.t()).float().log_softmax(-1), 8, temperature)
+        signal = top_k(Dense((g @ v.t()).float().log_softmax(-1), 1.0), 8, temperature)
     live = KdOptions(temperature, WEIGHT, EPSILON)
     stored = KdOptions(temperature, WEIGHT, EPSILON, tail="bucket", top_k=8)
 

@@ -11,7 +11,7 @@ from test_preflight import edited, refuses  # noqa: F401
 from lskd_nmt import cli, fairseq_io
 from lskd_nmt.errors import LskdError
 from lskd_nmt.losses.options import COLDEST, HOTTEST, KdOptions
-from lskd_nmt.losses.signals import record
+from lskd_nmt.losses.signals import Dense, record
 from lskd_nmt.teacher.layout import FeatureLayout, TopKLayout
 from lskd_nmt.teacher.writer import WriterSettings
 
@@ -98,7 +98,7 @@ def test_a_teacher_that_says_nan_is_not_learned_from(criterion, top_k):  # noqa:
 def test_a_store_of_nan_is_not_written():
     log_p = torch.full((2, 9), math.nan)
     with pytest.raises(LskdError, match="the teacher says NaN"):
-        TopKLayout(3, (1.0,), 9).encode(record(log_p, 3, [1.0]))
+        TopKLayout(3, (1.0,), 9).encode(record(Dense(log_p, 1.0), 3, [1.0]))
     for precision in ("fp16", "fp32"):
         with pytest.raises(LskdError, match="the teacher says NaN"):
             FeatureLayout((4,), 9, precision).encode([torch.full((2, 4), math.nan)])

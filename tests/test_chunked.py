@@ -12,8 +12,8 @@ from lskd_nmt.losses.fused import kd_ls_from_features
 from lskd_nmt.losses.fused_chunk import Projection, TeacherFeatures
 from lskd_nmt.losses.objective import kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
-from lskd_nmt.losses.signals import top_k
-from lskd_nmt.losses.token_selection import TokenWeights
+from lskd_nmt.losses.signals import Dense, top_k
+from lskd_nmt.losses.token_selection import TermWeights
 
 N, V, D, D_TEACHER = 13, 11, 6, 5
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
@@ -53,8 +53,8 @@ class Case:
         z = linear(self.h, self.w, self.b)
         log_q = (z if z.dtype == torch.float64 else z.float()).log_softmax(-1)
         each = [linear(g, *p).to(log_q.dtype).log_softmax(-1) for g, p in zip(*self.teacher, strict=True)]
-        log_p = mean_log_probs(each)
-        signal = top_k(log_p, options.top_k, options.temperature) if options.top_k else log_p
+        signal = Dense(mean_log_probs(each), 1.0)
+        signal = top_k(signal, options.top_k, options.temperature) if options.top_k else signal
         return kd_ls_terms(log_q, self.target, signal if options.kd_weight else None, options)
 
     def chunked(self, options, **extra):
@@ -84,7 +84,7 @@ def test_loss_and_every_gradient_are_the_dense_ones(chunk, bias, every):
 def test_weights_are_those_of_the_tokens_in_the_sum(combination):
     case, options = Case(1), settings(*combination)
     weights = torch.tensor([0.0, 2.0, 0.5, 1.0, *[0.25] * (N - 4)], dtype=torch.float64)
-    expected, found = case.dense(options), case.chunked(options, chunk=5, weights=weights)
+    expected, found = case.dense(options), case.chunked(options, chunk=5, sentence_weights=weights)
     torch.testing.assert_close(found.loss, (expected.loss * weights).sum(), **EXACT)
     torch.testing.assert_close(found.nll, expected.nll, **EXACT)
     slopes = torch.autograd.grad((expected.loss * weights).sum(), case.inputs())
@@ -126,8 +126,8 @@ def test_an_ensemble_is_the_mean_of_its_probabilities(top_k_kept):
 def test_a_signal_stands_for_the_teacher_it_was_made_from(top_k_kept):
     case = Case()
     options = KdOptions(2.0, 0.5, tail="uniform" if top_k_kept else "dense", top_k=top_k_kept)
-    log_p = linear(case.teacher.features[0], *case.teacher.projections[0]).log_softmax(-1)
-    given = [log_p] if not top_k_kept else [log_p, top_k(log_p, 3, 2.0)]
+    whole = Dense(linear(case.teacher.features[0], *case.teacher.projections[0]).log_softmax(-1), 1.0)
+    given = [whole, whole.at(2.0)] if not top_k_kept else [whole, top_k(whole, 3, 2.0)]
     for signal in given:
         found = kd_ls_from_features(case.h, Projection(case.w, case.b), case.target, signal, options, chunk=5)
         torch.testing.assert_close(found.loss, case.chunked(options).loss, **EXACT)
@@ -180,7 +180,7 @@ def test_the_weight_of_one_token_overflows_no_half_precision():
     half, options = Case(n=64, v=97, dtype=torch.float16), KdOptions(4.0, 0.5, divergence="ttm")
     soft = torch.full((64,), 0.01)
     soft[3] = 300.0
-    loss = half.chunked(options, terms=TokenWeights(torch.ones(64), soft), chunk=10).loss
+    loss = half.chunked(options, term_weights=TermWeights(torch.ones(64), soft), chunk=10).loss
     assert all(slope.isfinite().all() for slope in torch.autograd.grad(loss / 100, half.inputs()))
 
 

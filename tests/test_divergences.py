@@ -18,7 +18,8 @@ from lskd_nmt.losses.divergences import DIVERGENCES, divergence_named, tempered
 from lskd_nmt.losses.fused_chunk import Projection
 from lskd_nmt.losses.objective import kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
-from lskd_nmt.losses.token_statistics import survey
+from lskd_nmt.losses.signals import Dense
+from lskd_nmt.losses.token_statistics import token_statistics
 
 TWINS = {
     "reverse": lambda p, q: kl(q, p),
@@ -59,7 +60,7 @@ def test_divergence_equals_the_loop(name, temperature):
             for a, b in zip(log_p.tolist(), log_q.tolist(), strict=True)
         ]
         options = KdOptions(temperature, 0.5, divergence=name)
-        found = kd_ls_terms(log_q, torch.zeros(n, dtype=torch.long), log_p, options).kd
+        found = kd_ls_terms(log_q, torch.zeros(n, dtype=torch.long), Dense(log_p, 1.0), options).kd
         torch.testing.assert_close(found, torch.tensor(slow, dtype=torch.float64), rtol=1e-10, atol=1e-12)
 
 
@@ -153,7 +154,7 @@ def test_the_gradient_stays_of_one_size_at_high_temperatures(name):
     for temperature in (1e3, 1e5):
         options = KdOptions(temperature, 1.0, divergence=name)
         z = log_q.clone().requires_grad_()
-        (slope,) = torch.autograd.grad(kd_ls_terms(z, torch.tensor([0]), log_p, options).loss.sum(), z)
+        (slope,) = torch.autograd.grad(kd_ls_terms(z, torch.tensor([0]), Dense(log_p, 1.0), options).loss.sum(), z)
         slopes.append(slope)
     assert slopes[0].norm() > 1e-3
     torch.testing.assert_close(slopes[0], slopes[1], rtol=0.05, atol=1e-2 * float(slopes[0].abs().max()))
@@ -164,7 +165,8 @@ def test_the_gradient_stays_of_one_size_at_high_temperatures(name):
 def test_ttm_is_the_papers_sum_with_its_beta(temper, kd_weight):
     """H(y, q) + β·KL(p(τ) ‖ q), β = λτ/(1-λ), up to the factor 1-λ (Zheng & Yang 2024); `temper` changes nothing."""
     (log_p, log_q), target, temperature = drawn(7, 13), torch.arange(7), 3.0
-    loss = kd_ls_terms(log_q, target, log_p, KdOptions(temperature, kd_weight, temper=temper, divergence="ttm")).loss
+    options = KdOptions(temperature, kd_weight, temper=temper, divergence="ttm")
+    loss = kd_ls_terms(log_q, target, Dense(log_p, 1.0), options).loss
     beta = kd_weight * temperature / (1 - kd_weight)
     soft = of("forward", (log_p / temperature).log_softmax(-1), log_q)
     hard = -log_q.gather(-1, target.unsqueeze(-1)).squeeze(-1)
@@ -176,7 +178,7 @@ def test_ttm_is_kd_less_the_students_renyi_entropy():
     (log_p, log_q), target, temperature = drawn(7, 13), torch.zeros(7, dtype=torch.long), 3.0
     z = log_q.clone().requires_grad_()
     one, both = (
-        kd_ls_terms(z.log_softmax(-1), target, log_p, KdOptions(temperature, 1.0, divergence=name)).loss
+        kd_ls_terms(z.log_softmax(-1), target, Dense(log_p, 1.0), KdOptions(temperature, 1.0, divergence=name)).loss
         for name in ("ttm", "forward")
     )
     renyi = (z.log_softmax(-1) / temperature).logsumexp(-1) / (1 - 1 / temperature)
@@ -193,7 +195,8 @@ def test_extreme_logits_stay_finite_in_single_precision(name, temperature):
     for student, teacher in itertools.permutations([z, z.flip(-1), z + 1e-6, z.flip(0)], 2):
         logits = student.clone().requires_grad_()
         options = KdOptions(temperature, 0.5, divergence=name)
-        terms = kd_ls_terms(logits.log_softmax(-1), torch.zeros(4, dtype=torch.long), teacher.log_softmax(-1), options)
+        signal, target = Dense(teacher.log_softmax(-1), 1.0), torch.zeros(4, dtype=torch.long)
+        terms = kd_ls_terms(logits.log_softmax(-1), target, signal, options)
         (slope,) = torch.autograd.grad(terms.loss.sum(), logits)
         assert terms.kd.isfinite().all() and (terms.kd > -1e-5).all()
         assert slope.isfinite().all()
@@ -205,7 +208,7 @@ def test_a_vocabulary_of_thousands_at_a_high_temperature_keeps_its_digits():
     for name in TWINS:
         options = KdOptions(64.0, 1.0, divergence=name)
         exact, single = (
-            kd_ls_terms(q, torch.zeros(4, dtype=torch.long), p, options).loss
+            kd_ls_terms(q, torch.zeros(4, dtype=torch.long), Dense(p, 1.0), options).loss
             for p, q in ((log_p, log_q), (log_p.float(), log_q.float()))
         )
         torch.testing.assert_close(single.double(), exact, rtol=0, atol=1e-2)
@@ -215,10 +218,10 @@ def test_a_vocabulary_of_thousands_at_a_high_temperature_keeps_its_digits():
 def test_the_weight_of_wttm_is_the_teachers_power_sum_over_its_mean(temperature):
     case = Case()
     options = KdOptions(temperature, 0.4, divergence="wttm")
-    entry = options.chosen.entry
+    entry = options.named_divergence.entry
     student = case.h, Projection(case.w, case.b)
-    facts = survey(entry.facts, *student, case.target, case.teacher, options, chunk=5)
-    weights = options.chosen.reweighted(options.selection.weights(facts, 0.4), facts)
+    statistics = token_statistics(entry.statistics, *student, case.target, case.teacher, options, chunk=5)
+    weights = options.named_divergence.reweighted(options.selection.weights(statistics, 0.4), statistics)
     z = torch.nn.functional.linear(case.teacher.features[0], *case.teacher.projections[0])
     powers = [power_sum(softmax(row), temperature) for row in z.tolist()]
     for weight, power in zip(weights.soft.tolist(), powers, strict=True):
@@ -275,7 +278,7 @@ def test_parameters_out_of_range_are_refused_in_one_line(text):
 
 
 def test_the_lower_end_of_a_skew_may_be_given_and_the_message_says_so():
-    assert KdOptions(divergence="skew:0").chosen.parameter == 0
+    assert KdOptions(divergence="skew:0").named_divergence.parameter == 0
     with pytest.raises(LskdError, match=r"with A from 0 to below 1, as skew:0.5"):
         KdOptions(divergence="skew:1")
     with pytest.raises(LskdError, match=r"with B between 0 and 1, as jsd:0.5"):

@@ -19,8 +19,9 @@ from lskd_nmt.losses.fused_chunk import Projection
 from lskd_nmt.losses.objective import kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.losses.self_evolution import Evolution, evolved_kl, log_prior
-from lskd_nmt.losses.token_selection import TokenWeights
-from lskd_nmt.losses.token_statistics import survey
+from lskd_nmt.losses.signals import Dense
+from lskd_nmt.losses.token_selection import TermWeights
+from lskd_nmt.losses.token_statistics import token_statistics
 
 GOLDS = [0.0, 0.5, 1.0]
 
@@ -100,16 +101,18 @@ def test_the_mix_follows_the_difficulty_of_the_hard_tokens():
 
 def weighed(options, case, chunk=4):
     """The weights of a case's tokens as the criterion makes them."""
-    facts = survey(options.facts, case.h, Projection(case.w, case.b), case.target, case.teacher, options, chunk)
-    assert not facts["difficulty"].requires_grad
-    return options.selection.weights(facts, options.kd_weight)._replace(
-        prior=options.evolution.mix(facts["difficulty"])
+    statistics = token_statistics(
+        options.statistics, case.h, Projection(case.w, case.b), case.target, case.teacher, options, chunk
+    )
+    assert not statistics["difficulty"].requires_grad
+    return options.selection.weights(statistics, options.kd_weight)._replace(
+        prior=options.evolution.mix(statistics["difficulty"])
     )
 
 
 def dense(options, case, weights):
-    log_p = linear(case.teacher.features[0], *case.teacher.projections[0]).log_softmax(-1)
-    return kd_ls_terms(linear(case.h, case.w, case.b).log_softmax(-1), case.target, log_p, options, weights)
+    signal = Dense(linear(case.teacher.features[0], *case.teacher.projections[0]).log_softmax(-1), 1.0)
+    return kd_ls_terms(linear(case.h, case.w, case.b).log_softmax(-1), case.target, signal, options, weights)
 
 
 GRID = [
@@ -128,7 +131,7 @@ def test_chunks_change_neither_loss_nor_gradient(options):
     slopes = torch.autograd.grad(2.5 * expected.loss.sum(), case.inputs())
     for chunk in (1, 5, N + 1):
         torch.testing.assert_close(weighed(options, case, chunk).prior, weights.prior, **EXACT)
-        found = case.chunked(options, terms=weights, chunk=chunk)
+        found = case.chunked(options, term_weights=weights, chunk=chunk)
         torch.testing.assert_close(found.loss, expected.loss.sum(), **EXACT)
         torch.testing.assert_close(found.kd, expected.kd, **EXACT)
         for ours, theirs in zip(torch.autograd.grad(2.5 * found.loss, case.inputs()), slopes, strict=True):
@@ -136,7 +139,7 @@ def test_chunks_change_neither_loss_nor_gradient(options):
 
 
 @pytest.mark.parametrize("options", GRID[:3])
-def test_the_survey_is_at_the_temperatures_of_the_divergence(options):
+def test_the_statistics_are_at_the_temperatures_of_the_divergence(options):
     case = Case()
     log_p = tempered(linear(case.teacher.features[0], *case.teacher.projections[0]), options.temperature)
     log_q = tempered(linear(case.h, case.w, case.b), options.student_temperature)
@@ -151,7 +154,9 @@ def test_gradients_are_slopes(options):
 
     def loss(h, w, b):
         projection = Projection(w, b)
-        return kd_ls_from_features(h, projection, case.target, case.teacher, options, terms=weights, chunk=2).loss
+        return kd_ls_from_features(
+            h, projection, case.target, case.teacher, options, term_weights=weights, chunk=2
+        ).loss
 
     assert torch.autograd.gradcheck(loss, case.inputs())
 
@@ -159,7 +164,7 @@ def test_gradients_are_slopes(options):
 def test_no_tensor_has_the_logits_of_all_tokens():
     case, chunk = Case(n=300, v=200, d=4, dtype=torch.float32), 10
     with Largest() as seen:
-        case.chunked(GRID[0], terms=weighed(GRID[0], case, chunk), chunk=chunk).loss.backward()
+        case.chunked(GRID[0], term_weights=weighed(GRID[0], case, chunk), chunk=chunk).loss.backward()
     assert seen.elements == chunk * 200
 
 
@@ -175,7 +180,7 @@ def test_sure_students_that_are_wrong_overflow_nothing(size, gold):
 
 
 def test_the_weights_of_some_tokens():
-    weights = TokenWeights(torch.arange(4.0), torch.arange(4.0) + 10, torch.arange(4.0) + 20)
+    weights = TermWeights(torch.arange(4.0), torch.arange(4.0) + 10, torch.arange(4.0) + 20)
     assert [each.tolist() for each in weights.rows(slice(1, 3))] == [[1, 2], [11, 12], [21, 22]]
     assert weights._replace(prior=None).rows(slice(1, 3)).prior is None
 

@@ -13,14 +13,13 @@ import torch
 from lskd_nmt.losses.divergences import divergence_named, mean_log_probs
 from lskd_nmt.losses.fused import kd_ls_from_features
 from lskd_nmt.losses.fused_chunk import Projection
-from lskd_nmt.losses.gates import gap, hard_gate_sentence
 from lskd_nmt.losses.objective import kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.losses.r_drop import symmetric_kl, symmetric_kl_and_gradient
 from lskd_nmt.losses.relative import at_once, relative_entropy, term_by_term
 from lskd_nmt.losses.self_evolution import Evolution, evolved_kl
-from lskd_nmt.losses.signals import top_k
-from lskd_nmt.losses.token_selection import TokenWeights
+from lskd_nmt.losses.signals import Dense, top_k
+from lskd_nmt.losses.token_selection import TermWeights, gap, hard_gate_sentence
 
 getcontext().prec = 60
 NONE = -math.inf
@@ -88,7 +87,8 @@ def from_logits(options, teacher, student, dtype=torch.float64):
     """kd and ∂loss/∂z of one token, λ = 1, on the dense path and chunk by chunk (its bias being the logits)."""
     target = torch.tensor([max(range(len(student)), key=lambda v: student[v])])
     log_p, z = torch.tensor([teacher], dtype=dtype).log_softmax(-1), torch.tensor([student], dtype=dtype)
-    signal = top_k(log_p, options.top_k, options.temperature) if options.top_k else log_p
+    signal = Dense(log_p, 1.0)
+    signal = top_k(signal, options.top_k, options.temperature) if options.top_k else signal
     dense = z.clone().requires_grad_()
     terms = kd_ls_terms(dense.log_softmax(-1), target, signal, options)
     bias, nothing = z[0].clone().requires_grad_(), torch.zeros(1, 1, dtype=dtype)
@@ -217,7 +217,12 @@ def test_bucket_at_a_high_temperature_in_a_large_vocabulary():
     log_p, log_q = (torch.randn(8, 32000, generator=generator) * 2 for _ in range(2))
     options = KdOptions(64.0, 1.0, tail="bucket", top_k=8)
     found = [
-        kd_ls_terms(q.log_softmax(-1), torch.zeros(8, dtype=torch.long), top_k(p.log_softmax(-1), 8, 64.0), options)
+        kd_ls_terms(
+            q.log_softmax(-1),
+            torch.zeros(8, dtype=torch.long),
+            top_k(Dense(p.log_softmax(-1), 1.0), 8, 64.0),
+            options,
+        )
         .kd.mean()
         .item()
         for p, q in ((log_p, log_q), (log_p.double(), log_q.double()))
@@ -281,9 +286,13 @@ def test_self_evolution_of_a_sharp_student_is_finite(gold, dtype, scale):
 
 def test_a_gold_symbol_that_both_mask_decides_no_gate():
     infinite = torch.tensor([math.inf, 1.0])
-    facts = {"student_nll": infinite, "teacher_nll": torch.tensor([math.inf, 2.0]), "sentence": torch.tensor([0, 0])}
-    assert gap(facts, 1.0).tolist() == [0, 0]
-    assert hard_gate_sentence(facts).tolist() == [1, 1]  # as the other token says
+    statistics = {
+        "student_nll": infinite,
+        "teacher_nll": torch.tensor([math.inf, 2.0]),
+        "sentence": torch.tensor([0, 0]),
+    }
+    assert gap(statistics, 1.0).tolist() == [0, 0]
+    assert hard_gate_sentence(statistics).tolist() == [1, 1]  # as the other token says
 
 
 def test_autocast_leaves_the_digits_of_a_divergence():
@@ -310,8 +319,8 @@ def test_an_infinite_divergence_of_a_token_that_is_not_selected_does_not_count(d
     options = KdOptions(divergence=divergence, select="hard-gate")
     z = torch.tensor([student], requires_grad=True)
     log_p = torch.tensor([teacher]).log_softmax(-1)
-    weights = TokenWeights(torch.ones(1), torch.zeros(1))
-    terms = kd_ls_terms(z.log_softmax(-1), torch.tensor([1]), log_p, options, weights)
+    weights = TermWeights(torch.ones(1), torch.zeros(1))
+    terms = kd_ls_terms(z.log_softmax(-1), torch.tensor([1]), Dense(log_p, 1.0), options, weights)
     assert terms.kd is not None and float(terms.kd) == math.inf
     torch.testing.assert_close(terms.loss, terms.nll)
     (gradient,) = torch.autograd.grad(terms.loss.sum(), z)
@@ -327,7 +336,7 @@ def test_a_rest_that_is_a_rounding_error_is_none(k, dtype):
     log_p, log_q = (torch.full((200, 12), NONE, dtype=dtype) for _ in range(2))
     for each in (log_p, log_q):
         each[:, 4:7] = torch.randn(200, 3, generator=generator, dtype=dtype).log_softmax(-1)
-    top = top_k(log_p, k, 1.0)
+    top = top_k(Dense(log_p, 1.0), k, 1.0)
     assert (top.log_probs.exp().sum(-1) < 1).any()  # there are such errors
     p, q = log_p[:, 4:7].double().exp(), log_q[:, 4:7].double().exp()
     options = KdOptions(kd_weight=1.0, top_k=k, tail="bucket")

@@ -104,7 +104,7 @@ def log_probs_of(store: Path, pairs: list) -> torch.Tensor:
     teacher = StoredTeacher(TeacherStore.open(store))
     net_input, target = fairseq_io.net_input([tuple(map(torch.from_numpy, pair)) for pair in pairs], 1, 2)
     batch = TeacherBatch(net_input, target, target.ne(1), (1, 1))
-    return mean_teacher(teacher.signal(batch, Wish(features=True), torch.zeros(0)))
+    return mean_teacher(teacher.signal(batch, Wish(features=True), torch.zeros(0))).log_probs
 
 
 def live_log_probs(teachers: list[Path], data: Path, pairs: list) -> torch.Tensor:

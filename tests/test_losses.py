@@ -10,6 +10,7 @@ from lskd_nmt.errors import LskdError
 from lskd_nmt.losses.divergences import forward_kl, mean_log_probs, tempered
 from lskd_nmt.losses.objective import kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
+from lskd_nmt.losses.signals import Dense
 from lskd_nmt.losses.smoothing import negative_log_likelihood, smoothed_nll
 
 SHAPES = [(1, 2), (3, 7), (41, 127)]
@@ -115,7 +116,7 @@ def test_objective_and_its_gradient_equal_the_loop(temperature, kd_weight, epsil
     student, teacher, target = logits_and_target(3, 7)
     student.requires_grad_(True)
     options = KdOptions(temperature, kd_weight, epsilon, over, temper, squared)
-    loss = kd_ls_terms(student.log_softmax(-1), target, teacher.log_softmax(-1), options).loss
+    loss = kd_ls_terms(student.log_softmax(-1), target, Dense(teacher.log_softmax(-1), 1.0), options).loss
     (3 * loss.sum()).backward()  # an upstream factor of 1 could hide a mistake
 
     def slow(row: list[float], i: int) -> float:
@@ -133,7 +134,7 @@ def test_objective_and_its_gradient_equal_the_loop(temperature, kd_weight, epsil
 def test_logged_parts_do_not_depend_on_weights():
     student, teacher, target = logits_and_target(3, 7)
     log_q, log_p = student.log_softmax(-1), teacher.log_softmax(-1)
-    terms = kd_ls_terms(log_q, target, log_p, KdOptions(4.0, 0.3, 0.2))
+    terms = kd_ls_terms(log_q, target, Dense(log_p, 1.0), KdOptions(4.0, 0.3, 0.2))
     torch.testing.assert_close(terms.nll, negative_log_likelihood(log_q, target))
     torch.testing.assert_close(terms.kd, forward_kl(tempered(log_p, 4.0), tempered(log_q, 4.0)))
 
@@ -148,8 +149,9 @@ def test_half_precision_logits_change_the_loss_by_their_rounding_only(dtype, tol
     student, teacher, target = logits_and_target(41, 127)
     for temperature in (0.1, 1.0, 64.0):
         rounded = [logits.to(dtype).float().log_softmax(-1) for logits in (student, teacher)]
-        terms = kd_ls_terms(rounded[0], target, rounded[1], KdOptions(temperature))
-        exact = kd_ls_terms(student.log_softmax(-1), target, teacher.log_softmax(-1), KdOptions(temperature))
+        terms = kd_ls_terms(rounded[0], target, Dense(rounded[1], 1.0), KdOptions(temperature))
+        signal = Dense(teacher.log_softmax(-1), 1.0)
+        exact = kd_ls_terms(student.log_softmax(-1), target, signal, KdOptions(temperature))
         scale = exact.loss.abs().max().item()
         torch.testing.assert_close(terms.loss.double(), exact.loss, rtol=tolerance, atol=tolerance * scale)
 
@@ -159,7 +161,7 @@ def test_far_logits_at_extreme_temperatures_stay_finite(temperature):
     student, teacher, target = (part * 100 for part in logits_and_target(41, 127))
     student = student.float().requires_grad_(True)
     log_p = teacher.float().log_softmax(-1)
-    loss = kd_ls_terms(student.log_softmax(-1), target // 100, log_p, KdOptions(temperature)).loss
+    loss = kd_ls_terms(student.log_softmax(-1), target // 100, Dense(log_p, 1.0), KdOptions(temperature)).loss
     loss.sum().backward()
     assert loss.isfinite().all() and student.grad.isfinite().all()
 

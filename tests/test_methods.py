@@ -10,15 +10,15 @@ from lskd_nmt.losses.fused import kd_ls_from_features
 from lskd_nmt.losses.fused_chunk import Projection
 from lskd_nmt.losses.objective import kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
-from lskd_nmt.losses.signals import top_k
-from lskd_nmt.losses.token_selection import SELECTIONS, TokenWeights
-from lskd_nmt.losses.token_statistics import FACTS, survey
+from lskd_nmt.losses.signals import Dense, top_k
+from lskd_nmt.losses.token_selection import SELECTIONS, TermWeights
+from lskd_nmt.losses.token_statistics import STATISTICS, token_statistics
 
 
 def spelled(name):
     """A divergence's name with a parameter, if it has one: the middle of its range."""
     parameter = DIVERGENCES[name].parameter
-    return f"{name}:{(parameter[1] + parameter[2]) / 2:g}" if parameter else name
+    return f"{name}:{(parameter.low + parameter.high) / 2:g}" if parameter else name
 
 
 def slopes(loss, case):
@@ -52,8 +52,8 @@ def test_gradients_of_the_objective_are_its_slopes(name):
 def test_a_perfect_student_costs_nothing_and_another_something(name):
     case, options = Case(v=D), KdOptions(2.0, 1.0, divergence=spelled(name))
     same = case.h.detach().log_softmax(-1)
-    assert kd_ls_terms(same, case.target, same, options).kd.abs().max() < 1e-12
-    assert (kd_ls_terms(same, case.target, same.flip(-1), options).kd > 0).all()
+    assert kd_ls_terms(same, case.target, Dense(same, 1.0), options).kd.abs().max() < 1e-12
+    assert (kd_ls_terms(same, case.target, Dense(same.flip(-1), 1.0), options).kd > 0).all()
 
 
 @pytest.mark.parametrize("tail, divergence", [("dense", "forward"), ("bucket", "forward"), ("dense", "reverse")])
@@ -61,25 +61,27 @@ def test_weights_of_the_terms_replace_theirs(tail, divergence):
     """Constant ones give the objective itself; others the sum written out, with its gradient."""
     options = KdOptions(2.0, 0.3, 0.1, tail=tail, top_k=0 if tail == "dense" else 3, divergence=divergence)
     case = Case()
-    constant = TokenWeights(torch.full((N,), 0.7, dtype=torch.float64), torch.full((N,), 0.3, dtype=torch.float64))
-    plain, weighted = case.chunked(options, chunk=4), case.chunked(options, chunk=4, terms=constant)
+    constant = TermWeights(torch.full((N,), 0.7, dtype=torch.float64), torch.full((N,), 0.3, dtype=torch.float64))
+    plain, weighted = case.chunked(options, chunk=4), case.chunked(options, chunk=4, term_weights=constant)
     torch.testing.assert_close(weighted.loss, plain.loss, **EXACT)
     for ours, theirs in zip(slopes(weighted.loss, case), slopes(plain.loss, case), strict=True):
         torch.testing.assert_close(ours, theirs, **EXACT)
-    some = TokenWeights(torch.rand(N, dtype=torch.float64), torch.rand(N, dtype=torch.float64))
+    some = TermWeights(torch.rand(N, dtype=torch.float64), torch.rand(N, dtype=torch.float64))
     hard = case.dense(KdOptions(kd_weight=0.0, label_smoothing=0.1)).loss
     soft = case.dense(options).kd
-    found = case.chunked(options, chunk=4, terms=some)
+    found = case.chunked(options, chunk=4, term_weights=some)
     torch.testing.assert_close(found.loss, (some.hard * hard + 4 * some.soft * soft).sum(), **EXACT)
 
 
 @pytest.mark.parametrize("from_features", [True, False])
-def test_the_survey_finds_what_the_loss_is_made_of(from_features):
+def test_the_statistics_are_what_the_loss_is_made_of(from_features):
     case, options = Case(), KdOptions(2.0, 0.5)
     log_q = torch.nn.functional.linear(case.h, case.w, case.b).log_softmax(-1)
     log_p = torch.nn.functional.linear(case.teacher.features[0], *case.teacher.projections[0]).log_softmax(-1)
     student, projection = (case.h, Projection(case.w, case.b)) if from_features else (log_q, None)
-    found = survey(["student_nll", "teacher_nll"], student, projection, case.target, case.teacher, options, chunk=5)
+    found = token_statistics(
+        ["student_nll", "teacher_nll"], student, projection, case.target, case.teacher, options, chunk=5
+    )
     for token, symbol in enumerate(case.target.tolist()):
         assert found["student_nll"][token].item() == pytest.approx(-log_q[token, symbol].item())
         assert found["teacher_nll"][token].item() == pytest.approx(-log_p[token, symbol].item())
@@ -87,9 +89,9 @@ def test_the_survey_finds_what_the_loss_is_made_of(from_features):
 
 
 def test_batch_selects_the_hardest_share():
-    facts = {"student_nll": torch.tensor([0.1, 3.0, 2.0, 0.5, 1.0])}
+    statistics = {"student_nll": torch.tensor([0.1, 3.0, 2.0, 0.5, 1.0])}
     chosen = KdOptions(select="batch:0.4").selection
-    weights = chosen.weights(facts, 0.25)
+    weights = chosen.weights(statistics, 0.25)
     assert weights.soft.tolist() == [0, 0.25, 0.25, 0, 0]
     assert weights.hard.tolist() == [0.75] * 5
 
@@ -126,9 +128,11 @@ def test_a_top_k_has_forward_kl_only(name):
         KdOptions(tail="bucket", top_k=8, divergence=spelled(name))
 
 
-@pytest.mark.parametrize("name", [name for name, entry in SELECTIONS.items() if any(FACTS[f][0] for f in entry.facts)])
+@pytest.mark.parametrize(
+    "name", [name for name, entry in SELECTIONS.items() if any(STATISTICS[f].asks_teacher for f in entry.statistics)]
+)
 def test_a_selection_by_the_teachers_loss_needs_all_of_the_teacher(name):
-    text = ":".join([name, *(f"{high:g}" for _, high in SELECTIONS[name].parameters.values())])
+    text = ":".join([name, *(f"{parameter.high:g}" for parameter in SELECTIONS[name].parameters)])
     with pytest.raises(LskdError, match=r"--select is .* and --tail is bucket: .*leave --top-k out"):
         KdOptions(tail="bucket", top_k=8, select=text)
 
@@ -136,12 +140,14 @@ def test_a_selection_by_the_teachers_loss_needs_all_of_the_teacher(name):
 def test_selection_works_with_a_top_k_where_the_student_alone_decides():
     case, options = Case(), KdOptions(2.0, 0.5, tail="bucket", top_k=3, select="batch:0.5")
     log_p = torch.nn.functional.linear(case.teacher.features[0], *case.teacher.projections[0]).log_softmax(-1)
-    signal = top_k(log_p, 3, 2.0)
-    facts = survey(options.selection.entry.facts, case.h, Projection(case.w, case.b), case.target, signal, options)
-    weights = options.selection.weights(facts, options.kd_weight)
+    signal = top_k(Dense(log_p, 1.0), 3, 2.0)
+    statistics = token_statistics(
+        options.selection.entry.statistics, case.h, Projection(case.w, case.b), case.target, signal, options
+    )
+    weights = options.selection.weights(statistics, options.kd_weight)
     assert weights.soft.count_nonzero() == -(-N // 2)
     both = [
-        kd_ls_from_features(case.h, Projection(case.w, case.b), case.target, given, options, terms=weights).loss
+        kd_ls_from_features(case.h, Projection(case.w, case.b), case.target, given, options, term_weights=weights).loss
         for given in (signal, case.teacher)
     ]
     torch.testing.assert_close(*both, **EXACT)

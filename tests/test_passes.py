@@ -71,8 +71,8 @@ def test_one_pass_is_the_objective_itself(criterion, passes):  # noqa: F811
     kd_ls, student, sample = criterion([TableModel(2)], temperature=2.0), TableModel(1).train(), make_sample(*SENTENCES)
     seen = []
 
-    def terms(net_input, options, weights):
-        seen.append((options, weights.tolist()))
+    def terms(net_input, options, sentence_weights):
+        seen.append((options, sentence_weights.tolist()))
         return kd_ls.terms(Student(student, net_input, None, False), net_input, sample["target"], options)
 
     from user_dir.criterions.student import Student

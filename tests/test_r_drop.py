@@ -16,10 +16,10 @@ from torch.nn.functional import linear
 from lskd_nmt.errors import LskdError
 from lskd_nmt.losses.fused import kd_ls_from_features
 from lskd_nmt.losses.fused_chunk import Projection, TeacherFeatures
-from lskd_nmt.losses.objective import kd_ls_terms
+from lskd_nmt.losses.objective import kd_ls_terms, two_pass_terms
 from lskd_nmt.losses.options import KdOptions
-from lskd_nmt.losses.r_drop import symmetric_kl, symmetric_kl_and_gradient, two_pass_terms
-from lskd_nmt.losses.signals import top_k
+from lskd_nmt.losses.r_drop import symmetric_kl, symmetric_kl_and_gradient
+from lskd_nmt.losses.signals import Dense, top_k
 
 TOKENS = 7
 
@@ -39,7 +39,8 @@ class TwoPasses(Case):
         if not options.kd_weight:
             return None
         log_p = linear(self.teacher.features[0], *self.teacher.projections[0]).log_softmax(-1)
-        return top_k(log_p, options.top_k, options.temperature) if options.top_k else log_p
+        signal = Dense(log_p, 1.0)
+        return top_k(signal, options.top_k, options.temperature) if options.top_k else signal
 
     def slopes(self, loss):
         return torch.autograd.grad(2.5 * loss, self.inputs())
@@ -47,7 +48,8 @@ class TwoPasses(Case):
 
 def test_loss_is_its_slow_twin():
     case, options = TwoPasses(), KdOptions(kd_weight=0.0, r_drop=5.0)
-    (loss, nll, kd, _), apart = two_pass_terms(case.log_q(), case.target, None, options)
+    terms = two_pass_terms(case.log_q(), case.target, None, options)
+    loss, nll, kd, apart = terms.loss, terms.nll, terms.kd, terms.r_drop
     z = linear(case.h, case.w, case.b).tolist()
     for token, y in enumerate(case.target.tolist()):
         passes = z[2 * token : 2 * token + 2]
@@ -86,16 +88,23 @@ GRID = [
 @pytest.mark.parametrize("options", GRID)
 def test_chunks_change_neither_loss_nor_gradient(options, bias):
     case = TwoPasses(bias=bias)
-    dense, apart = two_pass_terms(case.log_q(), case.target, case.signal(options), options)
+    dense = two_pass_terms(case.log_q(), case.target, case.signal(options), options)
     expected = case.slopes(dense.loss.sum())
     for chunk in (1, 4, 5, 2 * TOKENS + 1):
         for teacher in (case.teacher, case.signal(options)):
             found = kd_ls_from_features(
-                case.h, Projection(case.w, case.b), case.target, teacher, options, passes=2, chunk=chunk, accuracy=True
+                case.h,
+                Projection(case.w, case.b),
+                case.target,
+                teacher,
+                options,
+                dropout_passes=2,
+                chunk=chunk,
+                accuracy=True,
             )
             torch.testing.assert_close(found.loss, dense.loss.sum(), **EXACT)
             torch.testing.assert_close(found.nll, dense.nll, **EXACT)
-            torch.testing.assert_close(found.apart, apart, **EXACT)
+            torch.testing.assert_close(found.r_drop, dense.r_drop, **EXACT)
             assert (found.kd is None) == (dense.kd is None)
             if found.kd is not None:
                 torch.testing.assert_close(found.kd, dense.kd, **EXACT)
@@ -110,7 +119,7 @@ def test_gradients_are_slopes(options):
 
     def loss(h, w, b):
         projection = Projection(w, b)
-        return kd_ls_from_features(h, projection, case.target, case.teacher, options, passes=2, chunk=2).loss
+        return kd_ls_from_features(h, projection, case.target, case.teacher, options, dropout_passes=2, chunk=2).loss
 
     assert torch.autograd.gradcheck(loss, case.inputs())
 
@@ -121,8 +130,10 @@ def test_two_equal_passes_are_one(options):
     with torch.no_grad():
         case.h[1::2] = case.h[::2]
     once = kd_ls_terms(case.log_q()[::2], case.target, case.signal(options), options)
-    found = kd_ls_from_features(case.h, Projection(case.w, case.b), case.target, case.teacher, options, passes=2)
-    assert found.apart.eq(0).all()
+    found = kd_ls_from_features(
+        case.h, Projection(case.w, case.b), case.target, case.teacher, options, dropout_passes=2
+    )
+    assert found.r_drop.eq(0).all()
     torch.testing.assert_close(found.loss, once.loss.sum(), **EXACT)
     for ours, theirs in zip(case.slopes(found.loss)[1:], case.slopes(once.loss.sum())[1:], strict=True):
         torch.testing.assert_close(ours, theirs, **EXACT)
@@ -140,7 +151,7 @@ def test_no_tensor_has_the_logits_of_all_tokens(options):
     case, chunk = TwoPasses(n=150, v=200, d=4, dtype=torch.float32), 10
     with Largest() as seen:
         kd_ls_from_features(
-            case.h, Projection(case.w, case.b), case.target, case.teacher, options, passes=2, chunk=chunk
+            case.h, Projection(case.w, case.b), case.target, case.teacher, options, dropout_passes=2, chunk=chunk
         ).loss.backward()
     assert seen.elements == chunk * 200
 
@@ -155,7 +166,10 @@ def test_half_precision_holds_passes_that_are_far_apart(dtype, tolerance):
             theirs.copy_(ours)
     options = KdOptions(kd_weight=0.0, label_smoothing=0.1, r_drop=5.0)
     found, exact = (
-        [kd_ls_from_features(case.h, Projection(case.w, case.b), case.target, None, options, passes=2).loss, case]
+        [
+            kd_ls_from_features(case.h, Projection(case.w, case.b), case.target, None, options, dropout_passes=2).loss,
+            case,
+        ]
         for case in (half, wide)
     )
     torch.testing.assert_close(found[0].double(), exact[0], rtol=1e-3, atol=0)
@@ -166,7 +180,9 @@ def test_half_precision_holds_passes_that_are_far_apart(dtype, tolerance):
 
 def test_no_tokens_give_a_connected_zero():
     case = TwoPasses(n=0)
-    loss = kd_ls_from_features(case.h, Projection(case.w, case.b), case.target, case.teacher, GRID[1], passes=2).loss
+    loss = kd_ls_from_features(
+        case.h, Projection(case.w, case.b), case.target, case.teacher, GRID[1], dropout_passes=2
+    ).loss
     loss.backward()
     assert loss.detach() == 0 and all(tensor.grad.eq(0).all() for tensor in case.inputs())
 

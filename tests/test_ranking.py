@@ -9,11 +9,12 @@ from test_chunked import EXACT, Case, D, Largest, N, V
 from test_kd_ls import SENTENCES, TableModel, criterion, make_sample, transitions  # noqa: F401
 
 from lskd_nmt.errors import LskdError
-from lskd_nmt.losses.fused import ChunkedTerms, kd_ls_from_features
+from lskd_nmt.losses.fused import kd_ls_from_features
 from lskd_nmt.losses.fused_chunk import Projection
+from lskd_nmt.losses.objective import ObjectiveTerms
 from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.losses.tie_ranking import ranking_loss
-from lskd_nmt.losses.token_selection import TokenWeights
+from lskd_nmt.losses.token_selection import TermWeights
 
 
 def drawn(n, v):
@@ -83,8 +84,8 @@ def test_it_is_added_before_the_weight_and_without_the_square_of_t():
     without, ranked = (case.dense(KdOptions(4.0, 0.3, rank=k)) for k in (0, 5))
     torch.testing.assert_close(ranked.loss, without.loss + 0.3 * ranked.rank, **EXACT)
     assert ranked.kd.equal(without.kd) and without.rank is None
-    some = TokenWeights(torch.rand(N, dtype=torch.float64), torch.rand(N, dtype=torch.float64))
-    found, plain = (case.chunked(KdOptions(4.0, 0.3, rank=k), chunk=4, terms=some).loss for k in (5, 0))
+    some = TermWeights(torch.rand(N, dtype=torch.float64), torch.rand(N, dtype=torch.float64))
+    found, plain = (case.chunked(KdOptions(4.0, 0.3, rank=k), chunk=4, term_weights=some).loss for k in (5, 0))
     torch.testing.assert_close(found, plain + (some.soft * ranked.rank).sum(), **EXACT)
 
 
@@ -148,7 +149,7 @@ def test_its_mean_is_printed_as_it_is_and_not_in_bits(criterion):  # noqa: F811
     assert mean > 0
     plain = criterion([TableModel(1)])(TableModel(2), make_sample(*SENTENCES))[2]
     assert "rank_loss" not in plain
-    no_tokens = ChunkedTerms(torch.zeros(()), torch.zeros(0), None, None)
+    no_tokens = ObjectiveTerms(torch.zeros(()), {"nll": torch.zeros(0)})
     nothing = divergence_logs(no_tokens, kd_ls.options)  # a worker without hypotheses logs the same keys
     assert nothing.keys() <= two[0].keys() and nothing["rank_loss"] == 0
 

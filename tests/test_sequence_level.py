@@ -70,7 +70,7 @@ def logits_alone(model, source, target):
 @pytest.mark.parametrize("level", ["sequence", "both"])
 @pytest.mark.parametrize("weight", [0.3, 1.0])
 def test_the_loss_is_the_equation_sentence_by_sentence(level, weight, data, teacher, hypotheses):
-    from user_dir.criterions.teacher import pairs_of
+    from lskd_nmt.teacher.source import pairs_of
 
     temperature = 2.0 if level == "both" else 1.0
     extra = "--kd-weight", weight, "--label-smoothing", 0.1, "--temperature", temperature

@@ -11,6 +11,7 @@ from lskd_nmt.losses import signals
 from lskd_nmt.losses.divergences import forward_kl, tempered
 from lskd_nmt.losses.objective import kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
+from lskd_nmt.losses.signals import Dense
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 GRID = [0.5, 1.0, 2.0, 64.0]
@@ -24,8 +25,8 @@ def two_logits(n: int = 9, v: int = 23) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("column, temperature", list(enumerate(GRID)))
 def test_kept_probabilities_are_the_full_softmaxs_at_every_temperature_of_the_grid(column, temperature):
     _, teacher = two_logits()
-    record = signals.record(teacher.log_softmax(-1), 5, GRID)
-    signal = signals.at_temperature(record, temperature, column)
+    record = signals.record(Dense(teacher.log_softmax(-1), 1.0), 5, GRID)
+    signal = record.at(temperature)
     full = (teacher / temperature).softmax(-1)
     torch.testing.assert_close(signal.log_probs.exp(), full.gather(-1, record.ids), **EXACT)
     torch.testing.assert_close(signals.tail_mass(signal, 23), 1 - full.topk(5).values.sum(-1), **EXACT)
@@ -36,7 +37,7 @@ def test_kept_probabilities_are_the_full_softmaxs_at_every_temperature_of_the_gr
 @pytest.mark.parametrize("k", [1, 4, 22, 23])
 def test_divergence_is_the_sum_written_out(k, temperature, tail):
     student, teacher = two_logits()
-    signal = signals.top_k(teacher.log_softmax(-1), k, temperature)
+    signal = signals.top_k(Dense(teacher.log_softmax(-1), 1.0), k, temperature)
     slow = [
         top_k_kl(softmax(t, temperature), softmax(s, temperature), k, tail)
         for s, t in zip(student.tolist(), teacher.tolist(), strict=True)
@@ -49,7 +50,7 @@ def test_divergence_is_the_sum_written_out(k, temperature, tail):
 def test_all_symbols_kept_is_dense(tail):
     student, teacher = two_logits()
     log_p, log_q = teacher.log_softmax(-1), student.log_softmax(-1)
-    whole = signals.top_k_kl(signals.top_k(log_p, 23, 2.0), tempered(log_q, 2.0), tail)
+    whole = signals.top_k_kl(signals.top_k(Dense(log_p, 1.0), 23, 2.0), tempered(log_q, 2.0), tail)
     torch.testing.assert_close(whole, forward_kl(tempered(log_p, 2.0), tempered(log_q, 2.0)), **EXACT)
 
 
@@ -57,7 +58,7 @@ def test_all_symbols_kept_is_dense(tail):
 def test_at_a_perfect_match_each_mode_has_its_known_floor(temperature):
     _, teacher = two_logits()
     log_p = teacher.log_softmax(-1)
-    signal, log_q = signals.top_k(log_p, 4, temperature), tempered(log_p, temperature)
+    signal, log_q = signals.top_k(Dense(log_p, 1.0), 4, temperature), tempered(log_p, temperature)
     floor = {tail: signals.top_k_kl(signal, log_q, tail) for tail in TAILS}
     kept = signal.log_probs.exp().sum(-1)
     torch.testing.assert_close(floor["bucket"], torch.zeros(9, dtype=torch.float64), **EXACT)
@@ -75,7 +76,7 @@ def test_tail_of_nothing_and_of_everything_stay_finite():
     for tail in TAILS:
         for log_p, student in ((certain, flat), (flat, certain)):
             log_q = student.clone().requires_grad_()
-            value = signals.top_k_kl(signals.top_k(log_p, 1, 1.0), log_q, tail)
+            value = signals.top_k_kl(signals.top_k(Dense(log_p, 1.0), 1, 1.0), log_q, tail)
             value.sum().backward()
             assert math.isfinite(value.item()) and log_q.grad.isfinite().all(), tail
 
@@ -97,7 +98,7 @@ def test_modes_that_do_not_go_together_are_refused(flags, part):
 def test_the_objective_takes_the_teachers_side_only_when_asked_to():
     student, teacher = two_logits()
     log_q, target = student.log_softmax(-1), torch.zeros(9, dtype=torch.long)
-    signal = signals.top_k(teacher.log_softmax(-1), 4, 2.0)
+    signal = signals.top_k(Dense(teacher.log_softmax(-1), 1.0), 4, 2.0)
     for temper, at in (("both", 2.0), ("teacher", 1.0)):
         options = KdOptions(2.0, 1.0, temper=temper, tail="bucket", top_k=4)
         expected = 4 * signals.top_k_kl(signal, tempered(log_q, at), "bucket")

@@ -157,7 +157,7 @@ def test_a_step_from_the_store_is_the_live_step_through_the_records_encoding(tai
     task, model, live = build(data, *flags, "--teacher-path", teacher, "--top-k", 4)
     batch = batch_of(task)
     real = batch["target"].ne(1)
-    record = signals.record(live._teacher.live.log_probs(batch["net_input"], real), 4, GRID)
+    record = signals.record(signals.Dense(live._teacher.live.log_probs(batch["net_input"], real), 1.0), 4, GRID)
     layout = TopKLayout(4, GRID, len(task.target_dictionary))
 
     lengths = real.sum(1).tolist()
@@ -173,7 +173,7 @@ def test_a_step_from_the_store_is_the_live_step_through_the_records_encoding(tai
     writer.finish(tmp_path / "s", layout, plan, LeftOut(0, []), None, [facts])
 
     _, same_model, stored = build(data, *flags, "--teacher-store", tmp_path / "s")
-    encoded = signals.at_temperature(layout.decode(layout.encode(record)), 2.0, GRID.index(2.0))
+    encoded = layout.decode(layout.encode(record)).at(2.0)
     live._teacher.signal = lambda *arguments: encoded
     loss, slopes = gradients(live, model, batch)
     stored_loss, stored_slopes = gradients(stored, same_model, batch)

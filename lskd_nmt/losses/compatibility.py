@@ -55,7 +55,7 @@ def other_divergence(settings: Settings) -> bool:
 
 def selects_by_teacher(settings: Settings) -> bool:
     """Whether the selection asks what the teacher finds of each token."""
-    return any(not name.startswith("student_") for name in settings.selection.entry.facts)
+    return any(not name.startswith("student_") for name in settings.selection.entry.statistics)
 
 
 LEVEL: list[Rule[Settings]] = [
@@ -314,7 +314,7 @@ OBJECTIVE: list[Rule[Settings]] = [
         "--select is {0.select} and --kd-weight is 0: nothing is distilled, leave one of them out",
     ),
     two_passes("--select", lambda s: s.selection.name != "all"),
-    two_passes("--divergence", lambda s: bool(s.named_divergence.entry.facts)),
+    two_passes("--divergence", lambda s: bool(s.named_divergence.entry.statistics)),
     two_passes("--self-evolution", lambda s: bool(s.self_evolution)),
     Rule(
         "self-evolution-divergence",

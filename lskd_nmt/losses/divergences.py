@@ -3,15 +3,14 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from torch import Tensor
 
-from lskd_nmt.errors import require
-from lskd_nmt.losses.gates import Facts
+from lskd_nmt.losses import named_options
+from lskd_nmt.losses.named_options import Parameter
 from lskd_nmt.losses.relative import LogMixture, RelativeEntropy
 from lskd_nmt.losses.settings import Temper
-from lskd_nmt.losses.token_selection import TokenWeights
+from lskd_nmt.losses.token_selection import TermWeights, TokenStatistics
 
 
 def tempered(log_probs: Tensor, temperature: float) -> Tensor:
@@ -44,7 +43,7 @@ def mixture(log_p: Tensor, log_q: Tensor, share: float) -> Tensor:
     return LogMixture.apply(log_p, log_q, log_p.new_tensor(share))  # type: ignore[no-untyped-call,no-any-return]
 
 
-def jensen_shannon(log_p: Tensor, log_q: Tensor, share: float) -> Tensor:
+def js_divergence(log_p: Tensor, log_q: Tensor, share: float) -> Tensor:
     """B·KL(p ‖ m) + (1-B)·KL(q ‖ m) with m = B·p + (1-B)·q, in nats.   (N, V), (N, V) -> (N,)
 
     Agarwal et al. 2024 (GKD). Over B it tends to KL(p ‖ q) as B -> 0, over 1-B to KL(q ‖ p) as B -> 1.
@@ -77,29 +76,10 @@ def total_variation(log_p: Tensor, log_q: Tensor) -> Tensor:
     return 0.5 * (log_p.exp() - log_q.exp()).abs().sum(-1)
 
 
-def relative_power(facts: Facts) -> Tensor:
+def relative_power(statistics: TokenStatistics) -> Tensor:
     """U_{1/τ}(p) = Σ_v p_v^{1/τ} of each token over its mean (Zheng & Yang 2024; the mean is ours).   -> (N,)"""
-    log_power = facts["teacher_log_power"]
+    log_power = statistics["teacher_log_power"]
     return log_power.softmax(0) * log_power.numel()
-
-
-class Parameter(NamedTuple):
-    """The number after a divergence's name, and the interval that it lies in: the upper bound is never reached."""
-
-    letter: str
-    low: float
-    high: float
-    closed: bool = False  # whether the lower bound may be given
-
-    def holds(self, value: float) -> bool:
-        """Whether the value is in the interval; NaN never is."""
-        return self.low < value < self.high or (self.closed and value == self.low)
-
-    @property
-    def words(self) -> str:
-        """The interval as an error message has it."""
-        low = f"from {self.low:g} to below" if self.closed else f"between {self.low:g} and"
-        return f"{self.letter} {low} {self.high:g}"
 
 
 @dataclass(frozen=True)
@@ -110,24 +90,24 @@ class Divergence:
     parameter: Parameter | None = None
     temper: Temper | None = None  # whose logits are divided by τ, where that is no choice
     order: int = 2  # the power of τ that keeps its gradient in balance with the hard term's
-    facts: tuple[str, ...] = ()  # what its `weight` asks of the survey
-    weight: Callable[[Facts], Tensor] | None = None  # what a token's λ is multiplied by, (N,)
+    statistics: tuple[str, ...] = ()  # what its `weight` has to know of each token
+    weight: Callable[[TokenStatistics], Tensor] | None = None  # what a token's λ is multiplied by, (N,)
 
 
 DIVERGENCES: dict[str, Divergence] = {
     "forward": Divergence(forward_kl),
     "reverse": Divergence(reverse_kl),
-    "jsd": Divergence(jensen_shannon, Parameter("B", 0, 1)),
-    "skew": Divergence(skew_kl, Parameter("A", 0, 1, closed=True)),
-    "skew-reverse": Divergence(skew_reverse_kl, Parameter("A", 0, 1, closed=True)),
+    "jsd": Divergence(js_divergence, Parameter("B", 0, 1, 0.5)),
+    "skew": Divergence(skew_kl, Parameter("A", 0, 1, 0.5, low_included=True)),
+    "skew-reverse": Divergence(skew_reverse_kl, Parameter("A", 0, 1, 0.5, low_included=True)),
     "tvd": Divergence(total_variation, order=1),
     "ttm": Divergence(forward_kl, temper="teacher", order=1),
-    "wttm": Divergence(forward_kl, temper="teacher", order=1, facts=("teacher_log_power",), weight=relative_power),
+    "wttm": Divergence(forward_kl, temper="teacher", order=1, statistics=("teacher_log_power",), weight=relative_power),
 }
 
 
 @dataclass(frozen=True)
-class Chosen:
+class NamedDivergence:
     """A divergence with its parameter, as `--divergence NAME[:PARAMETER]` names it."""
 
     name: str
@@ -139,34 +119,27 @@ class Chosen:
         extra = () if self.parameter is None else (self.parameter,)
         return self.entry.function(log_p, log_q, *extra)
 
-    def reweighted(self, weights: TokenWeights, facts: Facts) -> TokenWeights:
+    def reweighted(self, weights: TermWeights, statistics: TokenStatistics) -> TermWeights:
         """The weights of the terms with its own weight in that of the soft one.   (N,) each"""
-        return weights if self.entry.weight is None else weights._replace(soft=weights.soft * self.entry.weight(facts))
+        if self.entry.weight is None:
+            return weights
+        return weights._replace(soft=weights.soft * self.entry.weight(statistics))
+
+
+def divergence_table() -> dict[str, tuple[Parameter, ...]]:
+    """The parameters of each divergence."""
+    return {name: (entry.parameter,) if entry.parameter else () for name, entry in DIVERGENCES.items()}
 
 
 def divergence_forms() -> list[str]:
     """How each divergence is written: `forward`, `jsd:B`."""
-    return [f"{name}:{entry.parameter.letter}" if entry.parameter else name for name, entry in DIVERGENCES.items()]
+    return named_options.forms(divergence_table())
 
 
-def divergence_named(text: str) -> Chosen:
+def divergence_named(text: str) -> NamedDivergence:
     """`forward`, `jsd:0.5`; an unknown name or a parameter out of range is one line."""
-    name, _, value = text.partition(":")
-    require(name in DIVERGENCES, f"--divergence is {text}: give one of {', '.join(divergence_forms())}")
-    entry = DIVERGENCES[name]
-    if entry.parameter is None:
-        require(not value, f"--divergence is {text}: {name} has no parameter, give {name}")
-        return Chosen(name, entry, None)
-    letter, low, high, _ = entry.parameter
-    try:
-        parameter = float(value)
-    except ValueError:
-        parameter = math.nan
-    require(
-        entry.parameter.holds(parameter),
-        f"--divergence is {text}: give {name}:{letter} with {entry.parameter.words}, as {name}:{(low + high) / 2:g}",
-    )
-    return Chosen(name, entry, parameter)
+    name, found = named_options.named("--divergence", text, divergence_table())
+    return NamedDivergence(name, DIVERGENCES[name], *(found or (None,)))
 
 
 def mean_log_probs(log_probs: list[Tensor]) -> Tensor:

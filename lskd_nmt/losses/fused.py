@@ -6,33 +6,21 @@ at least, until the upstream gradient (a loss scale, say) is known. It equals th
 rounding, for every chunk size.
 """
 
-from typing import Any, NamedTuple
-
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch.autograd.function import FunctionCtx, once_differentiable
 
-from lskd_nmt.losses.fused_chunk import Gradient, Plan, Projection, TeacherFeatures, chunk_terms, logits, product
+from lskd_nmt.losses.fused_chunk import FusedInputs, Projection, TeacherFeatures, chunk_losses, logits, product
+from lskd_nmt.losses.objective import ObjectiveTerms
 from lskd_nmt.losses.options import KdOptions
-from lskd_nmt.losses.r_drop import chunk_signal, mean_of_passes, of_two_passes, pulled, symmetric_kl_and_gradient
+from lskd_nmt.losses.r_drop import mean_of_passes
 from lskd_nmt.losses.signals import Signal
-from lskd_nmt.losses.token_selection import TokenWeights
+from lskd_nmt.losses.terms import active_terms
+from lskd_nmt.losses.token_selection import TermWeights
+from lskd_nmt.losses.tokens import Gradient
 
 CHUNK_ELEMENTS = {"cpu": 1 << 21, "cuda": 1 << 24}  # logits at a time: 8 MB, 64 MB in float32 (CPU's was measured)
 HALF_SCALE = 1024.0  # keeps gradients as small as 6e-11 above half precision's smallest number
-
-
-class ChunkedTerms(NamedTuple):
-    """The summed objective, connected to features and projection; per token, in nats, what is logged."""
-
-    loss: Tensor  # ()
-    nll: Tensor  # (N,)
-    kd: Tensor | None  # (N,)
-    correct: Tensor | None  # (N,) bool, of two passes (2N,)
-    rank: Tensor | None = None  # (N,), of probabilities and not in nats
-    apart: Tensor | None = None  # (N,) how far apart two passes are
-    selected: Tensor | None = None  # (N,) how much of the token is distilled, 0 to 1; None where all are alike
-    predicted: Tensor | None = None  # (N,) the student's most probable symbols
 
 
 def chunk_size(symbols: int, device: str = "cpu") -> int:
@@ -47,43 +35,53 @@ def kd_ls_from_features(
     teacher: TeacherFeatures | Signal | None,
     options: KdOptions,
     *,
-    weights: Tensor | None = None,
-    terms: TokenWeights | None = None,
+    sentence_weights: Tensor | None = None,
+    term_weights: TermWeights | None = None,
     accuracy: bool = False,
     chunk: int = 0,
-    passes: int = 1,
-) -> ChunkedTerms:
+    dropout_passes: int = 1,
+) -> ObjectiveTerms:
     """Σ w·[(1-λ)·LS-NLL(ε) + λ·τ²·D(p(τ), q(τ))].   (N, D), (V, D), (N,), teacher -> () and (N,) each
 
-    The teacher is given by its own features, by a dense signal (log p at τ = 1), or by a top-k signal at τ.
-    `weights` are those of the tokens in the sum, (N,), without gradient, 1 if not given; `terms` replace 1-λ and λ
-    token by token; `accuracy` asks for `correct` and `predicted`; `chunk` is the tokens worked on at a time,
-    0 for the default.
-    With 2 `passes` the features are (2N, D) in pairs of rows, and R-Drop's term joins the sum, see `consistency`.
+    The teacher is given by its own features, or by a signal. `sentence_weights` are w of each token, (N,), without
+    gradient, 1 if not given; `term_weights` replace 1-λ and λ token by token; `accuracy` asks for `correct` and
+    `predicted`; `chunk` is the tokens worked on at a time, 0 for the default.
+    With 2 `dropout_passes` the features are (2N, D) in pairs of rows, and R-Drop's term joins the sum, see `r_drop`.
     """
     weight, bias = projection
-    work = work_dtype(features)
     grad = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (features, weight, bias))
-    plan = Plan(
+    inputs = FusedInputs(
         target,
         teacher if options.kd_weight else None,
         options,
-        None if weights is None else weights.detach(),
-        terms,
+        active_terms(options, dropout_passes),
+        None if sentence_weights is None else sentence_weights.detach(),
+        term_weights,
         accuracy,
         chunk or chunk_size(weight.size(0), weight.device.type),
-        work,
+        work_dtype(features),
         grad,
     )
-    if passes == 2:
-        plan = of_two_passes(plan)
-    found = ChunkedObjective.apply(features, weight, bias, plan)  # type: ignore[no-untyped-call]
-    loss, nll, kd, predicted, rank, apart = found
-    correct = None if predicted is None else predicted == plan.target
-    if passes == 2:
-        kd, rank = (each if each is None else mean_of_passes(each) for each in (kd, rank))
-        nll = mean_of_passes(nll)
-    return ChunkedTerms(loss, nll, kd, correct, rank, apart, predicted=predicted)
+    if dropout_passes == 2:
+        inputs = of_two_passes(inputs)
+    loss, predicted, *values = FusedObjective.apply(features, weight, bias, inputs)  # type: ignore[no-untyped-call]
+    logged = {term.name: each for term, each in zip(inputs.terms, values, strict=True)}
+    if dropout_passes == 2:
+        logged = {name: mean_of_passes(each) for name, each in logged.items()}
+    correct = None if predicted is None else predicted == inputs.target
+    return ObjectiveTerms(loss, logged, correct, predicted)
+
+
+def of_two_passes(inputs: FusedInputs) -> FusedInputs:
+    """The inputs of features in pairs of rows, each of which counts half."""
+    assert inputs.term_weights is None and inputs.sentence_weights is None, "options refuse this"
+    targets = inputs.target.repeat_interleave(2)
+    return inputs._replace(
+        target=targets,
+        sentence_weights=torch.full_like(targets, 0.5, dtype=torch.float32),
+        chunk=inputs.chunk + inputs.chunk % 2,
+        dropout_passes=2,
+    )
 
 
 def work_dtype(features: Tensor) -> torch.dtype:
@@ -126,56 +124,56 @@ class Gradients:
         )
 
 
-class ChunkedObjective(torch.autograd.Function):
+class FusedContext(FunctionCtx):
+    """What the forward pass leaves for the backward pass."""
+
+    gradients: Gradients | None
+
+
+class FusedObjective(torch.autograd.Function):
     """The loop over chunks, and a backward that only multiplies."""
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan) -> tuple[Any, ...]:
-        """Loss, nll, kd, predicted, rank and apart; the gradients wait in `ctx`."""
+    def forward(
+        ctx: FusedContext, features: Tensor, weight: Tensor, bias: Tensor | None, inputs: FusedInputs
+    ) -> tuple[Tensor | None, ...]:
+        """The loss, the predicted symbols and what each term logs; the gradients wait in `ctx`."""
         with torch.autocast(features.device.type, enabled=False):
-            ctx.gradients = Gradients(features, weight, bias, plan.work) if plan.grad else None
-            loss, *logged = run_chunks(features, weight, bias, plan, ctx.gradients)
-        ctx.mark_non_differentiable(*(tensor for tensor in logged if tensor is not None))
-        return loss.sum(), *logged
+            ctx.gradients = Gradients(features, weight, bias, inputs.work) if inputs.grad else None
+            loss, *values = run_chunks(features, weight, bias, inputs, ctx.gradients)
+        ctx.mark_non_differentiable(*(tensor for tensor in values if tensor is not None))
+        assert loss is not None
+        return loss.sum(), *values
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: Tensor, *_: Any) -> tuple[Any, ...]:
+    def backward(ctx: FusedContext, upstream: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         """The gradients times the upstream one."""
+        assert ctx.gradients is not None
         return *ctx.gradients.times(upstream), None
 
 
 def run_chunks(
-    features: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan, gradients: Gradients | None
-) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
-    """Loss, nll, kd, predicted, rank, apart of every token; the chunks' gradients go to `gradients`.   -> (N,) each"""
-    count, h_all, w = features.size(0), features.to(plan.work), weight.to(plan.work)
-    loss = torch.zeros(count, dtype=torch.promote_types(plan.work, torch.float32), device=features.device)
-    nll, kd = torch.zeros_like(loss), None if plan.teacher is None else torch.zeros_like(loss)
-    predicted = torch.zeros_like(plan.target) if plan.accuracy else None
-    rank = torch.zeros_like(loss) if kd is not None and plan.options.rank else None
-    apart, slope = loss.new_zeros(count // 2) if plan.passes == 2 else None, None
-    for start in range(0, count, plan.chunk):
-        where = slice(start, start + plan.chunk)
-        h, target = h_all[where], plan.target[where]
+    features: Tensor, weight: Tensor, bias: Tensor | None, inputs: FusedInputs, gradients: Gradients | None
+) -> tuple[Tensor | None, ...]:
+    """Loss, predicted symbols and each term's values of all tokens; gradients go to `gradients`.   -> (N,) each"""
+    count, h_all, w = features.size(0), features.to(inputs.work), weight.to(inputs.work)
+    loss = torch.zeros(count, dtype=torch.promote_types(inputs.work, torch.float32), device=features.device)
+    logged = {term.name: torch.zeros_like(loss) for term in inputs.terms}
+    predicted = torch.zeros_like(inputs.target) if inputs.accuracy else None
+    for start in range(0, count, inputs.chunk):
+        where = slice(start, start + inputs.chunk)
+        h = h_all[where]
         z = logits(h, w, bias)
         if predicted is not None:
             predicted[where] = z.argmax(-1)
-        if apart is not None:
-            tokens = slice(where.start // 2, where.stop // 2)
-            apart[tokens], slope = symmetric_kl_and_gradient(z.log_softmax(-1))
-        terms, grad = chunk_terms(z, target, chunk_signal(plan, where), plan, where)
-        loss[where], nll[where] = terms.loss, terms.nll
-        if plan.weights is not None:
-            loss[where] *= plan.weights[where]
-            grad = grad and grad.times(plan.weights[where])
-        if apart is not None and slope is not None:
-            loss[where][::2] += plan.options.r_drop * apart[tokens]
-            grad = grad and pulled(grad, slope, plan.options.r_drop)
-        if kd is not None and terms.kd is not None:
-            kd[where] = terms.kd
-        if rank is not None and terms.rank is not None:
-            rank[where] = terms.rank
+        found = chunk_losses(z, inputs, where)
+        loss[where], grad = found.loss, found.gradient
+        if inputs.sentence_weights is not None:
+            loss[where] *= inputs.sentence_weights[where]
+            grad = grad and grad.times(inputs.sentence_weights[where])
+        for name, values in found.logged.items():
+            logged[name][where] = values
         if gradients is not None and grad is not None:
             gradients.add(where, h, grad)
-    return loss, nll, kd, predicted, rank, apart
+    return loss, predicted, *logged.values()

@@ -1,4 +1,4 @@
-"""One chunk of tokens: its logits, its teacher, its loss, and the gradient of its logits."""
+"""One chunk of tokens: its logits, its teacher, its losses, and the gradient of its logits."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,23 +8,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from lskd_nmt.losses.divergences import mean_log_probs
-from lskd_nmt.losses.objective import KdTerms, kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
-from lskd_nmt.losses.relative import relative_entropy
-from lskd_nmt.losses.signals import (
-    Signal,
-    TopK,
-    kept_log_probs,
-    rest_of,
-    rows,
-    spread,
-    tail_mass,
-    top_k,
-    top_k_divergence,
-    vanishes,
-)
-from lskd_nmt.losses.smoothing import smoothed_label
-from lskd_nmt.losses.token_selection import TokenWeights
+from lskd_nmt.losses.signals import Dense, Signal, TopK, top_k
+from lskd_nmt.losses.terms import Term, weighed
+from lskd_nmt.losses.token_selection import TermWeights
+from lskd_nmt.losses.tokens import Gradient, Slope, Tokens, combined
 
 
 class Projection(NamedTuple):
@@ -41,26 +29,20 @@ class TeacherFeatures(NamedTuple):
     projections: Sequence[Projection]
 
 
-class Plan(NamedTuple):
-    """What the objective needs beside the tensors that get a gradient."""
+class FusedInputs(NamedTuple):
+    """What the objective of N rows needs beside the tensors that get a gradient."""
 
-    target: Tensor
-    teacher: TeacherFeatures | Signal | None
+    target: Tensor  # (N,)
+    teacher: TeacherFeatures | Signal | None  # of two dropout passes: of N/2 tokens
     options: KdOptions
-    weights: Tensor | None
-    terms: TokenWeights | None
+    terms: Sequence[Term]
+    sentence_weights: Tensor | None  # (N,)
+    term_weights: TermWeights | None
     accuracy: bool
-    chunk: int
-    work: torch.dtype
+    chunk: int  # rows at a time
+    work: torch.dtype  # of matrix products
     grad: bool
-    passes: int = 1  # 2: rows come in pairs, see `consistency`
-
-    @property
-    def differentiated(self) -> bool:
-        """Whether a chunk's gradient is left to autograd; that of forward KL is written out, and is faster."""
-        options = self.options
-        written_out = self.terms is None and options.chosen.name == "forward" and not options.rank
-        return self.teacher is not None and not written_out
+    dropout_passes: int = 1  # 2: rows come in pairs, see `r_drop`
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
@@ -82,153 +64,86 @@ def logits(features: Tensor, weight: Tensor, bias: Tensor | None, scale: float =
     return out if scale == 1 else out.mul_(scale)
 
 
-def mean_teacher(teacher: TeacherFeatures, where: slice = slice(None)) -> Tensor:
-    """log p at τ = 1 of some of the tokens, of an ensemble the log of its mean probability.   -> (C, V)"""
+def mean_teacher(teacher: TeacherFeatures, where: slice = slice(None)) -> Dense:
+    """An ensemble at some of the tokens, as the log of its mean probability at τ = 1.   -> of (C, V)"""
     parts = zip(teacher.features, teacher.projections, strict=True)
-    return mean_log_probs([logits(features[where], weight, bias).log_softmax(-1) for features, (weight, bias) in parts])
+    each = [logits(features[where], weight, bias).log_softmax(-1) for features, (weight, bias) in parts]
+    return Dense(mean_log_probs(each), 1.0)
 
 
-def teacher_log_probs(teacher: TeacherFeatures | Tensor, where: slice, temperature: float = 1.0) -> Tensor:
-    """The chunk's log p(τ) in a tensor of its own, in float32 at least.   -> (C, V)"""
-    if isinstance(teacher, Tensor):
-        log_p = teacher[where].to(torch.promote_types(teacher.dtype, torch.float32))
-        return log_p.mul(1 / temperature).log_softmax(-1)
+def dense_rows(teacher: TeacherFeatures | Dense, where: slice, temperature: float = 1.0) -> Dense:
+    """A teacher at some of the tokens and at a temperature, in a tensor of its own, in float32 at least."""
+    if isinstance(teacher, Dense):
+        log_p = teacher.log_probs[where].to(torch.promote_types(teacher.log_probs.dtype, torch.float32))
+        return Dense(log_p.mul(teacher.temperature / temperature).log_softmax(-1), temperature)
     if len(teacher.features) == 1:
         ((features,), ((weight, bias),)) = teacher
-        return logits(features[where], weight, bias, 1 / temperature).log_softmax(-1)
-    log_p = mean_teacher(teacher, where)
-    return log_p if temperature == 1 else log_p.mul_(1 / temperature).log_softmax(-1)
+        return Dense(logits(features[where], weight, bias, 1 / temperature).log_softmax(-1), temperature)
+    return mean_teacher(teacher, where).at(temperature)
 
 
-def teacher_signal(plan: Plan, where: slice) -> Signal | None:
-    """The chunk's teacher: its top k at the temperature in use, or dense at that, or at 1 for autograd's path."""
-    options, teacher = plan.options, plan.teacher
+def chunk_signal(inputs: FusedInputs, where: slice) -> Signal | None:
+    """The teacher of a chunk of rows, at the temperature that its terms ask for, or at 1 if they ask for several.
+
+    The teacher's own output projection is taken once for both dropout passes.
+    """
+    options, teacher, passes = inputs.options, inputs.teacher, inputs.dropout_passes
     if teacher is None:
         return None
+    tokens = slice(where.start // passes, where.stop // passes)
     if isinstance(teacher, TopK):
-        return rows(teacher, where)
-    if options.top_k:
-        return top_k(teacher_log_probs(teacher, where), options.top_k, options.temperature)
-    return teacher_log_probs(teacher, where, 1.0 if plan.differentiated else options.temperature)
-
-
-class Gradient(NamedTuple):
-    """∂loss/∂logits of a chunk = scale · matrix − shared, where `shared` is the same for all symbols of a token."""
-
-    matrix: Tensor  # (C, V), its entries of the order of probabilities
-    scale: float
-    shared: Tensor  # (C,)
-
-    def times(self, weights: Tensor) -> "Gradient":
-        """The gradient of the weighted sum; overwrites `matrix`.   (C,)"""
-        return Gradient(self.matrix.mul_(weights.unsqueeze(-1)), self.scale, self.shared * weights)
-
-
-class Compared(NamedTuple):
-    """The teacher's divergence from the student, and what its gradient is made of."""
-
-    kd: Tensor  # (C,) nats
-    q: Tensor  # (C, V) the student's probabilities at the temperature of the divergence
-    p: Tensor | None  # (C, V) the teacher's, or what stands for them; None where the gradient of a top k will do
-    q_rest: Tensor | None  # (C,) what the student leaves to symbols outside of the top k
-
-
-def compared(signal: Signal, log_q: Tensor, options: KdOptions) -> Compared:
-    """Both at τ; overwrites a dense signal, and log q with it.   (C, V)"""
-    if isinstance(signal, TopK):
-        q = log_q.exp()
-        q_rest = rest_of(q, signal)
-        kd = top_k_divergence(signal, log_q, q, q_rest, options.tail)
-        far = options.tail == "bucket" and vanishes(q_rest, q.size(-1))
-        return Compared(kd, q, spread(signal, log_q, options.tail) if far else None, q_rest)
-    p = signal.exp()  # (C, V)
-    d = signal.sub_(log_q)
-    q = log_q.exp_()
-    return Compared(relative_entropy(p, q, d), q, p, None)
-
-
-def top_k_slope(
-    signal: TopK, q_rest: Tensor, symbols: int, options: KdOptions
-) -> tuple[Tensor | float, Tensor | float]:
-    """∂KL/∂(z/τ) of a top-k divergence outside of the top k, as α·q - β; at the kept symbols it is q - p in all modes.
-
-    It is q·(1 - r/R) for `bucket` (r and R are what p and q leave to the rest), q - r/(V-k) for `uniform`, q for
-    `renormalise`.   -> α (C, 1), β (C, 1)
-    """
-    k = signal.ids.size(-1)
-    if options.tail == "renormalise" or k == symbols:
-        return 1.0, 0.0
-    rest = tail_mass(signal, symbols).unsqueeze(-1)
-    if options.tail == "uniform":
-        return 1.0, rest / (symbols - k)
-    return 1 - rest / q_rest.unsqueeze(-1).clamp(min=torch.finfo(q_rest.dtype).tiny), 0.0
-
-
-def differentiated_terms(
-    z: Tensor, target: Tensor, signal: Signal | None, plan: Plan, where: slice
-) -> tuple[KdTerms, Gradient | None]:
-    """Loss of a chunk from its logits, as `objective` has it, and autograd's gradient of that."""
-    weights = plan.terms and plan.terms.rows(where)
-    with torch.set_grad_enabled(plan.grad):
-        terms = kd_ls_terms(z.requires_grad_(plan.grad).log_softmax(-1), target, signal, plan.options, weights)
-    if not plan.grad:
-        return terms, None
-    scale = max(1.0, plan.options.balance * (plan.options.kd_weight if weights is None else float(weights.soft.max())))
-    (matrix,) = torch.autograd.grad(terms.loss, z, torch.full_like(terms.loss, 1 / scale))
-    kept = KdTerms(*(each.detach() for each in terms if each is not None))
-    return kept, Gradient(matrix, scale, torch.zeros_like(kept.nll))
-
-
-def chunk_terms(
-    z: Tensor, target: Tensor, signal: Signal | None, plan: Plan, where: slice
-) -> tuple[KdTerms, Gradient | None]:
-    """Loss and gradient of a chunk from its logits, which are overwritten.   (C, V), (C,), signal -> terms, gradient"""
-    if plan.differentiated:
-        return differentiated_terms(z, target, signal, plan, where)
-    options, symbols = plan.options, z.size(-1)
-    hard_weight = 1 - options.kd_weight
-    true_symbol, share = smoothed_label(symbols, options.label_smoothing, options.smoothing_over)
-    at = target.unsqueeze(-1)
-    tempered = signal is not None and options.student_temperature != 1
-    q_hard: Tensor | None = None
-    if tempered:  # the student is needed at τ = 1 and at τ
-        normaliser = z.logsumexp(-1)
-        nll = normaliser - z.gather(-1, at).squeeze(-1)
-        total = z.sum(-1) - symbols * normaliser
-        if plan.grad and hard_weight:
-            q_hard = z.softmax(-1)
-        log_q = z.mul_(1 / options.temperature).log_softmax(-1)
+        signal: Signal = teacher.rows(tokens)
+    elif options.top_k:
+        signal = top_k(dense_rows(teacher, tokens), options.top_k, options.temperature)
     else:
-        log_q = z.log_softmax(-1)
-        nll = -log_q.gather(-1, at).squeeze(-1)
-        total = log_q.sum(-1)
-    hard = true_symbol * nll - share * total if options.label_smoothing else nll
-    found = None if signal is None else compared(signal, log_q, options)
-    loss = hard if found is None else hard_weight * hard + options.kd_scale * found.kd
-    terms = KdTerms(loss, nll, found and found.kd)
-    if not plan.grad:
-        return terms, None
+        asked = {term.teacher_temperature(options) for term in inputs.terms if term.teacher_temperature}
+        signal = dense_rows(teacher, tokens, asked.pop() if len(asked) == 1 else 1.0)
+    return signal if passes == 1 else signal.repeated(passes)
 
-    soft_weight = options.kd_scale / (options.temperature if tempered else 1.0)
-    scale = max(hard_weight, soft_weight) if tempered else hard_weight + soft_weight
-    shared: Tensor | float = hard_weight * share
-    matrix = log_q.exp_() if found is None else found.q  # at the student's temperature
-    own = (soft_weight if tempered else scale) / scale
-    if isinstance(signal, TopK) and found and found.p is None and found.q_rest is not None:
-        alpha, beta = top_k_slope(signal, found.q_rest, symbols, options)
-        p, soft = kept_log_probs(signal, options.tail).exp(), soft_weight / scale
-        at_ids = own * matrix.gather(-1, signal.ids) - soft * (p - beta)  # (C, k)
-        if isinstance(alpha, Tensor):
-            matrix.mul_((alpha * soft_weight + (0.0 if tempered else hard_weight)) / scale)
-        elif own != 1:
-            matrix.mul_(own)
-        matrix.scatter_(-1, signal.ids, at_ids.to(matrix))
-        shared = shared + soft_weight * (beta.squeeze(-1) if isinstance(beta, Tensor) else beta)
-    elif found and found.p is not None:
-        if own != 1:
-            matrix.mul_(own)
-        matrix.sub_(found.p, alpha=soft_weight / scale)
-    if q_hard is not None:
-        matrix.add_(q_hard, alpha=hard_weight / scale)
-    matrix.scatter_add_(-1, at, matrix.new_full(at.shape, -hard_weight * true_symbol / scale))
-    return terms, Gradient(matrix, scale, nll.new_zeros(nll.shape) + shared)
+
+class ChunkLosses(NamedTuple):
+    """Of C tokens: the objective, what each term logs, and the gradient by the logits."""
+
+    loss: Tensor  # (C,)
+    logged: dict[str, Tensor]  # (C,) each
+    gradient: Gradient | None
+
+
+def chunk_losses(z: Tensor, inputs: FusedInputs, where: slice) -> ChunkLosses:
+    """Losses and gradient of a chunk from its logits, which are overwritten.   (C, V)"""
+    weights = inputs.term_weights and inputs.term_weights.rows(where)
+    tokens = Tokens(z, inputs.target[where], chunk_signal(inputs, where), inputs.options, weights, overwrite=True)
+    written = {term.name: term.written_out(inputs.options) for term in inputs.terms}
+    loss, logged, slopes = z.new_zeros(z.size(0)), dict[str, Tensor](), list[Slope]()
+    others = [term for term in inputs.terms if written[term.name] is None]
+    if others:
+        slopes += differentiated(others, tokens, loss, logged, inputs.grad)
+    for term in inputs.terms:
+        if term.logged is not None:
+            logged[term.name] = term.logged(tokens)
+        if function := written[term.name]:
+            weight = term.weight(tokens)
+            losses, slope = function(tokens, weight)
+            loss += weighed(weight, losses)
+            logged.setdefault(term.name, losses)
+            slopes.append(slope)
+    return ChunkLosses(loss, logged, combined(slopes, tokens) if inputs.grad else None)
+
+
+def differentiated(
+    terms: Sequence[Term], tokens: Tokens, loss: Tensor, logged: dict[str, Tensor], grad: bool
+) -> list[Slope]:
+    """Add the losses of terms whose gradient is autograd's to `loss` and `logged`; that gradient, if it is wanted."""
+    with torch.set_grad_enabled(grad):
+        z = tokens.logits.requires_grad_(grad)
+        parts = {term.name: (term.weight(tokens), term.losses(tokens)) for term in terms}
+        total = sum(weighed(weight, losses) for weight, losses in parts.values())
+    assert isinstance(total, Tensor)
+    loss += total.detach()
+    logged.update({name: losses.detach() for name, (_, losses) in parts.items()})
+    if not grad:
+        return []
+    (matrix,) = torch.autograd.grad(total, z, torch.ones_like(total))
+    tokens.detach()
+    size = max(1.0, *(Slope(weight).size for weight, _ in parts.values()))
+    return [Slope(size, dense=matrix.div_(size))]

@@ -1,7 +1,7 @@
 """The losses of the last tokens, which a selection may remember beyond its batch."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,7 @@ class LossQueue(nn.Module):
         self.filled.fill_(kept.numel())
         return window
 
-    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *more: Any) -> None:
+    def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *more: object) -> None:
         """Take a queue of another size too: its last losses, as many as there is room for."""
         kept, size = state.get(f"{prefix}losses"), self.losses.numel()
         if kept is not None and kept.numel() != size:
@@ -43,7 +43,7 @@ class LossQueue(nn.Module):
             state[f"{prefix}filled"] = state[f"{prefix}filled"].clamp(max=size)
         super()._load_from_state_dict(state, prefix, *more)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Follow the module to its device, but not to half precision."""
         losses = self.losses
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]

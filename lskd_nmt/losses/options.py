@@ -6,11 +6,11 @@ from typing import get_args
 
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.losses.compatibility import OBJECTIVE, TAIL_AND_TOP_K
-from lskd_nmt.losses.divergences import Chosen, divergence_named
+from lskd_nmt.losses.divergences import NamedDivergence, divergence_named
 from lskd_nmt.losses.rule import complaints as broken
 from lskd_nmt.losses.self_evolution import Evolution, evolution_named
 from lskd_nmt.losses.settings import DEFAULTS, Settings, SmoothingOver, Tail, Temper, VirtualTeacher
-from lskd_nmt.losses.token_selection import ChosenSelection, selection_named
+from lskd_nmt.losses.token_selection import NamedSelection, selection_named
 
 # A teacher's logits of 8 to 16 nats are 1e-6 apart in float32: over 1e-3, one such step changes a probability by a
 # thousandth, and below that the order of symbols that nearly tie would be made of rounding.
@@ -67,7 +67,7 @@ class KdOptions:
         else:
             complaints += broken([TAIL_AND_TOP_K], replace(self.settings, virtual_teacher=None))
         complaints += self.out_of_range()
-        for named in ("chosen", "selection", "evolution"):
+        for named in ("named_divergence", "selection", "evolution"):
             try:
                 getattr(self, named)
             except LskdError as error:
@@ -119,12 +119,12 @@ class KdOptions:
         )
 
     @cached_property
-    def chosen(self) -> Chosen:
+    def named_divergence(self) -> NamedDivergence:
         """The divergence that is named."""
         return divergence_named(self.divergence)
 
     @cached_property
-    def selection(self) -> ChosenSelection:
+    def selection(self) -> NamedSelection:
         """The selection of tokens that is named."""
         return selection_named(self.select)
 
@@ -134,17 +134,17 @@ class KdOptions:
         return evolution_named(self.self_evolution) if self.self_evolution else None
 
     @property
-    def facts(self) -> tuple[str, ...]:
-        """What has to be known of each token before the loss is taken."""
-        found = (*self.selection.entry.facts, *self.chosen.entry.facts, *(("difficulty",) if self.evolution else ()))
-        return tuple(dict.fromkeys(found))
+    def statistics(self) -> tuple[str, ...]:
+        """What has to be known of each token before the loss is taken, by the names of `token_statistics`."""
+        found = [*self.selection.entry.statistics, *self.named_divergence.entry.statistics]
+        return tuple(dict.fromkeys([*found, "difficulty"] if self.evolution else found))
 
     @property
     def student_temperature(self) -> float:
         """What the student's logits are divided by in the divergence."""
         if self.virtual_teacher == "reg_prob_as_logit":
             return 1.0
-        return self.temperature if (self.chosen.entry.temper or self.temper) == "both" else 1.0
+        return self.temperature if (self.named_divergence.entry.temper or self.temper) == "both" else 1.0
 
     @property
     def balance(self) -> float:
@@ -152,7 +152,7 @@ class KdOptions:
 
         ∂KL(p(τ)‖q(τ))/∂z falls as 1/τ², so the square keeps the two terms in balance (Hinton et al. 2015).
         """
-        return self.temperature**self.chosen.entry.order if self.temperature_squared else 1.0
+        return self.temperature**self.named_divergence.entry.order if self.temperature_squared else 1.0
 
     @property
     def kd_scale(self) -> float:

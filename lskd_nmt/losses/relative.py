@@ -7,11 +7,10 @@ negative, and an error that all of log p has in common, such as that of its norm
 """
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 ROUNDINGS = 1024.0  # a sum of this many rounding errors is good to three digits
 
@@ -49,12 +48,20 @@ def term_by_term(p: Tensor, q: Tensor, d: Tensor) -> Tensor:
     return each.masked_fill_((d == math.inf) & (p > 0), math.inf).sum(-1)
 
 
+class Context(FunctionCtx):
+    """What a forward pass leaves for its backward pass."""
+
+    zeros: bool  # whether a probability may be 0
+    saved_tensors: tuple[Tensor, ...]
+    needs_input_grad: tuple[bool, ...]
+
+
 class RelativeEntropy(torch.autograd.Function):
     """KL(p ‖ q) of log p and log q. The slopes are those of Σ [p·d - p + q]: p·d and q - p."""
 
     @staticmethod
-    def forward(ctx: Any, log_p: Tensor, log_q: Tensor) -> Tensor:
-        """(N, V), (N, V) -> (N,)"""
+    def forward(ctx: "Context", log_p: Tensor, log_q: Tensor) -> Tensor:
+        """The divergence of each token, in nats.   (N, V), (N, V) -> (N,)"""
         p, q, d = log_p.exp(), log_q.exp(), log_p - log_q
         ctx.save_for_backward(p, q, d)
         found = at_once(p, q, d)
@@ -63,8 +70,8 @@ class RelativeEntropy(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """(N,) -> (N, V), (N, V)"""
+    def backward(ctx: "Context", upstream: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """The slopes in log p and log q, times the upstream gradient.   (N,) -> (N, V), (N, V)"""
         p, q, d = ctx.saved_tensors
         slopes: list[Tensor | None] = [None, None]
         if ctx.needs_input_grad[0]:
@@ -82,8 +89,8 @@ class LogMixture(torch.autograd.Function):
     """log(share·p + (1-share)·q) of log p and log q; where both are 0 it is log 0, with slopes of 0."""
 
     @staticmethod
-    def forward(ctx: Any, log_p: Tensor, log_q: Tensor, share: Tensor) -> Tensor:
-        """(N, V), (N, V), () or (N, 1) -> (N, V)"""
+    def forward(ctx: "Context", log_p: Tensor, log_q: Tensor, share: Tensor) -> Tensor:
+        """The logarithm of the mixture.   (N, V), (N, V), () or (N, 1) -> (N, V)"""
         parts = log_p + share.log(), log_q + (-share).log1p()
         log_m = torch.logaddexp(*parts)
         ctx.save_for_backward(*parts, log_m)
@@ -92,8 +99,8 @@ class LogMixture(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        """(N, V) -> (N, V), (N, V)"""
+    def backward(ctx: "Context", upstream: Tensor) -> tuple[Tensor | None, ...]:
+        """The slopes in log p and log q, times the upstream gradient.   (N, V) -> (N, V), (N, V), None"""
         *parts, log_m = ctx.saved_tensors
         slopes: list[Tensor | None] = [None, None, None]
         for number, part in enumerate(parts):

@@ -4,13 +4,16 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from lskd_nmt.errors import require
+from lskd_nmt.errors import LskdError, require
+from lskd_nmt.losses.named_options import Parameter, numbers
 
 # how much of the way is behind where a share of the updates is, both from 0 to 1
 SHAPES: dict[str, Callable[[float], float]] = {
     "linear": lambda share: share,
     "cosine": lambda share: (1 - math.cos(math.pi * share)) / 2,
 }
+SHARE = Parameter("END", 0, 1, 0.5, low_included=True, high_included=True)
+UPDATES = Parameter("UPDATES", 0, math.inf, 10_000, whole=True)
 WEIGHT_FORMS = (
     "constant, linear:END[:UPDATES] or cosine:END[:UPDATES], with END from 0 to 1 and UPDATES above 0, "
     "--max-update if not given"
@@ -32,40 +35,23 @@ class Schedule(NamedTuple):
         return (1 - gone) * self.start + gone * self.end
 
 
-def number(text: str, low: float, high: float, advice: str) -> float:
-    """A number between two bounds, which it may reach; anything else is one line."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    require(low <= value <= high, advice)
-    return value
-
-
-def count(text: str, advice: str) -> int:
-    """A whole number above 0; anything else is one line."""
-    require(text.isdecimal() and int(text) > 0, advice)
-    return int(text)
-
-
 def weight_schedule(text: str, start: float, whole: int) -> Schedule:
     """`constant`, `linear:0.1:10000` or `cosine:0`, from a start; `whole`: updates of the training, 0 if unlimited."""
     if text == "constant":
         return Schedule(start, start)
-    shape, *values = text.split(":")
-    advice = f"--kd-weight-schedule is {text}: give {WEIGHT_FORMS}"
-    require(shape in SHAPES and len(values) in (1, 2), advice)
-    end, updates = number(values[0], 0, 1, advice), count(values[1], advice) if len(values) == 2 else whole
+    shape, _, rest = text.partition(":")
+    found = numbers(rest, (SHARE, UPDATES), optional=1)
+    if shape not in SHAPES or found is None:
+        raise LskdError(f"--kd-weight-schedule is {text}: give {WEIGHT_FORMS}")
+    end, *given = found
+    updates = int(given[0]) if given else whole
     require(updates > 0, f"--kd-weight-schedule is {text} and --max-update is not given: give one, or {text}:UPDATES")
     return Schedule(start, end, updates, shape)
 
 
 def share_schedule(text: str) -> Schedule:
     """`0.5`, or `0:0.5:10000`: a share of the batches."""
-    values = text.split(":")
-    advice = f"--on-policy is {text}: give {SHARE_FORMS}"
-    require(len(values) in (1, 3), advice)
-    start, end, updates = values if len(values) == 3 else (text, text, "1")
-    schedule = Schedule(number(start, 0, 1, advice), number(end, 0, 1, advice), count(updates, advice))
-    require(max(schedule.start, schedule.end) > 0, advice)
-    return schedule
+    found = numbers(text, (SHARE,)) or numbers(text, (SHARE, SHARE, UPDATES))
+    if found is None or max(found[:2]) == 0:
+        raise LskdError(f"--on-policy is {text}: give {SHARE_FORMS}")
+    return Schedule(found[0], found[0]) if len(found) == 1 else Schedule(found[0], found[1], int(found[2]))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lskd_nmt.errors import LskdError
 from lskd_nmt.losses.divergences import forward_kl
+from lskd_nmt.losses.named_options import Parameter, numbers
 from lskd_nmt.losses.relative import LogMixture
 from lskd_nmt.losses.token_selection import hardest
 
@@ -52,15 +53,18 @@ class Evolution:
         return torch.where(found >= hardest(found, self.hard), found / (1 + found), torch.zeros_like(found))
 
 
+SHARES = (
+    Parameter("B", 0, 1, 0.5, low_included=True, high_included=True),
+    Parameter("R", 0, 1, 0.5, high_included=True),
+)
+
+
 def evolution_named(text: str) -> Evolution:
     """`0.5:0.5`; what is not B:R is one line."""
-    try:
-        gold, hard = (float(part) for part in text.split(":"))
-    except ValueError:
-        gold = hard = math.nan
-    if not (0 <= gold <= 1 and 0 < hard <= 1):
+    found = numbers(text, SHARES)
+    if found is None:
         raise LskdError(
             f"--self-evolution is {text}: give B:R, the gold symbol's share of the prior from 0 to 1 and "
             "the share of hard tokens above 0 and at most 1, as 0.5:0.5"
         )
-    return Evolution(gold, hard)
+    return Evolution(*found)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 from lskd_nmt.losses.schedule import weight_schedule
 
 if TYPE_CHECKING:
-    from lskd_nmt.losses.divergences import Chosen
-    from lskd_nmt.losses.token_selection import ChosenSelection
+    from lskd_nmt.losses.divergences import NamedDivergence
+    from lskd_nmt.losses.token_selection import NamedSelection
 
 Tail = Literal["dense", "bucket", "uniform", "renormalise"]
 SmoothingOver = Literal["others", "vocabulary"]
@@ -115,14 +115,14 @@ class Settings:
         return self.distils and self.kd_level != "sequence" and not self.virtual_teacher
 
     @cached_property
-    def selection(self) -> "ChosenSelection":
+    def selection(self) -> "NamedSelection":
         """The selection that `--select` names."""
         from lskd_nmt.losses.token_selection import selection_named  # noqa: PLC0415
 
         return selection_named(self.select)
 
     @cached_property
-    def named_divergence(self) -> "Chosen":
+    def named_divergence(self) -> "NamedDivergence":
         """The divergence that `--divergence` names."""
         from lskd_nmt.losses.divergences import divergence_named  # noqa: PLC0415
 

@@ -1,57 +1,115 @@
-"""What a teacher says of each token, as data: its whole distribution, or the top k and what becomes of the rest."""
+"""A teacher's distribution at each token: of the whole vocabulary, or its top k and what becomes of the rest.
+
+A signal carries its temperature, so that none is tempered twice, or compared at another temperature than its own.
+"""
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch.autograd.function import FunctionCtx, once_differentiable
 
+from lskd_nmt.errors import require
+from lskd_nmt.losses.divergences import tempered
 from lskd_nmt.losses.relative import ROUNDINGS, term_by_term
 from lskd_nmt.losses.settings import Tail
 
 LEAST_REST = 8.0  # rounding errors of 1
 
 
-class Record(NamedTuple):
+@dataclass(frozen=True)
+class Dense:
+    """A teacher's distribution over the whole vocabulary, and the temperature that it is of."""
+
+    log_probs: Tensor  # (N, V)  log p(τ)
+    temperature: float  # τ
+
+    def at(self, temperature: float) -> "Dense":
+        """The same at another temperature: p(τ) is proportional to p(τ₀)^(τ₀/τ).   -> log probabilities (N, V)"""
+        if temperature == self.temperature:
+            return self
+        return Dense(tempered(self.log_probs, temperature / self.temperature), temperature)
+
+    def rows(self, where: slice) -> "Dense":
+        """Some tokens of it."""
+        return Dense(self.log_probs[where], self.temperature)
+
+    def repeated(self, times: int) -> "Dense":
+        """Each token so many times, one after the other."""
+        return Dense(self.log_probs.repeat_interleave(times, 0), self.temperature)
+
+
+@dataclass(frozen=True)
+class TopK:
+    """The k most probable symbols and the temperature that they are of; the rest holds the mass that they leave."""
+
+    ids: Tensor  # (N, k)
+    log_probs: Tensor  # (N, k)  log p(τ)
+    temperature: float  # τ
+
+    def at(self, temperature: float) -> "TopK":
+        """Itself: what is left out would be needed for another temperature, which is refused."""
+        require(
+            temperature == self.temperature,
+            f"the teacher's top k is of temperature {self.temperature:g} and the divergence of {temperature:g}: give "
+            "both the same, or all of the teacher's log-probabilities, which have every temperature",
+        )
+        return self
+
+    def rows(self, where: slice) -> "TopK":
+        """Some tokens of it."""
+        return TopK(self.ids[where], self.log_probs[where], self.temperature)
+
+    def repeated(self, times: int) -> "TopK":
+        """Each token so many times, one after the other."""
+        ids, log_probs = (part.repeat_interleave(times, 0) for part in (self.ids, self.log_probs))
+        return TopK(ids, log_probs, self.temperature)
+
+    def to(self, device: torch.device) -> "TopK":
+        """The same on another device."""
+        return TopK(self.ids.to(device), self.log_probs.to(device), self.temperature)
+
+
+Signal = Dense | TopK
+
+
+@dataclass(frozen=True)
+class Record:
     """The k most probable symbols at τ = 1, and what makes them exact at every temperature of a grid."""
 
     ids: Tensor  # (N, k)
     log_probs: Tensor  # (N, k)  log p
     log_sum_exps: Tensor  # (N, G)  log Σ_v exp(log p_v / τ_g), over the whole vocabulary
+    temperatures: tuple[float, ...]  # τ_1 … τ_G
+
+    def first(self, k: int) -> "Record":
+        """Its k most probable symbols alone; 0 keeps all."""
+        return replace(self, ids=self.ids[:, :k], log_probs=self.log_probs[:, :k]) if k else self
+
+    def at(self, temperature: float) -> TopK:
+        """log p(τ) of the kept symbols, at a temperature of the grid."""
+        require(
+            temperature in self.temperatures,
+            f"temperature is {temperature:g}, and the record has {', '.join(f'{t:g}' for t in self.temperatures)}: "
+            "give one of these",
+        )
+        sums = self.log_sum_exps[:, self.temperatures.index(temperature)].unsqueeze(-1)
+        return TopK(self.ids, self.log_probs / temperature - sums, temperature)
 
 
-class TopK(NamedTuple):
-    """The k most probable symbols at the temperature in use; the rest holds the mass that they leave."""
-
-    ids: Tensor  # (N, k)
-    log_probs: Tensor  # (N, k)  log p(τ)
-
-
-Signal = Tensor | TopK  # a tensor is dense: log p over the whole vocabulary, (N, V)
-
-
-def record(log_probs: Tensor, k: int, temperatures: Sequence[float]) -> Record:
-    """Keep k symbols, and a log-sum-exp for each temperature.   (N, V) log p at τ = 1 -> Record"""
+def record(signal: Dense, k: int, temperatures: Sequence[float]) -> Record:
+    """Keep k symbols, and a log-sum-exp for each temperature."""
+    log_probs = signal.at(1.0).log_probs
     top = log_probs.topk(k, dim=-1)
     sums = [(log_probs / temperature).logsumexp(-1) for temperature in temperatures]
-    return Record(top.indices, top.values, torch.stack(sums, dim=-1))
+    return Record(top.indices, top.values, torch.stack(sums, dim=-1), tuple(temperatures))
 
 
-def at_temperature(record: Record, temperature: float, column: int = 0) -> TopK:
-    """log p(τ) of the kept symbols, from the log-sum-exp in the given column of the grid."""
-    return TopK(record.ids, record.log_probs / temperature - record.log_sum_exps[:, column : column + 1])
-
-
-def top_k(log_probs: Tensor, k: int, temperature: float) -> TopK:
-    """The top k at a temperature.   (N, V) log p at τ = 1 -> TopK"""
-    return at_temperature(record(log_probs, k, [temperature]), temperature)
-
-
-def rows(signal: Signal, where: slice) -> Signal:
-    """Some tokens of a signal."""
-    return signal[where] if isinstance(signal, Tensor) else TopK(signal.ids[where], signal.log_probs[where])
+def top_k(signal: Dense, k: int, temperature: float) -> TopK:
+    """The k most probable symbols of a distribution, at a temperature."""
+    return record(signal, k, [temperature]).at(temperature)
 
 
 def tail_mass(signal: TopK, symbols: int) -> Tensor:
@@ -125,23 +183,32 @@ def top_k_divergence(signal: TopK, log_q: Tensor, q: Tensor, q_rest: Tensor, tai
     return kept + term_by_term(*(each.unsqueeze(-1) for each in (rest, q_rest, rest.log() - log_q_rest)))
 
 
+class TopKContext(FunctionCtx):
+    """What the forward pass of `TopKDivergence` leaves for its backward pass."""
+
+    tail: Tail
+    temperature: float
+    saved_tensors: tuple[Tensor, ...]
+
+
 class TopKDivergence(torch.autograd.Function):
     """`top_k_kl` with its gradient written out."""
 
     @staticmethod
-    def forward(ctx: Any, log_q: Tensor, signal: TopK, tail: Tail) -> Tensor:
-        """(N, V) -> (N,)"""
+    def forward(ctx: "TopKContext", log_q: Tensor, signal: TopK, tail: Tail) -> Tensor:
+        """The divergence of each token, in nats.   (N, V) -> (N,)"""
         q = log_q.exp()
-        ctx.save_for_backward(log_q, *signal)
-        ctx.tail = tail
+        ctx.save_for_backward(log_q, signal.ids, signal.log_probs)
+        ctx.tail, ctx.temperature = tail, signal.temperature
         return top_k_divergence(signal, log_q, q, rest_of(q, signal), tail)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        """(N,) -> (N, V)"""
-        log_q, *signal = ctx.saved_tensors
-        return (log_q.exp() - spread(TopK(*signal), log_q, ctx.tail)).mul_(upstream.unsqueeze(-1)), None, None
+    def backward(ctx: "TopKContext", upstream: Tensor) -> tuple[Tensor | None, ...]:
+        """The slope in log q, times the upstream gradient.   (N,) -> (N, V)"""
+        log_q, ids, log_probs = ctx.saved_tensors
+        p = spread(TopK(ids, log_probs, ctx.temperature), log_q, ctx.tail)
+        return (log_q.exp() - p).mul_(upstream.unsqueeze(-1)), None, None
 
 
 def top_k_kl(signal: TopK, log_q: Tensor, tail: Tail) -> Tensor:

@@ -1,6 +1,6 @@
 """Which tokens are distilled, and the table of selections that `--select` knows.
 
-A selection is a function of what a first look at the batch (`survey`) found, of its parameters, and, where it
+A selection is a function of statistics of the batch's tokens (see `token_statistics`), of its parameters and, where it
 remembers earlier batches, of a queue of losses. It says for each token how much of it is selected, from 0 to 1.
 """
 
@@ -12,20 +12,23 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lskd_nmt.errors import require
-from lskd_nmt.losses.gates import Facts, gap, hard_gate, hard_gate_sentence
+from lskd_nmt.losses import named_options
+from lskd_nmt.losses.named_options import Parameter
+
+# (N,) each, by the names in `token_statistics.STATISTICS`; `sentence`: the row of each; `window`: (M,) losses
+TokenStatistics = Mapping[str, Tensor]
 
 
-class TokenWeights(NamedTuple):
+class TermWeights(NamedTuple):
     """The weights of the objective's two terms where they differ from token to token."""
 
     hard: Tensor  # (N,) in the place of 1-λ
     soft: Tensor  # (N,) in the place of λ
     prior: Tensor | None = None  # (N,) λ_t of self-evolution
 
-    def rows(self, where: slice) -> "TokenWeights":
+    def rows(self, where: slice) -> "TermWeights":
         """Those of some tokens."""
-        return TokenWeights(self.hard[where], self.soft[where], None if self.prior is None else self.prior[where])
+        return TermWeights(self.hard[where], self.soft[where], None if self.prior is None else self.prior[where])
 
 
 def hardest(losses: Tensor, share: float) -> Tensor:
@@ -34,49 +37,85 @@ def hardest(losses: Tensor, share: float) -> Tensor:
     return losses.topk(count).values[-1] if count else losses.new_tensor(math.inf)
 
 
-def batch(facts: Facts, share: float) -> Tensor:
+def batch(statistics: TokenStatistics, share: float) -> Tensor:
     """The tokens of the batch that the student finds hardest (Wang et al. 2021, batch level).   -> (N,) 0 or 1"""
-    losses = facts["student_nll"]
+    losses = statistics["student_nll"]
     return (losses >= hardest(losses, share)).to(losses.dtype)
 
 
-def remembered(facts: Facts, share: float, size: float) -> Tensor:
+def remembered(statistics: TokenStatistics, share: float, size: float) -> Tensor:
     """The tokens whose loss is among the largest of the last Q (Wang et al. 2021, global level).   -> (N,) 0 or 1
 
     The queue (`window`, of at most `size` losses or as many as the batch has) holds the batch's own losses already.
     """
-    losses = facts["student_nll"]
-    return (losses >= hardest(facts["window"], share)).to(losses.dtype)
+    losses = statistics["student_nll"]
+    return (losses >= hardest(statistics["window"], share)).to(losses.dtype)
+
+
+def surplus(statistics: TokenStatistics) -> Tensor:
+    """NLL_q - NLL_p, and 0 where both are infinite, as at a gold symbol that both models mask.   -> (N,)"""
+    student, teacher = statistics["student_nll"], statistics["teacher_nll"]
+    return torch.where(student == teacher, torch.zeros_like(student), student - teacher)
+
+
+def hard_gate(statistics: TokenStatistics) -> Tensor:
+    """1 where q[y] > p[y], else 0: where the student is surer than the teacher it is over-confident.   -> (N,)
+
+    Lee et al. 2022, HKD-T; that confidence is the probability of the gold symbol, and at τ = 1, is our reading.
+    """
+    return (statistics["student_nll"] < statistics["teacher_nll"]).to(statistics["student_nll"].dtype)
+
+
+def hard_gate_sentence(statistics: TokenStatistics) -> Tensor:
+    """1 for all tokens of a sentence where Π q[y] > Π p[y], else 0.   -> (N,)
+
+    Lee et al. 2022, HKD-S; that a sentence's confidence is its probability is our reading.
+    """
+    margin, row = -surplus(statistics), statistics["sentence"]
+    rows = torch.zeros(int(row.max()) + 1 if row.numel() else 0, dtype=margin.dtype, device=margin.device)
+    return (rows.index_add(0, row, margin) > 0).to(margin.dtype)[row]
+
+
+def gap(statistics: TokenStatistics, sharpness: float) -> Tensor:
+    """max(0, tanh(B·(NLL_q - NLL_p))): the more, the better the teacher is on the gold symbol.   -> (N,) 0 to 1
+
+    fairseq's example of distillation has the opposite sign, and so distils where the student is the better one.
+    """
+    return (sharpness * surplus(statistics)).tanh().clamp(min=0)
 
 
 @dataclass(frozen=True)
 class Selection:
     """One entry of the table."""
 
-    function: Callable[..., Tensor]  # (facts, parameters…) -> (N,) from 0 to 1
-    facts: tuple[str, ...]  # what it asks of the survey
-    parameters: Mapping[str, tuple[float, float]]  # by name, each between two bounds, the upper one included
+    function: Callable[..., Tensor]  # (statistics, parameters…) -> (N,) from 0 to 1
+    statistics: tuple[str, ...]  # what it has to know of each token
+    parameters: tuple[Parameter, ...]
     hard_alone: bool  # tokens that are not selected learn the hard term alone, with weight 1; else it is 1-λ for all
-    memory: bool = False  # its last parameter, a whole number, is the losses in its queue, which is the fact `window`
+    memory: bool = False  # its last parameter is how many losses its queue holds, which is the statistic `window`
 
 
-def everything(facts: Facts) -> Tensor:
-    """No selection: a survey was taken for something else.   -> (N,) of 1"""
-    return torch.ones_like(next(iter(facts.values())))
+def everything(statistics: TokenStatistics) -> Tensor:
+    """No selection, where statistics were taken for something else.   -> (N,) of 1"""
+    return torch.ones_like(next(iter(statistics.values())))
 
+
+SHARE = Parameter("R", 0, 1, 0.5, high_included=True)
+QUEUE = Parameter("Q", 0, 1_000_000, 30_000, high_included=True, whole=True)
+SHARPNESS = Parameter("B", 0, 1000, 1, high_included=True)
 
 SELECTIONS: dict[str, Selection] = {
-    "all": Selection(everything, (), {}, False),
-    "batch": Selection(batch, ("student_nll",), {"R": (0, 1)}, False),
-    "global": Selection(remembered, ("student_nll",), {"R": (0, 1), "Q": (0, 1_000_000)}, False, memory=True),
-    "hard-gate": Selection(hard_gate, ("student_nll", "teacher_nll"), {}, True),
-    "hard-gate-sentence": Selection(hard_gate_sentence, ("student_nll", "teacher_nll"), {}, True),
-    "gap": Selection(gap, ("student_nll", "teacher_nll"), {"B": (0, 1000)}, True),
+    "all": Selection(everything, (), (), False),
+    "batch": Selection(batch, ("student_nll",), (SHARE,), False),
+    "global": Selection(remembered, ("student_nll",), (SHARE, QUEUE), False, memory=True),
+    "hard-gate": Selection(hard_gate, ("student_nll", "teacher_nll"), (), True),
+    "hard-gate-sentence": Selection(hard_gate_sentence, ("student_nll", "teacher_nll"), (), True),
+    "gap": Selection(gap, ("student_nll", "teacher_nll"), (SHARPNESS,), True),
 }
 
 
 @dataclass(frozen=True)
-class ChosenSelection:
+class NamedSelection:
     """A selection with its parameters, as `--select NAME[:PARAMETER…]` names it."""
 
     name: str
@@ -88,37 +127,23 @@ class ChosenSelection:
         """How many losses its queue holds; 0 without one."""
         return int(self.parameters[-1]) if self.entry.memory else 0
 
-    def weights(self, facts: Facts, kd_weight: float) -> TokenWeights:
+    def weights(self, statistics: TokenStatistics, kd_weight: float) -> TermWeights:
         """Selected tokens learn (1-λ)·hard + λ·soft, the others (1-λ)·hard or the whole hard term.   -> (N,) each"""
-        soft = kd_weight * self.entry.function(facts, *self.parameters)
-        return TokenWeights(1 - soft if self.entry.hard_alone else torch.full_like(soft, 1 - kd_weight), soft)
+        soft = kd_weight * self.entry.function(statistics, *self.parameters)
+        return TermWeights(1 - soft if self.entry.hard_alone else torch.full_like(soft, 1 - kd_weight), soft)
 
 
-def form(name: str) -> str:
-    """How a selection is written: `batch:R`."""
-    return ":".join([name, *SELECTIONS[name].parameters])
+def selection_table() -> dict[str, tuple[Parameter, ...]]:
+    """The parameters of each selection."""
+    return {name: entry.parameters for name, entry in SELECTIONS.items()}
 
 
 def selection_forms() -> list[str]:
-    """How each selection is written."""
-    return [form(name) for name in SELECTIONS]
+    """How each selection is written: `all`, `batch:R`."""
+    return named_options.forms(selection_table())
 
 
-def selection_named(text: str) -> ChosenSelection:
+def selection_named(text: str) -> NamedSelection:
     """`all`, `batch:0.5`; an unknown name or parameters out of range are one line."""
-    name, *values = text.split(":")
-    require(name in SELECTIONS, f"--select is {text}: give one of {', '.join(selection_forms())}")
-    bounds = SELECTIONS[name].parameters
-    ranges = ", ".join(f"{letter} above {low:g} and at most {high:.9g}" for letter, (low, high) in bounds.items())
-    whole = " and whole" if SELECTIONS[name].memory else ""
-    advice = f"give {form(name)}" + (f" with {ranges}{whole}" if ranges else "")
-    require(len(values) == len(bounds), f"--select is {text}: {advice}")
-    parameters = []
-    for value, (low, high) in zip(values, bounds.values(), strict=True):
-        try:
-            parameters.append(float(value))
-        except ValueError:
-            parameters.append(math.nan)
-        require(low < parameters[-1] <= high, f"--select is {text}: {advice}")
-    require(not whole or parameters[-1].is_integer(), f"--select is {text}: {advice}")
-    return ChosenSelection(name, SELECTIONS[name], tuple(parameters))
+    name, parameters = named_options.named("--select", text, selection_table())
+    return NamedSelection(name, SELECTIONS[name], parameters)

@@ -43,4 +43,4 @@ def virtual_signal(
     """What a virtual teacher says: a top k of one symbol, the gold one, exact with the tail mode `uniform`.   (N,)"""
     a = usual_share(kind, symbols) if share is None else share
     log_p = virtual_log_prob(kind, a, symbols, temperature)
-    return TopK(target.unsqueeze(-1), torch.full_like(target.unsqueeze(-1), log_p, dtype=dtype))
+    return TopK(target.unsqueeze(-1), torch.full_like(target.unsqueeze(-1), log_p, dtype=dtype), temperature)

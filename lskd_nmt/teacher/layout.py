@@ -106,6 +106,7 @@ class TopKLayout:
             torch.from_numpy(columns["ids"].astype(np.int64)),
             torch.from_numpy(columns["log_probs"].astype(np.float32)),
             torch.from_numpy(columns["log_sum_exps"].astype(np.float32)),
+            self.temperatures,
         )
 
     def tail_mass(self, columns: Columns) -> Float64s:

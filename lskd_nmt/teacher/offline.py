@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from lskd_nmt.losses.fused_chunk import Projection, TeacherFeatures, mean_teacher
-from lskd_nmt.losses.signals import Record, Signal, TopK, at_temperature, top_k
+from lskd_nmt.losses.signals import Signal, top_k
 from lskd_nmt.teacher.layout import Columns, FeatureLayout, TopKLayout
 from lskd_nmt.teacher.source import TeacherBatch, Wish
 from lskd_nmt.teacher.store import TeacherStore
@@ -24,15 +24,12 @@ class StoredTeacher:
         columns, layout = self.store.lookup(batch.pairs(), batch.prefix), self.store.layout
         k = wish.top_k
         if isinstance(layout, TopKLayout):
-            record = layout.decode(columns)
-            kept = Record(record.ids[:, :k], record.log_probs[:, :k], record.log_sum_exps)
-            signal = at_temperature(kept, wish.temperature, layout.column(wish.temperature))
-            return TopK(*(part.to(like.device) for part in signal))
+            return layout.decode(columns).first(k).at(wish.temperature).to(like.device)
         teacher = self.features(layout, columns, like)
         if wish.features:
             return teacher
-        log_p = mean_teacher(teacher)  # (N, V)
-        return top_k(log_p, k, wish.temperature) if k else log_p
+        signal = mean_teacher(teacher)  # of (N, V)
+        return top_k(signal, k, wish.temperature) if k else signal
 
     def features(self, layout: FeatureLayout, columns: Columns, like: Tensor) -> TeacherFeatures:
         """Stored features and their projections on the device and in the type of `like`; the latter are moved once."""

@@ -14,7 +14,7 @@ from lskd_nmt.errors import require
 from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.losses.divergences import mean_log_probs
 from lskd_nmt.losses.fused_chunk import Projection, TeacherFeatures
-from lskd_nmt.losses.signals import Signal, top_k
+from lskd_nmt.losses.signals import Dense, Signal, top_k
 from lskd_nmt.storage.files import sha256
 from lskd_nmt.storage.header import Origin
 from lskd_nmt.teacher import vocabulary
@@ -157,8 +157,8 @@ class LiveTeacher:
         features = self.features(batch.net_input, batch.real, batch.prefix) if wish.features else None
         if features is not None:
             return features
-        log_p = self.log_probs(batch.net_input, batch.real, batch.prefix)  # (N, V)
-        return top_k(log_p, wish.top_k, wish.temperature) if wish.top_k else log_p
+        whole = Dense(self.log_probs(batch.net_input, batch.real, batch.prefix), temperature=1.0)  # of (N, V)
+        return top_k(whole, wish.top_k, wish.temperature) if wish.top_k else whole
 
     def outputs(self, net_input: NetInput, features_only: bool = False) -> Iterator[Output]:
         """What each model says, (B, T, V or D) and what belongs to it."""

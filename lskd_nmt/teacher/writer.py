@@ -13,6 +13,7 @@ from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.losses import signals
 from lskd_nmt.losses.fused_chunk import TeacherFeatures
 from lskd_nmt.losses.options import temperature_fault
+from lskd_nmt.losses.signals import Dense
 from lskd_nmt.progress import Progress
 from lskd_nmt.sizes import require_space, store_bytes
 from lskd_nmt.storage import folders
@@ -210,8 +211,9 @@ def encode_teacher_output(teacher: OnlineSource, layout: Layout, batch: TeacherB
     """The teacher's signal of a batch's N tokens, as it is stored."""
     said = teacher.signal(batch, Wish(features=isinstance(layout, FeatureLayout)), like)
     if isinstance(layout, TopKLayout):
-        assert isinstance(said, torch.Tensor), "log-probabilities were wished for"
-        return layout.encode(signals.record(said.float(), layout.k, layout.temperatures))
+        assert isinstance(said, Dense), "log-probabilities were wished for"
+        whole = Dense(said.log_probs.float(), said.temperature)
+        return layout.encode(signals.record(whole, layout.k, layout.temperatures))
     assert isinstance(said, TeacherFeatures), "see `fitted`"
     return layout.encode(said.features)
 

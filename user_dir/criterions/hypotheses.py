@@ -1,12 +1,15 @@
 """A batch's hypotheses, read from a store, as a batch of their own whose sources are rows of the first."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from fairseq.data.data_utils import collate_tokens
 from torch import Tensor
 
 from lskd_nmt.seqkd.store import HypothesisStore
+from lskd_nmt.storage.pair_keys import Pair
+
+from .batch import NetInput
 
 
 class Hypotheses(NamedTuple):
@@ -17,13 +20,13 @@ class Hypotheses(NamedTuple):
     prev_output_tokens: Tensor  # (H, T)
     share: Tensor  # (H,) 1/M, where M is how many hypotheses its sentence has
 
-    def net_input(self, net_input: dict[str, Tensor]) -> dict[str, Tensor]:
+    def net_input(self, net_input: NetInput) -> NetInput:
         """Their decoder input, and the sources again for each."""
         sources = {name: net_input[name][self.row] for name in ("src_tokens", "src_lengths")}
         return {**sources, "prev_output_tokens": self.prev_output_tokens}
 
 
-def hypotheses_of(store: HypothesisStore, batch: list[tuple[Any, Any]], like: Tensor, pad: int, eos: int) -> Hypotheses:
+def hypotheses_of(store: HypothesisStore, batch: list[Pair], like: Tensor, pad: int, eos: int) -> Hypotheses:
     """The hypotheses of each pair, on the device of `like`."""
     found = store.lookup(batch)
     flat = [torch.from_numpy(ids) for each in found for ids in each]

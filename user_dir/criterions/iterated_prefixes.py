@@ -1,45 +1,52 @@
 """Further passes over a batch, with the student's own predictions as prefixes (TIE-KD, Zhang et al. 2023)."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from lskd_nmt.losses.fused import ChunkedTerms
+from lskd_nmt.losses.objective import ObjectiveTerms
 from lskd_nmt.losses.options import KdOptions
+
+from .batch import Batch, NetInput
+
+
+class ObjectiveOf(Protocol):
+    """The objective of a decoder input, with these options and weights of the sentences, (B,)."""
+
+    def __call__(self, *, net_input: NetInput, options: KdOptions, sentence_weights: Tensor) -> ObjectiveTerms:
+        """Its terms, with the student's predictions."""
 
 
 def iterated_terms(
-    terms: Callable[..., ChunkedTerms], sample: dict[str, Any], options: KdOptions, passes: int, prefix: int, pad: int
-) -> ChunkedTerms:
-    """(1-λ)·hard(pass 1) + (λ/N)·Σ_i [τ²·D + L_rank](pass i), summed; D and L_rank are those of all passes.
+    objective: ObjectiveOf, sample: Batch, options: KdOptions, prefix_iterations: int, prefix: int, pad: int
+) -> ObjectiveTerms:
+    """(1-λ)·hard(1) + (λ/I)·Σ_i [τ²·D + L_rank](i), summed over I prefix iterations, the first on the references.
 
-    `terms` are those of a net input, options and weights (B,) of the sentences; the first `prefix` target positions do
-    not count. The first pass is c times the objective of λ/(N·c) with c = 1-λ+λ/N, each other λ/N times that of 1.
+    D and L_rank are logged of all iterations; the first `prefix` target positions do not count. Iteration 1 is c times
+    the objective with the weight λ/(I·c), where c = 1-λ+λ/I, each other one λ/I times that with the weight 1.
     """
     net_input, real = sample["net_input"], sample["target"][:, prefix:].ne(pad)
-    ones, share = torch.ones(real.size(0), device=real.device), options.kd_weight / passes
+    ones, share = torch.ones(real.size(0), device=real.device), options.kd_weight / prefix_iterations
     whole = 1 - options.kd_weight + share
-    done = [terms(net_input=net_input, options=replace(options, kd_weight=share / whole), weights=whole * ones)]
-    for _ in range(passes - 1):
+    first = replace(options, kd_weight=share / whole)
+    done = [objective(net_input=net_input, options=first, sentence_weights=whole * ones)]
+    soft_only = replace(options, kd_weight=1.0)
+    for _ in range(prefix_iterations - 1):
         predicted = done[-1].predicted
         assert predicted is not None
         own = {"prev_output_tokens": own_prefixes(net_input["prev_output_tokens"], predicted, real, pad)}
-        done.append(terms(net_input=net_input | own, options=replace(options, kd_weight=1.0), weights=share * ones))
+        done.append(objective(net_input=net_input | own, options=soft_only, sentence_weights=share * ones))
     loss = torch.stack([each.loss.sum() for each in done]).sum()
-    return done[0]._replace(loss=loss, kd=joined([each.kd for each in done]), rank=joined([each.rank for each in done]))
-
-
-def joined(parts: list[Tensor | None]) -> Tensor | None:
-    """Terms of several passes one after the other, (passes·N,); None where they are."""
-    given = [part for part in parts if part is not None]
-    return torch.cat(given) if given else None
+    logged = dict(done[0].logged)
+    for name in {"kd", "rank"} & logged.keys():
+        logged[name] = torch.cat([each.logged[name] for each in done])
+    return done[0]._replace(loss=loss, logged=logged)
 
 
 def own_prefixes(prev_output_tokens: Tensor, predicted: Tensor, real: Tensor, pad: int) -> Tensor:
-    """The decoder input after a pass that predicted N symbols at the real positions.   (B, P+T), (N,), (B, T)
+    """The decoder input after an iteration that predicted N symbols at the real positions.   (B, P+T), (N,), (B, T)
 
     After the first symbol (EOS) and the P given ones follow the predictions; the reference stays where one is padding.
     """

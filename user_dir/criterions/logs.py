@@ -1,24 +1,33 @@
 """What `kd_ls` logs: sums over tokens or sentences, and their means in bits."""
 
 import math
-from typing import Any, get_args
+from collections.abc import Callable
+from typing import TYPE_CHECKING, get_args
 
 from fairseq import utils
 from fairseq.logging import metrics
+from torch import Tensor
 
-from lskd_nmt.losses.fused import ChunkedTerms
+from lskd_nmt.losses.objective import ObjectiveTerms
 from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.losses.settings import Tail
 
+from .batch import Logs
 
-def divergence_logs(terms: ChunkedTerms, options: KdOptions) -> dict[str, Any]:
-    """What is logged of a divergence: sums, of how many tokens, and the mode in a form that sums; 0 for None.
+if TYPE_CHECKING:
+    from fairseq.logging.meters import MetersDict
 
-    With a selection also how many of the tokens are selected.
+Total = Callable[[str], Tensor | float]  # of a log's name, over workers
+
+
+def divergence_logs(terms: ObjectiveTerms, options: KdOptions) -> Logs:
+    """What is logged of a divergence: sums, of how many tokens, and the tail mode in a form that sums.
+
+    With a selection also how many of the tokens are selected. What was not computed is logged as 0.
     """
     none = terms.nll.new_zeros(0)
     kd = none if terms.kd is None else terms.kd.data
-    logs = {"kd_loss": kd.sum(), "kd_ntokens": kd.numel()}
+    logs: Logs = {"kd_loss": kd.sum(), "kd_ntokens": kd.numel()}
     if not options.virtual_teacher:
         logs[f"tail_{options.tail}"] = kd.numel()
     if options.rank:
@@ -28,20 +37,20 @@ def divergence_logs(terms: ChunkedTerms, options: KdOptions) -> dict[str, Any]:
     return logs
 
 
-def r_drop_logs(terms: ChunkedTerms) -> dict[str, Any]:
-    """How far apart two passes are, where there were two."""
-    if terms.apart is None:
+def r_drop_logs(terms: ObjectiveTerms) -> Logs:
+    """How far apart two dropout passes are, where there were two."""
+    if terms.r_drop is None:
         return {}
-    return {"r_drop_loss": terms.apart.data.sum(), "r_drop_ntokens": terms.apart.numel()}
+    return {"r_drop_loss": terms.r_drop.data.sum(), "r_drop_ntokens": terms.r_drop.numel()}
 
 
-def reduce_metrics(logging_outputs: list[dict[str, Any]]) -> None:
+def reduce_metrics(logging_outputs: list[Logs]) -> None:
     """The one division and the one unit change: sums in nats -> means in bits."""
 
-    def total(key: str) -> Any:
+    def total(key: str) -> Tensor | float:
         return sum(log.get(key, 0) for log in logging_outputs)
 
-    def log_mean(key: str, count: Any) -> None:
+    def log_mean(key: str, count: Tensor | float) -> None:
         if count:
             metrics.log_scalar(key, total(key) / count / math.log(2), count, round=3)
 
@@ -63,14 +72,14 @@ def reduce_metrics(logging_outputs: list[dict[str, Any]]) -> None:
         metrics.log_derived("accuracy", accuracy)
 
 
-def accuracy(meters: Any) -> float:
-    """Correct tokens in per cent; NaN if none was counted since the last reset, which a derived meter outlives."""
+def accuracy(meters: "MetersDict") -> float:
+    """Correct tokens in per cent; NaN if none was counted since fairseq's last reset of its meters."""
     counted = meters["total"].sum
     return round(100 * meters["n_correct"].sum / counted, 3) if counted else math.nan
 
 
-def log_of_divergence(logging_outputs: list[dict[str, Any]], total: Any) -> None:
-    """What is no number of bits: the ranking term, the selected share, the tail mode."""
+def log_of_divergence(logging_outputs: list[Logs], total: Total) -> None:
+    """Log what is not in bits: the ranking term, the selected share and the tail mode."""
     count = total("kd_ntokens")
     for name, digits in (("rank_loss", 4), ("kd_selected", 3)):
         if any(name in log for log in logging_outputs):

@@ -1,7 +1,7 @@
 """Batches whose targets are sampled from the student itself (GKD, Agarwal et al. 2024)."""
 
 import random
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from fairseq.models import FairseqIncrementalDecoder
@@ -11,8 +11,13 @@ from lskd_nmt import fairseq_io
 from lskd_nmt.errors import require
 from lskd_nmt.losses.schedule import share_schedule
 
+from .batch import Batch, Logs, NetInput
 from .flags import KdLsConfig
 from .task_hooks import Updates
+
+if TYPE_CHECKING:
+    from fairseq.data import Dictionary
+    from fairseq.models import FairseqEncoderDecoderModel
 
 LENGTH_PER_SOURCE, LENGTH_MORE = 1.2, 10  # a sample's symbols for each of its source's, and beyond that; ends included
 
@@ -20,7 +25,7 @@ LENGTH_PER_SOURCE, LENGTH_MORE = 1.2, 10  # a sample's symbols for each of its s
 class OnPolicy:
     """When the student samples, and its samples: of the seed, the update and the batch alone, so that they resume."""
 
-    def __init__(self, cfg: KdLsConfig, symbols: Any, updates: Updates) -> None:
+    def __init__(self, cfg: KdLsConfig, symbols: "Dictionary", updates: Updates) -> None:
         """`symbols`: the target dictionary."""
         self.share, self.seed, self.updates = share_schedule(cfg.on_policy or ""), cfg.seed, updates
         self.pad, self.eos = symbols.pad(), symbols.eos()
@@ -33,7 +38,7 @@ class OnPolicy:
         """Whether the batches of this update are the student's; all workers and micro-batches agree."""
         return self.drawn("turn").random() < self.share.at(self.updates.made)
 
-    def sampled(self, model: Any, sample: dict[str, Any], longest: int) -> dict[str, Any]:
+    def sampled(self, model: "FairseqEncoderDecoderModel", sample: Batch, longest: int) -> Batch:
         """The batch with translations sampled from the model at temperature 1 in the place of its references.
 
         `longest` is the most symbols that the teacher can take.
@@ -56,7 +61,12 @@ class OnPolicy:
 
 @torch.no_grad()
 def sampled_targets(
-    model: Any, net_input: dict[str, Tensor], limits: Tensor, pad: int, eos: int, generator: torch.Generator
+    model: "FairseqEncoderDecoderModel",
+    net_input: NetInput,
+    limits: Tensor,
+    pad: int,
+    eos: int,
+    generator: torch.Generator,
 ) -> Tensor:
     """DictionaryPair drawn from q until the end of the sentence, or its limit (B,).   -> (B, T), padded on the right"""
     decoder = type(model.decoder)
@@ -68,7 +78,7 @@ def sampled_targets(
     model.eval()
     encoded = model.encoder(net_input["src_tokens"], src_lengths=net_input["src_lengths"])
     previous = torch.full_like(limits, eos).unsqueeze(-1)  # (B, length so far)
-    state: dict[str, Any] = {}
+    state: dict[str, dict[str, Tensor | None]] = {}
     columns: list[Tensor] = []
     open_rows = limits > 0
     while open_rows.any():
@@ -83,6 +93,6 @@ def sampled_targets(
     return torch.cat(columns, dim=1)
 
 
-def policy_logs(kd: Tensor) -> dict[str, Any]:
+def policy_logs(kd: Tensor) -> Logs:
     """What is logged of the divergence (N,) on samples; there is no reference whose NLL could be logged."""
     return {"nll_loss": kd.new_zeros(()), "policy_loss": kd.data.sum(), "policy_ntokens": kd.numel()}

@@ -1,4 +1,4 @@
-"""The queue of a selection with memory, which all workers of a training hold alike."""
+"""The queue of losses of a selection with memory, which all workers of a training hold alike."""
 
 import torch
 from fairseq.distributed import utils as distributed_utils

@@ -1,6 +1,6 @@
 """The student on a batch: its sources encoded once for all their target sides, where that is allowed."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -8,24 +8,30 @@ from torch import Tensor
 from lskd_nmt import fairseq_io
 from lskd_nmt.losses.fused_chunk import Projection
 
+from .batch import NetInput
+
+if TYPE_CHECKING:
+    from fairseq.models import FairseqEncoderDecoderModel
+
 
 class Student:
-    """A model and a batch's sources."""
+    """A model and a batch's sources, which may be translated with several target sides."""
 
     def __init__(
         self,
-        model: Any,
-        net_input: dict[str, Tensor],
+        model: "FairseqEncoderDecoderModel",
+        net_input: NetInput,
         projection: Projection | None,
         encode_once: bool,
-        passes: int = 1,
+        dropout_passes: int = 1,
     ) -> None:
         """`projection`: that of the student, whose decoder then stops at its features; None asks it for logits.
 
         `encode_once`: the model is called several times; one wrapped by torch's DDP runs whole forwards even so.
-        With 2 `passes` every sentence stands twice in the batch, one after the other, for R-Drop.
+        With 2 `dropout_passes` every sentence stands twice in the batch, one after the other, for R-Drop.
         """
-        self.model, self.net_input, self.projection, self.passes = model, net_input, projection, passes
+        self.model, self.net_input = model, net_input
+        self.projection, self.dropout_passes = projection, dropout_passes
         self.learns = bool(model.training) and torch.is_grad_enabled()
         inner = fairseq_io.own_transformer(model) if encode_once else None
         self.decoder = inner and inner.decoder
@@ -38,13 +44,13 @@ class Student:
         """Whether the decoder's outputs are features, and not logits."""
         return self.projection is not None
 
-    def outputs(self, prev_output_tokens: Tensor, row: Tensor | None = None) -> tuple[Any, ...]:
+    def outputs(self, prev_output_tokens: Tensor, row: Tensor | None = None) -> tuple[Tensor, ...]:
         """Logits or features (B, T, V or D), and what belongs to them; `row` names the source of each, (B,)."""
         extra = {"features_only": True} if self.features_only else {}
-        if self.passes > 1:
+        if self.dropout_passes > 1:
             assert row is None and self.decoder is None, "the flags refuse this"
             row = torch.arange(prev_output_tokens.size(0), device=prev_output_tokens.device)
-            row = row.repeat_interleave(self.passes)
+            row = row.repeat_interleave(self.dropout_passes)
             prev_output_tokens = prev_output_tokens[row]
         if self.decoder is not None:
             encoded = self.encoded if row is None else self.encoder.reorder_encoder_out(self.encoded, row)
@@ -58,6 +64,6 @@ class Student:
 
     def tokens(self, output: Tensor, real: Tensor, prefix: int) -> Tensor:
         """What the outputs (B·P, T, D) are at the real tokens (B, T - prefix), of P passes in rows.   -> (N·P, D)"""
-        if self.passes == 1:
+        if self.dropout_passes == 1:
             return output[:, prefix:][real]
-        return output.unflatten(0, (-1, self.passes)).transpose(1, 2)[:, prefix:][real].flatten(0, 1)
+        return output.unflatten(0, (-1, self.dropout_passes)).transpose(1, 2)[:, prefix:][real].flatten(0, 1)

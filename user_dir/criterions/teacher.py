@@ -1,25 +1,28 @@
 """The teacher of a training, wherever it is: beside the student, in a store, or made up from the reference."""
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.losses.fused_chunk import TeacherFeatures
 from lskd_nmt.losses.options import KdOptions
-from lskd_nmt.losses.signals import Signal, TopK
+from lskd_nmt.losses.signals import Signal
 from lskd_nmt.losses.virtual_teacher import virtual_signal
 from lskd_nmt.teacher.layout import TopKLayout, require_said
 from lskd_nmt.teacher.offline import StoredTeacher
 from lskd_nmt.teacher.online import LiveTeacher, split_paths
-from lskd_nmt.teacher.source import OnlineSource, SignalSource, TeacherBatch, Wish, pairs_of
+from lskd_nmt.teacher.source import OnlineSource, SignalSource, TeacherBatch, Wish
 from lskd_nmt.teacher.store import TeacherStore
 
+from .batch import NetInput
 from .flags import KdLsConfig, options_of, reads_teacher
 from .student import Student
 
-__all__ = ["Teacher", "pairs_of"]
+if TYPE_CHECKING:
+    from fairseq.tasks import FairseqTask
+
 logger = logging.getLogger(__name__)
 
 
@@ -30,7 +33,7 @@ class Teacher:
     and call .train() on it at every step.
     """
 
-    def __init__(self, cfg: KdLsConfig, task: Any, symbols: DictionaryPair | None) -> None:
+    def __init__(self, cfg: KdLsConfig, task: "FairseqTask", symbols: DictionaryPair | None) -> None:
         """Open the store or load the models; `symbols` are the student's, of a single language pair."""
         store = TeacherStore.open(cfg.teacher_store, verify=False) if cfg.teacher_store else None
         self.options = options_of(cfg, store.layout.kept if store else 0)
@@ -38,7 +41,7 @@ class Teacher:
         self.pads = task.target_dictionary.pad(), task.target_dictionary.pad()  # fairseq has them equal
         self.symbols = len(task.target_dictionary)
         self.options.require_symbols(self.symbols)
-        self.proved = False  # whether what it says was looked at, and is numbers
+        self.proved = False  # whether a signal was looked at, and is made of numbers
         self.live: OnlineSource | None = None
         if store and isinstance(store.layout, TopKLayout):
             store.layout.column(self.options.temperature)  # refused here, not at the first batch
@@ -51,20 +54,19 @@ class Teacher:
         self.source: SignalSource | None = StoredTeacher(store) if store else self.live
 
     def signal(
-        self, student: Student, net_input: dict[str, Tensor], target: Tensor, real: Tensor, options: KdOptions
+        self, student: Student, net_input: NetInput, target: Tensor, real: Tensor, options: KdOptions
     ) -> TeacherFeatures | Signal:
-        """Its opinion on the positions that are `real`, (B, T); for the dense path as a signal.   -> of N tokens"""
-        said = self.opinion(student, net_input, target, real, options)
-        if not self.proved:  # once: it costs a look at all that is said
-            parts = said.features if isinstance(said, TeacherFeatures) else [said]
-            require_said([part.log_probs if isinstance(part, TopK) else part for part in parts])
+        """Its signal at the positions that are `real`, (B, T); features where the student gives them.   -> N tokens"""
+        signal = self.asked(student, net_input, target, real, options)
+        if not self.proved:  # once: it costs a look at the whole signal
+            require_said(signal.features if isinstance(signal, TeacherFeatures) else [signal.log_probs])
             self.proved = bool(real.any())
-        return said
+        return signal
 
-    def opinion(
-        self, student: Student, net_input: dict[str, Tensor], target: Tensor, real: Tensor, options: KdOptions
+    def asked(
+        self, student: Student, net_input: NetInput, target: Tensor, real: Tensor, options: KdOptions
     ) -> TeacherFeatures | Signal:
-        """See `signal`."""
+        """The signal as the model or the store gives it, or made from the reference."""
         like = next(student.model.parameters())
         if options.virtual_teacher:
             gold = target[:, self.prefix :][real]

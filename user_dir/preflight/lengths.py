@@ -18,9 +18,8 @@ from lskd_nmt.errors import LskdError, require
 from lskd_nmt.fairseq_io import quiet, split_files
 from lskd_nmt.fairseq_io.binarised import require_whole
 from lskd_nmt.storage.pair_keys import positions
+from lskd_nmt.teacher.source import pairs_of
 from lskd_nmt.teacher.store import TeacherStore
-
-from ..criterions.teacher import pairs_of
 
 SIDES = ("source", "target")
 Limits = tuple[int | None, int | None]  # symbols of a source and of a target, ends included; None: any number
