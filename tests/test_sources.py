@@ -11,7 +11,7 @@ from test_store import LANGS
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.losses.fused_chunk import Projection, TeacherFeatures
-from lskd_nmt.losses.signals import top_k
+from lskd_nmt.losses.signals import Dense, top_k
 from lskd_nmt.seqkd.engines import CTranslate2Engine, FairseqEngine
 from lskd_nmt.storage.header import Origin
 from lskd_nmt.teacher.layout import FeatureLayout, TopKLayout
@@ -53,8 +53,8 @@ class MadeUp:
         found = TeacherFeatures([states[:, batch.prefix :][batch.real]], [self.projection])
         if wish.features and self.has_features:
             return found
-        log_p = (found.features[0] @ self.projection.weight.T).log_softmax(-1)
-        return top_k(log_p, wish.top_k, wish.temperature) if wish.top_k else log_p
+        whole = Dense((found.features[0] @ self.projection.weight.T).log_softmax(-1), temperature=1.0)
+        return top_k(whole, wish.top_k, wish.temperature) if wish.top_k else whole
 
 
 def methods(protocol: type) -> set[str]:
