@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ BIN = Path(sys.executable).parent
 # What a checkout has, for commands that run in a folder of their own.
 CHECKOUT = ("lskd_nmt", "user_dir", "data-prep", "experiments")
 # A training of README's commands, made small: the last value of a flag counts.
-SMALL = "--cpu --max-epoch 2 --max-tokens 1000 --lr 3e-3 --warmup-updates 50 --num-workers 0 --encoder-layers 1"
+SMALL = "--cpu --max-epoch 1 --max-tokens 1000 --lr 3e-3 --warmup-updates 50 --num-workers 0 --encoder-layers 1"
 SMALL += " --decoder-layers 1 --encoder-embed-dim 32 --decoder-embed-dim 32 --encoder-ffn-embed-dim 64"
 SMALL += " --decoder-ffn-embed-dim 64 --encoder-attention-heads 2 --decoder-attention-heads 2"
 
@@ -77,33 +78,66 @@ def checkout(folder: Path) -> Path:
     return folder
 
 
-def first_lines(source: Path, target: Path, train: int, others: int, change=str) -> None:
-    """The beginning of a text, {train,valid,test}.{en,de}, each line changed."""
-    target.mkdir()
-    for split, count in (("train", train), ("valid", others), ("test", others)):
-        for lang in ("en", "de"):
-            lines = (source / f"{split}.{lang}").read_text(encoding="utf-8").splitlines()[:count]
-            (target / f"{split}.{lang}").write_text("".join(f"{change(line)}\n" for line in lines), encoding="utf-8")
-
-
-def cut(line: str) -> str:
-    """Words in pieces, as subword-nmt writes them."""
-    return re.sub(r"(\w{3})(?=\w)", r"\1@@ ", line)
-
-
 def executable(path: Path, script: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     path.chmod(0o755)
 
 
-@pytest.fixture(scope="module")
-def tutorial(tmp_path_factory):
-    """A folder in which every command of the tutorial ran, one after another."""
-    folder = checkout(tmp_path_factory.mktemp("tutorial"))
+def run_tutorial(folder: Path) -> str:
+    """Every command of the tutorial, one after another, in a copy of the checkout; what they print."""
+    checkout(folder)
     (folder / ".venv").symlink_to(BIN.parent)
-    said = run("\n".join(blocks(ROOT / "docs" / "tutorial.md")), folder)
-    return folder, said
+    return run("\n".join(blocks(ROOT / "docs" / "tutorial.md")), folder)
+
+
+def run_readme(folder: Path) -> str:
+    """The commands of the README as they stand; but subwords are fewer for so little text, and make is not called.
+
+    They are given text, text with @@, a fairseq teacher of two dictionaries, a translator, and an environment in .venv
+    that makes each training small.
+    """
+    checkout(folder)
+    environment = folder / ".venv" / "bin"
+    for command in ("python", "lskd", "fairseq-preprocess", "snakemake"):
+        executable(environment / command, f'exec "{BIN / command}" "$@"')
+    executable(environment / "fairseq-train", f'exec "{BIN / "fairseq-train"}" "$@" {SMALL}')
+    executable(environment / "fairseq-generate", f'exec "{BIN / "fairseq-generate"}" "$@" --cpu')
+    executable(environment / "my-translator", "sed 's/^/Das ist /'")
+    path = f"{environment}:{os.environ['PATH']}"
+    run("lskd toy --source-lang en --target-lang de --train 1200 --valid 60 --test 60 --out text", folder, PATH=path)
+    (folder / "bpe").mkdir()
+    for file in (folder / "text").glob("*.*"):  # words in pieces, as subword-nmt writes them
+        pieces = re.sub(r"(\w{3})(?=\w)", r"\1@@ ", file.read_text(encoding="utf-8"))
+        (folder / "bpe" / file.name).write_text(pieces, encoding="utf-8")
+    teacher = (
+        "fairseq-preprocess -s en -t de --trainpref bpe/train --validpref bpe/valid --destdir teacher-data\n"
+        "fairseq-train teacher-data --arch transformer_iwslt_de_en --criterion label_smoothed_cross_entropy "
+        "--label-smoothing 0.1 --optimizer adam --save-dir teacher\n"
+        "cp teacher-data/dict.*.txt teacher\n"
+    )
+    script = "\n".join(block for block in blocks(ROOT / "README.md") if not block.startswith("make "))
+    script = script.replace("--vocab-size 8000", "--vocab-size 300")
+    assert "vocab_size: 8000" in (ROOT / "experiments" / "configs" / "bitext.yaml").read_text(encoding="utf-8")
+    script = script.replace("run.sh --config mine.yaml", "run.sh --device cpu --jobs 2 --config mine.yaml")
+    script = re.sub(r"(?m)^cp experiments.*$", r"\g<0>\nsed -i 's/vocab_size: 8000/vocab_size: 300/' mine.yaml", script)
+    return run(teacher + script, folder, PATH=path)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """The folders of the tutorial and the README, and what their commands print; both run side by side."""
+    scripts = {"tutorial": run_tutorial, "readme": run_readme}
+    folders = {script: tmp_path_factory.mktemp(script) for script in scripts}
+    with ThreadPoolExecutor() as threads:
+        said = {script: threads.submit(scripts[script], folders[script]) for script in scripts}
+    return {script: (folders[script], said[script]) for script in scripts}
+
+
+@pytest.fixture(scope="module")
+def tutorial(running):
+    folder, said = running["tutorial"]
+    return folder, said.result()
 
 
 def test_the_tutorial_ends_with_a_student_that_translates(tutorial):
@@ -118,42 +152,9 @@ def test_the_tutorial_ends_with_a_student_that_translates(tutorial):
     assert "==> text/train.en <==\nWhen did the hungry friend forget these short newspapers?" in said
 
 
-@pytest.fixture
-def readme_folder(tutorial, tmp_path):
-    """A folder with what README's commands are given: text, text with @@, a fairseq teacher of two dictionaries, a
-    translator, and an environment in .venv that makes each training small."""
-    folder = checkout(tmp_path)
-    made = tutorial[0]
-    first_lines(made / "text", folder / "text", 1200, 60)
-    first_lines(made / "text", folder / "bpe", 1000, 50, cut)
-    environment = folder / ".venv" / "bin"
-    for command in ("python", "lskd", "fairseq-preprocess", "fairseq-generate", "snakemake"):
-        executable(environment / command, f'exec "{BIN / command}" "$@"')
-    executable(environment / "fairseq-train", f'exec "{BIN / "fairseq-train"}" "$@" {SMALL}')
-    executable(environment / "fairseq-generate", f'exec "{BIN / "fairseq-generate"}" "$@" --cpu')
-    executable(environment / "my-translator", "sed 's/^/Das ist /'")
-    run(
-        "fairseq-preprocess -s en -t de --trainpref bpe/train --validpref bpe/valid --destdir teacher-data\n"
-        "fairseq-train teacher-data --arch transformer_iwslt_de_en --criterion label_smoothed_cross_entropy "
-        "--label-smoothing 0.1 --optimizer adam --save-dir teacher\n"
-        "cp teacher-data/dict.*.txt teacher",
-        folder,
-        PATH=f"{environment}:{os.environ['PATH']}",
-    )
-    return folder
-
-
-def test_the_commands_of_the_readme_run(readme_folder):
-    """As they stand, after the environment; but subwords are fewer for so little text, and make is not called."""
-    folder = readme_folder
-    script = "\n".join(block for block in blocks(ROOT / "README.md") if not block.startswith("make "))
-    script = script.replace("--vocab-size 8000", "--vocab-size 300")
-    config = (ROOT / "experiments" / "configs" / "bitext.yaml").read_text(encoding="utf-8")
-    assert "vocab_size: 8000" in config
-    script = script.replace("run.sh --config mine.yaml", "run.sh --device cpu --jobs 2 --config mine.yaml")
-    script = re.sub(r"(?m)^cp experiments.*$", r"\g<0>\nsed -i 's/vocab_size: 8000/vocab_size: 300/' mine.yaml", script)
-    path = f"{folder / '.venv' / 'bin'}:{os.environ['PATH']}"
-    run(script, folder, PATH=path)
+def test_the_commands_of_the_readme_run(running):
+    folder, said = running["readme"]
+    assert said.result()
     assert len((folder / "test.de").read_text(encoding="utf-8").splitlines()) == 60
     assert (folder / "student" / "checkpoint_best.pt").is_file()
     assert (folder / "distilled" / "student" / "checkpoint_best.pt").is_file()
