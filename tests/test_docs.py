@@ -262,7 +262,7 @@ def tree(page: Path) -> list[str]:
     found, folders = [], []
     for line in block[1].splitlines():
         indent = len(line) - len(line.lstrip())
-        names = re.match(r"\s*(\S+(?:, \S+)*)", line)
+        names = re.match(r"\s*([^\s,]+(?:, [^\s,]+)*)", line)
         assert names and indent % 2 == 0, line
         folders = folders[: indent // 2]
         found += [f"{folders[-1] if folders else ''}{each}" for each in names[1].split(", ")]

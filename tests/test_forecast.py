@@ -290,7 +290,9 @@ def test_afterwards_the_forecast_stands_beside_what_it_came_to(tmp_path, capsys)
         {"name": name, "minutes": 2.0, "cpu_minutes": 4.0, "peak_memory_mb": 500, "at_most": True}
         for name in ("a", "b")
     ]
-    files.write_json(tmp_path / "plan.json", {"models": models, "data": {"folder": "data"}})
+    planned = [{"name": model["name"], "role": "student", "seed": 1} for model in models]
+    data = {"folder": "data", "source_lang": "en", "target_lang": "de"}
+    files.write_json(tmp_path / "plan.json", {"name": "r", "models": planned, "data": data})
     files.write_json(tmp_path / "forecast.json", {"models": models})
     assert cli.main(["forecast", str(tmp_path)]) == 2  # nothing is trained
     assert "has no trained model" in capsys.readouterr().err

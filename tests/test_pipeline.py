@@ -241,7 +241,7 @@ def test_students_of_translations_wait_for_them(bench, prepared):
     assert done.returncode == 0, done.stderr
     made = bench.calls("lskd")
     assert list(made) == ["decoded", "beam", "interpolate"]
-    assert made["decoded"][-4:] == ["--workers", "6", "--device", "cpu"]
+    assert made["decoded"][-4:] == ["--device", "cpu", "--workers", "6"]
     calls = [json.loads(line)[:2] for line in (bench.folder / "calls").read_text().splitlines()]
     students = [name for command, name in calls if command == "fairseq-train" and name.startswith("student")]
     assert sorted(students) == [

@@ -21,6 +21,7 @@ from lskd_nmt.experiment.records import plan_json
 from lskd_nmt.seqkd.ledger import Hypothesis
 from lskd_nmt.seqkd.select import Chooser, SelectSettings
 from lskd_nmt.storage.files import read_json, write_json, write_text
+from lskd_nmt.storage.typed import to_json
 
 CHINESE = ["我喜欢猫，也喜欢狗。", "今天天气很好。", "他在北京工作了三年。"]
 NEAR = ["我喜欢猫，也喜欢鸟。", "今天天气很好。", "他在北京工作了两年。"]
@@ -203,15 +204,17 @@ def test_a_prepared_folder_may_be_scored_with_another_tokeniser(tmp_path):
 
 def test_lost_sentences_and_choices_are_by_the_languages_own_words():
     texts = lost_translations.Texts(CHINESE, CHINESE, NEAR)
-    found = lost_translations.comparison(texts, lost_translations.Rules(lang="zh"))["groups"]["all"]
-    assert found["bleu"]["teacher"] == pytest.approx(100) and 20 < found["bleu"]["student"] < 100
+    found = lost_translations.comparison(texts, lost_translations.Rules(lang="zh")).groups["all"]
+    assert found.bleu["teacher"] == pytest.approx(100) and 20 < found.bleu["student"] < 100
     pieces = [" ".join(["▁", *line]) for line in (NEAR[0], CHINESE[1], CHINESE[0])]
     settings = SelectSettings(method="interpolate")
     chooser = Chooser(settings, "zh")
     nbest = [Hypothesis(line, -1.0) for line in pieces[:2]]
     assert chooser.choose(0, nbest[::-1], ["x"], pieces[2]) == [1]  # 13a sees two sentences without a common word
-    assert settings.content("de") == {name: value for name, value in vars(settings).items() if name != "tokenize"}
-    assert settings.content("zh")["tokenizer"] == "zh"
+    assert to_json(settings.content("de")) == {
+        name: value for name, value in vars(settings).items() if name != "tokenize"
+    }
+    assert settings.content("zh").tokenizer == "zh"
 
 
 def scored_run(folder, lang, hyps, refs, **data):
