@@ -9,6 +9,7 @@ prepared data, store, translations of train and test, scores; and every weight o
 """
 
 import hashlib
+import json
 import os
 import random
 import signal
@@ -48,17 +49,34 @@ SAME = (
 TOKEN = "LSKD_KILLED_BENCHMARK"  # in the environment of all that a call starts
 PASSING = (".log", "lock")  # what a call says, and who holds what
 PATIENCE = 1800  # seconds for a call that is not to be killed
-HEADERS = ("store/plan.json", "store/store.json")  # hold a checkpoint's hash, and that its wall time
+
+
+def names_of_hashes(run: Path) -> dict[str, str]:
+    """Hashes that differ between equal runs, and a name for each.
+
+    A checkpoint holds the wall time of its training. Its hash stands in the headers of stores and translations, and
+    goes into the hash of a decoding's settings, that into each row, and so on.
+    """
+    found = {sha256(file): f"checkpoint {file.parent.name}" for file in run.glob("models/*/model.pt")}
+    for rows in run.glob("models/*/hypotheses/decoded/rows.jsonl"):
+        with rows.open(encoding="utf-8") as lines:
+            settings = json.loads(next(lines))["settings"]
+        found[f'"settings": "{settings}"'] = '"settings": "those of the plan"'
+        found |= {sha256(file): file.name for file in (rows, rows.with_name("ledger.json"))}
+    return found
 
 
 def digests(run: Path) -> dict[str, str]:
     """Of every file that must be the same, and of the weights of every model."""
     files = {file for pattern in SAME for file in run.glob(pattern) if file.is_file()}
-    found = {
-        str(file.relative_to(run)): sha256(file)
-        for file in sorted(files)
-        if not file.name.startswith(".") and not str(file).endswith((*PASSING, *HEADERS))
-    }
+    names, found = names_of_hashes(run), {}
+    for file in sorted(files):
+        if not file.name.startswith(".") and not str(file).endswith(PASSING):
+            content = file.read_bytes()
+            if file.suffix in (".json", ".jsonl"):
+                for value, name in names.items():
+                    content = content.replace(value.encode(), name.encode())
+            found[str(file.relative_to(run))] = hashlib.sha256(content).hexdigest()
     for file in sorted(run.glob("models/*/model.pt")):
         weights = torch.load(file, weights_only=True, map_location="cpu")["model"]
         content = b"".join(name.encode() + weights[name].numpy().tobytes() for name in sorted(weights))
