@@ -111,3 +111,43 @@ def test_module_imports_without(module, blocked):
     code = f"import sys; sys.modules.update(dict.fromkeys({blocked!r})); import {module}"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+SOURCES = [
+    file
+    for name in ("lskd_nmt", "user_dir", "benchmarks", "data-prep", "experiments")
+    for file in (ROOT / name).rglob("*.py")
+]
+
+
+def annotations(tree: ast.AST):
+    """Every annotation: of parameters, of what functions return, and of variables."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            given = node.args
+            parameters = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+            yield from (each.annotation for each in parameters if each is not None and each.annotation)
+            yield from [node.returns] if node.returns else []
+        elif isinstance(node, ast.AnnAssign):
+            yield node.annotation
+
+
+def test_less_than_three_in_a_hundred_annotations_are_any():
+    found = [each for path in FILES for each in annotations(ast.parse(path.read_text(encoding="utf-8")))]
+    vague = [
+        each for each in found if any(getattr(n, "id", getattr(n, "value", None)) == "Any" for n in ast.walk(each))
+    ]
+    assert len(vague) < 0.03 * len(found), f"{len(vague)} of {len(found)}"
+
+
+def test_the_formatter_is_obeyed_and_files_are_short():
+    marks = ["# fmt: " + word for word in ("skip", "off")]
+    tests = list((ROOT / "tests").rglob("*.py"))
+    texts = {file: file.read_text(encoding="utf-8") for file in [*SOURCES, *tests, ROOT / "setup.py"]}
+    assert not [file for file, text in texts.items() if any(mark in text for mark in marks)]
+    assert not [file for file in SOURCES if len(texts[file].splitlines()) > 350]
+
+
+def test_the_readme_is_one_page():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 150 and len(text.split()) <= 1500
