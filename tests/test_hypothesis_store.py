@@ -121,7 +121,7 @@ def test_more_different_things_than_are_kept_are_estimated(monkeypatch):
 
 
 def test_padding_inside_of_a_sentence_belongs_to_it(plugin):
-    from user_dir.criterions.teacher import pairs_of
+    from lskd_nmt.teacher.source import pairs_of
 
     sources, targets = [[4, 1, 5, 2], [6, 2]], [[7, 1, 1, 2], [8, 2]]
     pairs = [(torch.tensor(s), torch.tensor(t)) for s, t in zip(sources, targets, strict=True)]
