@@ -79,7 +79,8 @@ def hard_gate_sentence(statistics: TokenStatistics) -> Tensor:
 def gap(statistics: TokenStatistics, sharpness: float) -> Tensor:
     """max(0, tanh(B·(NLL_q - NLL_p))): the more, the better the teacher is on the gold symbol.   -> (N,) 0 to 1
 
-    fairseq's example of distillation has the opposite sign, and so distils where the student is the better one.
+    The example of an unmerged pull request of fairseq (no. 4752) has the opposite sign: it distils where the student is
+    the better one.
     """
     return (sharpness * surplus(statistics)).tanh().clamp(min=0)
 
