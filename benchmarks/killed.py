@@ -55,7 +55,7 @@ def names_of_hashes(run: Path) -> dict[str, str]:
     """Hashes that differ between equal runs, and a name for each.
 
     A checkpoint holds the wall time of its training. Its hash stands in the headers of stores and translations, and
-    goes into the hash of a decoding's settings, that into each row, and so on.
+    goes into the hash of a decoding's settings, that into each row, and so on. What is hashed is compared itself.
     """
     found = {sha256(file): f"checkpoint {file.parent.name}" for file in run.glob("models/*/model.pt")}
     for rows in run.glob("models/*/hypotheses/decoded/rows.jsonl"):
@@ -63,6 +63,8 @@ def names_of_hashes(run: Path) -> dict[str, str]:
             settings = json.loads(next(lines))["settings"]
         found[f'"settings": "{settings}"'] = '"settings": "those of the plan"'
         found |= {sha256(file): file.name for file in (rows, rows.with_name("ledger.json"))}
+    for header in [*run.glob("models/*/store/store.json"), *run.glob("models/*/hypotheses/*/hypotheses.json")]:
+        found[json.loads(header.read_text(encoding="utf-8"))["digest"]] = "digest of the header"
     return found
 
 
