@@ -140,6 +140,7 @@ def tutorial(running):
     return folder, said.result()
 
 
+@pytest.mark.commands
 def test_the_tutorial_ends_with_a_student_that_translates(tutorial):
     folder, said = tutorial
     translations = (folder / "test.de").read_text(encoding="utf-8").splitlines()
@@ -152,6 +153,7 @@ def test_the_tutorial_ends_with_a_student_that_translates(tutorial):
     assert "==> text/train.en <==\nWhen did the hungry friend forget these short newspapers?" in said
 
 
+@pytest.mark.commands
 def test_the_commands_of_the_readme_run(running):
     folder, said = running["readme"]
     assert said.result()
@@ -234,6 +236,7 @@ def test_the_site_has_every_page_and_asks_no_other_host():
     assert all((ROOT / "docs" / script).is_file() for script in site["extra"]["polyfills"])
 
 
+@pytest.mark.commands
 def test_the_python_of_the_api_page_runs(tutorial):
     """Without fairseq, and with the student that the tutorial exports."""
     example = "\n".join(blocks(ROOT / "docs" / "api.md", "python"))
@@ -292,6 +295,7 @@ def recipe(heading: str, language: str) -> str:
     return "\n\n".join(re.findall(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL))
 
 
+@pytest.mark.commands
 def test_the_recipe_of_a_corpus_makes_one(tmp_path, tutorial):
     checkout(tmp_path)
     (tmp_path / "data-prep" / "corpora" / "tsv.sh").write_text(recipe("A corpus", "bash"), encoding="utf-8")
