@@ -22,6 +22,7 @@ $(FAIRSEQ): constraints.txt
 	@echo "[1/4] virtual environment in .venv" && $(PYTHON) -m venv .venv
 	@echo "[2/4] torch, numpy and build tools" && $(PIP) pip setuptools wheel cython numpy torch
 	@echo "[3/4] fairseq-fixed, compiled here (2-3 minutes)" && $(PIP) --no-build-isolation 'fairseq-fixed==0.12.3.1'
+	@$(BIN)/pip uninstall --quiet --yes torchaudio  # fairseq uses it for speech only; no release of it loads beside this torch
 	@touch $@
 
 $(READY): $(FAIRSEQ) setup.py constraints.txt

