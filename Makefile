@@ -39,9 +39,9 @@ test: $(READY)
 test-portable: $(READY)
 	@$(BIN)/python tests/portable.py
 
-# the commands of README and tutorial, one after another
+# the commands of README and tutorial, and benchmarks/gpu.sh on the CPU, one after another
 test-docs: $(READY)
-	@$(BIN)/python -m pytest tests/test_docs.py -m commands
+	@$(BIN)/python -m pytest tests/test_docs.py tests/test_gpu.py -m commands
 
 # the page of lskd report in a real browser
 test-page: $(READY)

@@ -4,8 +4,10 @@
     python benchmarks/decoding.py race --teacher T.pt --data DATA/bin --out benchmarks/results/decoding_cpu
 
 `tune` times the engines' own work on a part of train, interleaved: several batch sizes, workers and threads, and a
-vocabulary map. `race` times whole commands, from their start to their last byte, on all of train: fairseq-generate, and
-lskd seqkd decode in float32 and int8 with its comparison of the engines; then it scores each on the test set.
+vocabulary map; with `--device cuda` types of numbers and batch sizes on one GPU. Without `--teacher` it makes one of
+random weights, and random sentences, for which BLEU says nothing. `race` times whole commands, from their start to
+their last byte, on all of train: fairseq-generate, and lskd seqkd decode in float32 and int8 with its comparison of the
+engines; then it scores each on the test set.
 """
 
 import argparse
@@ -24,7 +26,9 @@ from typing import Any, NamedTuple
 
 import torch
 from common import markdown_table, origin, parser_of, show, write_results
+from conftest import train
 from ctranslate2.converters import FairseqConverter
+from kd_step import STUDENT, make_data
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.data.subwords import joined
@@ -63,8 +67,18 @@ def vocabulary_map(pairs: corpus.Corpus, file: Path) -> None:
     file.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
 
-def arrangements_of(cores: int) -> list[Arrangement]:
+def random_teacher(folder: Path, symbols: int, sentences: int) -> tuple[Path, Path]:
+    """Data of random sentences, and a checkpoint of random weights."""
+    data = make_data(folder / "data", symbols, 20 * sentences)
+    trained = train(data, folder / "teacher", *STUDENT, "--kd-weight", 0, "--max-update", 1)
+    return data, trained / "checkpoint_last.pt"
+
+
+def arrangements_of(cores: int, device: str) -> list[Arrangement]:
     """What `tune` compares."""
+    if device == "cuda":
+        kinds = "float32", "float16", "int8_float16", "fairseq"
+        return [(kind, 1, 1, batch, False) for kind in kinds for batch in (4096, 16384, 65536)]
     found: list[Arrangement] = [
         (kind, workers, cores // workers, batch, False)
         for kind in ("float32", "int8")
@@ -91,7 +105,7 @@ def tune(args: argparse.Namespace, langs: tuple[str, str]) -> list[dict[str, Any
             user_dir=str(fairseq_io.plugin_folder()),
         )
         converter.convert(str(folder / "model"), vmap=str(folder / "vmap"))
-        arrangements = arrangements_of(args.cores)
+        arrangements = arrangements_of(args.cores, args.device)
         found: dict[Arrangement, list[float]] = {arrangement: [] for arrangement in arrangements}
         outputs = {}
         for number in range(args.rounds):
@@ -143,12 +157,12 @@ def timed(
     )
     if kind == "fairseq":
         torch.set_num_threads(threads)
-        engine: Any = FairseqEngine([args.teacher], args.data, langs)
+        engine: Any = FairseqEngine([args.teacher], args.data, langs, args.device)
         start = time.monotonic()
         result = translate_all(engine, part.sources, settings)
         return len(part.sources) / (time.monotonic() - start), [best[0].pieces for best in result]
     whole = [
-        (Mapped if vmap else CTranslate2Engine)(folder / "model", compute_type=kind, threads=threads)
+        (Mapped if vmap else CTranslate2Engine)(folder / "model", args.device, compute_type=kind, threads=threads)
         for _ in range(workers)
     ]
     slices = [part.sources[worker::workers] for worker in range(workers)]
@@ -251,18 +265,24 @@ def main() -> None:
     """Measure and write OUT.json and OUT.md."""
     parser = parser_of(__doc__)
     parser.add_argument("what", choices=("tune", "race"))
-    parser.add_argument("--teacher", required=True)
-    parser.add_argument("--data", required=True)
+    parser.add_argument("--teacher", help="a checkpoint; `race` needs it")
+    parser.add_argument("--data", help="the binarised folder that it was trained on")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="of `tune`")
+    parser.add_argument("--symbols", type=int, default=10000, help="of a teacher of random weights")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--beam", type=int, default=5)
     parser.add_argument("--sentences", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--fairseq-tokens", type=int, default=4096, help="fairseq-generate's --max-tokens")
     args = parser.parse_args()
+    if not (args.teacher and args.data) and (args.what == "race" or args.teacher or args.data):
+        parser.error("give --teacher and --data, or neither of them to tune")
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-args.cores :])
     os.environ["OMP_NUM_THREADS"] = str(args.cores)  # the commands set their own for worker processes
-    with fairseq_io.quiet():
+    with fairseq_io.quiet(), tempfile.TemporaryDirectory() as scratch:
         fairseq_io.load_plugin()
+        if not args.teacher:
+            args.data, args.teacher = map(str, random_teacher(Path(scratch), args.symbols, args.sentences))
         langs = fairseq_io.language_pair(args.data)
         results = (tune if args.what == "tune" else race)(args, langs)
     table = tune_table(results) if args.what == "tune" else race_table(results)

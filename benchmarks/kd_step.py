@@ -280,7 +280,7 @@ def main() -> None:
     """Measure and write OUT.json and OUT.md."""
     parser = parser_of(__doc__)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--type", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--type", choices=("float32", "bfloat16", "float16"), default="float32")
     parser.add_argument("--symbols", default="10000,32000")
     parser.add_argument("--tokens", default="2000")
     parser.add_argument("--temperatures", default="1,2")
