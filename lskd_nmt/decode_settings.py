@@ -1,7 +1,7 @@
 """How translations are decoded: what the teacher and the engines are told, and its bounds."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from lskd_nmt.errors import require
@@ -78,3 +78,17 @@ class DecodeSettings:
     def longest(self, batch: Sequence[Pieces]) -> int:
         """The most subwords a translation of this batch may have, as fairseq counts them."""
         return max(1, int(self.max_len_a * (max(map(len, batch)) + 1) + self.max_len_b))
+
+
+def batches(sentences: Sequence[Pieces], tokens: int) -> Iterator[list[int]]:
+    """Positions of sentences of similar length, long ones first, at most so many padded subwords a batch."""
+    batch: list[int] = []
+    longest = 0
+    for at in sorted(range(len(sentences)), key=lambda at: (-len(sentences[at]), at)):
+        longest = longest or len(sentences[at]) + 1
+        if batch and longest * (len(batch) + 1) > tokens:
+            yield batch
+            batch, longest = [], len(sentences[at]) + 1
+        batch.append(at)
+    if batch:
+        yield batch

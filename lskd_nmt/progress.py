@@ -1,5 +1,6 @@
 """How far a long piece of work is, how fast, and how long it will take."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,10 +13,18 @@ class Progress:
     """Says every ten seconds how far the work is; what an earlier call did counts as done, not as speed."""
 
     def __init__(
-        self, total: int, unit: str, show: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+        self,
+        total: float,
+        unit: str,
+        show: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+        brief: bool = True,
     ) -> None:
-        """`unit` is what is counted, in the plural."""
-        self.total, self.unit, self.show, self.clock = total, unit, show, clock
+        """`unit` is what is counted, in the plural; with an infinite total nothing is said of what is left.
+
+        `brief`: the end is told of work of less than ten seconds, too.
+        """
+        self.total, self.unit, self.show, self.clock, self.tells_end = total, unit, show, clock, brief
         self.there = self.done = 0
         self.start = self.shown = clock()
 
@@ -26,15 +35,17 @@ class Progress:
     def add(self, count: int) -> None:
         """What was just done."""
         self.done += count
-        now, left = self.clock(), self.total - self.there - self.done
-        if now - self.shown < EVERY and left > 0:
+        now, there = self.clock(), self.there + self.done
+        is_end = self.tells_end and there >= self.total
+        if now - self.shown < EVERY and not is_end:
             return
-        self.shown = now
+        self.shown, self.tells_end = now, True
         speed = self.done / max(now - self.start, 1e-9)
-        self.show(
-            f"{self.total - left:,} of {self.total:,} {self.unit}, {speed:,.0f} a second, "
-            f"{left / speed / 60:.1f} minutes left"
-        )
+        if math.isinf(self.total):
+            self.show(f"{there:,} {self.unit}, {speed:,.0f} a second")
+            return
+        left = (self.total - there) / speed / 60
+        self.show(f"{there:,} of {self.total:,} {self.unit}, {speed:,.0f} a second, {left:.1f} minutes left")
 
 
 @contextmanager

@@ -21,11 +21,11 @@ import torch
 from conftest import ROOT, call, train
 
 from lskd_nmt import cli, fairseq_io
-from lskd_nmt.decode_settings import DecodeSettings
+from lskd_nmt.decode_settings import DecodeSettings, batches
 from lskd_nmt.errors import LskdError
 from lskd_nmt.seqkd import corpus, engines, ledger, select, workers
 from lskd_nmt.seqkd import decode as decoding
-from lskd_nmt.seqkd.engines import FairseqEngine, batches
+from lskd_nmt.seqkd.engines import FairseqEngine
 from lskd_nmt.seqkd.ledger import Hypothesis, Row
 from lskd_nmt.seqkd.select import Chooser, Diversity, SelectSettings
 from lskd_nmt.seqkd.store import HypothesisStore, StoreWriter

@@ -31,18 +31,40 @@ class Words:
         return [line.replace(" ", "").replace("▁", " ").strip() for line in lines]
 
 
+class Promise:
+    """A result that is done after so many looks at it."""
+
+    def __init__(self, result, looks=0):
+        self.value, self.looks = result, looks
+
+    def done(self):
+        self.looks -= 1
+        return self.looks < 0
+
+    def result(self):
+        if isinstance(self.value, Exception):
+            raise self.value
+        return self.value
+
+
 class Echo:
     """Stands in for CTranslate2: the best translation is the source, the next ones have marks; scores -1, -2, -4, …"""
 
-    def __init__(self):
-        self.seen = []
+    num_translators = 2
 
-    def translate_batch(self, batch, num_hypotheses, **_):
+    def __init__(self):
+        self.seen, self.looks = [], iter(lambda: 0, 1)
+
+    def translate_batch(self, batch, num_hypotheses, **settings):
+        assert settings["asynchronous"]
         self.seen += batch
         return [
-            Result(
-                [[*pieces, *["▁+"] * rank] for rank in range(num_hypotheses)],
-                [-(2.0**rank) * len(pieces) for rank in range(num_hypotheses)],
+            Promise(
+                Result(
+                    [[*pieces, *["▁+"] * rank] for rank in range(num_hypotheses)],
+                    [-(2.0**rank) * len(pieces) for rank in range(num_hypotheses)],
+                ),
+                next(self.looks),
             )
             for pieces in batch
         ]
@@ -156,10 +178,9 @@ DIRT = ["\u00ad", "\ufeff", "\u200b", "\u200e", "\u2060", "\x00", "\x7f"]
 SPACES = ["\u00a0", "\u2009", "\t", "\u2028", "\u3000", "\r", "\x0b", "\x1f", "  "]
 
 
-def test_a_very_long_line_is_no_single_call_which_no_signal_could_end(echo, monkeypatch):
-    monkeypatch.setattr(translate, "AT_ONCE", 450)
+def test_a_very_long_line_is_no_single_call_which_no_signal_could_end(echo):
     translator, sizes = echo(), []
-    batch = translator.model.translate_batch
+    translator.batch_tokens, batch = 450, translator.model.translate_batch
 
     def counted(pieces, **settings):
         sizes.append(sum(map(len, pieces)))
@@ -263,7 +284,7 @@ def test_the_user_may_say_what_to_do_with_bad_lines(echo, monkeypatch, capsys, t
 def test_many_bad_lines_are_counted_and_the_first_ones_named(echo, monkeypatch, capsys, tmp_path):
     echo(source_lang="en", target_lang="de")
     code, out, errors = run(monkeypatch, capsys, tmp_path / "m", (BAD + b"\n") * 200)
-    assert code == 2 and out == "\n" * 200 and len(errors) == cli.deploy.SHOWN + 1
+    assert code == 2 and out == "\n" * 200 and len(errors) == cli.translate.SHOWN + 1
     assert "200 of the input's lines not UTF-8, answered by empty lines (1, 2, 3, 4, 5, …)" in errors[-1]
 
 

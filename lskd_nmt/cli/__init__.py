@@ -11,47 +11,35 @@ import shlex
 import signal
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from lskd_nmt import __version__
-from lskd_nmt.cli import (
-    analyse_run,
-    data,
-    deploy,
-    diagnose,
-    doctor,
-    experiment,
-    features,
-    forecast,
-    geometry,
-    report,
-    seqkd,
-    table,
-    teacher_store,
-)
 from lskd_nmt.cli.common import Terminated, terminable
 from lskd_nmt.cli.verbs import Parser, arrange
 from lskd_nmt.errors import explain
 
 MODULES = (
-    data,
-    doctor,
-    experiment,
-    forecast,
-    table,
-    report,
-    teacher_store,
-    seqkd,
-    deploy,
-    features,
-    geometry,
-    diagnose,
-    analyse_run,
+    "data",
+    "doctor",
+    "experiment",
+    "forecast",
+    "table",
+    "report",
+    "teacher_store",
+    "seqkd",
+    "deploy",
+    "translate",
+    "features",
+    "geometry",
+    "diagnose",
+    "analyse_run",
 )
+ALONE = {"translate": "translate"}  # verbs that people wait for: of these nothing but their own module is imported
 STDOUT = "standard output"
 
 
-def build_parser() -> Parser:
-    """The parser of `lskd`, with every verb registered."""
+def build_parser(verb: str = "") -> Parser:
+    """The parser of `lskd` with every verb registered, or with one of `ALONE`."""
     parser = Parser(
         prog="lskd",
         description="Distillation for neural machine translation, verb by verb: each reads files, writes files and "
@@ -60,8 +48,8 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"lskd_nmt {__version__}")
     about = "one of those below: `lskd VERB --help` shows its options and an example"
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", help=about)
-    for module in MODULES:
-        module.register(verbs)
+    for module in [ALONE[verb]] if verb in ALONE else MODULES:
+        import_module(f"lskd_nmt.cli.{module}").register(verbs)
     arrange(parser, verbs)
     return parser
 
@@ -71,8 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     A reader that has seen enough, such as `head`, ends a verb in silence, with the exit code of other programs.
     """
-    args = build_parser().parse_args(argv)
-    args.command = shlex.join(["lskd", *(sys.argv[1:] if argv is None else argv)])
+    words = sys.argv[1:] if argv is None else argv
+    args = build_parser(words[0] if words else "").parse_args(words)
+    args.command = shlex.join(["lskd", *words])
     if sys.stdout is sys.__stdout__ and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(write_through=False)  # else PYTHONUNBUFFERED fails in `print`, which names no file
     try:

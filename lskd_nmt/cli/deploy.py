@@ -1,28 +1,23 @@
-"""Verbs of deployment: `average`, `export`, `translate`, `benchmark`."""
+"""Verbs of deployment: `average`, `export`, `benchmark`; `translate` has a file of its own."""
 
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.cli.common import add_tokenize, origin, show, verb_of, whole
 from lskd_nmt.cli.verbs import Verbs
-from lskd_nmt.errors import LskdError, require
+from lskd_nmt.errors import require
 from lskd_nmt.storage import folders, provenance
 from lskd_nmt.storage.files import write_json, write_text
 from lskd_nmt.storage.typed import read_record, to_json
-
-SHOWN = 5  # bad lines that are named
-MOST_THREADS = 1024
 
 
 def register(verbs: Verbs) -> None:
     """Add this file's verbs."""
     register_average(verbs)
     register_export(verbs)
-    register_translate(verbs)
     register_benchmark(verbs)
 
 
@@ -48,23 +43,6 @@ def register_export(verbs: Verbs) -> None:
     export.add_argument("--to", choices=("fairseq", "ctranslate2"), required=True)
     export.add_argument("--quantization", default="float32", help="of ctranslate2, such as int8 (default: %(default)s)")
     export.add_argument("--split", default="valid", help="that it is proved on (default: %(default)s)")
-
-
-def register_translate(verbs: Verbs) -> None:
-    """`translate`."""
-    about = "translate standard input, line by line, with an exported CTranslate2 model"
-    translate = verb_of(verbs, "translate", about, run_translate)
-    translate.add_argument("model", type=Path, metavar="MODEL")
-    translate.add_argument("--beam", type=int, default=5)
-    translate.add_argument("--nbest", type=int, default=1, help="'line ||| translation ||| score' if above 1")
-    translate.add_argument("--threads", type=whole(0), default=0)
-    about = "do not split lines into sentences, each of which is translated by itself"
-    translate.add_argument("--one-sentence-a-line", action="store_true", help=about)
-    about = (
-        "what to do at a line that is not UTF-8: stop, answer it by an empty line, or translate it with U+FFFD for its "
-        "bad bytes (default: empty, and exit code 2 at the end)"
-    )
-    translate.add_argument("--bad-lines", choices=("refuse", "empty", "replace"), help=about)
 
 
 def register_benchmark(verbs: Verbs) -> None:
@@ -125,64 +103,6 @@ def run_export(args: argparse.Namespace) -> None:
         else:
             facts = export_json(export.export_ctranslate2(*place, quantization=args.quantization, split=args.split))
     print(json.dumps({"out": str(args.out), **facts}))
-
-
-def run_translate(args: argparse.Namespace) -> None:
-    """`lskd translate MODEL < in > out`."""
-    from lskd_nmt.deploy.translate import Translator
-
-    require(args.threads <= MOST_THREADS, f"--threads is {args.threads}: give 1 to {MOST_THREADS}, or 0 for all")
-    require(sys.stdin is not None, "standard input is closed: give the text on it, a sentence or more a line")
-    require(sys.stdout is not None, "standard output is closed: send the translations to a file, or to a program")
-    translator = Translator(args.model, threads=args.threads, one_sentence_a_line=args.one_sentence_a_line)
-    if not translator.is_sealed:
-        show(f"{args.model} has no hashes, as older versions made it: its files cannot be proved to be those exported")
-    bad = BadLines(args.bad_lines)
-    for number, best in enumerate(translator.translations(bad.decoded(sys.stdin.buffer), args.beam, args.nbest)):
-        for translation in best:
-            rich = f"{number} ||| {translation.text} ||| {translation.score:.4f}"
-            line = translation.text if args.nbest == 1 else rich
-            sys.stdout.buffer.write(line.encode() + b"\n")  # UTF-8 whatever the locale
-        sys.stdout.buffer.flush()
-    bad.complain()
-
-
-class BadLines:
-    """What is done about lines of the input that are not UTF-8; only a line feed ends a line."""
-
-    def __init__(self, way: str | None) -> None:
-        """`way` is one of --bad-lines; without one (None) they are answered as with `empty`, and complained about."""
-        self.way = way
-        self.first: list[tuple[int, int]] = []  # numbers of lines, and of their first bad byte
-        self.count = 0
-
-    def decoded(self, lines: Iterable[bytes]) -> Iterator[str]:
-        """The lines as text, without their ends."""
-        for number, line in enumerate(lines, 1):
-            try:
-                yield line.removesuffix(b"\n").decode("utf-8")
-            except UnicodeDecodeError as error:
-                self.count += 1
-                if self.count <= SHOWN:
-                    self.first.append((number, error.start + 1))
-                if self.way == "refuse":
-                    return
-                if self.count <= SHOWN:
-                    how = "with U+FFFD for its bad bytes" if self.way == "replace" else "by an empty line"
-                    show(f"line {number} of the input is not UTF-8 (byte {error.start + 1}): answered {how}")
-                yield line.removesuffix(b"\n").decode("utf-8", "replace") if self.way == "replace" else ""
-
-    def complain(self) -> None:
-        """Refuse bad lines, unless the user has said how to answer them."""
-        if not self.count or self.way in ("empty", "replace"):
-            return
-        number, byte = self.first[0]
-        advice = "convert the input, for example iconv -f latin1 -t utf-8, or say what to do with --bad-lines"
-        if self.way == "refuse":
-            where = f"line {number} of the input is not UTF-8 (byte {byte})"
-            raise LskdError(f"{where}, and only the lines before it are answered: {advice}")
-        numbers = ", ".join(str(each) for each, _ in self.first) + (", …" if self.count > len(self.first) else "")
-        raise LskdError(f"{self.count} of the input's lines not UTF-8, answered by empty lines ({numbers}): {advice}")
 
 
 def run_benchmark(args: argparse.Namespace) -> None:

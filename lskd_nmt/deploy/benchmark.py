@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.data.subwords import joined
-from lskd_nmt.decode_settings import Pieces
+from lskd_nmt.decode_settings import Pieces, batches
 from lskd_nmt.deploy.benchmark_settings import CompareSettings
 from lskd_nmt.deploy.candidates import Candidate, examine
 from lskd_nmt.deploy.speed import Clocks, Show, Timing, Translate, load_model, measure
@@ -25,7 +25,6 @@ from lskd_nmt.evaluate.records import Score
 from lskd_nmt.evaluate.references import References, references
 from lskd_nmt.evaluate.scoring import bleu_tokenizer, scores
 from lskd_nmt.fairseq_io import DictionaryPair
-from lskd_nmt.seqkd.engines import batches
 
 SHOWN = ("bleu", "chrf")  # the metrics of the table
 

@@ -11,7 +11,6 @@ the data were. Each of its sentences is translated by itself, a very long one in
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -21,40 +20,40 @@ from lskd_nmt.data.sentences import sentences, united
 from lskd_nmt.data.subwords import Subwords
 from lskd_nmt.decode_settings import WIDEST
 from lskd_nmt.deploy import sealed
+from lskd_nmt.deploy.benchmark_settings import cores
+from lskd_nmt.deploy.in_flight import Flight, Future, Hypotheses, Piece, Ready, always, answered
 from lskd_nmt.errors import LskdError, require
 
 LONGEST = 200  # subwords that are translated in one piece; a longer sentence is cut, between its parts if it has any
 MOST = 400  # subwords of a piece's translation
-BATCH = 64  # lines
-AT_ONCE = 16_384  # subwords of a call of CTranslate2, which hears no signal before its end
+BATCH_TOKENS = 1024  # padded subwords of a batch
 ENDS = (".", "!", "?", "…")
 WIDE_ENDS = ("。", "！", "？", "｡")  # after which there is no space
 POSITIONS = 1024  # of a model whose export does not say
 FORMS = ("raw", "fairseq14")  # of data-prep/prepare.sh --form
 DEVICES = ("cpu", "cuda", "auto")
-
-
-class Hypotheses(Protocol):
-    """What CTranslate2 answers for one piece: the best hypotheses, as subwords, and their scores."""
-
-    hypotheses: list[list[str]]
-    scores: list[float]
+COMPUTE_TYPES: tuple[str, ...] = ("default", "auto", "float32", "float16", "bfloat16", "int16")
+COMPUTE_TYPES += ("int8", "int8_float32", "int8_float16", "int8_bfloat16")
+MOST_WORKERS = 1024
 
 
 class Search(Protocol):
     """What is used of `ctranslate2.Translator`."""
 
+    @property
+    def num_translators(self) -> int:
+        """How many batches are translated at a time."""
+
     def translate_batch(
         self,
         source: list[list[str]],
         *,
+        asynchronous: bool,
         beam_size: int,
         num_hypotheses: int,
         return_scores: bool,
-        max_batch_size: int,
-        batch_type: str,
         max_decoding_length: int,
-    ) -> list[Hypotheses]:
+    ) -> list[Future]:
         """The answers for pieces, in order."""
 
 
@@ -67,13 +66,6 @@ class Translation(NamedTuple):
 
     text: str
     score: float
-
-
-class Piece(NamedTuple):
-    """What is translated at once: subwords, and whether they end a sentence of the line."""
-
-    subwords: list[str]
-    ends: bool
 
 
 def segments(pieces: Sequence[str], longest: int = LONGEST) -> list[list[str]]:
@@ -90,19 +82,6 @@ def segments(pieces: Sequence[str], longest: int = LONGEST) -> list[list[str]]:
     return [*parts, list(pieces[begin:])] if pieces else parts
 
 
-def portions(pieces: Iterable[list[str]], most: int) -> Iterator[list[list[str]]]:
-    """The pieces in order, in portions of at most so many subwords, or of one piece."""
-    portion, size = list[list[str]](), 0
-    for piece in pieces:
-        if portion and size + len(piece) > most:
-            yield portion
-            portion, size = [], 0
-        portion.append(piece)
-        size += len(piece)
-    if portion:
-        yield portion
-
-
 class Translator:
     """An exported student that translates text: `Translator("student-int8").translate(["A sentence."])`.
 
@@ -110,14 +89,25 @@ class Translator:
     """
 
     def __init__(
-        self, model: Path | str, device: str = "cpu", threads: int = 0, one_sentence_a_line: bool = False
+        self,
+        model: Path | str,
+        device: str = "cpu",
+        threads: int = 0,
+        one_sentence_a_line: bool = False,
+        workers: int = 0,
+        compute_type: str = "default",
+        batch_tokens: int = BATCH_TOKENS,
     ) -> None:
         """Open a folder that `lskd export --to ctranslate2` made.
 
-        `device` is cpu, cuda, or auto, which takes a GPU if there is one. `threads` are those of one batch on the CPU;
-        0 leaves their number to CTranslate2. Lines are split into sentences, each of which is translated by itself,
-        unless there is `one_sentence_a_line`.
+        `device` is cpu, cuda, or auto, which takes a GPU if there is one. `workers` are the batches that are translated
+        at a time, and `threads` those of one batch on the CPU; if neither is given, there is a worker of one thread for
+        each core. `compute_type` is CTranslate2's: what the model computes in, as a rule (`default`) what it was
+        exported in. A batch has at most `batch_tokens` padded subwords. Lines are split into sentences, each of which
+        is translated by itself, unless there is `one_sentence_a_line`.
         """
+        require(0 <= workers <= MOST_WORKERS, f"--workers is {workers}: give 1 to {MOST_WORKERS}, or 0 for all cores")
+        require(batch_tokens > 0, f"--max-batch-tokens is {batch_tokens}: give a number above 0")
         model = Path(model)
         export = sealed.open_folder(model)
         self.is_sealed = export.is_sealed
@@ -128,9 +118,9 @@ class Translator:
         limits = [POSITIONS if each is None else each for each in export.positions]
         require(min(limits) > 1, f"{model / sealed.PROOF}: {limits} are no numbers of positions: {sealed.AGAIN}")
         self.longest, self.most = min(LONGEST, limits[0] - 1), min(MOST, limits[1])  # a source has an end besides
-        self.one_sentence_a_line = one_sentence_a_line
+        self.one_sentence_a_line, self.batch_tokens = one_sentence_a_line, batch_tokens
         self.subwords = _open_subwords(model)
-        self.model = _open_model(model, device, threads)
+        self.model = _open_model(model, device, threads, workers, compute_type)
 
     def translate(self, lines: Iterable[str], beam: int = 5) -> list[str]:
         """The best translation of each line, found by a beam search of width `beam`; that of an empty line is empty."""
@@ -138,43 +128,40 @@ class Translator:
         return [best[0].text for best in self.translations(lines, beam)]
 
     def translations(self, lines: Iterable[str], beam: int = 5, nbest: int = 1) -> Iterator[list[Translation]]:
-        """The `nbest` best translations of each line with their scores, in order, as soon as its batch is done.
+        """The `nbest` best translations of each line with their scores, in order, as soon as they are there.
 
-        Those of a line of several pieces are the best of all combinations of its pieces' `nbest` best.
+        Those of a line of several pieces are the best of all combinations of its pieces' `nbest` best. Some thousand
+        subwords are read ahead of what is answered.
         """
+        for group in self.groups(lines, beam, nbest):
+            yield from group
+
+    def groups(
+        self, lines: Iterable[str], beam: int = 5, nbest: int = 1, ready: Ready = always
+    ) -> Iterator[list[list[Translation]]]:
+        """As `translations`, with all that are there together; `ready`, of `in_flight.answered`, lets nobody wait."""
         require(1 <= beam <= WIDEST, f"--beam is {beam}: give 1 to {WIDEST}")
         require(1 <= nbest <= beam, f"--nbest is {nbest} and --beam is {beam}: give 1 to {beam}")
-        source = iter(lines)
-        while batch := list(islice(source, BATCH)):
-            parts = [self.pieces(line) for line in batch]
-            results = iter(self.searched([piece.subwords for line in parts for piece in line], beam, nbest))
-            for line in parts:
-                yield self.joined(line, list(islice(results, len(line))), nbest)
 
-    def searched(self, pieces: list[list[str]], beam: int, nbest: int) -> list[Hypotheses]:
-        """CTranslate2's results of each piece."""
-        found: list[Hypotheses] = []
-        for some in portions(pieces, AT_ONCE):
-            found += self.searched_at_once(some, beam, nbest)
-        return found
-
-    def searched_at_once(self, pieces: list[list[str]], beam: int, nbest: int) -> list[Hypotheses]:
-        """The same of pieces that are few enough for one call."""
-        try:
-            found = self.model.translate_batch(
-                pieces,
+        def begin(batch: list[list[str]]) -> Sequence[Future]:
+            return self.model.translate_batch(
+                batch,
+                asynchronous=True,
                 beam_size=beam,
                 num_hypotheses=nbest,
                 return_scores=True,
-                max_batch_size=1024,
-                batch_type="tokens",
                 max_decoding_length=self.most,
             )
-        except (RuntimeError, ValueError) as error:  # an old export of a model with few positions
-            raise LskdError(
-                f"CTranslate2 cannot translate with this model ({_reason(error)}): {sealed.AGAIN}"
-            ) from None
-        return list(found)
+
+        flight = Flight(begin, self.model.num_translators, self.batch_tokens)
+        for group in answered(lines, self.pieces, flight, ready):
+            try:
+                found = [(line.pieces, line.results()) for line in group]
+            except (RuntimeError, ValueError) as error:  # an old export of a model with few positions
+                raise LskdError(
+                    f"CTranslate2 cannot translate with this model ({_reason(error)}): {sealed.AGAIN}"
+                ) from None
+            yield [self.joined(pieces, results, nbest) for pieces, results in found]
 
     def pieces(self, line: str) -> list[Piece]:
         """What of a line is translated at once."""
@@ -220,15 +207,22 @@ def _open_subwords(model: Path) -> Subwords:
         raise LskdError(f"{file} is no sentencepiece model ({_reason(error)}): {sealed.AGAIN}") from None
 
 
-def _open_model(model: Path, device: str, threads: int) -> Search:
+def _open_model(model: Path, device: str, threads: int, workers: int, compute_type: str) -> Search:
     """The folder as CTranslate2's translator."""
     import ctranslate2
 
     require(device in DEVICES, f"the device is '{device}': one of {', '.join(DEVICES)}")
-    has_device = device != "cuda" or ctranslate2.get_cuda_device_count() > 0
-    require(has_device, "the device is 'cuda', and CTranslate2 sees no GPU: take cpu, or auto")
+    require(compute_type in COMPUTE_TYPES, f"--compute-type is '{compute_type}': one of {', '.join(COMPUTE_TYPES)}")
+    gpus = 0 if device == "cpu" else int(ctranslate2.get_cuda_device_count())
+    require(device != "cuda" or gpus > 0, "the device is 'cuda', and CTranslate2 sees no GPU: take cpu, or auto")
+    device = "cuda" if gpus else "cpu"
+    able = ("default", "auto", *sorted(ctranslate2.get_supported_compute_types(device)))
+    require(compute_type in able, f"--compute-type is {compute_type}, which this {device} cannot: {', '.join(able)}")
+    if not gpus and not threads:
+        workers, threads = workers or cores(), 1
+    settings = {"inter_threads": workers or 1, "intra_threads": threads, "compute_type": compute_type}
     try:
-        search: Search = ctranslate2.Translator(str(model), device=device, intra_threads=threads)
+        search: Search = ctranslate2.Translator(str(model), device=device, **settings)
         return search
     except Exception as error:  # of many kinds, whatever is damaged
         raise LskdError(f"CTranslate2 cannot load {model} ({_reason(error)}): {sealed.AGAIN}") from None

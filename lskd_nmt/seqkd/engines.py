@@ -1,12 +1,12 @@
 """What translates: CTranslate2, or fairseq itself. Both take and give subwords and search alike."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.decode_settings import MOST, DecodeSettings, Pieces
+from lskd_nmt.decode_settings import MOST, DecodeSettings, Pieces, batches
 from lskd_nmt.errors import LskdError, reason, require
 from lskd_nmt.teacher.source import Hypothesis, TranslationSource
 
@@ -125,20 +125,6 @@ class FairseqEngine:
             [Hypothesis(" ".join(self.target[i] for i in ids), score) for ids, score in best[: settings.nbest]]
             for best in found
         ]
-
-
-def batches(sentences: Sequence[Pieces], tokens: int) -> Iterator[list[int]]:
-    """Positions of sentences of similar length, long ones first, at most so many padded subwords a batch."""
-    batch: list[int] = []
-    longest = 0
-    for at in sorted(range(len(sentences)), key=lambda at: (-len(sentences[at]), at)):
-        longest = longest or len(sentences[at]) + 1
-        if batch and longest * (len(batch) + 1) > tokens:
-            yield batch
-            batch, longest = [], len(sentences[at]) + 1
-        batch.append(at)
-    if batch:
-        yield batch
 
 
 def translate_all(
