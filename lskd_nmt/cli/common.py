@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGTERM
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from lskd_nmt import fairseq_io
 from lskd_nmt.cli.verbs import Parser, Verbs
 from lskd_nmt.errors import LskdError, require
-from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.storage import files, provenance
+
+if TYPE_CHECKING:
+    from lskd_nmt.fairseq_io import DictionaryPair
 
 Number = TypeVar("Number", int, float)
 
@@ -93,8 +94,10 @@ def add_tokenize(verb: argparse.ArgumentParser, of: str = "of BLEU") -> None:
     verb.add_argument("--tokenize", metavar="NAME", help=about)
 
 
-def symbols_of(args: argparse.Namespace) -> DictionaryPair:
+def symbols_of(args: argparse.Namespace) -> "DictionaryPair":
     """The dictionaries of `--data`, the first of its folders; loads the plugin."""
+    from lskd_nmt import fairseq_io  # noqa: PLC0415  NumPy, which most verbs start without
+
     first = args.data.split(":")[0]
     fairseq_io.require_data(args.data)
     with fairseq_io.quiet():

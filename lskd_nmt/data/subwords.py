@@ -160,7 +160,9 @@ class Subwords:
 
     def pieces(self, line: str) -> list[str]:
         """A line's subwords; what looks like a symbol of fairseq's, such as `<s>`, is text: its characters."""
-        found = self.processor.encode(line, out_type=str)
+        found: list[str] = self.processor.encode(line, out_type=str)
+        if SYMBOLS.isdisjoint(found):
+            return found
         return [part for piece in found for part in (piece if piece in SYMBOLS else [piece])]
 
     def encode(self, lines: Iterable[str]) -> list[str]:
