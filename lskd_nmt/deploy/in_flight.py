@@ -17,7 +17,7 @@ DEPTH = 3  # batches of each worker that the engine knows of: one that it transl
 WINDOW = 16  # batches
 AHEAD = 4  # windows that are read before the first of their lines is answered, at most
 GROUP = 64  # lines that are answered together, at most
-SHORTEST, LONGEST = 0.0002, 0.004  # seconds between two looks at what is done
+SHORTEST, LONGEST = 0.0002, 0.01  # seconds between two looks at what is done
 
 
 class Hypotheses(Protocol):
