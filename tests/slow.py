@@ -145,3 +145,18 @@ def evolved(p: list[float], q: list[float], target: int, gold: float, mix: float
     """KL(p ‖ (1-λ_t)·q + λ_t·r) at one position."""
     r = prior(p, target, gold)
     return kl(p, [(1 - mix) * s + mix * each for s, each in zip(q, r, strict=True)])
+
+
+def sums_of_rows(rows: list[list[int]], drawn: list[int]) -> list[int]:
+    """Σ of the drawn rows, one after the other, in Python's whole numbers."""
+    return [sum(rows[at][column] for at in drawn) for column in range(len(rows[0]))]
+
+
+def swapped_more(base: list[int], system: list[int], swaps: list[list[bool]]) -> int:
+    """In how many trials the sums differ by more than they do, where swapped sentences change sides."""
+    found = 0
+    for swap in swaps:
+        ours = sum(b if is_swapped else s for b, s, is_swapped in zip(base, system, swap, strict=True))
+        theirs = sum(s if is_swapped else b for b, s, is_swapped in zip(base, system, swap, strict=True))
+        found += abs(ours - theirs) > abs(sum(base) - sum(system))
+    return found

@@ -1,10 +1,13 @@
 """Resampled BLEU against sacreBLEU's own tests, the laws of a bootstrap, and Holm's correction by hand."""
 
+import math
 import random
 import statistics
+from itertools import pairwise
 
 import numpy as np
 import pytest
+import slow
 from families import Table, corrected, family_error
 from sacrebleu.metrics import BLEU
 from sacrebleu.significance import PairedTest
@@ -77,6 +80,52 @@ def test_trials_are_the_same_however_many_are_drawn_at_a_time(systems, refs, mon
     for size in (bootstrap.TRIALS, 32):
         monkeypatch.setattr(bootstrap, "FLIPPED", size)
         assert bootstrap.randomisation(pair, bleu) == found
+
+
+def whole_numbers(kind, largest=200, systems=21, sentences=9, width=3):
+    """Statistics of more systems than are resampled at a time."""
+    draw = np.random.default_rng(4)
+    return [draw.integers(largest, size=(sentences, width)).astype(kind) for _ in range(systems)]
+
+
+@pytest.mark.parametrize(
+    "kind, largest", [(np.uint8, 200), (np.float64, 200), (np.uint32, 2**31), (np.float64, 2**31)], ids=str
+)
+def test_resampled_sums_are_exactly_those_of_a_loop(monkeypatch, kind, largest):
+    # whole numbers: 2^31 is not exact in 32 bits, and sums in floats are exact up to 2^24 (32 bits) or 2^53 (64 bits)
+    monkeypatch.setattr(bootstrap, "RESAMPLES", 40)
+    monkeypatch.setattr(bootstrap, "CHUNK", 20)
+    found = whole_numbers(kind, largest)
+    generator = np.random.default_rng(bootstrap.SEED)
+    drawn = [row for _ in range(2) for row in generator.choice(9, size=(20, 9)).tolist()]
+    for column in range(3):
+        ours = bootstrap.resampled(found, lambda sums, column=column: sums[..., column])
+        assert ours.tolist() == [
+            [slow.sums_of_rows(each.astype(int).tolist(), row)[column] for row in drawn] for each in found
+        ]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float64])
+def test_randomised_pairs_are_exactly_those_of_a_loop(monkeypatch, kind):
+    monkeypatch.setattr(bootstrap, "TRIALS", 80)
+    monkeypatch.setattr(bootstrap, "FLIPPED", 32)
+    found = whole_numbers(kind)
+    pairs = list(pairwise(found))
+    generator = np.random.default_rng(bootstrap.SEED)
+    swaps = [row for size in (32, 32, 16) for row in generator.integers(2, size=(size, 9), dtype=bool).tolist()]
+    ours = bootstrap.randomisation(pairs, lambda sums: sums[..., 0])
+    columns = [each[:, 0].astype(int).tolist() for each in found]
+    wanted = [slow.swapped_more(*pair, swaps) for pair in pairwise(columns)]
+    assert ours == [(count + 1) / 81 for count in wanted] and len(set(wanted)) > 5
+
+
+def test_numbers_that_are_not_whole_are_summed_in_64_bits(monkeypatch):
+    monkeypatch.setattr(bootstrap, "RESAMPLES", bootstrap.CHUNK)
+    found = [each / 3 for each in whole_numbers(np.float64)]
+    drawn = np.random.default_rng(bootstrap.SEED).choice(9, size=(bootstrap.CHUNK, 9))
+    ours = bootstrap.resampled(found, lambda sums: sums[..., 0])
+    wanted = [[math.fsum(each[row, 0]) for row in drawn] for each in found]
+    assert ours == pytest.approx(np.array(wanted), rel=1e-14)  # nine roundings of 2^-53; 32 bits would have 1e-7
 
 
 def test_one_seeds_interval_is_as_wide_as_sacrebleus(systems, refs):

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import fdtrc, ndtri, stdtrit
 
-from lskd_nmt.evaluate.metrics import Array
+from lskd_nmt.evaluate.metrics import Array, Statistics
 from lskd_nmt.evaluate.records import Estimate
 
 Formula = Callable[[Array], Array]  # a metric's score of summed statistics.   (…, M) -> (…)
@@ -22,6 +22,8 @@ SEED = 12345  # sacreBLEU's own
 RESAMPLES = 10_000  # of the bootstrap; a p-value is at least 1 / (R + 1)
 TRIALS = 10_000  # of approximate randomisation
 CHUNK = 500  # resamples at a time: memory
+BLOCK = 16  # systems or pairs at a time, in one product with the draws: memory
+EXACT = 2**24  # whole numbers below it have no rounding in 32 bits, nor has any sum of them that stays below
 FLIPPED = 512  # trials at a time; of 32, as numpy draws so many truths at once: the same as all together
 LEVEL = 0.95
 ENOUGH_SEEDS = 4  # of a row, for a p-value from its own scatter: two or three hardly say how seeds scatter
@@ -34,28 +36,32 @@ def counts(size: int, draws: int, resamples: int, generator: np.random.Generator
     return np.bincount(drawn.ravel(), minlength=size * resamples).reshape(resamples, size)
 
 
-def sums(drawn: npt.NDArray[np.int64] | npt.NDArray[np.bool_], numbers: Array) -> Array:
-    """The sum of rows drawn so often.   (R, S), (S, M) -> (R, M)
+def sums(drawn: npt.NDArray[np.float32], numbers: Statistics) -> Array:
+    """The sum of rows drawn so often, as one product of matrices.   (R, S), (S, M) -> (R, M)
 
-    Counts are added up in 32 bits, which is faster, and exact below 2^24.
+    `drawn` are whole numbers, of which no row adds up to more than S. Sums of whole numbers are exact, in whatever
+    order a processor adds them: in 32 bits, which is faster, where none can reach 2^24, and in 64 bits below 2^53.
     """
-    if (numbers == np.rint(numbers)).all():
-        return (drawn.astype(np.float32) @ numbers.astype(np.float32)).astype(np.float64)
-    return np.asarray(drawn.astype(np.float64) @ numbers)
+    is_whole = np.issubdtype(numbers.dtype, np.integer) or bool((numbers == np.rint(numbers)).all())
+    if is_whole and len(numbers) * np.abs(numbers).max(initial=0).astype(np.float64) < EXACT:
+        return (drawn @ numbers.astype(np.float32)).astype(np.float64)
+    return np.asarray(drawn.astype(np.float64) @ numbers.astype(np.float64))
 
 
-def resampled(statistics: Sequence[Array], score: Formula) -> Array:
+def resampled(statistics: Sequence[Statistics], score: Formula) -> Array:
     """The score of each system on each resample of the sentences, which are the same for all.
 
     Systems of (S, M) -> (systems, R).
     """
     generator = np.random.default_rng(SEED)
-    together = np.concatenate(statistics, axis=1)
-    chunks = []
-    for _ in range(0, RESAMPLES, CHUNK):
-        drawn = counts(len(together), len(together), CHUNK, generator)
-        chunks.append(score(sums(drawn, together).reshape(CHUNK, len(statistics), -1)))
-    return np.concatenate(chunks).T
+    sentences, found = len(statistics[0]), np.empty((len(statistics), RESAMPLES))
+    for start in range(0, RESAMPLES, CHUNK):
+        drawn = counts(sentences, sentences, CHUNK, generator).astype(np.float32)
+        for first in range(0, len(statistics), BLOCK):
+            block = statistics[first : first + BLOCK]
+            scores = score(sums(drawn, np.concatenate(block, axis=1)).reshape(CHUNK, len(block), -1))
+            found[first : first + BLOCK, start : start + CHUNK] = scores.T
+    return found
 
 
 def seed_weights(seeds: Sequence[int], resamples: int = RESAMPLES) -> Array:
@@ -177,27 +183,39 @@ def contrast(terms: Sequence[Term], spread: Spread | None = None, tested: Spread
     return Estimate(value, float(low), float(high), p if is_known or is_same else None)
 
 
-def randomisation(pairs: Sequence[tuple[Array, Array]], score: Formula) -> list[float]:
+def randomisation(pairs: Sequence[tuple[Statistics, Statistics]], score: Formula) -> list[float]:
     """sacreBLEU's paired approximate randomisation for each pair of (S, M): two-sided p-values.
 
     Where all outputs are the same, p is 1, where sacreBLEU says 1 / (trials + 1).
     """
     if not pairs:
         return []
-    moved = np.concatenate([base - system for base, system in pairs], axis=1)  # (S, pairs * M)
-    bases, systems = np.array([(base.sum(0), system.sum(0)) for base, system in pairs]).swapaxes(0, 1)  # (pairs, M)
+    bases, systems = (
+        np.array([pair[side].sum(0, dtype=np.float64) for pair in pairs]) for side in (0, 1)
+    )  # (pairs, M)
     differences = np.abs(score(bases) - score(systems))
     larger = np.zeros(len(pairs))
     generator = np.random.default_rng(SEED)
     for start in range(0, TRIALS, FLIPPED):
-        flips = generator.integers(2, size=(min(FLIPPED, TRIALS - start), len(moved)), dtype=bool)
-        shift = sums(flips, moved).reshape(len(flips), len(pairs), -1)
-        found = np.abs(score(systems + shift) - score(bases - shift))
-        larger += (found > differences + 1e-9).sum(0)
+        flips = generator.integers(2, size=(min(FLIPPED, TRIALS - start), len(pairs[0][0])), dtype=bool)
+        drawn = flips.astype(np.float32)
+        for first in range(0, len(pairs), BLOCK):
+            block = slice(first, first + BLOCK)
+            moved = np.concatenate([moves(*pair) for pair in pairs[block]], axis=1)  # (S, BLOCK * M)
+            shift = sums(drawn, moved).reshape(len(flips), len(pairs[block]), -1)
+            found = np.abs(score(systems[block] + shift) - score(bases[block] - shift))
+            larger[block] += (found > differences[block] + 1e-9).sum(0)
     return [
         1.0 if (base == system).all() else float((count + 1) / (TRIALS + 1))
         for count, (base, system) in zip(larger, pairs, strict=True)
     ]
+
+
+def moves(base: Statistics, system: Statistics) -> Statistics:
+    """What a system gains from taking over the base's translations, sentence by sentence.   (S, M), (S, M) -> (S, M)"""
+    kinds = (base.dtype, system.dtype)
+    is_whole = all(np.issubdtype(kind, np.integer) for kind in kinds)
+    return np.asarray(np.subtract(base, system, dtype=np.int64 if is_whole else np.float64))
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:

@@ -20,6 +20,7 @@ from lskd_nmt.data.moses import detokenised, tokenised
 from lskd_nmt.errors import require
 
 Array = NDArray[np.float64]
+Statistics = NDArray[np.number]  # of sentences: whole numbers may be kept in a small type
 USUAL = "13a"  # sacreBLEU's tokeniser of languages that separate words by spaces
 FORMS = ("raw", "fairseq14", "tokenised")
 LOWERCASED = "bleu_tokenised_lowercased"
