@@ -11,7 +11,8 @@ import numpy as np
 
 from lskd_nmt.errors import require
 from lskd_nmt.evaluate import bootstrap
-from lskd_nmt.evaluate.metrics import USUAL, Array, EvaluationSet, Scorer, metric, scorer
+from lskd_nmt.evaluate.kept_statistics import Reading
+from lskd_nmt.evaluate.metrics import USUAL, Array, EvaluationSet, Statistics, metric
 from lskd_nmt.evaluate.records import (
     ComparedModel,
     Contrast,
@@ -168,7 +169,7 @@ def results_by(
     statistics, formula = collect(metric, {name: outputs[name] for name in models}, show)
     show(f"{bootstrap.RESAMPLES:,} resamples of {len(statistics)} models")
     resampled = bootstrap.resampled(list(statistics.values()), formula)
-    corpus = {name: float(formula(each.sum(0))) for name, each in statistics.items()}
+    corpus = {name: float(formula(each.sum(0, dtype=np.float64))) for name, each in statistics.items()}
     scores = Scores(corpus, dict(zip(statistics, resampled, strict=True)))
     by_seed = p_by_seed(contrasts, outputs, statistics, formula)
     shared = [Shared(pool, corpus) for pool in pools]
@@ -228,27 +229,26 @@ class Shared:
 
 def collect(
     metric: str, outputs: Mapping[str, Output], show: Show
-) -> tuple[dict[str, Array], Callable[[Array], Array]]:
+) -> tuple[dict[str, Statistics], Callable[[Array], Array]]:
     """The sufficient statistics of each model's sentences, and the formula that scores sums of them."""
     progress, found = Progress(len(outputs), "models compared", show), {}
-    scorers = dict[tuple[Path, str], Scorer]()
+    readings = dict[tuple[Path, str], Reading]()
     for name, output in outputs.items():
-        references = read_lines(output.reference)
-        if (output.reference, output.tokenizer) not in scorers:
+        at = (output.reference, output.tokenizer)
+        if at not in readings:
             sources = read_lines(output.source) if output.source and output.source.is_file() else None
+            references = read_lines(output.reference)
             data = EvaluationSet(references, output.lang, output.form, output.tokenizer, sources)
-            scorers[output.reference, output.tokenizer] = scorer(metric, data)
-        hyps, lines = read_lines(output.file), len(references)
-        require(len(hyps) == lines, f"{output.file} has {len(hyps)} lines and the test set {lines}: decode it again")
-        found[name] = scorers[output.reference, output.tokenizer].statistics(hyps)
+            readings[at] = Reading(metric, data)
+        found[name] = readings[at].statistics(output.file)
         progress.add(1)
-    return found, next(iter(scorers.values())).score
+    return found, next(iter(readings.values())).score
 
 
 def p_by_seed(
     contrasts: Contrasts,
     outputs: Mapping[str, Output],
-    statistics: Mapping[str, Array],
+    statistics: Mapping[str, Statistics],
     formula: Callable[[Array], Array],
 ) -> dict[str, dict[str, float]]:
     """For contrasts of a family `baseline…`, sacreBLEU's p-value of each pair of models of one seed."""

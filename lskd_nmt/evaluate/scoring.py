@@ -10,7 +10,7 @@ from sacrebleu.utils import SACREBLEU_DIR
 
 from lskd_nmt.data.languages import base_language, is_unspaced
 from lskd_nmt.errors import LskdError, require
-from lskd_nmt.evaluate import metrics
+from lskd_nmt.evaluate.kept_statistics import Reading, place_of
 from lskd_nmt.evaluate.metrics import FORMS, METRICS, USUAL, EvaluationSet
 from lskd_nmt.evaluate.records import Score
 
@@ -131,25 +131,30 @@ def scores(
     form: str,
     tokenize: str | None = None,
     sources: Sequence[str] | None = None,
+    file: Path | None = None,
 ) -> dict[str, Score]:
     """The score of a corpus by every metric of the registry.
 
     `form` is that of both texts: `raw`, `fairseq14` (Moses-tokenised, lower-cased; detokenised here where a metric
     needs it) or `tokenised` (Moses-tokenised, with case). `tokenize` is the wished tokeniser of BLEU, see
-    `bleu_tokenizer`.
+    `bleu_tokenizer`. Beside the translations' `file`, if it is given, the sentences' statistics are kept.
     """
     count, wanted = len(translations), len(references)
     require(count == wanted, f"{count} hypotheses and {wanted} references: decode the test set again")
     require(bool(references), "the test set is empty: prepare the data with a test set")
     require(form in FORMS, f"the form of the text is '{form}': one of {', '.join(FORMS)}")
     data = EvaluationSet(references, lang, form, bleu_tokenizer(lang, tokenize), sources)
-    return {name: score(name, translations, data) for name in METRICS}
+    return {name: score(name, translations, data, file) for name in METRICS}
 
 
-def score(name: str, translations: Sequence[str], data: EvaluationSet) -> Score:
-    """The score of a corpus by the metric of that name, rounded to two digits."""
-    scorer = metrics.scorer(name, data)
-    value = float(scorer.score(scorer.statistics(translations).sum(0)))
+def score(name: str, translations: Sequence[str], data: EvaluationSet, file: Path | None = None) -> Score:
+    """The score of a corpus by the metric of that name, rounded to two digits; `file` as in `scores`."""
+    reading = Reading(name, data)
+    scorer = reading.scorer
+    statistics = scorer.statistics(translations)
+    if file is not None:
+        reading.keep(place_of(file, name), translations, statistics)
+    value = float(scorer.score(statistics.sum(0)))
     return Score(round(value, 2), scorer.signature, scorer.text, data.tokenizer if name == "bleu" else None)
 
 

@@ -26,6 +26,7 @@ DERIVED_FILES = (
     "generate.log",
     "decode.json",
     "test.hyp",
+    "statistics",
     "metrics.json",
 )
 

@@ -203,7 +203,8 @@ def score(run: Run, name: str, tokenize: str | None = None) -> Metrics:
     hyp, ref, data = run.model_folder(name) / "test.hyp", run.text("test", "target"), run.plan.data
     translations, references = read_lines(hyp), read_lines(ref)
     sources = read_lines(run.text("test", "source")) if needs_source() else None
-    scores = scoring.scores(translations, references, data.target_lang, data.form, tokenize or data.tokenize, sources)
+    wish = tokenize or data.tokenize
+    scores = scoring.scores(translations, references, data.target_lang, data.form, wish, sources, hyp)
     facts = ScoringFacts(
         len(references),
         name,

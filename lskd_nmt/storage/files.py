@@ -21,10 +21,15 @@ def read_list(file: Path) -> JsonList:
 
 def write_text(file: Path, text: str) -> None:
     """Write `file` whole or not at all."""
+    write_bytes(file, text.encode("utf-8"))
+
+
+def write_bytes(file: Path, content: bytes) -> None:
+    """Write `file` whole or not at all."""
     part = file.with_name(f"{file.name}.{uuid.uuid4().hex[:8]}.part")  # several may write the same file
     with writing(file):
         try:
-            part.write_text(text, encoding="utf-8")
+            part.write_bytes(content)
             part.replace(file)
         finally:
             part.unlink(missing_ok=True)
