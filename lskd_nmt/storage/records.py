@@ -166,8 +166,10 @@ def misfit(value: object, shape: Shape, name: str) -> str | None:
         good = isinstance(value, int) and not isinstance(value, bool)
     else:
         good = value is None if shape is None else isinstance(shape, type) and isinstance(value, shape)
+    if good:
+        return None
     shown = one_line(json.dumps(value, ensure_ascii=False), SHOWN)
-    return None if good else f"{name.removeprefix('.') or 'it'} is {shown}, where {named(shape)} is meant"
+    return f"{name.removeprefix('.') or 'it'} is {shown}, where {named(shape)} is meant"
 
 
 def worst(value: object, shapes: tuple[Shape, ...], name: str) -> str | None:

@@ -78,6 +78,8 @@ def from_json(cls: type[T], value: object, place: str) -> T:
 
 def to_json(value: object) -> Any:
     """A record, or a list or dictionary of such, as what `json` writes; fields keep their order."""
+    if isinstance(value, str):  # what long lists hold
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         found = {each: getattr(value, each.name) for each in fields(value)}
         return {each.name: to_json(of) for each, of in found.items() if of is not None or "absent" not in each.metadata}

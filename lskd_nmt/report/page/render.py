@@ -14,8 +14,8 @@ from markupsafe import Markup, escape
 from lskd_nmt.report.page import figures
 from lskd_nmt.report.page.parts import Drawing, Picture, Section
 from lskd_nmt.report.page.sources import Sentences
-from lskd_nmt.storage.files import write_text
-from lskd_nmt.storage.typed import Json, to_json, write_record
+from lskd_nmt.storage.files import write_json, write_text
+from lskd_nmt.storage.typed import Json, to_json
 
 SCRIPTS = ("page.js", "tables.js", "sentences.js")
 TYPES = {".json": "application/json", ".csv": "text/csv", ".pdf": "application/pdf", ".svg": "image/svg+xml"}
@@ -27,13 +27,14 @@ def write(
     """Write figures and data into OUT, and index.html last; `data` is text by file name."""
     for name, text in data.items():
         write_text(out / "data" / name, text)
+    texts = to_json(sentences)
     if sentences is not None:
-        write_record(out / "data" / "sentences.json", sentences)
+        write_json(out / "data" / "sentences.json", texts)
     parts = [part for section in sections for part in section.parts]
     drawn = {part.id: drawing(part, out / "figures") for part in parts if isinstance(part, Drawing)}
     drawn |= {part.id: picture(part, out / "figures") for part in parts if isinstance(part, Picture)}
     files = {name: data_uri(name, text.encode()) for name, text in data.items()}
-    write_text(out / "index.html", html(title, sections, sentences, drawn, files))
+    write_text(out / "index.html", html(title, sections, sentences, as_script(texts), drawn, files))
     return out / "index.html"
 
 
@@ -63,10 +64,14 @@ def html(
     title: str,
     sections: Sequence[Section],
     sentences: Sentences | None,
+    embedded: str,
     drawn: Mapping[str, Drawn],
     files: Mapping[str, str],
 ) -> str:
-    """The page as one HTML text; `drawn` has the figures by the id of their part, `files` the data as addresses."""
+    """The page as one HTML text; `drawn` has the figures by the id of their part, `files` the data as addresses.
+
+    `embedded` are the sentences as the page's script reads them.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(asset),
         autoescape=True,
@@ -81,7 +86,7 @@ def html(
         sentences=sentences,
         drawn=drawn,
         files=files,
-        embedded=Markup(as_script(to_json(sentences))),
+        embedded=Markup(embedded),
         style=Markup(asset("page.css")),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
