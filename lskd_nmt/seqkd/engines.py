@@ -1,6 +1,7 @@
 """What translates: CTranslate2, or fairseq itself. Both take and give subwords and search alike."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -82,6 +83,35 @@ class CTranslate2Engine:
             ]
             for result in (waiting.result() for waiting in results)
         ]
+
+
+class EndingEngine(CTranslate2Engine):
+    """CTranslate2 whose beam search ends translations at the length limit as fairseq's does.
+
+    There CTranslate2 gives a translation without an end the score that it has so far, and fairseq that of its end, too.
+    """
+
+    def begin(self, batch: Sequence[Pieces], settings: DecodeSettings) -> Callable[[], list[list[Hypothesis]]]:
+        """See `CTranslate2Engine`; not for sampling, whose hypotheses have no order."""
+        longest = min(settings.longest(batch), MOST)
+        wait = super().begin(batch, replace(settings, nbest=settings.beam))  # any of the beam may become the best
+        return lambda: [
+            self.ended(source, found, settings.lenpen, longest)[: settings.nbest]
+            for source, found in zip(batch, wait(), strict=True)
+        ]
+
+    def ended(self, source: Pieces, beam: list[Hypothesis], lenpen: float, longest: int) -> list[Hypothesis]:
+        """A beam's hypotheses, best first, where those of `longest` subwords have the scores that ends give them."""
+        cut = [each.pieces.split(" ") for each in beam if each.pieces.count(" ") + 1 >= longest]
+        if not cut:
+            return beam
+        scored = self.translator.score_batch([list(source)] * len(cut), cut, max_input_length=0)
+        whole = [
+            Hypothesis(" ".join(pieces), sum(each.log_probs) / (len(pieces) + 1) ** lenpen)
+            for pieces, each in zip(cut, scored, strict=True)
+        ]
+        finished = [each for each in beam if each.pieces.count(" ") + 1 < longest]
+        return sorted([*finished, *whole], key=lambda each: -each.score)
 
 
 class FairseqEngine:
