@@ -17,7 +17,7 @@ rc=0
 mkdir -p -- .failed
 if (( rc )); then printf '%s\n' "$rc" > "$note"; exit "$rc"; fi
 rm -f -- "$note"
-if [[ $step == train || $step == score ]]; then
+if [[ $step == train || $step == score || $step == evaluate ]]; then
   count() { find -L models -mindepth 2 -maxdepth 2 -name "$1" | wc -l; }
   log "$(count model.pt) of $(count command.sh) models trained, $(count metrics.json) scored"
 fi

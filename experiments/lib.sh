@@ -84,7 +84,8 @@ outlive_signal() {                   # SLURM signals every process of a job, and
 }
 
 run_step() {                         # run_step train "$@": the options of a step on one model, and the step, which has
-  local step=$1 how=--shared         # the model's folder to itself if it trains, and does not run twice at once
+  local step=$1 how=--shared part    # the model's folder to itself if it trains, and does not run twice at once,
+                                     # nor beside the steps that it does ($parts)
   parse_options "${@:2}"
   need_tools flock
   [[ -n $run && -n $model ]] || die "--run and --model are needed: see --help"
@@ -93,7 +94,9 @@ run_step() {                         # run_step train "$@": the options of a ste
   outlive_signal
   [[ $step != train ]] || how=--exclusive
   hold "$how" "$folder/.lock" "$model: waiting for another process that works on $folder"
-  hold --exclusive "$folder/.lock.$step" "$model: waiting for another process that does the same in $folder"
+  for part in ${parts:-$step}; do
+    hold --exclusive "$folder/.lock.$part" "$model: waiting for another process that does the same in $folder"
+  done
   device_flags=()
   if [[ " $options " == *' device '* ]]; then choose_device; else device=auto threads=0; fi
   "$python" -m lskd_nmt.cli run-step --device "$device" --workers "$threads" \

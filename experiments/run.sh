@@ -73,7 +73,7 @@ out=$("$python" -c 'import json, sys; print(json.loads(sys.argv[1])["run"])' "$c
 engine=("$python" -m snakemake "$target" --snakefile "$root/experiments/Snakefile" --nolock
   --rerun-incomplete --rerun-triggers mtime --keep-going --scheduler greedy --nocolor "${machines[@]}"
   --config "device=$device" "precision=$precision" "gpus=$gpus" "threads=$threads" "limit=$limit" "cores=$cores"
-  "elsewhere=${profile:+yes}")
+  "elsewhere=${profile:+yes}" "target=$target")
 
 if [[ $dry_run == yes || -n $graph ]]; then    # of a view of the run folder, which stays as it is
   view=$(mktemp -d 2> /dev/null) || die "TMPDIR is '${TMPDIR:-/tmp}', where no folder can be made: set it to one of yours"

@@ -136,6 +136,21 @@ def test_only_what_is_missing_is_made_again_and_what_comes_of_it(finished):
     assert scores(finished) == table and trained(finished) == {PLAIN: 1}
 
 
+def test_one_process_decodes_and_scores_unless_only_decoding_is_asked_for(bench):
+    assert bench.experiment("--device", "cpu", "--jobs", "2", "--until", "students").returncode == 0
+    decoded = bench.experiment("--device", "cpu", "--until", "decode")
+    assert decoded.returncode == 0 and " evaluate " not in decoded.stderr
+    assert all(bench.model(name).joinpath("test.hyp").exists() for name in MODELS)
+    assert not any(bench.model(name).joinpath("metrics.json").exists() for name in MODELS)
+    bench.model(PLAIN).joinpath("test.hyp").unlink()
+    times = {name: bench.model(name).joinpath("test.hyp").stat().st_mtime_ns for name in MODELS if name != PLAIN}
+    scored = bench.experiment("--device", "cpu", "--jobs", "2", "--until", "score")
+    assert scored.returncode == 0, scored.stderr
+    assert [name for name in MODELS if f" evaluate {name}" in scored.stderr] == [PLAIN]
+    assert all(bench.model(name).joinpath("test.hyp").stat().st_mtime_ns == then for name, then in times.items())
+    assert all(bench.model(name).joinpath("metrics.json").exists() for name in MODELS)
+
+
 def test_a_grid_grows_by_seeds_and_keeps_what_it_has(finished):
     finished.config.write_text(finished.config.read_text() + "seeds: [1, 2]\n")
     done = finished.experiment("--device", "cpu", "--jobs", "4", "--until", "students")

@@ -46,8 +46,8 @@ def register(verbs: Verbs) -> None:
     step.add_argument("folder", type=Path, metavar="RUN")
     step.add_argument("model", metavar="MODEL")
     step.add_argument("step", choices=tuple(steps.STEPS), metavar="STEP", help="%(choices)s")
-    step.add_argument("--device", choices=("auto", "gpu", "cpu"), default="auto", help="of stores and hypotheses")
-    step.add_argument("--workers", type=int, default=0, metavar="N", help="processes that translate; 0: as many as fit")
+    step.add_argument("--device", choices=("auto", "gpu", "cpu"), default="auto", help="where it runs")
+    step.add_argument("--workers", type=int, default=0, metavar="N", help="that translate; 0: as many as fit")
     step.add_argument("flags", nargs="*", help="after --, more flags for fairseq, such as --cpu")
 
 
@@ -91,7 +91,8 @@ def run_watch(args: argparse.Namespace) -> None:
 
 def run_generate(args: argparse.Namespace) -> None:
     """`lskd decode-model --run RUN --model NAME [-- FLAGS]`; exits with the decoding's code."""
-    code, count = steps.decode(Run(args.folder), args.model, args.flags, teller(args.model))
+    machine = steps.Machine(flags=tuple(args.flags))
+    code, count = steps.decode(Run(args.folder), args.model, machine, teller(args.model))
     answer(model=args.model, exit_code=code, decoded=count)
     sys.exit(code)
 

@@ -92,6 +92,7 @@ CONFIG: Checks = {
     "train": flags,
     "seeds": several(integer),
     "decode": {
+        "engine": choice("auto", *ENGINES),  # auto: CTranslate2 where it translates as fairseq does
         "beam": integer,
         "lenpen": number(-math.inf, math.inf, "a number"),
         "max_len_a": number(0, math.inf, "a number from 0"),  # at most a · source length + b subwords

@@ -25,6 +25,7 @@ DERIVED_FILES = (
     "hypotheses",
     "generate.log",
     "decode.json",
+    "ctranslate2.part",
     "test.hyp",
     "statistics",
     "metrics.json",

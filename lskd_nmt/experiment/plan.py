@@ -175,7 +175,7 @@ def grown(old: Plan, new: Plan, changed: list[str], made: list[str], run: Path) 
     now = {model.name: model for model in new.models}
     own_data = old.data.options is not None and (run / "data").is_dir() and any((run / "data").iterdir())
     same = old.data == new.data or not (made or own_data)
-    same &= old.decode == new.decode or not made
+    same &= replace(old.decode, engine=new.decode.engine) == new.decode or not made  # signatures tell engines apart
     same &= all(model.name in now and unchanged(model, now[model.name]) for model in old.models if model.name in made)
     way = f"remove {run}/data" if own_data and not made else "change it back"
     require(same, f"{run} was made with {telling(changed)}: {way}, or give another --out")

@@ -179,6 +179,10 @@ class DecodeRecord:
     peak_memory_mb: Number | None = None
     gpu_hours: Number | None = None
     words_per_second: Number | None = None
+    engine: str | None = None  # its name and version; None where a version of before decoded, with fairseq
+    compute_type: str | None = None  # the type of CTranslate2's numbers
+    reason: str | None = None  # why it was not CTranslate2 where the plan left that open
+    check: dict[str, Json] | None = None  # how far the engines are apart, by a model of the same architecture
 
 
 def plan_json(plan: Plan) -> dict[str, Json]:

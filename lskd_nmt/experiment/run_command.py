@@ -92,20 +92,20 @@ def forwarded_signals(child: "subprocess.Popen[bytes]") -> Iterator[None]:
 
 
 class Cost:
-    """What the children run since it was made have cost."""
+    """What the children run since it was made have cost, and on wish this process itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: bool = False) -> None:
+        self.whose = (resource.RUSAGE_CHILDREN, *((resource.RUSAGE_SELF,) if own else ()))
         self.start, self.used = time.monotonic(), self.cpu_seconds()
 
-    @staticmethod
-    def cpu_seconds() -> float:
-        """User and system time of all children that have ended."""
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return usage.ru_utime + usage.ru_stime
+    def cpu_seconds(self) -> float:
+        """User and system time, of children once they have ended."""
+        usages = map(resource.getrusage, self.whose)
+        return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
     def measured(self) -> Costs:
         """Wall and CPU time, and the largest resident set of any one process."""
-        kilobytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        kilobytes = max(resource.getrusage(who).ru_maxrss for who in self.whose)
         return Costs(
             wall_seconds=round(time.monotonic() - self.start, 1),
             cpu_seconds=round(self.cpu_seconds() - self.used, 1),

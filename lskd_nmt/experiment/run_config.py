@@ -112,8 +112,9 @@ class SeqkdConfig:
 
 @record
 class DecodeConfig:
-    """How fairseq-generate decodes the test set."""
+    """How the test set is decoded."""
 
+    engine: str = "auto"  # CTranslate2 where it translates as fairseq does, else fairseq
     beam: int = SEARCH.beam
     lenpen: float = SEARCH.lenpen
     max_len_a: float = SEARCH.max_len_a  # at most a · source length + b subwords

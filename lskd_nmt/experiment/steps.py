@@ -13,11 +13,11 @@ from pathlib import Path
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.data.subwords import Subwords
-from lskd_nmt.errors import require
+from lskd_nmt.errors import LskdError, require
 from lskd_nmt.evaluate import scoring
 from lskd_nmt.evaluate.metrics import needs_source
 from lskd_nmt.evaluate.records import Metrics, ScoringFacts, write_metrics
-from lskd_nmt.experiment import input_hashes, lengths, training_costs, training_log
+from lskd_nmt.experiment import ctranslate2_decoding, input_hashes, lengths, training_costs, training_log
 from lskd_nmt.experiment.input_hashes import LAST_WRITTEN
 from lskd_nmt.experiment.records import DecodeRecord, RunRecord, write_curve
 from lskd_nmt.experiment.run import Run
@@ -26,7 +26,7 @@ from lskd_nmt.experiment.scripts import runnable
 from lskd_nmt.fairseq_io.flag_values import require_words
 from lskd_nmt.storage import provenance
 from lskd_nmt.storage.files import read_lines, sha256, write_text
-from lskd_nmt.storage.typed import to_json, write_record
+from lskd_nmt.storage.typed import Json, read_record, to_json, write_record
 
 Tell = Callable[[str], None]  # shows a line to a person
 
@@ -46,12 +46,16 @@ STEPS = {
     "store": Step("store/store.json", "model.pt", "train"),
     "decode": Step("test.hyp", "model.pt", "train"),
     "score": Step("metrics.json", "test.hyp", "decode"),
+    "evaluate": Step("metrics.json", "model.pt", "train"),  # decode and score
 }
+
+
+DECODED = ("generate.log", "decode.json", "test.hyp", "metrics.json")  # what `evaluate` makes
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Where a step runs: its device, worker processes (0: one for each core or GPU), and more flags of fairseq."""
+    """Where a step runs: its device, workers (0: one for each core or GPU), and more flags of fairseq."""
 
     device: str = "auto"  # auto, gpu or cpu
     workers: int = 0
@@ -76,15 +80,14 @@ def run_step(run: Run, name: str, step: str, machine: Machine, tell: Tell, log: 
         if code == 0:
             log(f"train {name}: {folder}/model.pt")
         return code
-    if step == "decode":
-        code, _ = decode(run, name, machine.flags, tell)
+    code = 0
+    if step == "decode" or (step == "evaluate" and not (folder / STEPS["decode"].result).exists()):
+        code, _ = decode(run, name, machine, tell)
         if code == 0:
             extract_text(run, name)
-        return code
-    if step == "score":
+    if step in ("score", "evaluate") and code == 0:
         score(run, name)
-        return 0
-    return run_script(run, name, step, machine)
+    return code if step in ("decode", "score", "evaluate") else run_script(run, name, step, machine)
 
 
 def publish_model(run: Run, name: str) -> int:
@@ -154,14 +157,79 @@ def train(run: Run, name: str, flags: Sequence[str], tell: Tell) -> int:
     return code
 
 
-def decode(run: Run, name: str, flags: Sequence[str], tell: Tell) -> tuple[int, int]:
-    """Run a model's decoding command with more `flags`; its exit code, and how many sentences were decoded.
+def decode(run: Run, name: str, machine: Machine, tell: Tell) -> tuple[int, int]:
+    """Decode the test set by a model, as the plan's command with more flags says; exit code, and number of sentences.
 
-    Makes generate.log, and decode.json once all is decoded.
+    Makes generate.log, and decode.json once all is decoded. CTranslate2 does it, or fairseq: see `DecodeConfig.engine`.
     """
-    model, folder = run.model(name), run.model_folder(name)
-    log, command = folder / "generate.log", [*model.decode_command, *flags]
+    model, wish, why = run.model(name), run.plan.decode.engine, None
+    command = [*model.decode_command, *machine.flags]
     require_words(command)
+    if wish != "fairseq":
+        try:
+            return 0, decode_with_ctranslate2(run, name, command, machine, tell)
+        except LskdError as error:
+            why = str(error)
+        require(
+            wish == "auto", f"decode.engine is ctranslate2, which cannot decode {name} ({why}): use auto or fairseq"
+        )
+        tell(f"decoded with fairseq: {why}")
+    return decode_with_fairseq(run, name, command, why, tell)
+
+
+def decode_with_ctranslate2(run: Run, name: str, command: Sequence[str], machine: Machine, tell: Tell) -> int:
+    """See `decode`; how many sentences were decoded. `LskdError` says why it is not CTranslate2 that does it."""
+    before = None if run.plan.decode.engine == "ctranslate2" else decoded_before(run, name)
+    require(not before, f"so was {before} by an earlier version (decode.engine in the YAML chooses one)")
+    folder, cost = run.model_folder(name), Cost(own=True)
+    threads = machine.workers or int(os.environ.get("OMP_NUM_THREADS") or 0) or len(os.sched_getaffinity(0))
+    found = ctranslate2_decoding.decode(run, run.model(name), command, machine.device, threads, tell)
+    write_text(folder / "generate.log", "".join(f"{line}\n" for line in ctranslate2_decoding.log_lines(found)))
+    measured = cost.measured()
+    words = sum(len(hypothesis.pieces.split()) + 1 for hypothesis in found.best)
+    record = DecodeRecord(
+        command=(
+            "lskd",
+            "decode-model",
+            "--run",
+            ".",
+            "--model",
+            name,
+            *(("--", *machine.flags) * bool(machine.flags)),
+        ),
+        commit=provenance.commit(),
+        wall_seconds=measured.wall_seconds,
+        cpu_seconds=measured.cpu_seconds,
+        peak_memory_mb=measured.peak_memory_mb,
+        gpu_hours=round(found.on_gpu * (measured.wall_seconds or 0) / 3600, 4),
+        words_per_second=round(words / found.seconds, 1) if found.seconds else None,
+        engine=found.engine,
+        compute_type=found.compute_type,
+        check=to_json(found.check),
+    )
+    write_record(folder / "decode.json", record)
+    return len(found.best)
+
+
+def decoded_before(run: Run, name: str) -> str | None:
+    """Another model of the run that a version decoded which knew no engine but fairseq; None without one."""
+    files = {other.name: run.model_folder(other.name) / "decode.json" for other in run.models if other.name != name}
+    return next(
+        (
+            other
+            for other, file in files.items()
+            if file.is_file()
+            and file.with_name("test.hyp").is_file()
+            and read_record(file, DecodeRecord).engine is None
+        ),
+        None,
+    )
+
+
+def decode_with_fairseq(run: Run, name: str, command: Sequence[str], why: str | None, tell: Tell) -> tuple[int, int]:
+    """See `decode`; `why` it is not CTranslate2."""
+    folder = run.model_folder(name)
+    log = folder / "generate.log"
     log.unlink(missing_ok=True)
     progress = training_log.Decoded(len(read_lines(run.text("test", "source"))))
     cost = Cost()
@@ -176,6 +244,8 @@ def decode(run: Run, name: str, flags: Sequence[str], tell: Tell) -> tuple[int, 
             peak_memory_mb=measured.peak_memory_mb,
             gpu_hours=round(decoding_gpus(command) * (measured.wall_seconds or 0) / 3600, 4),
             words_per_second=training_costs.decoded_words_per_second(read_lines(log)),
+            engine=f"fairseq {provenance.versions().get('fairseq-fixed', '')}".strip(),
+            reason=why,
         )
         write_record(folder / "decode.json", found)
     return code, progress.count
@@ -211,12 +281,25 @@ def score(run: Run, name: str, tokenize: str | None = None) -> Metrics:
         changed_by_subwords(run.data, references),
         sha256(hyp),
         sha256(ref),
-        to_json(run.plan.decode),
+        decoded_how(run, name),
         provenance.commit(),
     )
     found = Metrics(scores, facts)
     write_metrics(hyp.with_name("metrics.json"), found)
     return found
+
+
+def decoded_how(run: Run, name: str) -> dict[str, Json]:
+    """The settings of a model's decoding; of CTranslate2 with its version and the type of its numbers.
+
+    What fairseq decoded has neither, as ever, and so it keeps its signature.
+    """
+    file = run.model_folder(name) / "decode.json"
+    found = read_record(file, DecodeRecord) if file.is_file() else DecodeRecord()
+    by = {"engine": found.engine, "compute_type": found.compute_type}
+    is_fairseq = found.engine is None or found.engine.startswith("fairseq")
+    settings = {key: value for key, value in to_json(run.plan.decode).items() if key != "engine"}
+    return settings if is_fairseq else {**settings, **by}
 
 
 def changed_by_subwords(data: Path, references: Sequence[str]) -> int | None:

@@ -8,12 +8,13 @@ fairseq is imported inside of functions, so that importing this room takes no ti
     dictionaries  `read_symbols` gives the `DictionaryPair` of a folder, by which teacher and student are compared
     models        their settings, parts and device; `log_probs` of the tokens of a batch; `generate` translates
     plugin        where `user_dir` is, and `load_plugin`; `quiet` holds back what fairseq says on import
+    transformer_parts   a transformer's weights by their parts, without fairseq
     flags         `flag_complaint` asks fairseq's own parser about the words of a training command
 
 `known_flags`, `flag_values` and `literals` judge flags without fairseq; `types` names the keys of a checkpoint.
 """
 
-from lskd_nmt.fairseq_io.binarised import require_data
+from lskd_nmt.fairseq_io.binarised import require_data, split_ids
 from lskd_nmt.fairseq_io.checkpoints import (
     SYMBOLS_KEY,
     allow_safe_unpickling,
@@ -89,6 +90,7 @@ __all__ = [
     "section",
     "several_pairs",
     "split_files",
+    "split_ids",
     "target_counts",
     "tied_output",
     "transformer_settings",

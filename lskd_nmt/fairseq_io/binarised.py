@@ -9,6 +9,7 @@ from lskd_nmt.errors import LskdError, reading, require, require_file
 
 if TYPE_CHECKING:
     from lskd_nmt.fairseq_io.types import IntegerType
+    from lskd_nmt.storage.arrays import Ids
 
 HEAD = struct.Struct("<9sQBQ")  # of an .idx: magic, version, code of the type, number of sentences
 MAGIC = b"MMIDIDX\x00\x00"
@@ -89,3 +90,29 @@ def require_ids(data: Path, kind: "IntegerType", tokens: int, symbols: int) -> N
             int(ids.min()) >= 0 and int(ids.max()) < symbols,
             f"{data} holds symbols that its dictionary of {symbols} lacks: {AGAIN}",
         )
+
+
+def split_ids(folder: str, split: str, langs: tuple[str, str], symbols: tuple[int, int]) -> "list[list[Ids]]":
+    """The sentences of a split as arrays of ids with their ends, source and target; proved whole, as fairseq's are not.
+
+    Files of the other direction are found, too; those of another format than `mmap` are refused.
+    """
+    import numpy as np
+
+    require_whole(folder, split, langs, symbols)
+    for names in (langs, langs[::-1]):
+        stem = Path(folder) / f"{split}.{names[0]}-{names[1]}"
+        files = [Path(f"{stem}.{lang}") for lang in langs]
+        if all(Path(f"{file}.idx").is_file() for file in files):
+            break
+    else:
+        raise LskdError(f"{folder} has no '{split}' of {langs[0]}-{langs[1]}: {AGAIN}")
+    found = []
+    for file in files:
+        with Path(f"{file}.idx").open("rb") as stream:
+            head = stream.read(HEAD.size)
+        require(head.startswith(MAGIC), f"{file}.idx is of another format than mmap")
+        _, _, code, count = HEAD.unpack(head)
+        ends = np.cumsum(np.fromfile(f"{file}.idx", "<i4", count, offset=HEAD.size))
+        found.append(np.split(np.fromfile(f"{file}.bin", np.dtype(TYPES[code])), ends[:-1]) if count else [])
+    return found

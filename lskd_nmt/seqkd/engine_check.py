@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from lskd_nmt.data.subwords import joined
 from lskd_nmt.decode_settings import DecodeSettings
 from lskd_nmt.errors import require
 from lskd_nmt.evaluate.scoring import available_tokenizer, corpus_bleu
-from lskd_nmt.seqkd.corpus import Corpus
 from lskd_nmt.seqkd.engines import best, translate_all
 from lskd_nmt.storage.arrays import Rows
 from lskd_nmt.storage.typed import record, write_record
@@ -17,6 +17,19 @@ from lskd_nmt.teacher.source import TranslationSource
 CHECKED = 200  # sentences
 BLEU_APART = 1.0  # at most, between fairseq and either type of CTranslate2's numbers
 IDENTICAL = 0.85  # share of CTranslate2's float32 translations that are fairseq's, at least
+REMEDY = "use --engine fairseq, or --accept-difference"
+
+
+class Bitext(Protocol):
+    """Sentence pairs in subwords; `seqkd.corpus.Corpus` is one."""
+
+    @property
+    def sources(self) -> Sequence[Sequence[str]]:
+        """Each source sentence's subwords."""
+
+    @property
+    def references(self) -> Sequence[str]:
+        """Each target sentence's subwords, with spaces between."""
 
 
 @record
@@ -32,29 +45,31 @@ def compare(
     file: Path,
     ctranslate2: Callable[..., TranslationSource],
     fairseq: Callable[[], TranslationSource],
-    corpus: Corpus,
+    corpus: Bitext,
     rows: Sequence[int] | Rows,
     settings: DecodeSettings,
     show: Callable[[str], None],
     accept: bool,
     lang: str,
+    sentences: int = CHECKED,
+    remedy: str = REMEDY,
 ) -> None:
-    """Translate a few of the rows with both engines, write how far they are apart to `file`, stop if it is too far.
+    """Translate so many of the rows with both engines, write how far they are apart to `file`, stop if it is too far.
 
     BLEU is counted with the tokeniser of `lang`, the target language.
     """
     if file.is_file():
         return
-    rows = [int(rows[at]) for at in sorted({number * len(rows) // CHECKED for number in range(CHECKED)})]
+    rows = [int(rows[at]) for at in sorted({number * len(rows) // sentences for number in range(sentences)})]
     show(f"comparing CTranslate2 with fairseq on {len(rows)} sentences")
-    sentences, truth = [corpus.sources[row] for row in rows], [joined(corpus.references[row]) for row in rows]
+    chosen, truth = [corpus.sources[row] for row in rows], [joined(corpus.references[row]) for row in rows]
     search = replace(settings, sampling=False, temperature=1.0, sampling_topk=0, nbest=1)
-    found = {"fairseq": best(translate_all(fairseq(), sentences, search))}
+    found = {"fairseq": best(translate_all(fairseq(), chosen, search))}
     for kind in dict.fromkeys(("float32", settings.quantization)):
-        found[kind] = best(translate_all(ctranslate2(compute_type=kind), sentences, search))
+        found[kind] = best(translate_all(ctranslate2(compute_type=kind), chosen, search))
     check = checked(found, truth, lang)
     show(in_words(check))
-    require_alike(check, accept)
+    require_alike(check, accept, remedy)
     write_record(file, check)
 
 
@@ -78,7 +93,7 @@ def in_words(check: EngineCheck) -> str:
     return f"BLEU against the references: fairseq {check.bleu['fairseq']:.2f}, CTranslate2 {', '.join(kinds)}"
 
 
-def require_alike(check: EngineCheck, accept: bool) -> None:
+def require_alike(check: EngineCheck, accept: bool, remedy: str = REMEDY) -> None:
     """Refuse engines that are too far apart, unless that is accepted."""
     apart = max(abs(check.bleu[kind] - check.bleu["fairseq"]) for kind in check.identical)
     near = apart <= BLEU_APART and check.identical["float32"] >= IDENTICAL
@@ -86,5 +101,5 @@ def require_alike(check: EngineCheck, accept: bool) -> None:
         near or accept,
         f"CTranslate2 and fairseq are {apart:.2f} BLEU apart and {100 * check.identical['float32']:.1f} % of "
         f"the float32 translations are identical (at most {BLEU_APART}, at least "
-        f"{100 * IDENTICAL:.0f} %): use --engine fairseq, or --accept-difference",
+        f"{100 * IDENTICAL:.0f} %): {remedy}",
     )

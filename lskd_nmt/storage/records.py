@@ -95,7 +95,7 @@ SHAPES: dict[str, Shape] = {
         "decode": (dict, None),
     },
     "curve.json": [{"*": ANY_NUMBER}],
-    "decode.json": {"command": WORDS, "words_per_second": COST},
+    "decode.json": {"command": WORDS, "words_per_second": COST, "engine": TEXT, "compute_type": TEXT},
     "inputs.json": HASHES,
     "prep.json": {"corpus": TEXT, "form": str, "source_lang": str, "target_lang": str, "settings": dict},
     "dropped.json": {"*": int},

@@ -50,7 +50,7 @@ def results(folders: Sequence[Path], names: Sequence[str] | None = None) -> Resu
         cells=tuple(cells),
         not_scored=tuple(found.not_scored),
         without_folder=tuple(found.without_folder),
-        remarks=tuple(remarks(runs, rows)),
+        remarks=(*remarks(runs, rows), *engines(rows, found.expansions)),
         expansions=found.expansions,
     )
 
@@ -77,6 +77,15 @@ def remarks(runs: Mapping[str, Run], rows: Sequence[TableRow]) -> list[str]:
     known = {remark(runs[row.run].plan.data.target_lang, row.tokenizer) for row in rows}
     changed = {(row.references_changed_by_subwords or 0, row.sentences) for row in rows}
     return [*sorted(filter(None, known)), *(rewritten(*each) for each in sorted(changed) if each[0])]
+
+
+def engines(rows: Sequence[TableRow], expansions: Expansions) -> list[str]:
+    """A sentence where not all rows were decoded by one engine."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        found.setdefault(str((expansions[row.signature].decode or {}).get("engine", "fairseq")), []).append(row.name)
+    shown = [f"{engine} ({len(names)}, such as {names[0]})" for engine, names in sorted(found.items())]
+    return [f"test sets were decoded by different engines: {', '.join(shown)}"] if len(found) > 1 else []
 
 
 def rewritten(changed: int, of: int) -> str:

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Decode the test set with one trained model, and score the translation: decode.sh and score.sh in one process.
+#
+#   experiments/steps/evaluate.sh --run runs/quickstart --model student-ls0.1-t2-s1
+#
+#   --run RUN        run folder with plan.json
+#   --model NAME     a trained model of the plan
+#   --device         auto (a GPU where there is one), gpu or cpu
+#   --precision      fp32, bf16, or, on a GPU only, fp16
+#   --threads N      CPU threads; 0 leaves it to the environment
+# Makes RUN/models/NAME/{generate.log,decode.json,test.hyp,metrics.json}.
+set -euo pipefail
+options='run model device precision threads'
+run='' model='' device=auto precision=fp32 threads=0
+# shellcheck disable=SC2034             # run_step holds the locks of both
+parts='decode score'
+# shellcheck source=experiments/lib.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
+run_step evaluate "$@"
