@@ -1,6 +1,7 @@
 """What a training step of each shipped method costs: seconds beside the plain step's, interleaved, medians.
 
     python benchmarks/method_steps.py --out benchmarks/results/method_steps_cpu
+    python benchmarks/method_steps.py --only word_kd,jsd --out OUT
 
 Student and teacher have the sizes of experiments/configs/multi30k_methods.yaml and random weights, on random sentences.
 Where a method needs no teacher beside it there is a store of features. One CPU thread, its own clock.
@@ -55,8 +56,22 @@ def step_of(data: Path, flags: list[Any], tokens: int) -> tuple[Step, int]:
     return (step, 1) if criterion._on_policy is None else (both_kinds, 2)
 
 
-def steps_of_all(scratch: Path, symbols: int, tokens: int) -> dict[str, tuple[Step, int]]:
-    """The step without distillation, and that of each shipped method, by name; their files are in `scratch`."""
+def shipped(only: str) -> dict[str, method_files.Method]:
+    """The methods that are asked for, by name: all, or those of a list with commas."""
+    every = {file.stem: method_files.read(file.stem, file) for file in sorted(method_files.SHIPPED.glob("*.yaml"))}
+    word_kd = every["word_kd"]
+    # what sets the others with the same flags apart is their teacher
+    every = {name: method for name, method in every.items() if name == "word_kd" or method.flags != word_kd.flags}
+    asked = only.split(",") if only else list(every)
+    if unknown := [name for name in asked if name not in every]:
+        raise SystemExit(f"--only names {', '.join(unknown)}: give some of {', '.join(every)}")
+    return {name: every[name] for name in asked}
+
+
+def steps_of_all(
+    scratch: Path, methods: dict[str, method_files.Method], symbols: int, tokens: int
+) -> dict[str, tuple[Step, int]]:
+    """The step without distillation, and that of each method, by name; their files are in `scratch`."""
     data = make_data(scratch / "data", symbols, tokens)
     train(data, scratch / "teacher", *TEACHER, "--kd-weight", 0, "--max-update", 1)
     teacher, store = scratch / "teacher" / "checkpoint_last.pt", scratch / "store"
@@ -65,11 +80,7 @@ def steps_of_all(scratch: Path, symbols: int, tokens: int) -> dict[str, tuple[St
     layout = FeatureLayout((), len(known.target))
     write_store(store, [str(teacher)], str(data), known, WriterSettings(layout), "cpu", lambda line: None)
     steps = {"plain": step_of(data, ["--kd-weight", 0], tokens)}
-    every = {file.stem: method_files.read(file.stem, file) for file in sorted(method_files.SHIPPED.glob("*.yaml"))}
-    word_kd = every["word_kd"]
-    for name, method in every.items():
-        if name != "word_kd" and method.flags == word_kd.flags:
-            continue  # what sets it apart is its teacher
+    for name, method in methods.items():
         flags: list[Any] = [word for flag in method.flags.items() for word in as_arguments(*flag)]
         if method.teacher:
             flags += ["--teacher-path", teacher] if method.live else ["--teacher-store", store]
@@ -85,11 +96,13 @@ def main() -> None:
     parser.add_argument("--symbols", type=int, default=8000)
     parser.add_argument("--tokens", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--only", default="", metavar="NAME,…", help="these methods beside the plain step, not all")
     args = parser.parse_args()
+    methods = shipped(args.only)
     torch.set_num_threads(1)
     logging.disable(logging.INFO)
     with tempfile.TemporaryDirectory() as scratch:
-        steps = steps_of_all(Path(scratch), args.symbols, args.tokens)
+        steps = steps_of_all(Path(scratch), methods, args.symbols, args.tokens)
         found = measure({name: step for name, (step, _) in steps.items()}, args.rounds, "cpu")
     for name, (_, updates) in steps.items():
         found[name]["seconds"] /= updates
