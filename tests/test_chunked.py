@@ -49,13 +49,13 @@ class Case:
     def inputs(self):
         return [t for t in (self.h, self.w, self.b) if t is not None]
 
-    def dense(self, options):
+    def dense(self, options, term_weights=None):
         z = linear(self.h, self.w, self.b)
         log_q = (z if z.dtype == torch.float64 else z.float()).log_softmax(-1)
         each = [linear(g, *p).to(log_q.dtype).log_softmax(-1) for g, p in zip(*self.teacher, strict=True)]
         signal = Dense(mean_log_probs(each), 1.0)
         signal = top_k(signal, options.top_k, options.temperature) if options.top_k else signal
-        return kd_ls_terms(log_q, self.target, signal if options.kd_weight else None, options)
+        return kd_ls_terms(log_q, self.target, signal if options.kd_weight else None, options, term_weights)
 
     def chunked(self, options, **extra):
         teacher = self.teacher if options.kd_weight else None

@@ -15,6 +15,7 @@ from test_kd_ls import SENTENCES, TableModel, criterion, make_sample, transition
 from lskd_nmt.errors import LskdError
 from lskd_nmt.losses import divergences
 from lskd_nmt.losses.divergences import DIVERGENCES, divergence_named, tempered
+from lskd_nmt.losses.fused import kd_ls_from_features
 from lskd_nmt.losses.fused_chunk import Projection
 from lskd_nmt.losses.objective import kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
@@ -198,8 +199,11 @@ def test_extreme_logits_stay_finite_in_single_precision(name, temperature):
         signal, target = Dense(teacher.log_softmax(-1), 1.0), torch.zeros(4, dtype=torch.long)
         terms = kd_ls_terms(logits.log_softmax(-1), target, signal, options)
         (slope,) = torch.autograd.grad(terms.loss.sum(), logits)
-        assert terms.kd.isfinite().all() and (terms.kd > -1e-5).all()
-        assert slope.isfinite().all()
+        fused = kd_ls_from_features(logits, Projection(torch.eye(4)), target, signal, options)
+        (fused_slope,) = torch.autograd.grad(fused.loss, logits)
+        for kd in (terms.kd, fused.kd):
+            assert kd.isfinite().all() and (kd > -1e-5).all()
+        assert slope.isfinite().all() and fused_slope.isfinite().all()
 
 
 def test_a_vocabulary_of_thousands_at_a_high_temperature_keeps_its_digits():

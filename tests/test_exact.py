@@ -323,9 +323,14 @@ def test_an_infinite_divergence_of_a_token_that_is_not_selected_does_not_count(d
     terms = kd_ls_terms(z.log_softmax(-1), torch.tensor([1]), Dense(log_p, 1.0), options, weights)
     assert terms.kd is not None and float(terms.kd) == math.inf
     torch.testing.assert_close(terms.loss, terms.nll)
-    (gradient,) = torch.autograd.grad(terms.loss.sum(), z)
-    q = torch.tensor([student]).softmax(-1)
-    torch.testing.assert_close(gradient, q - torch.tensor([[0.0, 1.0, 0.0]]))
+    q, bias = torch.tensor([student]).softmax(-1), z.detach()[0].requires_grad_()
+    projection = Projection(torch.zeros(3, 1), bias)
+    fused = kd_ls_from_features(
+        torch.zeros(1, 1), projection, torch.tensor([1]), Dense(log_p, 1.0), options, term_weights=weights
+    )
+    for loss, leaf in ((terms.loss, z), (fused.loss, bias)):
+        (gradient,) = torch.autograd.grad(loss.sum(), leaf)
+        torch.testing.assert_close(gradient.view(1, 3), q - torch.tensor([[0.0, 1.0, 0.0]]))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from lskd_nmt.losses import named_options
+from lskd_nmt.losses import closed_forms, named_options
+from lskd_nmt.losses.closed_forms import ClosedForm, Pair
 from lskd_nmt.losses.named_options import Parameter
 from lskd_nmt.losses.relative import LogMixture, RelativeEntropy
 from lskd_nmt.losses.settings import Temper
@@ -92,15 +93,18 @@ class Divergence:
     order: int = 2  # the power of τ that keeps its gradient in balance with the hard term's
     statistics: tuple[str, ...] = ()  # what its `weight` has to know of each token
     weight: Callable[[TokenStatistics], Tensor] | None = None  # what a token's λ is multiplied by, (N,)
+    closed_form: ClosedForm | None = None  # with its gradient; autograd's if there is none
 
+
+SKEW = Parameter("A", 0, 1, 0.5, low_included=True)
 
 DIVERGENCES: dict[str, Divergence] = {
     "forward": Divergence(forward_kl),
-    "reverse": Divergence(reverse_kl),
-    "jsd": Divergence(js_divergence, Parameter("B", 0, 1, 0.5)),
-    "skew": Divergence(skew_kl, Parameter("A", 0, 1, 0.5, low_included=True)),
-    "skew-reverse": Divergence(skew_reverse_kl, Parameter("A", 0, 1, 0.5, low_included=True)),
-    "tvd": Divergence(total_variation, order=1),
+    "reverse": Divergence(reverse_kl, closed_form=closed_forms.reverse),
+    "jsd": Divergence(js_divergence, Parameter("B", 0, 1, 0.5), closed_form=closed_forms.jensen_shannon),
+    "skew": Divergence(skew_kl, SKEW, closed_form=closed_forms.skew),
+    "skew-reverse": Divergence(skew_reverse_kl, SKEW, closed_form=closed_forms.skew_reverse),
+    "tvd": Divergence(total_variation, order=1, closed_form=closed_forms.total_variation),
     "ttm": Divergence(forward_kl, temper="teacher", order=1),
     "wttm": Divergence(forward_kl, temper="teacher", order=1, statistics=("teacher_log_power",), weight=relative_power),
 }
@@ -114,10 +118,19 @@ class NamedDivergence:
     entry: Divergence
     parameter: float | None
 
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        """None or one."""
+        return () if self.parameter is None else (self.parameter,)
+
     def __call__(self, log_p: Tensor, log_q: Tensor) -> Tensor:
         """Of distributions that are tempered already.   (N, V), (N, V) -> (N,)"""
-        extra = () if self.parameter is None else (self.parameter,)
-        return self.entry.function(log_p, log_q, *extra)
+        return self.entry.function(log_p, log_q, *self.parameters)
+
+    def in_closed_form(self, pair: Pair) -> tuple[Tensor, Tensor]:
+        """The same and its slope in log q, see `closed_forms`.   -> (N,), (N, V)"""
+        assert self.entry.closed_form is not None
+        return self.entry.closed_form(pair, *self.parameters)
 
     def reweighted(self, weights: TermWeights, statistics: TokenStatistics) -> TermWeights:
         """The weights of the terms with its own weight in that of the soft one.   (N,) each"""

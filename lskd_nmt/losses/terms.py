@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lskd_nmt.losses.closed_forms import in_blocks
 from lskd_nmt.losses.divergences import forward_kl
 from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.losses.r_drop import symmetric_kl, symmetric_kl_and_gradient
@@ -102,9 +103,13 @@ def divergence_losses(tokens: Tokens) -> Tensor:
 
 
 def divergence_written_out(options: KdOptions) -> WrittenOut | None:
-    """Of forward KL alone: the gradients of the others are left to autograd."""
-    is_forward = options.evolution is None and options.named_divergence.entry.function is forward_kl
-    return forward_kl_written_out if is_forward else None
+    """Of forward KL, and of what has a closed form: the gradients of others are left to autograd."""
+    entry = options.named_divergence.entry
+    if options.evolution is not None:
+        return None
+    if entry.function is forward_kl:
+        return forward_kl_written_out
+    return closed_form_written_out if entry.closed_form else None
 
 
 def forward_kl_written_out(tokens: Tokens, weight: Weight) -> tuple[Tensor, Slope]:
@@ -115,6 +120,19 @@ def forward_kl_written_out(tokens: Tokens, weight: Weight) -> tuple[Tensor, Slop
     p = signal.log_probs.exp()  # (N, V)
     d = signal.log_probs.sub_(tokens.log_q(temperature))
     return relative_entropy(p, tokens.q(temperature), d), Slope(weight / temperature, temperature, dense=p, sign=-1.0)
+
+
+def closed_form_written_out(tokens: Tokens, weight: Weight) -> tuple[Tensor, Slope]:
+    """The losses and (s - q·Σs)/τ, s being their slope in log q; overwrites the signal."""
+    options = tokens.options
+    temperature, signal = options.student_temperature, tokens.signal(options.temperature)
+    assert isinstance(signal, Dense), "options refuse this"
+    dense = signal.log_probs
+    losses, sums = in_blocks(options.named_divergence.in_closed_form, dense, tokens.log_q(temperature))
+    tokens.exponentiated(temperature)
+    if isinstance(weight, Tensor) and not losses.isfinite().all():  # a slope may be infinite, and 0 times that is 0
+        dense, sums = dense.masked_fill_((weight == 0).unsqueeze(-1), 0.0), sums.masked_fill(weight == 0, 0.0)
+    return losses, Slope(weight / temperature, temperature, own=-sums.unsqueeze(-1), dense=dense)
 
 
 def top_k_written_out(tokens: Tokens, signal: TopK, weight: Weight) -> tuple[Tensor, Slope]:

@@ -66,6 +66,10 @@ class Tokens:
                 del self._log_q[temperature]
         return self._q[temperature]
 
+    def exponentiated(self, temperature: float) -> None:
+        """Take note that the log-probabilities at a temperature were overwritten with the probabilities."""
+        self._q[temperature] = self._log_q.pop(temperature)
+
     def signal(self, temperature: float) -> Signal:
         """The teacher at a temperature."""
         assert self._signal is not None, "a weight above 0 needs a teacher"
