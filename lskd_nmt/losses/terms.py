@@ -182,7 +182,10 @@ def r_drop_losses(tokens: Tokens) -> Tensor:
 
 def r_drop_written_out(tokens: Tokens, weight: Weight) -> tuple[Tensor, Slope]:
     """The losses and their slope, which either row's loss has in either row's logits."""
-    apart, slope = symmetric_kl_and_gradient(tokens.log_q(1.0))
+    alone = tokens.options.kd_weight == 0  # else log q may be needed for the teacher's term
+    apart, slope = symmetric_kl_and_gradient(tokens.log_q(1.0), overwrite=alone)
+    if alone:
+        tokens.exponentiated(1.0)
     return apart.repeat_interleave(2), Slope(2 * weight, dense=slope)
 
 
