@@ -21,6 +21,7 @@ from zipfile import is_zipfile
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.decode_settings import MOST, DecodeSettings
+from lskd_nmt.decode_settings import batches as source_batches
 from lskd_nmt.errors import LskdError, reason, require
 from lskd_nmt.experiment.decoding_batches import EvalText, batches, read_text
 from lskd_nmt.experiment.records import PlannedModel
@@ -224,7 +225,7 @@ def translated(
     for rows, longest in groups:
         settings = search.at_most(longest)
         sources = [test.sources[row] for row in rows]
-        for part in engines.batches(sources, settings.batch_tokens):
+        for part in source_batches(sources, settings.batch_tokens):
             waiting.append(([rows[at] for at in part], engine.begin([sources[at] for at in part], settings)))
     best: dict[int, Hypothesis] = {}
     for rows, wait in waiting:
