@@ -13,7 +13,7 @@ from lskd_nmt.losses.fused import kd_ls_from_features
 from lskd_nmt.losses.fused_chunk import Projection
 from lskd_nmt.losses.objective import ObjectiveTerms
 from lskd_nmt.losses.options import KdOptions
-from lskd_nmt.losses.tie_ranking import ranking_loss
+from lskd_nmt.losses.tie_ranking import largest, ranking_loss
 from lskd_nmt.losses.token_selection import TermWeights
 
 
@@ -47,6 +47,15 @@ def test_it_is_zero_exactly_where_the_most_probable_symbols_agree_in_order():
     agree = (log_p.topk(2).indices == log_q.topk(2).indices).all(-1)
     assert 50 < agree.sum() < 150
     assert ((ranking_loss(log_p, log_q, 2) == 0) == agree).all()
+
+
+@pytest.mark.parametrize("v", [2560, 2565, 5000])
+def test_the_largest_values_of_many_are_those_that_sorting_finds(v):
+    values = torch.stack([torch.randperm(v, generator=torch.Generator().manual_seed(seed)) for seed in range(40)])
+    values[0] = torch.arange(v)  # all in the last block, or after it
+    found, where = largest(values.double(), 5)
+    assert found.tolist() == [[v - 1, v - 2, v - 3, v - 4, v - 5]] * 40
+    assert values.gather(1, where).tolist() == found.tolist()
 
 
 def test_its_gradient_is_its_slope():

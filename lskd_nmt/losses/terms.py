@@ -28,8 +28,8 @@ from lskd_nmt.losses.signals import (
     vanishes,
 )
 from lskd_nmt.losses.smoothing import negative_log_likelihood, smoothed_label, smoothed_nll
-from lskd_nmt.losses.tie_ranking import ranking_loss
-from lskd_nmt.losses.tokens import Kept, Slope, Tokens, Weight
+from lskd_nmt.losses.tie_ranking import ranking, ranking_loss
+from lskd_nmt.losses.tokens import Few, Kept, Slope, Tokens, Weight
 
 WrittenOut = Callable[[Tokens, Weight], tuple[Tensor, Slope]]
 
@@ -175,6 +175,15 @@ def ranking_losses(tokens: Tokens) -> Tensor:
     return ranking_loss(signal.log_probs, tokens.log_q(1.0), tokens.options.rank)
 
 
+def ranking_written_out(tokens: Tokens, weight: Weight) -> tuple[Tensor, Slope]:
+    """The losses and their slope: c·q at the ranked symbols, less q times the sum of these."""
+    signal = tokens.signal(1.0)
+    assert isinstance(signal, Dense), "options refuse this"
+    losses, ids, q, c = ranking(signal.log_probs, tokens.log_q(1.0), tokens.options.rank)
+    slopes = q * c
+    return losses, Slope(weight, 1.0, own=-slopes.sum(-1, keepdim=True), few=Few(ids, slopes))
+
+
 def r_drop_losses(tokens: Tokens) -> Tensor:
     """How far apart a token's two dropout passes are, in nats, once for each of its rows.   -> (2N,)"""
     return symmetric_kl(tokens.log_q(1.0)).repeat_interleave(2)
@@ -212,6 +221,7 @@ TERMS = (
         soft_weight,
         ranking_losses,
         teacher_temperature=lambda options: 1.0,
+        written_out=lambda options: ranking_written_out,
     ),
     Term(
         "kd",

@@ -90,12 +90,19 @@ class Kept(NamedTuple):
     p: Tensor  # (N, k)
 
 
+class Few(NamedTuple):
+    """What a slope has at a few symbols alone."""
+
+    ids: Tensor  # (N, m), where a symbol may stand more than once
+    values: Tensor  # (N, m)
+
+
 @dataclass(frozen=True)
 class Slope:
     """The gradient of a term's weighted losses by the logits, as parts that are cheap to add up to those of others.
 
-    It is factor · [own · q(τ) + sign · dense - label at the gold symbol - shared]; at the `kept` symbols the first
-    part is q(τ) - p.
+    It is factor · [own · q(τ) + sign · dense + few - label at the gold symbol - shared]; at the `kept` symbols the
+    first part is q(τ) - p.
     """
 
     factor: Weight  # its weight, and what comes before all parts
@@ -104,6 +111,7 @@ class Slope:
     kept: Kept | None = None
     dense: Tensor | None = None  # (N, V)
     sign: float = 1.0
+    few: Few | None = None
     label: float = 0.0
     shared: Weight = 0.0
 
@@ -157,6 +165,8 @@ def combined(slopes: Sequence[Slope], tokens: Tokens) -> Gradient:
     for slope in slopes:
         if slope.dense is not None:
             add(matrix, slope.dense, slope.column, slope.sign / scale)
+        if slope.few is not None:
+            matrix.scatter_add_(-1, slope.few.ids, (slope.few.values * slope.column / scale).to(matrix))
         if slope.label:
             value = -slope.label / scale * slope.column
             matrix.scatter_add_(-1, at, value + torch.zeros_like(at, dtype=matrix.dtype))
