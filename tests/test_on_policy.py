@@ -95,7 +95,7 @@ def test_symbols_come_as_often_as_the_model_finds_them_probable(student):
 
 def test_samples_depend_on_seed_update_and_batch_alone(student):
     task, model, criterion = student()
-    batch = batch_of(task)
+    batch = batch_of(task, 30)
     before = torch.get_rng_state()
     first = own(criterion, model, batch, update=3)["target"]
     assert torch.get_rng_state().equal(before) and model.training

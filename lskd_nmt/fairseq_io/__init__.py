@@ -7,6 +7,7 @@ fairseq is imported inside of functions, so that importing this room takes no ti
     data          binarised folders: `language_pair`, `translation_data`, `piece_lines`; `write_pairs` writes one
     dictionaries  `read_symbols` gives the `DictionaryPair` of a folder, by which teacher and student are compared
     models        their settings, parts and device; `log_probs` of the tokens of a batch; `generate` translates
+    inference     a transformer without gradient; imported by itself, as it needs torch
     plugin        where `user_dir` is, and `load_plugin`; `quiet` holds back what fairseq says on import
     transformer_parts   a transformer's weights by their parts, without fairseq
     flags         `flag_complaint` asks fairseq's own parser about the words of a training command

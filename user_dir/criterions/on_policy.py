@@ -4,14 +4,13 @@ import random
 from typing import TYPE_CHECKING
 
 import torch
-from fairseq.models import FairseqIncrementalDecoder
 from torch import Tensor
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.errors import require
 from lskd_nmt.losses.schedule import share_schedule
 
-from .batch import Batch, Logs, NetInput
+from .batch import Batch, Logs
+from .decoding import decoded, drawn_with
 from .flags import KdLsConfig
 from .task_hooks import Updates
 
@@ -48,7 +47,10 @@ class OnPolicy:
         generator = torch.Generator(net_input["src_tokens"].device)
         generator.manual_seed(self.drawn("samples", sample["id"].tolist()).getrandbits(63))
         limits = (net_input["src_lengths"] * LENGTH_PER_SOURCE + LENGTH_MORE).long().clamp(max=longest)
-        target = sampled_targets(own, net_input, limits, self.pad, self.eos, generator)
+        numbers = torch.rand(
+            limits.size(0), int(limits.max()), dtype=torch.float64, generator=generator, device=limits.device
+        )
+        target = decoded(own, net_input, limits, self.pad, self.eos, drawn_with(numbers))
         start = torch.full_like(target[:, :1], self.eos)
         previous = torch.cat([start, target[:, :-1]], dim=1).masked_fill(target == self.pad, self.pad)
         return {
@@ -57,40 +59,6 @@ class OnPolicy:
             "ntokens": int(target.ne(self.pad).sum()),
             "net_input": {**net_input, "prev_output_tokens": previous},
         }
-
-
-@torch.no_grad()
-def sampled_targets(
-    model: "FairseqEncoderDecoderModel",
-    net_input: NetInput,
-    limits: Tensor,
-    pad: int,
-    eos: int,
-    generator: torch.Generator,
-) -> Tensor:
-    """DictionaryPair drawn from q until the end of the sentence, or its limit (B,).   -> (B, T), padded on the right"""
-    decoder = type(model.decoder)
-    require(
-        issubclass(decoder, FairseqIncrementalDecoder),
-        f"--on-policy decodes symbol by symbol, which {decoder.__name__} cannot: leave it out",
-    )
-    training = model.training
-    model.eval()
-    encoded = model.encoder(net_input["src_tokens"], src_lengths=net_input["src_lengths"])
-    previous = torch.full_like(limits, eos).unsqueeze(-1)  # (B, length so far)
-    state: dict[str, dict[str, Tensor | None]] = {}
-    columns: list[Tensor] = []
-    open_rows = limits > 0
-    while open_rows.any():
-        output = model.decoder(previous, encoder_out=encoded, incremental_state=state)
-        probs = model.get_normalized_probs((output[0][:, -1:], *output[1:]), log_probs=False).squeeze(1)  # (B, V)
-        probs[:, pad] = 0
-        drawn = torch.multinomial(probs, 1, generator=generator)
-        columns.append(drawn.masked_fill(~open_rows.unsqueeze(-1), pad))
-        open_rows = open_rows & (drawn[:, 0] != eos) & (limits > len(columns))
-        previous = torch.cat([previous, drawn], dim=1)
-    model.train(training)
-    return torch.cat(columns, dim=1)
 
 
 def policy_logs(kd: Tensor) -> Logs:
