@@ -11,6 +11,7 @@ from test_kd_ls import EOS, PAD, SENTENCES, SYMBOLS, TableModel, criterion, make
 from test_method_training import flags_of, given
 
 from lskd_nmt import fairseq_io
+from lskd_nmt.teacher import online
 
 LIVE = {"teacher_path": "fake.pt"}
 
@@ -146,7 +147,7 @@ def test_features_dense_logits_and_a_sum_of_plain_losses_agree(data, teacher, mo
     model.train()
     batch, runs, asked = batch_of(task), [], []
     model.encoder.register_forward_hook(lambda *_: runs.append(1))
-    kd_ls._teacher.live.models[0].encoder.register_forward_hook(lambda *_: asked.append(1))
+    kd_ls._teacher.live.models[0].encoder.layers[0].fc1.register_forward_hook(lambda *_: asked.append(1))
     once = gradients(kd_ls, model, batch)
     assert len(runs) == len(asked) == 1
     gradients(kd_ls, model, batch)
@@ -154,6 +155,7 @@ def test_features_dense_logits_and_a_sum_of_plain_losses_agree(data, teacher, mo
     results = []
     with monkeypatch.context() as patched:
         patched.setattr(fairseq_io, "own_transformer", lambda model: None)  # whole forwards, as DDP needs them
+        patched.setattr(online, "plain_transformer", lambda model: None)
         results.append(gradients(kd_ls, model, batch))
         assert len(runs) == len(asked) == 5
         patched.setattr(kd_ls, "projection", lambda model: None)

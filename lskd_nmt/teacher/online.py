@@ -12,6 +12,7 @@ from torch import Tensor
 from lskd_nmt import fairseq_io
 from lskd_nmt.errors import require
 from lskd_nmt.fairseq_io import DictionaryPair
+from lskd_nmt.fairseq_io.inference import Sources, plain_transformer
 from lskd_nmt.losses.divergences import mean_log_probs
 from lskd_nmt.losses.fused_chunk import Projection, TeacherFeatures
 from lskd_nmt.losses.signals import Dense, Signal, top_k
@@ -112,6 +113,7 @@ class LiveTeacher:
         self.facts = facts
         # of each model by its number what its encoder said, while the sources stay the same
         self.encoded: dict[int, dict[str, list[Tensor]]] | None = None
+        self.sources: dict[int, Sources] | None = None  # the same of those that run without padding
         for model in models:
             model.eval().requires_grad_(False)
 
@@ -144,11 +146,11 @@ class LiveTeacher:
     @contextmanager
     def same_sources(self) -> Iterator[None]:
         """Encode the sources of the first call alone, where that is allowed: all others have them too."""
-        self.encoded = {}
+        self.encoded, self.sources = {}, {}
         try:
             yield
         finally:
-            self.encoded = None
+            self.encoded = self.sources = None
 
     @torch.no_grad()
     def signal(self, batch: TeacherBatch, wish: Wish, like: Tensor) -> TeacherFeatures | Signal:
@@ -160,17 +162,29 @@ class LiveTeacher:
         whole = Dense(self.log_probs(batch.net_input, batch.real, batch.prefix), temperature=1.0)  # of (N, V)
         return top_k(whole, wish.top_k, wish.temperature) if wish.top_k else whole
 
-    def outputs(self, net_input: NetInput, features_only: bool = False) -> Iterator[Output]:
-        """What each model says, (B, T, V or D) and what belongs to it."""
+    def output(self, number: int, net_input: NetInput, features_only: bool = False) -> Output:
+        """What a model says, (B, T, V or D) and what belongs to it."""
         extra = {"features_only": True} if features_only else {}
-        for number, model in enumerate(self.models):
-            inner = fairseq_io.own_transformer(model)
-            if inner is None or self.encoded is None:
-                yield model(**net_input, **extra)
-                continue
-            if number not in self.encoded:
-                self.encoded[number] = inner.encoder(net_input["src_tokens"], src_lengths=net_input["src_lengths"])
-            yield inner.decoder(net_input["prev_output_tokens"], encoder_out=self.encoded[number], **extra)
+        inner = fairseq_io.own_transformer(self.models[number])
+        if inner is None or self.encoded is None:
+            return self.models[number](**net_input, **extra)
+        if number not in self.encoded:
+            self.encoded[number] = inner.encoder(net_input["src_tokens"], src_lengths=net_input["src_lengths"])
+        return tuple(inner.decoder(net_input["prev_output_tokens"], encoder_out=self.encoded[number], **extra))
+
+    def without_padding(self, number: int, net_input: NetInput, real: Tensor, prefix: int) -> Output | None:
+        """A model's features, computed at real symbols alone; None if it cannot be run so, or another is asked about.
+
+        On CPUs only: there it saves the padding's share of the time; for GPUs nobody has measured it.
+        """
+        prefixes = net_input["prev_output_tokens"]
+        plain = plain_transformer(self.models[number]) if prefixes.device.type == "cpu" else None
+        if plain is None or bool((real & prefixes[:, prefix:].eq(plain.decoder.padding_idx)).any()):
+            return None
+        sources = {} if self.sources is None else self.sources
+        if number not in sources:
+            sources[number] = plain.encode(net_input["src_tokens"])
+        return (plain.features(prefixes, sources[number]),)
 
     @torch.no_grad()
     def features(self, net_input: NetInput, real: Tensor, prefix: int = 0) -> TeacherFeatures | None:
@@ -181,13 +195,18 @@ class LiveTeacher:
         projections = self.projections()
         if projections is None:
             return None
-        each = [output[:, prefix:][real] for output, *_ in self.outputs(net_input, features_only=True)]
+        each = []
+        for number in range(len(self.models)):
+            output = self.without_padding(number, net_input, real, prefix)
+            output = output or self.output(number, net_input, features_only=True)
+            each.append(output[0][:, prefix:][real])
         return TeacherFeatures(each, projections)
 
     @torch.no_grad()
     def log_probs(self, net_input: NetInput, real: Tensor, prefix: int = 0) -> Tensor:
         """Log of the (mean) probability of every symbol.   (B, T) bool with N true -> (N, V)"""
         each = []
-        for model, (logits, *extra) in zip(self.models, self.outputs(net_input), strict=True):  # (B, T, V)
+        for number, model in enumerate(self.models):
+            logits, *extra = self.output(number, net_input)  # (B, T, V)
             each.append(fairseq_io.log_probs(model, logits[:, prefix:][real], extra))
         return mean_log_probs(each)
