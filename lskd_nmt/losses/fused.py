@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from lskd_nmt.losses.first_look import FirstLook, pieces_of
 from lskd_nmt.losses.fused_chunk import FusedInputs, Projection, TeacherFeatures, chunk_losses, logits, product
 from lskd_nmt.losses.objective import ObjectiveTerms
 from lskd_nmt.losses.options import KdOptions
@@ -37,6 +38,7 @@ def kd_ls_from_features(
     *,
     sentence_weights: Tensor | None = None,
     term_weights: TermWeights | None = None,
+    look: FirstLook | None = None,
     accuracy: bool = False,
     chunk: int = 0,
     dropout_passes: int = 1,
@@ -44,8 +46,9 @@ def kd_ls_from_features(
     """Σ w·[(1-λ)·LS-NLL(ε) + λ·τ²·D(p(τ), q(τ))].   (N, D), (V, D), (N,), teacher -> () and (N,) each
 
     The teacher is given by its own features, or by a signal. `sentence_weights` are w of each token, (N,), without
-    gradient, 1 if not given; `term_weights` replace 1-λ and λ token by token; `accuracy` asks for `correct` and
-    `predicted`; `chunk` is the tokens worked on at a time, 0 for the default.
+    gradient, 1 if not given; `term_weights` replace 1-λ and λ token by token, and so does a `look` at these very
+    tensors (`token_statistics.first_look`), which is good for one call; `accuracy` asks for `correct` and `predicted`;
+    `chunk` is the tokens worked on at a time, 0 for the default.
     With 2 `dropout_passes` the features are (2N, D) in pairs of rows, and R-Drop's term joins the sum, see `r_drop`.
     """
     weight, bias = projection
@@ -56,11 +59,12 @@ def kd_ls_from_features(
         options,
         active_terms(options, dropout_passes),
         None if sentence_weights is None else sentence_weights.detach(),
-        term_weights,
+        term_weights if look is None else look.weights,
         accuracy,
         chunk or chunk_size(weight.size(0), weight.device.type),
         work_dtype(features),
         grad,
+        look=look,
     )
     if dropout_passes == 2:
         inputs = of_two_passes(inputs)
@@ -69,7 +73,7 @@ def kd_ls_from_features(
     if dropout_passes == 2:
         logged = {name: mean_of_passes(each) for name, each in logged.items()}
     correct = None if predicted is None else predicted == inputs.target
-    return ObjectiveTerms(loss, logged, correct, predicted)
+    return ObjectiveTerms(loss, logged, correct, predicted, None if look is None else look.selected)
 
 
 def of_two_passes(inputs: FusedInputs) -> FusedInputs:
@@ -161,13 +165,12 @@ def run_chunks(
     loss = torch.zeros(count, dtype=torch.promote_types(inputs.work, torch.float32), device=features.device)
     logged = {term.name: torch.zeros_like(loss) for term in inputs.terms}
     predicted = torch.zeros_like(inputs.target) if inputs.accuracy else None
-    for start in range(0, count, inputs.chunk):
-        where = slice(start, start + inputs.chunk)
-        h = h_all[where]
-        z = logits(h, w, bias)
+    for where in pieces_of(count, inputs.chunk) if inputs.look is None else inputs.look.pieces:
+        h, seen = h_all[where], None if inputs.look is None else inputs.look.taken(where)
+        z = logits(h, w, bias) if seen is None or seen.log_q is None else seen.log_q
         if predicted is not None:
             predicted[where] = z.argmax(-1)
-        found = chunk_losses(z, inputs, where)
+        found = chunk_losses(z, inputs, where, seen)
         loss[where], grad = found.loss, found.gradient
         if inputs.sentence_weights is not None:
             loss[where] *= inputs.sentence_weights[where]

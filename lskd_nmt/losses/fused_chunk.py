@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lskd_nmt.losses.divergences import mean_log_probs
+from lskd_nmt.losses.first_look import FirstLook, Seen
 from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.losses.signals import Dense, Signal, TopK, top_k
 from lskd_nmt.losses.terms import Term, weighed
@@ -43,6 +44,7 @@ class FusedInputs(NamedTuple):
     work: torch.dtype  # of matrix products
     grad: bool
     dropout_passes: int = 1  # 2: rows come in pairs, see `r_drop`
+    look: FirstLook | None = None  # at the tokens whose `term_weights` it has
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
@@ -83,7 +85,7 @@ def dense_rows(teacher: TeacherFeatures | Dense, where: slice, temperature: floa
 
 
 def chunk_signal(inputs: FusedInputs, where: slice) -> Signal | None:
-    """The teacher of a chunk of rows, at the temperature that its terms ask for, or at 1 if they ask for several.
+    """The teacher of a chunk of rows, at the temperature that its terms ask for, or at 1 if several are asked for.
 
     The teacher's own output projection is taken once for both dropout passes.
     """
@@ -97,6 +99,8 @@ def chunk_signal(inputs: FusedInputs, where: slice) -> Signal | None:
         signal = top_k(dense_rows(teacher, tokens), options.top_k, options.temperature)
     else:
         asked = {term.teacher_temperature(options) for term in inputs.terms if term.teacher_temperature}
+        if inputs.look is not None and inputs.look.weigh is not None:
+            asked.add(1.0)
         signal = dense_rows(teacher, tokens, asked.pop() if len(asked) == 1 else 1.0)
     return signal if passes == 1 else signal.repeated(passes)
 
@@ -109,11 +113,25 @@ class ChunkLosses(NamedTuple):
     gradient: Gradient | None
 
 
-def chunk_losses(z: Tensor, inputs: FusedInputs, where: slice) -> ChunkLosses:
-    """Losses and gradient of a chunk from its logits, which are overwritten.   (C, V)"""
-    weights = inputs.term_weights and inputs.term_weights.rows(where)
-    tokens = Tokens(z, inputs.target[where], chunk_signal(inputs, where), inputs.options, weights, overwrite=True)
+def chunk_tokens(z: Tensor, inputs: FusedInputs, where: slice, seen: Seen | None, written: bool) -> Tokens:
+    """The tokens of a chunk and their weights from its logits, or from log q where that was `seen` before.   (C, V)
+
+    `written`: whether the gradients of all terms are written out; autograd takes them through a softmax.
+    """
+    look, normalised = inputs.look, seen is not None and seen.log_q is not None
+    signal = chunk_signal(inputs, where) if seen is None or seen.signal is None else seen.signal
+    if look is not None and look.weigh is not None:
+        assert isinstance(signal, Dense), "options refuse this"
+        z, normalised = z.log_softmax(-1), True
+        look.weigh(Seen(z, signal), where)
+    weights, normalised = inputs.term_weights and inputs.term_weights.rows(where), normalised and written
+    return Tokens(z, inputs.target[where], signal, inputs.options, weights, normalised, overwrite=not normalised)
+
+
+def chunk_losses(z: Tensor, inputs: FusedInputs, where: slice, seen: Seen | None = None) -> ChunkLosses:
+    """Losses and gradient of a chunk from its logits, or from log q if it was `seen`; both are overwritten.   (C, V)"""
     written = {term.name: term.written_out(inputs.options) for term in inputs.terms}
+    tokens = chunk_tokens(z, inputs, where, seen, all(written.values()))
     loss, logged, slopes = z.new_zeros(z.size(0)), dict[str, Tensor](), list[Slope]()
     others = [term for term in inputs.terms if written[term.name] is None]
     if others:

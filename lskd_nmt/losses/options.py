@@ -10,7 +10,7 @@ from lskd_nmt.losses.divergences import NamedDivergence, divergence_named
 from lskd_nmt.losses.rule import complaints as broken
 from lskd_nmt.losses.self_evolution import Evolution, evolution_named
 from lskd_nmt.losses.settings import DEFAULTS, Settings, SmoothingOver, Tail, Temper, VirtualTeacher
-from lskd_nmt.losses.token_selection import NamedSelection, selection_named
+from lskd_nmt.losses.token_selection import NamedSelection, Within, selection_named
 
 # A teacher's logits of 8 to 16 nats are 1e-6 apart in float32: over 1e-3, one such step changes a probability by a
 # thousandth, and below that the order of symbols that nearly tie would be made of rounding.
@@ -138,6 +138,12 @@ class KdOptions:
         """What has to be known of each token before the loss is taken, by the names of `token_statistics`."""
         found = [*self.selection.entry.statistics, *self.named_divergence.entry.statistics]
         return tuple(dict.fromkeys([*found, "difficulty"] if self.evolution else found))
+
+    @property
+    def weighed_within(self) -> Within:
+        """Of which tokens the statistics decide about a token's weights: its own, its sentence's or the batch's."""
+        alone = self.named_divergence.entry.weight is None and self.evolution is None
+        return self.selection.entry.within if alone else "batch"
 
     @property
     def student_temperature(self) -> float:

@@ -7,7 +7,7 @@ remembers earlier batches, of a queue of losses. It says for each token how much
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +17,9 @@ from lskd_nmt.losses.named_options import Parameter
 
 # (N,) each, by the names in `token_statistics.STATISTICS`; `sentence`: the row of each; `window`: (M,) losses
 TokenStatistics = Mapping[str, Tensor]
+
+
+Within = Literal["token", "sentence", "batch"]  # of which tokens the statistics decide about a token
 
 
 class TermWeights(NamedTuple):
@@ -94,6 +97,7 @@ class Selection:
     parameters: tuple[Parameter, ...]
     hard_alone: bool  # tokens that are not selected learn the hard term alone, with weight 1; else it is 1-λ for all
     memory: bool = False  # its last parameter is how many losses its queue holds, which is the statistic `window`
+    within: Within = "batch"  # what decides about a token: its own statistics, its sentence's or the whole batch's
 
 
 def everything(statistics: TokenStatistics) -> Tensor:
@@ -109,9 +113,9 @@ SELECTIONS: dict[str, Selection] = {
     "all": Selection(everything, (), (), False),
     "batch": Selection(batch, ("student_nll",), (SHARE,), False),
     "global": Selection(remembered, ("student_nll",), (SHARE, QUEUE), False, memory=True),
-    "hard-gate": Selection(hard_gate, ("student_nll", "teacher_nll"), (), True),
-    "hard-gate-sentence": Selection(hard_gate_sentence, ("student_nll", "teacher_nll"), (), True),
-    "gap": Selection(gap, ("student_nll", "teacher_nll"), (SHARPNESS,), True),
+    "hard-gate": Selection(hard_gate, ("student_nll", "teacher_nll"), (), True, within="token"),
+    "hard-gate-sentence": Selection(hard_gate_sentence, ("student_nll", "teacher_nll"), (), True, within="sentence"),
+    "gap": Selection(gap, ("student_nll", "teacher_nll"), (SHARPNESS,), True, within="token"),
 }
 
 

@@ -14,14 +14,14 @@ from torch import Tensor
 from lskd_nmt import fairseq_io
 from lskd_nmt.errors import require
 from lskd_nmt.fairseq_io import SYMBOLS_KEY, DictionaryPair, is_translation
+from lskd_nmt.losses.first_look import FirstLook
 from lskd_nmt.losses.fused import kd_ls_from_features
 from lskd_nmt.losses.fused_chunk import Projection, TeacherFeatures
 from lskd_nmt.losses.loss_queue import LossQueue
 from lskd_nmt.losses.objective import ObjectiveTerms, dense_terms
 from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.losses.signals import Signal
-from lskd_nmt.losses.token_selection import TermWeights
-from lskd_nmt.losses.token_statistics import term_weights, token_statistics
+from lskd_nmt.losses.token_statistics import first_look
 from lskd_nmt.seqkd.store import HypothesisStore
 from lskd_nmt.teacher.source import pairs_of
 
@@ -207,46 +207,40 @@ class KdLsCriterion(FairseqCriterion):
         signal = self._teacher.signal(student, net_input, target, real, options) if options.kd_weight else None
         projection = student.projection
         log_q = output if projection else fairseq_io.log_probs(student.model, output, extra)
-        weights, selected = None, None
-        if signal is not None:
-            weights, selected = self.weights(student, log_q, projection, gold, signal, options, real)
+        look = self.look(student, log_q, gold, signal, options, real)
         predicts = self.cfg.report_accuracy or self.cfg.kd_passes > 1
         if projection:
-            terms = kd_ls_from_features(
+            return kd_ls_from_features(
                 output,
                 projection,
                 gold,
                 signal,
                 options,
                 sentence_weights=each,
-                term_weights=weights,
+                look=look,
                 accuracy=predicts,
                 dropout_passes=student.dropout_passes,
             )
-        else:
-            assert not isinstance(signal, TeacherFeatures), "of the dense path it is a signal"
-            terms = dense_terms(log_q, gold, signal, options, weights, each, predicts, student.dropout_passes)
+        assert not isinstance(signal, TeacherFeatures), "of the dense path it is a signal"
+        weights, selected = (None, None) if look is None else (look.weights, look.selected)
+        terms = dense_terms(log_q, gold, signal, options, weights, each, predicts, student.dropout_passes)
         return terms._replace(selected=selected)
 
-    def weights(
+    def look(
         self,
         student: Student,
         output: Tensor,
-        projection: Projection | None,
         gold: Tensor,
-        signal: TeacherFeatures | Signal,
+        signal: TeacherFeatures | Signal | None,
         options: KdOptions,
         real: Tensor,
-    ) -> tuple[TermWeights | None, Tensor | None]:
-        """The weights of N tokens' terms, and how much of each is selected, (N,) each; None where all are alike."""
-        if not options.statistics:
-            return None, None
-        statistics = token_statistics(options.statistics, output, projection, gold, signal, options)
-        statistics["sentence"] = real.nonzero()[:, 0]
-        if self.queue is not None:
-            losses = statistics["student_nll"]
-            statistics["window"] = window(self.queue, student, losses, self._updates.ignored)
-        return term_weights(statistics, options)
+    ) -> FirstLook | None:
+        """What is known of the weights of N tokens before their loss; None where all are alike."""
+        if signal is None or not options.statistics:
+            return None
+        compared = None if self.queue is None else partial(window, self.queue, student, ignored=self._updates.ignored)
+        sentence = real.nonzero()[:, 0]
+        return first_look(output, student.projection, gold, signal, options, sentence=sentence, window=compared)
 
     def per_position(self, loss: Tensor, target: Tensor) -> Tensor:
         """A loss per token (N,) as one per position, 0 at padding.   -> (B·T,)"""
