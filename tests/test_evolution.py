@@ -18,7 +18,7 @@ from lskd_nmt.losses.fused import kd_ls_from_features
 from lskd_nmt.losses.fused_chunk import Projection
 from lskd_nmt.losses.objective import kd_ls_terms
 from lskd_nmt.losses.options import KdOptions
-from lskd_nmt.losses.self_evolution import Evolution, evolved_kl, log_prior
+from lskd_nmt.losses.self_evolution import Evolution, evolved_kl, evolved_written_out, log_prior, prior_kl
 from lskd_nmt.losses.signals import Dense
 from lskd_nmt.losses.token_selection import TermWeights
 from lskd_nmt.losses.token_statistics import token_statistics
@@ -45,6 +45,33 @@ def test_loss_and_difficulty_are_their_slow_twins(gold):
         p, q = log_p[token].exp().tolist(), slow.softmax(z[token].tolist())
         assert found[token].item() == pytest.approx(slow.evolved(p, q, y, gold, mix[token].item()), rel=1e-9)
         assert difficulty[token].item() == pytest.approx(slow.kl(slow.prior(p, y, gold), q), rel=1e-9)
+
+
+@pytest.mark.parametrize("gold", GOLDS)
+@pytest.mark.parametrize("size", [1.0, 40.0, 300.0])
+def test_the_written_out_gradient_is_autograds(gold, size):
+    """Of likely symbols, and of those whose probabilities are below the smallest number."""
+    target, mix = torch.arange(N) % V, torch.linspace(1e-6, 0.95, N, dtype=torch.float64)
+    for dtype, tolerance in ((torch.float64, 1e-10), (torch.float32, 1e-5)):
+        log_p = (draw(N, V, seed=1) * size).to(dtype).log_softmax(-1)
+        z = (draw(N, V, seed=2) * size).to(dtype).requires_grad_()
+        log_q = z.log_softmax(-1)
+        expected = evolved_kl(log_p.double(), log_q.double(), target, gold, mix)
+        (slope,) = torch.autograd.grad(expected.sum(), z)
+        given = log_p.exp(), log_p.clone(), log_q.detach().clone()
+        found = evolved_written_out(*given, target, gold, mix.to(dtype))
+        torch.testing.assert_close(found.losses.double(), expected.detach(), rtol=tolerance, atol=10 * tolerance)
+        torch.testing.assert_close(found.own * log_q.exp() - found.dense, slope, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("gold", GOLDS)
+@pytest.mark.parametrize("size", [0.01, 1.0, 300.0])
+def test_the_difficulty_is_the_divergence_from_the_prior(gold, size):
+    target = torch.arange(N) % V
+    log_p, log_q = ((draw(N, V, seed=seed) * size).log_softmax(-1) for seed in (1, 2))
+    log_q[0, 3] = -math.inf  # infinitely difficult
+    expected = forward_kl(log_prior(log_p, target, gold), log_q)
+    torch.testing.assert_close(prior_kl(log_p, log_q, target, gold), expected, rtol=1e-9, atol=1e-12)
 
 
 def test_gold_alone_is_as_difficult_as_its_loss():

@@ -5,6 +5,7 @@ The published text leaves the exact form open; what is ours is said at each func
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch import Tensor
 from lskd_nmt.errors import LskdError
 from lskd_nmt.losses.divergences import forward_kl
 from lskd_nmt.losses.named_options import Parameter, numbers
-from lskd_nmt.losses.relative import LogMixture
+from lskd_nmt.losses.relative import LogMixture, relative_entropy
 from lskd_nmt.losses.token_selection import hardest
 
 
@@ -24,11 +25,55 @@ def log_prior(log_p: Tensor, target: Tensor, gold: float) -> Tensor:
     return log_r.scatter(-1, at, mixed)
 
 
+def prior_kl(log_p: Tensor, log_q: Tensor, target: Tensor, gold: float) -> Tensor:
+    """KL(r ‖ q), in nats, from KL(p ‖ q) and what r changes at the gold symbol.   (N, V), (N, V), (N,) -> (N,)
+
+    r is (1-B)·p at all other symbols, so that Σ_{v≠y} r_v·log(r_v/q_v) is (1-B)·Σ_{v≠y} p_v·[log(1-B) + log(p_v/q_v)].
+    """
+    if gold < 1:
+        at = target.unsqueeze(-1)
+        log_p_at, log_q_at = (each.gather(-1, at).squeeze(-1) for each in (log_p, log_q))
+        log_r_at = log_prior(log_p_at.unsqueeze(-1), torch.zeros_like(target), gold).squeeze(-1)
+        p_at, rest = log_p_at.exp(), relative_entropy(log_p.exp(), log_q.exp(), log_p - log_q)
+        rest = rest - p_at * (log_p_at - log_q_at) + (1 - p_at) * math.log1p(-gold)
+        found = (1 - gold) * rest + log_r_at.exp() * (log_r_at - log_q_at)
+        if bool(found.isfinite().all()):
+            return found
+    return forward_kl(log_prior(log_p, target, gold), log_q)
+
+
 def evolved_kl(log_p: Tensor, log_q: Tensor, target: Tensor, gold: float, mix: Tensor) -> Tensor:
     """KL(p ‖ (1-λ_t)·q + λ_t·r), in nats, the prior r without gradient.   (N, V), (N, V), (N,), (N,) -> (N,)"""
     log_r = log_prior(log_p, target, gold).detach()
     log_proxy = LogMixture.apply(log_r, log_q, mix.unsqueeze(-1))  # type: ignore[no-untyped-call]
     return forward_kl(log_p, log_proxy)
+
+
+class Evolved(NamedTuple):
+    """The losses of N tokens, and their slope in the student's logits as W·q - w.
+
+    With m the mixture and w = (1-λ_t)·p·q/m, which is p without a prior, W is Σ_v w_v.
+    """
+
+    losses: Tensor  # (N,)
+    own: Tensor  # (N, 1) W
+    dense: Tensor  # (N, V) w
+
+
+def evolved_written_out(p: Tensor, log_p: Tensor, log_q: Tensor, target: Tensor, gold: float, mix: Tensor) -> Evolved:
+    """`evolved_kl` and its slope, of tokens with a prior; overwrites the first three.   (N, V) thrice, (N,), (N,)"""
+    at, mix = target.unsqueeze(-1), mix.unsqueeze(-1)
+    own = log_q.exp().mul_(1 - mix)  # the student's part of the mixture
+    m = own.addcmul(p, mix, value=1 - gold).scatter_add_(-1, at, gold * mix)
+    if m.numel() and float(m.amin()) >= torch.finfo(m.dtype).tiny:
+        losses = relative_entropy(p, m, log_p.sub_(m.log()))
+        w = p.mul_(own).div_(m)
+    else:  # of logarithms, which do not underflow; where m is 0, so are p and q
+        log_own = log_q.add_((-mix).log1p())
+        log_m = torch.logaddexp(log_prior(log_p, target, gold) + mix.log(), log_own)
+        losses = relative_entropy(p, log_m.exp(), log_p - log_m)
+        w = log_p.add_(log_own.sub_(log_m)).exp_().masked_fill_(log_m == -math.inf, 0.0)
+    return Evolved(losses, w.sum(-1, keepdim=True), w)
 
 
 @dataclass(frozen=True)
@@ -40,7 +85,7 @@ class Evolution:
 
     def difficulty(self, log_p: Tensor, log_q: Tensor, target: Tensor) -> Tensor:
         """D_t = KL(r ‖ q), in nats.   (N, V), (N, V), (N,) -> (N,)"""
-        return forward_kl(log_prior(log_p, target, self.gold), log_q)
+        return prior_kl(log_p, log_q, target, self.gold)
 
     def mix(self, difficulty: Tensor) -> Tensor:
         """λ_t = D_t/(1 + D_t) for the hardest share of the tokens, 0 for the others.   (N,) -> (N,)

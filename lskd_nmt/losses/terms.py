@@ -15,7 +15,7 @@ from lskd_nmt.losses.divergences import forward_kl
 from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.losses.r_drop import symmetric_kl, symmetric_kl_and_gradient
 from lskd_nmt.losses.relative import relative_entropy
-from lskd_nmt.losses.self_evolution import evolved_kl
+from lskd_nmt.losses.self_evolution import evolved_kl, evolved_written_out
 from lskd_nmt.losses.signals import (
     Dense,
     TopK,
@@ -103,10 +103,10 @@ def divergence_losses(tokens: Tokens) -> Tensor:
 
 
 def divergence_written_out(options: KdOptions) -> WrittenOut | None:
-    """Of forward KL, and of what has a closed form: the gradients of others are left to autograd."""
+    """Of forward KL, of self-evolution and of what has a closed form: the gradients of others are left to autograd."""
     entry = options.named_divergence.entry
     if options.evolution is not None:
-        return None
+        return self_evolution_written_out
     if entry.function is forward_kl:
         return forward_kl_written_out
     return closed_form_written_out if entry.closed_form else None
@@ -133,6 +133,22 @@ def closed_form_written_out(tokens: Tokens, weight: Weight) -> tuple[Tensor, Slo
     if isinstance(weight, Tensor) and not losses.isfinite().all():  # a slope may be infinite, and 0 times that is 0
         dense, sums = dense.masked_fill_((weight == 0).unsqueeze(-1), 0.0), sums.masked_fill(weight == 0, 0.0)
     return losses, Slope(weight / temperature, temperature, own=-sums.unsqueeze(-1), dense=dense)
+
+
+def self_evolution_written_out(tokens: Tokens, weight: Weight) -> tuple[Tensor, Slope]:
+    """The losses and (W·q - w)/τ, see `Evolved`; overwrites the signal."""
+    options, signal, weights = tokens.options, tokens.signal(tokens.options.temperature), tokens.term_weights
+    assert options.evolution is not None and isinstance(signal, Dense), "options refuse this"
+    assert weights is not None and weights.prior is not None, "it mixes each token as it is weighed"
+    temperature, log_p, rows = options.student_temperature, signal.log_probs, weights.prior.nonzero().squeeze(-1)
+    log_q, p = tokens.log_q(temperature), log_p.exp()
+    of_rows = p[rows], log_p[rows], log_q[rows], tokens.target[rows]
+    hard = evolved_written_out(*of_rows, options.evolution.gold, weights.prior[rows])
+    d, own = log_p.sub_(log_q), torch.ones_like(log_q[:, :1])
+    losses = relative_entropy(p, tokens.q(temperature), d)
+    for part, of_hard in zip((losses, own, p), hard, strict=True):
+        part.index_copy_(0, rows, of_hard)
+    return losses, Slope(weight / temperature, temperature, own=own, dense=p, sign=-1.0)
 
 
 def top_k_written_out(tokens: Tokens, signal: TopK, weight: Weight) -> tuple[Tensor, Slope]:
