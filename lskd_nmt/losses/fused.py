@@ -14,6 +14,7 @@ from lskd_nmt.losses.first_look import FirstLook, pieces_of
 from lskd_nmt.losses.fused_chunk import FusedInputs, Projection, TeacherFeatures, chunk_losses, logits, product
 from lskd_nmt.losses.objective import ObjectiveTerms
 from lskd_nmt.losses.options import KdOptions
+from lskd_nmt.losses.products import matrix_products
 from lskd_nmt.losses.r_drop import mean_of_passes
 from lskd_nmt.losses.signals import Signal
 from lskd_nmt.losses.terms import active_terms
@@ -25,8 +26,12 @@ HALF_SCALE = 1024.0  # keeps gradients as small as 6e-11 above half precision's 
 
 
 def chunk_size(symbols: int, device: str = "cpu") -> int:
-    """Tokens a chunk, for a vocabulary of this size."""
-    return max(16, CHUNK_ELEMENTS.get(device, CHUNK_ELEMENTS["cuda"]) // symbols)
+    """Tokens a chunk, for a vocabulary of this size.
+
+    A CPU takes up to twice as many logits to have 128 tokens: each chunk costs a pass over the projection's gradient.
+    """
+    tokens = CHUNK_ELEMENTS.get(device, CHUNK_ELEMENTS["cuda"]) // symbols
+    return max(16, tokens, min(128, 2 * tokens) if device == "cpu" else 0)
 
 
 def kd_ls_from_features(
@@ -104,6 +109,7 @@ class Gradients:
         self.bias = None if bias is None else torch.zeros_like(bias, dtype=self.wide)
         self.factor = weight.to(work)  # (V, D)
         self.factor_sum = self.factor.sum(0, dtype=self.wide)  # (D,)
+        self.shared_features = torch.zeros_like(self.factor_sum)  # Σ shared·h, which every row of `weight` loses
 
     def add(self, where: slice, h: Tensor, grad: Gradient) -> None:
         """Take in a chunk whose features are `h`, (C, D)."""
@@ -115,9 +121,13 @@ class Gradients:
             self.features[where] = product(small, self.factor).mul_(grad.scale / HALF_SCALE)
             self.weight.add_(product(small.t(), h), alpha=grad.scale / HALF_SCALE)
         self.features[where].addr_(grad.shared, self.factor_sum, alpha=-1)
-        self.weight.sub_(grad.shared @ h.to(self.wide))
+        self.shared_features += grad.shared @ h.to(self.wide)
         if self.bias is not None:
             self.bias.add_(grad.matrix.sum(0), alpha=grad.scale).sub_(grad.shared.sum())
+
+    def finish(self) -> None:
+        """Take in what all chunks have to say of the weight's rows alike; once, after the last chunk."""
+        self.weight.sub_(self.shared_features)
 
     def times(self, upstream: Tensor) -> tuple[Tensor | None, ...]:
         """All three, multiplied, and only then in the type of what they belong to."""
@@ -142,9 +152,11 @@ class FusedObjective(torch.autograd.Function):
         ctx: FusedContext, features: Tensor, weight: Tensor, bias: Tensor | None, inputs: FusedInputs
     ) -> tuple[Tensor | None, ...]:
         """The loss, the predicted symbols and what each term logs; the gradients wait in `ctx`."""
-        with torch.autocast(features.device.type, enabled=False):
+        with torch.autocast(features.device.type, enabled=False), matrix_products():
             ctx.gradients = Gradients(features, weight, bias, inputs.work) if inputs.grad else None
             loss, *values = run_chunks(features, weight, bias, inputs, ctx.gradients)
+            if ctx.gradients is not None:
+                ctx.gradients.finish()
         ctx.mark_non_differentiable(*(tensor for tensor in values if tensor is not None))
         assert loss is not None
         return loss.sum(), *values

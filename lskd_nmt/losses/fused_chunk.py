@@ -80,7 +80,8 @@ def dense_rows(teacher: TeacherFeatures | Dense, where: slice, temperature: floa
         return Dense(log_p.mul(teacher.temperature / temperature).log_softmax(-1), temperature)
     if len(teacher.features) == 1:
         ((features,), ((weight, bias),)) = teacher
-        return Dense(logits(features[where], weight, bias, 1 / temperature).log_softmax(-1), temperature)
+        z = logits(features[where], weight, bias, 1 / temperature)
+        return Dense(torch.log_softmax(z, -1, out=z), temperature)
     return mean_teacher(teacher, where).at(temperature)
 
 

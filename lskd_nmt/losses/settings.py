@@ -20,6 +20,7 @@ SmoothingOver = Literal["others", "vocabulary"]
 Temper = Literal["both", "teacher"]
 VirtualTeacher = Literal["reg_power", "reg_prob_as_logit", "correct"]
 Level = Literal["word", "sequence", "both"]
+CpuProducts = Literal["float32", "bfloat16"]
 
 # flags that say how a teacher's probabilities are distilled
 WORD_FLAGS = (

@@ -130,8 +130,11 @@ def kept_log_probs(signal: TopK, tail: Tail) -> Tensor:
 
 
 def rest_of(q: Tensor, signal: TopK) -> Tensor:
-    """The student's probability of all symbols that are not kept.   (N, V) -> (N,)"""
-    return q.scatter(-1, signal.ids, 0.0).sum(-1)
+    """The student's probability of all symbols that are not kept; q is as it was in the end.   (N, V) -> (N,)"""
+    kept = q.gather(-1, signal.ids)
+    rest = q.scatter_(-1, signal.ids, 0.0).sum(-1)
+    q.scatter_(-1, signal.ids, kept)
+    return rest
 
 
 def vanishes(q_rest: Tensor, symbols: int) -> bool:

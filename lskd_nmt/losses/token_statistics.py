@@ -15,6 +15,7 @@ from lskd_nmt.losses.first_look import KEPT_CHUNKS, FirstLook, Seen, pieces_of, 
 from lskd_nmt.losses.fused import chunk_size, work_dtype
 from lskd_nmt.losses.fused_chunk import Projection, TeacherFeatures, dense_rows, logits
 from lskd_nmt.losses.options import KdOptions
+from lskd_nmt.losses.products import matrix_products
 from lskd_nmt.losses.signals import Signal, TopK
 from lskd_nmt.losses.smoothing import negative_log_likelihood
 from lskd_nmt.losses.token_selection import TermWeights, TokenStatistics
@@ -119,6 +120,7 @@ def of_pieces(
 
 
 @torch.no_grad()
+@matrix_products()
 def token_statistics(
     names: Sequence[str],
     student: Tensor,
