@@ -8,6 +8,9 @@
 4 live      kd_ls with a live teacher
 5 store     kd_ls from a teacher store (top 8, bucket)
 6 features  kd_ls from a store of the teacher's features (all symbols)
+7 bfloat16  the live one with --cpu-products bfloat16
+
+With --library mkl kd_ls multiplies matrices by MKL on every processor, as fairseq's steps (1 to 3) do.
 """
 
 import itertools
@@ -22,6 +25,7 @@ import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +39,7 @@ from conftest import binarise, build, peak_bytes, train
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
 
 from lskd_nmt import fairseq_io
+from lskd_nmt.losses import products
 from lskd_nmt.losses.fused import kd_ls_from_features
 from lskd_nmt.losses.fused_chunk import Projection, TeacherFeatures
 from lskd_nmt.losses.options import KdOptions
@@ -86,9 +91,10 @@ def dense_loss(logits: torch.Tensor, log_p: torch.Tensor, target: torch.Tensor, 
 def whole_steps(
     data: Path, teacher_path: Path, stores: Path, tokens: int, temperature: float, device: str, dtype: torch.dtype
 ) -> tuple[dict[str, Step], int]:
-    """The six steps (forward, backward, Adam) on one batch, and its target tokens."""
+    """The steps (forward, backward, Adam) on one batch, and its target tokens."""
     kd = *STUDENT, "--temperature", temperature, "--kd-weight", WEIGHT, "--label-smoothing", EPSILON
     task, model, live = build(data, *kd, "--teacher-path", teacher_path)
+    _, _, rounded = build(data, *kd, "--teacher-path", teacher_path, "--cpu-products", "bfloat16")
     _, _, stored = build(data, *kd, "--teacher-store", stores / "top-k")
     _, _, features = build(data, *kd, "--teacher-store", stores / "features")
     plain = LabelSmoothedCrossEntropyCriterion(task, False, EPSILON)
@@ -116,6 +122,7 @@ def whole_steps(
         "live": step(lambda: live(model, sample)[0]),
         "store": step(lambda: stored(model, sample)[0]),
         "features": step(lambda: features(model, sample)[0]),
+        "bfloat16": step(lambda: rounded(model, sample)[0]),
     }
     return steps, sample["ntokens"]
 
@@ -143,6 +150,7 @@ def losses_alone(symbols: int, tokens: int, temperature: float, device: str, dty
     with torch.no_grad():
         signal = top_k(Dense((g @ v.t()).float().log_softmax(-1), 1.0), 8, temperature)
     live = KdOptions(temperature, WEIGHT, EPSILON)
+    rounded = replace(live, cpu_products="bfloat16")
     stored = KdOptions(temperature, WEIGHT, EPSILON, tail="bucket", top_k=8)
 
     def plain() -> torch.Tensor:
@@ -161,6 +169,7 @@ def losses_alone(symbols: int, tokens: int, temperature: float, device: str, dty
         "dense": dense,
         "live": lambda: kd_ls_from_features(h, Projection(w), target, teacher, live).loss,
         "store": lambda: kd_ls_from_features(h, Projection(w), target, signal, stored).loss,
+        "bfloat16": lambda: kd_ls_from_features(h, Projection(w), target, teacher, rounded).loss,
     }
 
     def step(loss: Callable[[], torch.Tensor]) -> Step:
@@ -217,13 +226,14 @@ def processor() -> str:
     return names[0] if names else platform.machine()
 
 
-NAMES = ("plain", "floor", "dense", "live", "store", "features")
+NAMES = ("plain", "floor", "dense", "live", "store", "features", "bfloat16")
 RATIOS = {
     "(4)/(2)": ("live", "floor", "seconds"),
     "(3)/(4)": ("dense", "live", "seconds"),
     "(5)/(1)": ("store", "plain", "seconds"),
     "(6)/(1)": ("features", "plain", "seconds"),
     "(6)/(4)": ("features", "live", "seconds"),
+    "(7)/(4)": ("bfloat16", "live", "seconds"),
     "peak (4)/(3)": ("live", "dense", "peak_bytes"),
 }
 
@@ -285,15 +295,26 @@ def main() -> None:
     parser.add_argument("--tokens", default="2000")
     parser.add_argument("--temperatures", default="1,2")
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--library", choices=("auto", "mkl"), default="auto")
     args = parser.parse_args()
     torch.set_num_threads(1)
+    if args.library == "mkl":
+        products.onednn_is_faster = lambda: False
     logging.disable(logging.INFO)
     results: list[dict[str, Any]] = []
     for symbols, tokens in itertools.product(*(map(int, text.split(",")) for text in (args.symbols, args.tokens))):
         for entry in measurements(args, symbols, tokens):
             results.append(entry)
             show(table([entry]).splitlines()[2])
-    settings = {"processor": processor(), "threads": 1, "rounds": args.rounds, "student": ARCH, "teacher": ARCH}
+    onednn = products.onednn_is_faster()
+    settings = {
+        "processor": processor(),
+        "products_by_onednn": onednn,
+        "threads": 1,
+        "rounds": args.rounds,
+        "student": ARCH,
+        "teacher": ARCH,
+    }
     write_results(args.out, {**origin(), **settings, "results": results}, table(results))
     print(json.dumps({"out": str(args.out.with_suffix(".json"))}))
 

@@ -89,6 +89,10 @@ BROKEN = {
         "--kd-weight is 0.5 and neither --teacher-path nor --teacher-store is given",
     ),
     "top-k-stored": ({"top_k": 8, "stored_top_k": 4}, "--top-k is 8, and the teacher store keeps 4: give no more"),
+    "cpu-products-sharded": (
+        {"cpu_products": "bfloat16", "ddp_backend": "fully_sharded"},
+        "--cpu-products is bfloat16 and --ddp-backend is fully_sharded, ",
+    ),
     "queue-sharded": (
         {"select": "global:0.5:300", "ddp_backend": "fully_sharded"},
         "--select is global:0.5:300 and --ddp-backend is fully_sharded, ",

@@ -1,14 +1,17 @@
 """Products of matrices on a CPU: by the faster library, and as exact as their type promises."""
 
 import itertools
+import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from lskd_nmt.errors import LskdError
 from lskd_nmt.losses import products
 from lskd_nmt.losses.fused import kd_ls_from_features
-from lskd_nmt.losses.fused_chunk import Projection
+from lskd_nmt.losses.fused_chunk import Projection, TeacherFeatures
 from lskd_nmt.losses.options import KdOptions
 
 
@@ -58,6 +61,45 @@ def test_the_objective_multiplies_by_the_faster_library(monkeypatch, faster):
         kd_ls_from_features(h, Projection(w), torch.arange(5), None, KdOptions(kd_weight=0.0)).loss.backward()
     assert settings.seen
     assert set(settings.seen) == {"bf16" if faster else "none"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        KdOptions(1.0, 0.5, 0.1, cpu_products="bfloat16"),
+        KdOptions(4.0, 0.9, cpu_products="bfloat16"),
+        KdOptions(2.0, 0.5, 0.1, tail="bucket", top_k=8, cpu_products="bfloat16"),
+        KdOptions(1.0, 0.5, divergence="reverse", cpu_products="bfloat16"),
+    ],
+)
+def test_bfloat16_keeps_the_loss_to_a_thousandth_and_gradients_to_a_hundredth(options):
+    """Numbers of 8 bits are off by up to 2^-9 = 0.2 %, each by another amount; sums of them by less."""
+    generator = torch.Generator().manual_seed(4)
+    sizes = ((90, 64), (500, 64), (500,), (90, 32), (500, 32))
+    h, w, b, g, v = (torch.randn(*size, generator=generator, dtype=torch.float64) / 4 for size in sizes)
+    target = torch.randint(500, (90,), generator=generator)
+    found = []
+    for dtype, asked in ((torch.float64, replace(options, cpu_products="float32")), (torch.float32, options)):
+        own = [each.to(dtype).requires_grad_() for each in (h, w, b)]
+        teacher = TeacherFeatures([g.to(dtype)], [Projection(v.to(dtype))])
+        loss = kd_ls_from_features(own[0], Projection(*own[1:]), target, teacher, asked, chunk=32).loss
+        found.append((float(loss.detach()), torch.autograd.grad(loss, own)))
+    (exact, slopes), (rounded, ours) = found
+    assert math.isclose(rounded, exact, rel_tol=1e-3)
+    for mine, theirs in zip(ours, slopes, strict=True):
+        assert mine.dtype == torch.float32
+        error = float((mine - theirs).norm() / theirs.norm())
+        assert error < 1e-2
+    assert float((ours[1] - slopes[1]).norm() / slopes[1].norm()) > 1e-4  # float32's would be about 1e-6
+
+
+def test_the_flag_is_the_losss_option(plugin):
+    from user_dir.criterions.flags import KdLsConfig, options_of
+
+    assert options_of(KdLsConfig(teacher_path="t.pt", cpu_products="bfloat16")).cpu_products == "bfloat16"
+    assert options_of(KdLsConfig(teacher_path="t.pt")).cpu_products == "float32"
+    with pytest.raises(LskdError, match="--cpu-products is half: give one of "):
+        KdOptions(cpu_products="half")
 
 
 @pytest.mark.parametrize("name, amx", [("Intel(R) Xeon(R) Gold", False), ("AMD EPYC", True), ("", None)])

@@ -294,6 +294,14 @@ STORE: list[Rule[Settings]] = [
         "--select is {0.select} and --ddp-backend is fully_sharded, which cannot hold its queue: "
         "use another backend, or batch:R",
     ),
+    Rule(
+        "cpu-products-sharded",
+        ("--cpu-products", "--ddp-backend"),
+        "The loss is taken from whole logits with this backend, and its products are the model's.",
+        lambda s: s.ddp_backend == "fully_sharded" and s.cpu_products != "float32",
+        "--cpu-products is {0.cpu_products} and --ddp-backend is fully_sharded, whose products are the model's: "
+        "leave one of them out",
+    ),
 ]
 
 TAIL_AND_TOP_K: Rule[Settings] = Rule(

@@ -102,18 +102,27 @@ def work_dtype(features: Tensor) -> torch.dtype:
 class Gradients:
     """∂loss/∂features, ∂loss/∂weight and ∂loss/∂bias, summed up over chunks in float32 at least."""
 
-    def __init__(self, features: Tensor, weight: Tensor, bias: Tensor | None, work: torch.dtype) -> None:
+    def __init__(
+        self, features: Tensor, weight: Tensor, bias: Tensor | None, work: torch.dtype, rounded: bool = False
+    ) -> None:
+        """`rounded`: whether products of float32 may be taken, and given, in bfloat16."""
+        self.rounded = rounded and work == torch.float32 and not features.is_cuda
         self.work, self.wide = work, torch.promote_types(work, torch.float32)
         self.types = features.dtype, weight.dtype, weight.dtype
         self.features, self.weight = (torch.zeros_like(t, dtype=self.wide) for t in (features, weight))
         self.bias = None if bias is None else torch.zeros_like(bias, dtype=self.wide)
         self.factor = weight.to(work)  # (V, D)
         self.factor_sum = self.factor.sum(0, dtype=self.wide)  # (D,)
+        self.rounded_factor = self.factor.bfloat16() if self.rounded else None
         self.shared_features = torch.zeros_like(self.factor_sum)  # Σ shared·h, which every row of `weight` loses
 
     def add(self, where: slice, h: Tensor, grad: Gradient) -> None:
         """Take in a chunk whose features are `h`, (C, D)."""
-        if self.work == self.wide:
+        if self.rounded_factor is not None:
+            small = grad.matrix.bfloat16()
+            self.features[where] = (small @ self.rounded_factor).float().mul_(grad.scale)
+            self.weight.add_(small.t() @ h.bfloat16(), alpha=grad.scale)
+        elif self.work == self.wide:
             torch.mm(grad.matrix, self.factor, out=self.features[where]).mul_(grad.scale)
             self.weight.addmm_(grad.matrix.t(), h, alpha=grad.scale)
         else:
@@ -152,8 +161,10 @@ class FusedObjective(torch.autograd.Function):
         ctx: FusedContext, features: Tensor, weight: Tensor, bias: Tensor | None, inputs: FusedInputs
     ) -> tuple[Tensor | None, ...]:
         """The loss, the predicted symbols and what each term logs; the gradients wait in `ctx`."""
-        with torch.autocast(features.device.type, enabled=False), matrix_products():
-            ctx.gradients = Gradients(features, weight, bias, inputs.work) if inputs.grad else None
+        kind = inputs.options.cpu_products
+        with torch.autocast(features.device.type, enabled=False), matrix_products(kind):
+            rounded = kind == "bfloat16"
+            ctx.gradients = Gradients(features, weight, bias, inputs.work, rounded) if inputs.grad else None
             loss, *values = run_chunks(features, weight, bias, inputs, ctx.gradients)
             if ctx.gradients is not None:
                 ctx.gradients.finish()

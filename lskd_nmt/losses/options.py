@@ -9,7 +9,7 @@ from lskd_nmt.losses.compatibility import OBJECTIVE, TAIL_AND_TOP_K
 from lskd_nmt.losses.divergences import NamedDivergence, divergence_named
 from lskd_nmt.losses.rule import complaints as broken
 from lskd_nmt.losses.self_evolution import Evolution, evolution_named
-from lskd_nmt.losses.settings import DEFAULTS, Settings, SmoothingOver, Tail, Temper, VirtualTeacher
+from lskd_nmt.losses.settings import DEFAULTS, CpuProducts, Settings, SmoothingOver, Tail, Temper, VirtualTeacher
 from lskd_nmt.losses.token_selection import NamedSelection, Within, selection_named
 
 # A teacher's logits of 8 to 16 nats are 1e-6 apart in float32: over 1e-3, one such step changes a probability by a
@@ -47,6 +47,7 @@ class KdOptions:
     virtual_share: float | None = DEFAULTS.virtual_share
     r_drop: float = DEFAULTS.r_drop  # of two passes, in training
     self_evolution: str = DEFAULTS.self_evolution or ""  # B:R, or nothing
+    cpu_products: CpuProducts = DEFAULTS.cpu_products  # of float32 matrices, in the fused path
 
     def __post_init__(self) -> None:
         complaints = []
@@ -86,6 +87,8 @@ class KdOptions:
             complaints.append(f"--virtual-teacher is {self.virtual_teacher}: give one of {get_args(VirtualTeacher)}")
         if self.virtual_share is not None and not 0 < self.virtual_share < 1:
             complaints.append(f"--virtual-share is {self.virtual_share}: give a number above 0 and below 1")
+        if self.cpu_products not in get_args(CpuProducts):
+            complaints.append(f"--cpu-products is {self.cpu_products}: give one of {get_args(CpuProducts)}")
         if not 0 <= self.r_drop <= MOST_R_DROP:
             complaints.append(
                 f"--r-drop is {self.r_drop}: give a number above 0, or 0 for one pass, and at most {MOST_R_DROP:g}"
@@ -116,6 +119,7 @@ class KdOptions:
             self_evolution=self.self_evolution,
             temper=self.temper,
             no_temperature_squared=not self.temperature_squared,
+            cpu_products=self.cpu_products,
         )
 
     @cached_property

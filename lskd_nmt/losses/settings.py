@@ -83,6 +83,7 @@ class Settings:
     no_temperature_squared: bool = False
     kd_passes: int = 1
     on_policy: str | None = None
+    cpu_products: CpuProducts = "float32"
     ignore_prefix_size: int = 0
     stored_top_k: int = 0  # the symbols that the teacher store keeps of each token, 0 for all of them
     max_update: int | None = None  # 0: unlimited

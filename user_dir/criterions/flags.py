@@ -12,7 +12,7 @@ from lskd_nmt.losses.divergences import divergence_forms
 from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.losses.rule import require_compatible
 from lskd_nmt.losses.schedule import WEIGHT_FORMS
-from lskd_nmt.losses.settings import DEFAULTS, Level, Settings, SmoothingOver, Tail, Temper, VirtualTeacher
+from lskd_nmt.losses.settings import DEFAULTS, CpuProducts, Level, Settings, SmoothingOver, Tail, Temper, VirtualTeacher
 from lskd_nmt.losses.token_selection import selection_forms
 
 
@@ -128,6 +128,13 @@ class KdLsConfig(FairseqDataclass):
             "S, or S:E:UPDATES to go from S to E"
         },
     )
+    cpu_products: ChoiceEnum(get_args(CpuProducts)) = field(  # type: ignore[valid-type]
+        default=DEFAULTS.cpu_products,
+        metadata={
+            "help": "type of the loss's matrix products on a CPU: with bfloat16 its gradients are rounded, and on a "
+            "processor with AMX what makes its logits; elsewhere it has no effect"
+        },
+    )
     report_accuracy: bool = field(default=False, metadata={"help": "report token accuracy"})
     ignore_prefix_size: int = field(
         default=DEFAULTS.ignore_prefix_size, metadata={"help": "ignore the first N target tokens"}
@@ -181,6 +188,7 @@ def options_of(cfg: KdLsConfig, stored_top_k: int = 0) -> KdOptions:
         virtual_share=settings.virtual_share,
         r_drop=settings.r_drop,
         self_evolution=settings.self_evolution or "",
+        cpu_products=settings.cpu_products,
     )
 
 
