@@ -10,6 +10,7 @@ from decimal import Decimal, getcontext
 import pytest
 import torch
 
+from lskd_nmt.losses import relative
 from lskd_nmt.losses.divergences import divergence_named, mean_log_probs
 from lskd_nmt.losses.fused import kd_ls_from_features
 from lskd_nmt.losses.fused_chunk import Projection
@@ -348,3 +349,12 @@ def test_a_rest_that_is_a_rounding_error_is_none(k, dtype):
     terms = kd_ls_terms(log_q, torch.full((200,), 5), top, options)
     assert terms.kd is not None
     torch.testing.assert_close(terms.kd.double(), (p * (p / q).log()).sum(-1), rtol=1e-4, atol=1e-6)
+
+
+def test_differences_are_summed_row_by_row_alike_in_one_piece_and_in_many(monkeypatch):
+    a, b = torch.rand(2, 7, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    rows = zip(a.tolist(), b.tolist(), strict=True)
+    expected = torch.tensor([math.fsum(x - y for x, y in zip(*row, strict=True)) for row in rows], dtype=a.dtype)
+    for numbers in (1, 10, 1000):
+        monkeypatch.setattr(relative, "CACHED", numbers)
+        torch.testing.assert_close(relative.sum_of_differences(a, b), expected)

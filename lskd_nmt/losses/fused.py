@@ -202,4 +202,5 @@ def run_chunks(
             logged[name][where] = values
         if gradients is not None and grad is not None:
             gradients.add(where, h, grad)
+        del z, found, grad  # before the next chunk's logits are made
     return loss, predicted, *logged.values()
