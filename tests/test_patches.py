@@ -24,12 +24,14 @@ from fairseq.tasks import FairseqTask
 from fairseq.tasks.translation import TranslationTask
 from fairseq.trainer import Trainer
 from fairseq_cli import train, validate
+from torch.nn import functional
 
 places = [
     (FairseqTask, "get_batch_iterator"), (Trainer, "get_valid_iterator"), (Trainer, "load_checkpoint"),
     (iterators.EpochBatchIterator, "first_batch"), (iterators.EpochBatchIterator, "load_state_dict"),
     (models, "build_model"), (PathManager, "copy"), (checkpoint_utils, "torch_persistent_save"),
     (TranslationTask, "_inference_with_bleu"), (train, "get_valid_stats"),
+    (functional, "linear"),
 ]
 before = [vars(owner)[name] for owner, name in places]
 replaced = lambda: [name for (owner, name), old in zip(places, before) if vars(owner)[name] is not old]
@@ -72,6 +74,7 @@ ALL = {
     "torch_persistent_save",
     "_inference_with_bleu",
     "get_valid_stats",
+    "linear",
 }
 
 

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from . import batches, building, launch, resuming, saving, start, validation
+from . import batches, building, launch, products, resuming, saving, start, validation
 
 Replace = Callable[[object, str, object], None]  # an attribute of a module or class of fairseq's, by a new value
 
@@ -76,6 +76,14 @@ PATCHES = (
         "fairseq copies checkpoint_best.pt and others in place: a training that is killed meanwhile cannot be resumed.",
         "`PathManager.copy`, `checkpoint_utils.torch_persistent_save`",
         saving.apply,
+    ),
+    Patch(
+        "products",
+        "On CPUs with AVX-512 that are not Intel's, linear layers take less time; the values are the same to rounding.",
+        "torch gives float32 products to MKL, which leaves AVX-512 unused there, and attention calls the function of "
+        "torch itself, which no module of a model can stand in for.",
+        "`torch.nn.functional.linear`",
+        products.apply,
     ),
     Patch(
         "validation",
