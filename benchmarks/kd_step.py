@@ -25,6 +25,7 @@ import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ from lskd_nmt import fairseq_io
 from lskd_nmt.losses import products
 from lskd_nmt.losses.fused import kd_ls_from_features
 from lskd_nmt.losses.fused_chunk import Projection, TeacherFeatures
+from lskd_nmt.losses.linear import in_blocks
 from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.losses.signals import Dense, top_k
 from lskd_nmt.teacher.layout import FeatureLayout, TopKLayout
@@ -110,6 +112,13 @@ def whole_steps(
 
         return run
 
+    def kd_ls(criterion: Any) -> Step:
+        def loss() -> torch.Tensor:
+            with patched_linear():
+                return criterion(model, sample)[0]
+
+        return step(loss)
+
     def floor() -> torch.Tensor:
         with torch.no_grad():
             teacher(**sample["net_input"])
@@ -119,12 +128,23 @@ def whole_steps(
         "plain": step(lambda: plain(model, sample)[0]),
         "floor": step(floor),
         "dense": step(lambda: dense_kd(model, teacher, sample, temperature)),
-        "live": step(lambda: live(model, sample)[0]),
-        "store": step(lambda: stored(model, sample)[0]),
-        "features": step(lambda: features(model, sample)[0]),
-        "bfloat16": step(lambda: rounded(model, sample)[0]),
+        "live": kd_ls(live),
+        "store": kd_ls(stored),
+        "features": kd_ls(features),
+        "bfloat16": kd_ls(rounded),
     }
     return steps, sample["ntokens"]
+
+
+@contextmanager
+def patched_linear() -> Iterator[None]:
+    """Linear layers as in a training with kd_ls, see `user_dir/patches/products.py`."""
+    torchs = functional.linear
+    functional.linear = in_blocks(torchs)
+    try:
+        yield
+    finally:
+        functional.linear = torchs
 
 
 def batch(task: Any, tokens: int, device: str) -> dict[str, Any]:

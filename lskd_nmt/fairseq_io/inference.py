@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.nn import Embedding, Linear
-from torch.nn.functional import linear, scaled_dot_product_attention
+from torch.nn import Embedding, Linear, functional
+from torch.nn.functional import scaled_dot_product_attention
 
 from lskd_nmt.fairseq_io.models import own_transformer
 
@@ -130,7 +130,7 @@ class PlainTransformer:
         x = x if encoder.layer_norm is None else encoder.layer_norm(x)
         keys = []
         for layer in self.decoder.layers:
-            found = linear(x, *joined(layer.encoder_attn, "kv"))
+            found = functional.linear(x, *joined(layer.encoder_attn, "kv"))
             key, value = packed.heads(found, 2, layer.encoder_attn.num_heads)
             keys.append((key, value))
         return Sources(keys, packed.mask)
@@ -181,7 +181,7 @@ class CachedSteps:
     def own(self, x: Tensor, number: int) -> Tensor:
         """Attention of a layer to the symbols so far.   (B, D) -> (B, D)"""
         attention, cache = self.decoder.layers[number].self_attn, self.caches[number][:, : x.size(0)]
-        query, *new = linear(x, *self.weights[number]).view(x.size(0), 3, attention.num_heads, -1).unbind(1)
+        query, *new = functional.linear(x, *self.weights[number]).view(x.size(0), 3, attention.num_heads, -1).unbind(1)
         for part, each in zip(cache, new, strict=True):
             part[:, :, self.made - 1] = each
         key, value = cache[:, :, :, : self.made].unbind(0)
@@ -257,7 +257,7 @@ def projected(attention: "MultiheadAttention", x: Tensor) -> Tensor:
 
 def attend(x: Tensor, attention: "MultiheadAttention", packed: Packed, causal: bool) -> Tensor:
     """Self-attention inside of each sentence; `causal`: to no later symbol, and so to no padding.   (N, D) -> (N, D)"""
-    query, key, value = packed.heads(linear(x, *joined(attention, "qkv")), 3, attention.num_heads)
+    query, key, value = packed.heads(functional.linear(x, *joined(attention, "qkv")), 3, attention.num_heads)
     mask = None if causal else packed.mask
     found = scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
     return projected(attention, packed.tokens(found))

@@ -15,7 +15,6 @@ from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.fairseq_io.inference import Sources, plain_transformer
 from lskd_nmt.losses.divergences import mean_log_probs
 from lskd_nmt.losses.fused_chunk import Projection, TeacherFeatures
-from lskd_nmt.losses.products import matrix_products
 from lskd_nmt.losses.signals import Dense, Signal, top_k
 from lskd_nmt.storage.files import sha256
 from lskd_nmt.storage.header import Origin
@@ -157,11 +156,6 @@ class LiveTeacher:
     def signal(self, batch: TeacherBatch, wish: Wish, like: Tensor) -> TeacherFeatures | Signal:
         """See `SignalSource`; a model without a plain output projection gives no features, but log-probabilities."""
         self.to(like)  # hidden from the trainer's own .to() and .half()
-        with matrix_products():
-            return self.answer(batch, wish)
-
-    def answer(self, batch: TeacherBatch, wish: Wish) -> TeacherFeatures | Signal:
-        """What `signal` gives."""
         features = self.features(batch.net_input, batch.real, batch.prefix) if wish.features else None
         if features is not None:
             return features
