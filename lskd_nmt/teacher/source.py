@@ -98,6 +98,26 @@ class TranslationSource(Protocol):
         """Start the random numbers of sampling anew."""
 
 
+class TextHypothesis(NamedTuple):
+    """A translation as text, and its score.
+
+    The score is the log-probability over the length, or None where the translator gives none.
+    """
+
+    text: str
+    score: float | None
+
+
+class TextTranslationSource(Protocol):
+    """Gives translations of lines of text: tokenisation and special symbols are its own."""
+
+    def translate_text(self, lines: Sequence[str], settings: DecodeSettings) -> list[list[TextHypothesis]]:
+        """The `nbest` hypotheses of each line: best first, or drawn, in no meaningful order."""
+
+    def reseed(self, seed: int) -> None:
+        """Start the random numbers of sampling anew."""
+
+
 def pairs_of(net_input: NetInput, target: "Tensor", pads: tuple[int, int]) -> list[Pair]:
     """The sentence pairs of a batch as ids without padding; `pads` are the padding ids of source and target.
 
