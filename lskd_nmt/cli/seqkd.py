@@ -1,4 +1,4 @@
-"""Verbs of sequence-level distillation: `seqkd decode`, `seqkd select`."""
+"""Verbs of sequence-level distillation: `seqkd decode`, `seqkd import`, `seqkd select`."""
 
 import argparse
 import json
@@ -17,21 +17,28 @@ def register(verbs: Verbs) -> None:
     """Add this file's verbs."""
     about = "sequence-level distillation: a teacher's translations of the training source, decoded, chosen, stored"
     seqkd = verbs.add_parser("seqkd", description=about)
-    steps = seqkd.add_subparsers(dest="step", required=True, metavar="decode|select")
+    steps = seqkd.add_subparsers(dest="step", required=True, metavar="decode|import|select")
     register_decode(steps)
+    register_import(steps)
     register_select(steps)
     complete(steps, INNER["seqkd"])
 
 
 def add(steps: Verbs, name: str, run: Callable[..., None], about: str) -> Parser:
-    """A verb of `seqkd`."""
-    parser = steps.add_parser(name, help=about, description=about, formatter_class=Defaults)
-    parser.set_defaults(run=run)
+    """A verb of `seqkd` that reads binarised data."""
+    parser = step_of(steps, name, run, about)
     parser.add_argument("--data", required=True, metavar="DIR[:DIR]", help="binarised data of the student")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder, or one to complete")
     parser.add_argument("--source-lang", "-s", help="taken from the data if not given")
     parser.add_argument("--target-lang", "-t", help="taken from the data if not given")
     parser.add_argument("--split", default="train", help="what is decoded")
+    return parser
+
+
+def step_of(steps: Verbs, name: str, run: Callable[..., None], about: str) -> Parser:
+    """A verb of `seqkd`."""
+    parser = steps.add_parser(name, help=about, description=about, formatter_class=Defaults)
+    parser.set_defaults(run=run)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder, or one to complete")
     return parser
 
 
@@ -82,6 +89,20 @@ def add_place(decode: Parser) -> None:
     )
 
 
+def register_import(steps: Verbs) -> None:
+    """`seqkd import`."""
+    about = "take translations that were made elsewhere into a ledger that proves itself, as those of decode"
+    take = step_of(steps, "import", run_import, about)
+    text = "what was translated, a sentence a line; .gz and .zst are unpacked, - is standard input"
+    take.add_argument("--source", required=True, metavar="FILE", help=text)
+    lines = "line i translates line i of the source; or JSON Lines with source, translation or translations, score(s)"
+    take.add_argument("--translations", required=True, metavar="FILE", help=lines)
+    take.add_argument("--format", dest="form", default="auto", help="plain, jsonl, or auto: by the file's name")
+    take.add_argument("--system", metavar="NAME", help="what made them")
+    runaway = "count translations with more than so many times the characters of their source"
+    take.add_argument("--runaway", type=float, default=4.0, metavar="TIMES", help=runaway)
+
+
 def register_select(steps: Verbs) -> None:
     """`seqkd select`."""
     select = add(steps, "select", run_select, "choose among decoded hypotheses, and store them for training")
@@ -128,6 +149,20 @@ def run_decode(args: argparse.Namespace) -> None:
         )
     facts = {} if ledger is None else {name: getattr(ledger, name) for name in ("rows", "hypotheses", "empty_rows")}
     print(json.dumps({"decoded": str(args.out), "complete": ledger is not None, **facts}))
+
+
+def run_import(args: argparse.Namespace) -> None:
+    """`lskd seqkd import --source mono.en --translations out.de --out DIR`."""
+    from lskd_nmt.seqkd.imported import ImportSettings, import_translations
+
+    settings = ImportSettings(args.form, args.system, args.runaway)
+    ledger = import_translations(args.out, args.source, args.translations, settings, show)
+    imported = ledger.imported
+    assert imported is not None
+    counts = {name: getattr(imported, name) for name in ("scored", "empty", "runaway")}
+    rule = f"more than {imported.runaway_ratio:g} times the characters of the source"
+    facts = {"rows": ledger.rows, "hypotheses": ledger.hypotheses, "empty_rows": ledger.empty_rows, **counts}
+    print(json.dumps({"decoded": str(args.out), "complete": True, **facts, "runaway_rule": rule}))
 
 
 def run_select(args: argparse.Namespace) -> None:

@@ -66,7 +66,7 @@ GROUPS: Mapping[str, Mapping[str, Verb]] = {
             "lskd teacher-store --teacher-path teacher.pt --data data/iwslt14/bin --top-k 8 --out store",
         ),
         "seqkd": Verb(
-            "sequence level: decode with the teacher, select translations",
+            "sequence level: decode with a teacher or import, select",
             "lskd seqkd decode --teacher-path teacher.pt --data data/iwslt14/bin --beam 5 --nbest 5 --out decoded",
         ),
     },
@@ -168,6 +168,10 @@ INNER: Mapping[str, Mapping[str, Verb]] = {
         "decode": Verb(
             "let the teacher translate the training source",
             "lskd seqkd decode --teacher-path teacher.pt --data data/iwslt14/bin --beam 5 --nbest 5 --out decoded",
+        ),
+        "import": Verb(
+            "take translations that were made elsewhere",
+            "lskd seqkd import --source train.en --translations train.de --system my-translator --out decoded",
         ),
         "select": Verb(
             "choose among decoded translations, and store them",

@@ -2,13 +2,17 @@
 
 A row is one source sentence: its number in the corpus, a hash of its symbols, a hash of the decoder's settings, and its
 hypotheses with their scores. `rows.jsonl` holds every row once and in order, `ledger.json` (written last) its hash.
+
+Where text was translated, not a binarised corpus, a row holds the source sentence and its translations as text in the
+place of subwords, so that any subword model can read them, and the hash is that of the source sentence's bytes.
 """
 
 import hashlib
 import json
+import math
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lskd_nmt.errors import LskdError, reason, require, writing
@@ -16,11 +20,36 @@ from lskd_nmt.evaluate.scoring import SHOWN, listed
 from lskd_nmt.progress import Progress
 from lskd_nmt.storage.files import read_json, sha256, write_text
 from lskd_nmt.storage.header import Origin
-from lskd_nmt.storage.typed import from_json, record, to_json, write_record
-from lskd_nmt.teacher.source import Hypothesis
+from lskd_nmt.storage.typed import absent, from_json, record, to_json, write_record
+from lskd_nmt.teacher.source import Hypothesis, TextHypothesis
 
-FORMAT = 1
+FORMAT, TEXT_FORMAT = 1, 2  # of subwords; of text
 FILE, ROWS, PLAN, SHARDS = "ledger.json", "rows.jsonl", "plan.json", "shards"
+
+
+@record
+class TextSource:
+    """The text that was translated; hashes are of the text itself, packed or not."""
+
+    file: str  # its name, without folders
+    sha256: str
+    lines: int
+    dropped: dict[str, int] | None = absent()  # lines that were not translated, by the reason
+
+
+@record
+class Imported:
+    """Translations that were made elsewhere: what is known of them, and what was counted."""
+
+    file: str  # its name, without folders
+    sha256: str
+    form: str  # plain or jsonl
+    systems: list[str]  # what made them, as far as it was said
+    prompts: list[str]
+    scored: int  # translations that have a score
+    empty: int
+    runaway: int  # translations with more than `runaway_ratio` times the characters of their source
+    runaway_ratio: float
 
 
 @record
@@ -31,6 +60,7 @@ class DecodingPlan:
     langs: list[str]
     data: dict[str, list[str]]  # hashes of each split's binarised files
     settings: dict[str, object]  # a `DecodeSettings`, as the version that decoded had it
+    text: TextSource | None = absent()  # where text was translated
 
 
 @record
@@ -55,6 +85,8 @@ class Ledger:
     hypotheses: int = 0
     empty_rows: int = 0
     sha256: str = ""  # of rows.jsonl
+    text: TextSource | None = absent()  # where text was translated
+    imported: Imported | None = absent()  # where that was done elsewhere
 
     @property
     def search(self) -> Search:
@@ -64,17 +96,22 @@ class Ledger:
 
 @dataclass(frozen=True)
 class Row:
-    """One source sentence's hypotheses, in the engine's order."""
+    """One source sentence's hypotheses, in the engine's order; a score is NaN where none is known."""
 
     number: int
-    source: str  # hash of its symbols
+    source: str  # hash of its symbols, or of its text
     settings: str
     hypotheses: tuple[Hypothesis, ...]
+    source_text: str | None = None  # of a row of text, whose hypotheses have no subwords
+    texts: tuple[str, ...] | None = None  # for each hypothesis
 
     def line(self) -> str:
         """The row as a line of JSON."""
-        hypotheses = [[h.pieces, round(h.score, 6)] for h in self.hypotheses]
+        scores = [None if math.isnan(h.score) else round(h.score, 6) for h in self.hypotheses]
+        hypotheses = [[h.pieces, score] for h, score in zip(self.hypotheses, scores, strict=True)]
         content = {"row": self.number, "source": self.source, "settings": self.settings, "hyps": hypotheses}
+        if self.texts is not None:
+            content |= {"source_text": self.source_text, "texts": list(self.texts)}
         return json.dumps(content, ensure_ascii=False) + "\n"
 
     @classmethod
@@ -82,10 +119,30 @@ class Row:
         """The row of such a line; a ValueError if the line is none."""
         try:
             content = json.loads(line)
-            hypotheses = tuple(Hypothesis(str(pieces), float(score)) for pieces, score in content["hyps"])
-            return cls(int(content["row"]), str(content["source"]), str(content["settings"]), hypotheses)
+            hypotheses = tuple(
+                Hypothesis(str(pieces), math.nan if score is None else float(score))
+                for pieces, score in content["hyps"]
+            )
+            row = cls(int(content["row"]), str(content["source"]), str(content["settings"]), hypotheses)
+            if "texts" not in content:
+                return row
+            texts = tuple(str(text) for text, _ in zip(content["texts"], hypotheses, strict=True))
+            return replace(row, source_text=str(content["source_text"]), texts=texts)
         except Exception as error:
             raise ValueError(f"no row: {reason(error)}") from None
+
+
+def text_row(number: int, line: str, settings: str, translations: Iterable[TextHypothesis]) -> Row:
+    """The row of a line of text and its translations."""
+    found = list(translations)
+    scores = (math.nan if each.score is None else each.score for each in found)
+    hypotheses = tuple(Hypothesis("", score) for score in scores)
+    return Row(number, text_key(line), settings, hypotheses, line, tuple(each.text for each in found))
+
+
+def text_key(line: str) -> str:
+    """A hash of a line of text, in 16 hexadecimal digits."""
+    return hashlib.blake2b(line.encode(), digest_size=8).hexdigest()
 
 
 def search_of(settings: dict[str, object]) -> Search:
@@ -177,8 +234,18 @@ def prove(rows: Iterable[Row], sources: Sequence[str], settings: str, nbest: int
     proof.require(size)
 
 
-def merge(folder: Path, plan: DecodingPlan, sources: Sequence[str], shards: int, progress: Progress) -> Ledger:
-    """All shards become `rows.jsonl` and `ledger.json`, once they are proved; the ledger."""
+def merge(
+    folder: Path,
+    plan: DecodingPlan,
+    sources: Sequence[str],
+    shards: int,
+    progress: Progress,
+    dropped: Mapping[str, int] | None = None,
+) -> Ledger:
+    """All shards become `rows.jsonl` and `ledger.json`, once they are proved; the ledger.
+
+    `dropped` are lines of a text that were not translated, by the reason.
+    """
     files = [shard_file(folder, number) for number in range(shards)]
     rows = (row for file in files if file.is_file() for row in read_rows(file))
     part = folder / f"{ROWS}.{uuid.uuid4().hex[:8]}.part"
@@ -190,7 +257,9 @@ def merge(folder: Path, plan: DecodingPlan, sources: Sequence[str], shards: int,
                 progress.add(1)
                 count, hypotheses, empty = count + 1, hypotheses + len(row.hypotheses), empty + (not row.hypotheses)
         made_by = plan.teacher, plan.langs, plan.data, plan.settings
-        ledger = Ledger(FORMAT, *made_by, count, hypotheses, empty, sha256(part))
+        text = None if plan.text is None else replace(plan.text, dropped=dict(dropped or {}))
+        form = FORMAT if text is None else TEXT_FORMAT
+        ledger = Ledger(form, *made_by, count, hypotheses, empty, sha256(part), text)
         part.replace(folder / ROWS)
     finally:
         part.unlink(missing_ok=True)
@@ -206,8 +275,8 @@ def open_ledger(folder: Path, data: Mapping[str, Sequence[str]]) -> Ledger:
     )
     content = read_json(folder / FILE)
     require(
-        content.get("format") == FORMAT,
-        f"{folder} has format {content.get('format')}, this version reads {FORMAT}: decode again",
+        content.get("format") in (FORMAT, TEXT_FORMAT),
+        f"{folder} has format {content.get('format')}, this version reads {FORMAT} and {TEXT_FORMAT}: decode again",
     )
     ledger = from_json(Ledger, content, str(folder / FILE))
     other = [split for split, hashes in data.items() if ledger.data.get(split, hashes) not in ([], hashes)]
