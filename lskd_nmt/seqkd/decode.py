@@ -2,13 +2,14 @@
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.decode_settings import DecodeSettings
@@ -20,13 +21,14 @@ from lskd_nmt.seqkd.corpus import Corpus, read_corpus
 from lskd_nmt.seqkd.engine_check import compare
 from lskd_nmt.seqkd.engines import CTranslate2Engine, FairseqEngine, convert_once, engine_devices
 from lskd_nmt.seqkd.ledger import DecodingPlan, Ledger, settings_hash, shard_file
-from lskd_nmt.seqkd.workers import Work, open_shards, run_shards
+from lskd_nmt.seqkd.text import LineWriter, TextLines, discard, prepared_lines
+from lskd_nmt.seqkd.workers import Makers, Work, open_shards, run_shards
 from lskd_nmt.storage.arrays import Rows
 from lskd_nmt.storage.header import require_same_plan
 from lskd_nmt.storage.typed import read_record, write_record
 from lskd_nmt.teacher import online
 from lskd_nmt.teacher.coverage import data_hashes
-from lskd_nmt.teacher.source import TranslationSource
+from lskd_nmt.teacher.source import TextTranslationSource, TranslationSource
 
 CHECK = "check.json"
 MODEL = "ctranslate2"
@@ -54,11 +56,12 @@ class Decoding:
 
     out: Path
     plan: DecodingPlan
-    corpus: Corpus
+    corpus: Corpus | TextLines
     longest: int  # subwords of a source sentence with its end, at most: others get no hypothesis
     settings: DecodeSettings
     place: Place
     show: Callable[[str], None]
+    dropped: Mapping[str, int] = field(default_factory=dict)  # lines of a text that are not translated, by the reason
 
     @property
     def shards(self) -> list[range]:
@@ -92,17 +95,71 @@ def decode(
     corpus = read_corpus(data, symbols.langs, split)
     longest = min(fairseq_io.max_source_positions(path) for path in teacher_path)
     decoding = Decoding(out, plan, corpus, longest, settings, place, show)
-    rows = takeable(decoding, f"--data {data} has no source sentence of 1 to {longest - 1} subwords in {split}")
+    rows = takeable(
+        corpus.lengths, longest, f"--data {data} has no source sentence of 1 to {longest - 1} subwords in {split}"
+    )
+    if len(rows) < len(corpus):
+        show(
+            f"{len(corpus) - len(rows)} sentences are empty or have more than the {longest} subwords "
+            "that the teacher takes: they get no hypothesis"
+        )
+    makers, on_cpu = engines_of(decoding, corpus, rows, teacher_path, data, symbols.langs, accept_difference)
+    return translate(decoding, makers, on_cpu)
+
+
+def engines_of(
+    decoding: Decoding,
+    corpus: Corpus,
+    rows: Rows,
+    teacher_path: Sequence[str],
+    data: str,
+    langs: tuple[str, str],
+    accept_difference: bool,
+) -> tuple[list[Callable[[], TranslationSource]], bool]:
+    """Makers of the engines of fairseq teachers, one for each device, and whether these are the CPU.
+
+    A model converted for CTranslate2 is compared with fairseq on sentences of `corpus` that are among `rows`.
+    """
+    settings = decoding.settings
     first = data.split(":", maxsplit=1)[0]
-    fairseq = partial(FairseqEngine, list(teacher_path), first, symbols.langs)
-    devices = engine_devices(place.device, settings.engine)
+    fairseq = partial(FairseqEngine, list(teacher_path), first, langs)
+    devices = engine_devices(decoding.place.device, settings.engine)
     makers: list[Callable[[], TranslationSource]] = [partial(fairseq, *device) for device in devices]
     if settings.engine == "ctranslate2":
-        check = partial(compare, out / CHECK, fairseq=fairseq, corpus=corpus, rows=rows, settings=settings, show=show)
-        convert = partial(convert_once, checkpoint=teacher_path[0], data=first, langs=symbols.langs)
-        check = partial(check, accept=accept_difference, lang=symbols.langs[1])
+        check = partial(compare, decoding.out / CHECK, fairseq=fairseq, corpus=corpus, rows=rows, settings=settings)
+        convert = partial(convert_once, checkpoint=teacher_path[0], data=first, langs=langs)
+        check = partial(check, show=decoding.show, accept=accept_difference, lang=langs[1])
         makers = converted(decoding, devices, convert, check)
-    return translate(decoding, makers, on_cpu=devices[0][0] == "cpu")
+    return makers, devices[0][0] == "cpu"
+
+
+def decode_text(
+    out: Path,
+    plan: DecodingPlan,
+    write: LineWriter,
+    makers: Callable[[TextLines], tuple[Sequence[Callable[[], TextTranslationSource]], bool]],
+    settings: DecodeSettings,
+    place: Place,
+    show: Callable[[str], None],
+) -> Ledger | None:
+    """Make or complete translations of lines of text in `out`, by any translators; None while shards are missing.
+
+    `plan` is all that decides them, with its `text`; `write` gives the lines, the same at each call. `makers` is called
+    with the lines if there is something to do: makers of a translator for each device, and whether these are the CPU.
+    """
+    done = read_record(out / ledger.FILE, Ledger) if (out / ledger.FILE).is_file() else None
+    require_same_plan(out / ledger.PLAN, plan, "a decoding", done)
+    if done is not None:
+        show(f"{out} is complete: nothing to do")
+        return cleaned(out)
+    lines, dropped = prepared_lines(out, settings_hash(plan), write)
+    try:
+        found, on_cpu = makers(lines)
+    except LskdError:
+        if not (out / ledger.PLAN).is_file():  # nothing is begun
+            discard(out)
+        raise
+    return translate(Decoding(out, plan, lines, 0, settings, place, show, dropped), found, on_cpu)
 
 
 def plan_of(
@@ -124,16 +181,13 @@ def plan_of(
     return DecodingPlan([each.origin() for each in facts], list(symbols.langs), hashes, settings.content())
 
 
-def takeable(decoding: Decoding, complaint: str) -> Rows:
-    """The rows whose source is neither empty nor too long for the teacher; `LskdError` if there is none."""
-    lengths = decoding.corpus.lengths
-    short = np.flatnonzero((lengths > 0) & (lengths < decoding.longest))
+def takeable(lengths: NDArray[np.int32], longest: int, complaint: str) -> Rows:
+    """The rows whose source is neither empty nor too long for the teacher; `LskdError` if there is none.
+
+    `lengths` are the subwords of each row's source, of which `longest` are too many.   (N,) -> (n,)
+    """
+    short = np.flatnonzero((lengths > 0) & (lengths < longest))
     require(bool(len(short)), complaint)
-    if len(short) < len(lengths):
-        decoding.show(
-            f"{len(lengths) - len(short)} sentences are empty or have more than the {decoding.longest} subwords "
-            "that the teacher takes: they get no hypothesis"
-        )
     return short
 
 
@@ -164,9 +218,7 @@ def converted(
     ]
 
 
-def translate(
-    decoding: Decoding, makers: Sequence[Callable[[], TranslationSource]], on_cpu: bool = True
-) -> Ledger | None:
+def translate(decoding: Decoding, makers: Makers, on_cpu: bool = True) -> Ledger | None:
     """Translate this call's part of the shards, by any sources; the ledger, or None while others are missing.
 
     Each of `makers` makes the source of one device, in the process that is to use it. There are as many processes as
@@ -184,7 +236,8 @@ def translate(
     try:
         show("proving that every sentence has its translations")
         keys = decoding.corpus.keys
-        ledger.merge(out, decoding.plan, keys, len(shards), Progress(len(keys), "sentences", show))
+        told = Progress(len(keys), "sentences", show)
+        ledger.merge(out, decoding.plan, keys, len(shards), told, decoding.dropped)
     except (LskdError, FileNotFoundError):
         if not (out / ledger.FILE).is_file():  # else another machine was faster, and removed the shards
             raise
@@ -192,9 +245,10 @@ def translate(
 
 
 def cleaned(out: Path) -> Ledger:
-    """The ledger of a complete decoding, whose shards and model are removed."""
+    """The ledger of a complete decoding, whose shards, model and text are removed."""
     for folder in (out / ledger.SHARDS, *out.glob(f"{MODEL}-*")):
         shutil.rmtree(folder, ignore_errors=True)
+    discard(out)
     for name in (ledger.ROWS, ledger.FILE):  # left by a process that was killed in a merge
         for left in out.glob(f"{name}.*.part"):
             left.unlink(missing_ok=True)

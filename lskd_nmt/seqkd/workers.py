@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.connection import wait as wait_for_end
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.decode_settings import DecodeSettings
@@ -20,11 +20,15 @@ from lskd_nmt.errors import LskdError
 from lskd_nmt.progress import Progress
 from lskd_nmt.seqkd.corpus import Corpus
 from lskd_nmt.seqkd.engines import translate_all
-from lskd_nmt.seqkd.ledger import Row, shard_file, write_shard
-from lskd_nmt.teacher.source import TranslationSource
+from lskd_nmt.seqkd.ledger import Row, shard_file, text_row, write_shard
+from lskd_nmt.seqkd.text import TextLines
+from lskd_nmt.teacher.source import TextTranslationSource, TranslationSource
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
+
+Source = TranslationSource | TextTranslationSource
+Makers = Sequence[Callable[[], Source]]
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Work:
     settings: DecodeSettings
     settings_hash: str
     threads: int
-    longest: int  # subwords of a source sentence, with its end
+    longest: int  # subwords of a source sentence, with its end; of lines of text their translator decides
 
 
 class Shard(NamedTuple):
@@ -53,6 +57,29 @@ class Job(NamedTuple):
     sources: list[list[str]]
     keys: list[str]
 
+    def translated(self, engine: Source, work: Work) -> Iterator[Row]:
+        """Its rows."""
+        short = [source for source in self.sources if 0 < len(source) < work.longest]
+        found = iter(translate_all(cast("TranslationSource", engine), short, work.settings))
+        for row, key, source in zip(self.rows, self.keys, self.sources, strict=True):
+            hypotheses = next(found) if 0 < len(source) < work.longest else []
+            yield Row(row, key, work.settings_hash, tuple(hypotheses))
+
+
+class TextJob(NamedTuple):
+    """A shard's number, its row numbers, and their text."""
+
+    number: int
+    rows: Sequence[int]
+    lines: list[str]
+
+    def translated(self, engine: Source, work: Work) -> Iterator[Row]:
+        """Its rows."""
+        given = [line for line in self.lines if line]
+        found = iter(cast("TextTranslationSource", engine).translate_text(given, work.settings))
+        for row, line in zip(self.rows, self.lines, strict=True):
+            yield text_row(row, line, work.settings_hash, next(found) if line else [])
+
 
 def open_shards(work: Work, shards: Sequence[range], part: tuple[int, int], progress: Progress) -> list[Shard]:
     """The shards that part i of n has to do, (i, n); those that are there already count as done in `progress`."""
@@ -68,15 +95,17 @@ def open_shards(work: Work, shards: Sequence[range], part: tuple[int, int], prog
     return found
 
 
-def job_of(corpus: Corpus, shard: Shard) -> Job:
+def job_of(corpus: Corpus | TextLines, shard: Shard) -> Job | TextJob:
     """A shard with its text."""
+    if isinstance(corpus, TextLines):
+        return TextJob(*shard, corpus.lines(shard.rows))
     return Job(*shard, [corpus.sources[row] for row in shard.rows], [corpus.keys[row] for row in shard.rows])
 
 
 def run_shards(
     work: Work,
-    makers: Sequence[Callable[[], TranslationSource]],
-    corpus: Corpus,
+    makers: Makers,
+    corpus: Corpus | TextLines,
     shards: Sequence[Shard],
     workers: int,
     progress: Progress,
@@ -101,8 +130,8 @@ def run_shards(
 
 def run_in_processes(
     work: Work,
-    makers: Sequence[Callable[[], TranslationSource]],
-    jobs: Iterator[Job],
+    makers: Makers,
+    jobs: Iterator[Job | TextJob],
     workers: int,
     progress: Progress,
 ) -> None:
@@ -163,14 +192,14 @@ def environment(**values: str) -> Iterator[None]:
 class Worker(NamedTuple):
     """What a process translates with, and what it has to do."""
 
-    engine: TranslationSource
+    engine: Source
     work: Work
 
 
 STATE: list[Worker] = []  # of this process: one, once it was started
 
 
-def start(makers: Sequence[Callable[[], TranslationSource]], work: Work, counter: "Synchronized[int] | None") -> None:
+def start(makers: Makers, work: Work, counter: "Synchronized[int] | None") -> None:
     """Build this process's engine, of the device that is next by `counter`; a worker ends when its parent does."""
     number = 0
     parent = multiprocessing.parent_process()
@@ -182,20 +211,10 @@ def start(makers: Sequence[Callable[[], TranslationSource]], work: Work, counter
         STATE[:] = [Worker(makers[number % len(makers)](), work)]
 
 
-def decode_shard(job: Job) -> int:
+def decode_shard(job: Job | TextJob) -> int:
     """Translate and publish one shard; how many rows it has."""
     engine, work = STATE[0]
     if work.settings.sampling:
         engine.reseed((work.settings.seed * 1_000_003 + job.number) % (1 << 31))
-    short = [source for source in job.sources if 0 < len(source) < work.longest]
-    found = iter(translate_all(engine, short, work.settings))
-    translated = [next(found) if 0 < len(source) < work.longest else [] for source in job.sources]
-    write_shard(
-        work.out,
-        job.number,
-        (
-            Row(row, key, work.settings_hash, tuple(hypotheses))
-            for row, key, hypotheses in zip(job.rows, job.keys, translated, strict=True)
-        ),
-    )
+    write_shard(work.out, job.number, job.translated(engine, work))
     return len(job.rows)
