@@ -106,9 +106,13 @@ def register_import(steps: Verbs) -> None:
 def register_select(steps: Verbs) -> None:
     """`seqkd select`."""
     select = add(steps, "select", run_select, "choose among decoded hypotheses, and store them for training")
-    select.add_argument(
-        "--decoded", required=True, metavar="DIR[:DIR]", help="of lskd seqkd decode; several are united"
-    )
+    united = "of lskd seqkd decode or import, of the source side of --split; several are united"
+    select.add_argument("--decoded", metavar="DIR[:DIR]", help=united)
+    text = "of lskd seqkd decode --source or import, of text that has no target side; several follow each other"
+    select.add_argument("--monolingual", metavar="DIR[:DIR]", help=text)
+    share = "draw monolingual lines until they are this share of the sentences, from 0 to 1 (if not given: all)"
+    select.add_argument("--share", type=float, help=share)
+    select.add_argument("--seed", type=int, default=1, help="of what is drawn for --share")
     methods = "beam: the best; interpolate: the one closest to the reference; multi: several"
     select.add_argument("--method", default="beam", help=methods)
     select.add_argument("--hypotheses", type=int, default=0, help="of multi, the first so many; 0: all")
@@ -167,14 +171,17 @@ def run_import(args: argparse.Namespace) -> None:
 
 def run_select(args: argparse.Namespace) -> None:
     """`lskd seqkd select --decoded DIR --data bin --out HYPOTHESES`."""
-    from lskd_nmt.seqkd.select import SelectSettings, select
+    from lskd_nmt.seqkd.chooser import SelectSettings
+    from lskd_nmt.seqkd.mixture import Monolingual
+    from lskd_nmt.seqkd.select import select
     from lskd_nmt.teacher.online import split_paths
 
     settings = SelectSettings(**{name: getattr(args, name) for name in SelectSettings.__dataclass_fields__})
     symbols = symbols_of(args)
-    decoded = [Path(folder) for folder in split_paths(args.decoded)]
+    decoded, texts = (tuple(map(Path, split_paths(given))) for given in (args.decoded, args.monolingual))
+    monolingual = Monolingual(texts, args.share, args.seed)
     with fairseq_io.quiet():
-        header = select(args.out, decoded, args.data, symbols, settings, show, args.split)
+        header = select(args.out, decoded, args.data, symbols, settings, show, args.split, monolingual)
     shown = (
         "sentences",
         "hypotheses",
@@ -187,4 +194,7 @@ def run_select(args: argparse.Namespace) -> None:
         "type_token_ratio",
         "distinct_bigram_ratio",
     )
-    print(json.dumps({"hypotheses_store": str(args.out), **{name: getattr(header, name) for name in shown}}))
+    facts = {name: getattr(header, name) for name in shown}
+    mixed = ("bitext", "monolingual", "available") if header.mixture else ()
+    facts |= {f"{name}_sentences": getattr(header.mixture, name) for name in mixed}
+    print(json.dumps({"hypotheses_store": str(args.out), **facts}))

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
 import sentencepiece
 
@@ -12,6 +13,7 @@ from lskd_nmt.data.bitext import lines_of, written
 from lskd_nmt.errors import LskdError, reading, require, require_file
 from lskd_nmt.progress import waiting
 
+T = TypeVar("T")
 SPLITS = ("train", "valid", "test")
 SENTENCES = 5_000_000  # lines that are learned from if not said otherwise, and for unigram
 CHARACTERS = 150_000_000  # of text: sentencepiece holds 19 bytes for each, 3 GB in all
@@ -81,7 +83,7 @@ def lines_of_all(files: Sequence[Path]) -> Iterator[str]:
     return (line for file in files for line in lines_of(file))
 
 
-def sampled(lines: Iterable[str], total: int, count: int, seed: int) -> Iterator[str]:
+def sampled(lines: Iterable[T], total: int, count: int, seed: int) -> Iterator[T]:
     """`count` of `total` lines, in order, each subset as likely as any other (selection sampling)."""
     draw, wanted = Random(seed), count
     for number, line in enumerate(lines):

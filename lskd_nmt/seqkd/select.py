@@ -1,30 +1,27 @@
-"""Which of the teacher's translations the student learns: the best, the one closest to the reference, or several."""
+"""Which of the teacher's translations the student learns, written as a store and as a corpus."""
 
 import shutil
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from sacrebleu.metrics.bleu import BLEU
-from sacrebleu.metrics.chrf import CHRF
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.data.subwords import joined
 from lskd_nmt.errors import LskdError, require
-from lskd_nmt.evaluate.metrics import USUAL
-from lskd_nmt.evaluate.scoring import bleu_tokenizer, sentence_bleu
 from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.progress import Progress
-from lskd_nmt.seqkd import ledger, store
-from lskd_nmt.seqkd.corpus import SentencePair, corpus_pairs, source_key
+from lskd_nmt.seqkd import store
+from lskd_nmt.seqkd.chooser import Chooser, SelectSettings
+from lskd_nmt.seqkd.corpus import SentencePair, corpus_pairs
+from lskd_nmt.seqkd.decodings import Decoded, of_bitext, of_monolingual
 from lskd_nmt.seqkd.diversity import Diversity
-from lskd_nmt.seqkd.ledger import Ledger, Row
-from lskd_nmt.seqkd.store import DecodedFrom, HypothesesHeader, Selection
+from lskd_nmt.seqkd.encoder import HELD_OUT, SPLITS, Encoder, known_sources, splits_of
+from lskd_nmt.seqkd.mixture import Monolingual, Pool
+from lskd_nmt.seqkd.store import HypothesesHeader, Mixture
 from lskd_nmt.storage import folders
 from lskd_nmt.storage.arrays import Ids
-from lskd_nmt.storage.files import sha256
 from lskd_nmt.storage.pair_keys import Pair, pair_key
 from lskd_nmt.storage.typed import read_record
 from lskd_nmt.teacher.batches import Dictionary
@@ -33,81 +30,7 @@ from lskd_nmt.teacher.source import Hypothesis
 from lskd_nmt.teacher.vocabulary import stored_as
 
 WHAT = "lskd seqkd select"
-METHODS = ("beam", "interpolate", "multi")
-SIMILARITIES = ("bleu", "chrf")
-
-
-@dataclass(frozen=True)
-class SelectSettings:
-    """How hypotheses are chosen."""
-
-    method: str = "beam"
-    hypotheses: int = 0  # of `multi`; 0: all
-    similarity: str = "bleu"  # of `interpolate`: smoothed sentence BLEU, or chrF
-    max_ratio: float = 0.0  # of the lengths of source and hypothesis in subwords; 0: any
-    drop_copies: bool = False
-    tokenize: str | None = None  # of the smoothed sentence BLEU, instead of the target language's own
-
-    def __post_init__(self) -> None:
-        require(self.method in METHODS, f"--method is {self.method}: one of {', '.join(METHODS)}")
-        require(self.similarity in SIMILARITIES, f"--similarity is {self.similarity}: one of {', '.join(SIMILARITIES)}")
-        require(self.hypotheses >= 0, f"--hypotheses is {self.hypotheses}: give a number above 0, or 0 for all")
-        require(
-            self.method == "multi" or not self.hypotheses,
-            f"--hypotheses is {self.hypotheses} and --method is {self.method}: it is of multi",
-        )
-        require(
-            self.max_ratio == 0 or self.max_ratio >= 1,
-            f"--max-ratio is {self.max_ratio:g}: give at least 1, or 0 for any",
-        )
-
-    def content(self, lang: str) -> Selection:
-        """What decides the choice, with the tokeniser of BLEU where it is not the one that was always taken."""
-        found = Selection(self.method, self.hypotheses, self.similarity, self.max_ratio, self.drop_copies)
-        if self.method == "interpolate" and self.similarity == "bleu":
-            tokenizer = bleu_tokenizer(lang, self.tokenize)
-            return replace(found, tokenizer=tokenizer if tokenizer != USUAL else None)
-        return found
-
-
-def fault(hypothesis: Hypothesis, source: Sequence[str], settings: SelectSettings) -> str | None:
-    """Why a hypothesis is dropped, or None."""
-    lengths = len(hypothesis.pieces.split()), len(source)
-    if not lengths[0]:
-        return "empty"
-    if settings.max_ratio and max(lengths) > settings.max_ratio * min(lengths):
-        return "ratio"
-    if settings.drop_copies and joined(hypothesis.pieces) == joined(" ".join(source)):
-        return "copy"
-    return None
-
-
-class Chooser:
-    """Filters and chooses, and counts what it dropped; `lang` is the target language."""
-
-    def __init__(self, settings: SelectSettings, lang: str = "en") -> None:
-        self.settings = settings
-        interpolates = settings.method == "interpolate" and settings.similarity == "bleu"
-        self.similarity: BLEU | CHRF = sentence_bleu(lang, settings.tokenize) if interpolates else CHRF()
-        self.dropped: Counter[str] = Counter()
-        self.without: list[int] = []  # rows that have no hypothesis left
-
-    def choose(self, row: int, hypotheses: Sequence[Hypothesis], source: Sequence[str], reference: str) -> list[int]:
-        """The positions of those chosen.   `reference` in subwords"""
-        faults = [fault(hypothesis, source, self.settings) for hypothesis in hypotheses]
-        self.dropped.update(reason for reason in faults if reason)
-        kept = [at for at, reason in enumerate(faults) if reason is None]
-        if not kept:
-            self.without.append(row)
-            return []
-        if self.settings.method == "beam":
-            return [max(kept, key=lambda at: hypotheses[at].score)]
-        if self.settings.method == "interpolate":
-            truth = [joined(reference)]
-            return [
-                max(kept, key=lambda at: self.similarity.sentence_score(joined(hypotheses[at].pieces), truth).score)
-            ]
-        return kept[: self.settings.hypotheses or len(kept)]
+NO_TEXT = Monolingual()
 
 
 def select(
@@ -118,25 +41,30 @@ def select(
     settings: SelectSettings,
     show: Callable[[str], None],
     split: str = "train",
+    monolingual: Monolingual = NO_TEXT,
 ) -> HypothesesHeader:
-    """Write the store of chosen hypotheses and its corpus to `out`, whole or not at all; the store's header."""
+    """Write the store of chosen hypotheses and its corpus to `out`, whole or not at all; the store's header.
+
+    `decoded` are of the source side of the data's `split`. With `monolingual` text, whose pairs no data have, the store
+    is of the pairs of its own corpus, in which each hypothesis is the target.
+    """
+    monolingual.require_fit(settings.method, bool(decoded))
     hashes = data_hashes(data, symbols.langs, (split,))
     require(
-        len(decoded) == 1 or settings.method != "beam",
+        len(decoded) <= 1 or settings.method != "beam",
         f"--method is beam and --decoded names {len(decoded)} folders, whose scores may not be compared: "
         "use multi or interpolate, or give one folder",
     )
-    ledgers = open_ledgers(decoded, hashes, split, settings)
-    require_all_rows(decoded, ledgers, data, symbols.langs, split)
+    bitext, texts = of_bitext(decoded, data, symbols.langs, split, hashes), of_monolingual(monolingual.decoded)
+    for each in (*bitext, *texts):
+        require_all_samples(each, settings)
     facts = HypothesesHeader(
         selection=settings.content(symbols.langs[1]),
-        decoded=[
-            DecodedFrom(sha256(folder / ledger.FILE), content.teacher, content.settings)
-            for folder, content in zip(decoded, ledgers, strict=True)
-        ],
+        decoded=[each.origin() for each in (*bitext, *texts)],
         split=split,
         data=hashes,
         symbols=stored_as(symbols),
+        mixture=mixture_of(monolingual, data, symbols) if texts else None,
     )
     if (out / store.KIND.file).is_file():
         return same_store(out, facts, show)
@@ -146,35 +74,67 @@ def select(
             is_empty or not out.exists(), f"--out {out} is there already and holds no hypotheses: give a new folder"
         )
         with folders.part_of(out, WHAT, held) as part:
-            choice = Choice(decoded, [each.search.sampling for each in ledgers], symbols, settings)
-            header = choice.write(part / "store", data, split, facts, Progress(ledgers[0].rows, "sentences", show))
+            choice = Choice(bitext, texts, data, symbols, settings)
+            header = choice.write(part / "store", split, facts, monolingual, show)
             (part / "store").rename(out)
     return header
+
+
+def require_all_samples(decoded: Decoded, settings: SelectSettings) -> None:
+    """Refuse to take the first of several samples, which would not be a random choice."""
+    search = decoded.ledger.search
+    require(
+        not (search.sampling and 0 < settings.hypotheses < search.nbest),
+        f"--hypotheses is {settings.hypotheses} of {search.nbest} samples in {decoded.folder}, and the first are "
+        "not a random choice: take all, or decode with a smaller --nbest",
+    )
+
+
+def mixture_of(monolingual: Monolingual, data: str, symbols: DictionaryPair) -> Mixture:
+    """What decides a selection from monolingual text beside the decodings; nothing is counted yet."""
+    hashes = data_hashes(data, symbols.langs, splits_of(data, symbols.langs))
+    return Mixture(len(monolingual.decoded), monolingual.share, monolingual.seed, hashes)
 
 
 class Choice:
     """What is chosen of each sentence, passed on as a corpus and kept as a store."""
 
     def __init__(
-        self, decoded: Sequence[Path], sampled: Sequence[bool], symbols: DictionaryPair, settings: SelectSettings
+        self,
+        bitext: Sequence[Decoded],
+        texts: Sequence[Decoded],
+        data: str,
+        symbols: DictionaryPair,
+        settings: SelectSettings,
     ) -> None:
-        """`sampled` says of each of the decodings whether its hypotheses were drawn."""
-        self.decoded, self.sampled, self.symbols = decoded, sampled, symbols
+        """Of decodings of a bitext that is in `data`, and of text that has no target side."""
+        self.bitext, self.texts, self.data, self.symbols = bitext, texts, data, symbols
+        self.first = data.split(":", maxsplit=1)[0]
+        self.dictionaries = fairseq_io.dictionaries(self.first, symbols.langs)
+        has_text = any(each.is_text for each in (*bitext, *texts))
+        self.encoder = Encoder(data, symbols) if has_text else None
         self.chooser = Chooser(settings, symbols.langs[1])
+        self.trial = Chooser(settings, symbols.langs[1])  # what it drops is not counted
         self.report = Diversity(), Diversity()  # of the hypotheses; of the references
+        self.learned, self.learned_text, self.available = 0, 0, 0  # sentences of the bitext; lines; and to draw from
 
     def write(
-        self, folder: Path, data: str, split: str, facts: HypothesesHeader, progress: Progress
+        self,
+        folder: Path,
+        split: str,
+        facts: HypothesesHeader,
+        monolingual: Monolingual,
+        show: Callable[[str], None],
     ) -> HypothesesHeader:
         """Fill a new folder with the store and its corpus; the header, which is `facts` and what was counted."""
-        langs, first = self.symbols.langs, data.split(":", maxsplit=1)[0]
+        langs = self.symbols.langs
         (folder / store.BIN).mkdir(parents=True)
-        for file in Path(first).iterdir():
+        for file in Path(self.first).iterdir():
             if file.is_file() and not file.name.startswith(f"{split}."):
                 shutil.copyfile(file, folder / store.BIN / file.name)
         writer = store.StoreWriter(folder, len(self.symbols.target))
-        pairs = self.pairs(corpus_pairs(data, langs, split), fairseq_io.dictionaries(first, langs), writer, progress)
         sizes = len(self.symbols.source), len(self.symbols.target)
+        pairs = self.pairs(split, monolingual, writer, show)
         fairseq_io.write_pairs(str(folder / store.BIN), langs, split, pairs, sizes)
         dropped = dict(self.chooser.dropped)
         require(self.report[0].count > 0, f"no hypothesis is left ({dropped} dropped): loosen --max-ratio")
@@ -185,82 +145,95 @@ class Choice:
             dropped=dropped,
             sentences_without=len(self.chooser.without),
         )
+        if facts.mixture is not None:
+            mixed = replace(facts.mixture, bitext=self.learned, monolingual=self.learned_text, available=self.available)
+            own = data_hashes(str(folder / store.BIN), langs, (split,))
+            counts = replace(counts, data=own, mixture=mixed)
         return writer.finish(counts)
 
     def pairs(
-        self,
-        corpus: Iterable[SentencePair],
-        dictionaries: Sequence[Dictionary],
-        writer: store.StoreWriter,
-        progress: Progress,
+        self, split: str, monolingual: Monolingual, writer: store.StoreWriter, show: Callable[[str], None]
     ) -> Iterator[Pair]:
-        """Source and hypothesis as ids, of all that is chosen, in the corpus' order."""
-        rows = [ledger.read_rows(folder / ledger.ROWS) for folder in self.decoded]
-        pads = [symbols.pad() for symbols in dictionaries]
+        """Source and hypothesis as ids, of all that is chosen: of the bitext, then of the monolingual text."""
+        looks = 1 if monolingual.share is None else 2
+        lines = sum(each.ledger.rows for each in self.texts)
+        progress = Progress(sum(each.ledger.rows for each in self.bitext[:1]) + looks * lines, "sentences", show)
+        if self.bitext:
+            yield from self.bitext_pairs(corpus_pairs(self.data, self.symbols.langs, split), writer, progress)
+        if self.texts:
+            yield from self.text_pairs(monolingual, writer, progress)
+
+    def bitext_pairs(
+        self, corpus: Iterable[SentencePair], writer: store.StoreWriter, progress: Progress
+    ) -> Iterator[Pair]:
+        """What is chosen of a bitext, in its order."""
+        rows = [each.in_subwords(self.encoder, self.chooser.dropped) for each in self.bitext]
+        sampled = [each.ledger.search.sampling for each in self.bitext]
+        pads = [symbols.pad() for symbols in self.dictionaries]
         for number, (pair, entries) in enumerate(zip(corpus, zip(*rows, strict=True), strict=True)):
-            check_row(number, entries, pair.source_ids, self.decoded)
+            for decoded, entry in zip(self.bitext, entries, strict=True):
+                decoded.require_row(number, entry, pair.source_ids)
             if pair.source_ids[0] == pads[0] or pair.target_ids[0] == pads[1]:  # in a batch, it would be padding
-                what = f"a side of pair {number} (from 0) begins with {dictionaries[0].pad_word}, the symbol of padding"
+                word = self.dictionaries[0].pad_word
+                what = f"a side of pair {number} (from 0) begins with {word}, the symbol of padding"
                 raise LskdError(f"{what}: take the word out of the text")
             hypotheses = [hypothesis for entry in entries for hypothesis in entry.hypotheses]
-            origin = [drawn for entry, drawn in zip(entries, self.sampled, strict=True) for _ in entry.hypotheses]
+            origin = [drawn for entry, drawn in zip(entries, sampled, strict=True) for _ in entry.hypotheses]
             positions = self.chooser.choose(number, hypotheses, pair.source, pair.reference)
             truth, texts = joined(pair.reference), [joined(hypotheses[at].pieces) for at in positions]
             self.report[0].add(texts, truth, sum(origin[at] for at in positions))
             self.report[1].add([truth], truth, 0)
-            ids = [to_ids(hypotheses[at].pieces, dictionaries[1]) for at in positions]
-            scores = (hypotheses[at].score for at in positions)
-            writer.add(pair_key(pair.source_ids, pair.target_ids), list(zip(ids, scores, strict=True)))
-            yield from ((pair.source_ids, each) for each in ids)
+            found = self.in_ids([hypotheses[at] for at in positions])
+            self.learned += bool(found)
+            if self.texts:
+                keep_each(writer, pair.source_ids, found)
+            else:
+                writer.add(pair_key(pair.source_ids, pair.target_ids), found)
+            yield from ((pair.source_ids, ids) for ids, _ in found)
             progress.add(1)
 
+    def text_pairs(self, monolingual: Monolingual, writer: store.StoreWriter, progress: Progress) -> Iterator[Pair]:
+        """What is chosen of text without a target side, in its order: of all lines, or of a sample."""
+        assert self.encoder is not None
+        langs, share = self.symbols.langs, monolingual.share
+        held_out = [split for split in splits_of(self.data, langs) if SPLITS[split] == HELD_OUT]
+        quiet = Progress(0, "sentences", lambda line: None)
+        pool = Pool(self.texts, self.encoder, known_sources(self.data, langs, held_out, quiet))
+        if share is None:
+            chosen = pool.whole(self.chooser, progress)
+        else:
+            chosen = pool.sample(share, monolingual.seed, self.learned, self.chooser, self.trial, progress)
+        for source, hypotheses, is_drawn in chosen:
+            self.report[0].add([joined(each.pieces) for each in hypotheses], "", is_drawn * len(hypotheses))
+            found = self.in_ids(hypotheses)
+            self.learned_text += 1
+            keep_each(writer, source, found)
+            yield from ((source, ids) for ids, _ in found)
+        self.available = pool.available
 
-def require_all_rows(
-    decoded: Sequence[Path], ledgers: Sequence[Ledger], data: str, langs: tuple[str, str], split: str
-) -> None:
-    """Refuse a decoding of before whose data were not hashed, unless it has a row for each sentence."""
-    for folder, content in zip(decoded, ledgers, strict=True):
-        if content.data[split] == []:
-            count = sum(map(len, fairseq_io.translation_data(data, langs, split)))
-            require(content.rows == count, f"{folder} has other rows than the {count} sentences: decode again")
+    def in_ids(self, hypotheses: Iterable[Hypothesis]) -> list[tuple[Ids, float]]:
+        """Each hypothesis as ids with the end symbol, and its score."""
+        return [(to_ids(each.pieces, self.dictionaries[1]), each.score) for each in hypotheses]
 
 
-def open_ledgers(
-    decoded: Sequence[Path], hashes: Mapping[str, Sequence[str]], split: str, settings: SelectSettings
-) -> list[Ledger]:
-    """The ledgers of complete decodings of this data that may be chosen from in this way."""
-    ledgers = [ledger.open_ledger(folder, hashes) for folder in decoded]
-    for folder, content in zip(decoded, ledgers, strict=True):
-        require(
-            split in content.data,
-            f"{folder} holds no '{split}', but {', '.join(content.data)}: name it with --split",
-        )
-        search = content.search
-        require(
-            not (search.sampling and 0 < settings.hypotheses < search.nbest),
-            f"--hypotheses is {settings.hypotheses} of {search.nbest} samples in {folder}, and the first are "
-            "not a random choice: take all, or decode with a smaller --nbest",
-        )
-    return ledgers
+def keep_each(writer: store.StoreWriter, source: Ids, hypotheses: Iterable[tuple[Ids, float]]) -> None:
+    """Store each hypothesis as that of the pair which it makes with its source."""
+    for ids, score in hypotheses:
+        writer.add(pair_key(source, ids), [(ids, score)])
 
 
 def same_store(out: Path, facts: HypothesesHeader, show: Callable[[str], None]) -> HypothesesHeader:
     """The header of a finished store that was chosen in the same way, or a refusal."""
     header = read_record(out / store.KIND.file, HypothesesHeader)
-    names = ("selection", "decoded", "split", "data", "symbols")
-    other = [name for name in names if getattr(header, name) != getattr(facts, name)]
+    there = header
+    if header.mixture is not None:  # its data are its own, and name what they were made of
+        asked = replace(header.mixture, bitext=0, monolingual=0, available=0)
+        there = replace(header, mixture=asked, data=facts.data if facts.mixture else header.data)
+    names = ("selection", "decoded", "split", "data", "symbols", "mixture")
+    other = [name for name in names if getattr(there, name) != getattr(facts, name)]
     require(not other, f"--out {out} holds hypotheses with other {', '.join(other)}: give another folder, or remove it")
     show(f"{out} is complete: nothing to do")
     return header
-
-
-def check_row(number: int, entries: Sequence[Row], source: Ids, decoded: Sequence[Path]) -> None:
-    """Refuse rows that are not of this sentence: they were proved once, and may have been edited since."""
-    for folder, entry in zip(decoded, entries, strict=True):
-        require(
-            entry.number == number and entry.source == source_key(source),
-            f"{folder} row {number} is of another source sentence: decode again",
-        )
 
 
 def to_ids(pieces: str, symbols: Dictionary) -> Ids:

@@ -83,6 +83,22 @@ class DiversityFacts:
 
 
 @record
+class Mixture:
+    """Text without a target side that was chosen from, alone or beside a bitext.
+
+    Such a store is of the pairs of its own corpus, whose targets are the hypotheses.
+    """
+
+    decodings: int  # how many of `decoded` are of such text: the last
+    share: float | None  # of the sentences, that was asked for
+    seed: int
+    data: dict[str, list[str]]  # hashes of the files that gave bitext, dictionaries and held-out text
+    bitext: int = 0  # sentences that are learned
+    monolingual: int = 0
+    available: int = 0  # lines that have something to learn from
+
+
+@record
 class HypothesesHeader:
     """`hypotheses.json`: what a store holds, and of what. Stores of before, and those of forecasts, say less."""
 
@@ -92,6 +108,7 @@ class HypothesesHeader:
     split: str | None = absent()
     data: dict[str, list[str]] = field(default_factory=dict)  # hashes of the split's binarised files
     symbols: StoredSymbols = field(kw_only=True)
+    mixture: Mixture | None = absent()  # where there is text without a target side
     sentences: int = 0
     hypotheses: int | None = absent()  # this and what follows as in `DiversityFacts`
     sampled_share: float | None = absent()

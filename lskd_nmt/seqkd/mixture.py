@@ -1,0 +1,120 @@
+"""Translations of text without a target side, chosen and sampled, to be learned alone or beside those of a bitext."""
+
+import math
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from lskd_nmt.data.subwords import sampled
+from lskd_nmt.errors import require
+from lskd_nmt.progress import Progress
+from lskd_nmt.seqkd.chooser import Chooser
+from lskd_nmt.seqkd.decodings import UNKNOWN, Decoded
+from lskd_nmt.seqkd.encoder import Encoder, Known
+from lskd_nmt.seqkd.ledger import Row
+from lskd_nmt.storage.arrays import Ids
+from lskd_nmt.teacher.source import Hypothesis
+
+EMPTY = "empty source"
+
+
+@dataclass(frozen=True)
+class Monolingual:
+    """Which decodings of text without a target side are learned, and how much of them."""
+
+    decoded: tuple[Path, ...] = ()
+    share: float | None = None  # of the sentences of the corpus; None: all that there are
+    seed: int = 1  # of what is drawn for the share
+
+    def require_fit(self, method: str, has_bitext: bool) -> None:
+        """Refuse what cannot be mixed."""
+        require(
+            method != "interpolate" or not self.decoded,
+            "--method is interpolate, and --monolingual text has no reference to be close to: use beam or multi",
+        )
+        require(self.share is None or 0 < self.share < 1, f"--share is {self.share}: give a number between 0 and 1")
+        require(
+            self.share is None or (has_bitext and bool(self.decoded)),
+            "--share is of --monolingual beside --decoded: name both, or leave it out",
+        )
+        require(bool(self.decoded) or has_bitext, "there is nothing to choose from: give --decoded or --monolingual")
+        require(0 <= self.seed < 1 << 31, f"--seed is {self.seed}: give a number from 0 to {(1 << 31) - 1}")
+
+
+class Chosen(NamedTuple):
+    """What is learned of one line: its ids, and the chosen hypotheses."""
+
+    source: Ids
+    hypotheses: list[Hypothesis]
+    is_drawn: bool  # the hypotheses are samples
+
+
+class Pool:
+    """The lines of monolingual decodings, from which all or a sample is chosen."""
+
+    def __init__(self, decoded: Sequence[Decoded], encoder: Encoder, held_out: Known) -> None:
+        """Lines of `held_out` are never learned."""
+        self.decoded, self.encoder, self.held_out = decoded, encoder, held_out
+        self.rows = sum(each.ledger.rows for each in decoded)
+        self.available = 0  # lines that have something to learn from, once they were counted
+
+    def choose(self, row: Row, is_drawn: bool, chooser: Chooser) -> Chosen | None:
+        """What is learned of a row, or None; `chooser` counts what is dropped."""
+        pieces = self.encoder.subwords.pieces(row.source_text or "")
+        ids = self.encoder.source_ids(pieces)
+        reason = self.held_out.reason(ids) if pieces else EMPTY
+        if reason:
+            chooser.dropped[reason] += len(row.hypotheses)
+            return None
+        found = self.encoder.hypotheses(row)
+        if len(found) < len(row.hypotheses):
+            chooser.dropped[UNKNOWN] += len(row.hypotheses) - len(found)
+        positions = chooser.choose(row.number, found, pieces, "")
+        return Chosen(ids, [found[at] for at in positions], is_drawn) if positions else None
+
+    def all(self, progress: Progress) -> Iterator[tuple[int, Row, bool]]:
+        """The rows of all decodings, with their numbers here, and whether they are samples."""
+        at = 0
+        for each in self.decoded:
+            is_drawn = each.ledger.search.sampling
+            for row in each.rows():
+                progress.add(1)
+                yield at, row, is_drawn
+                at += 1
+
+    def whole(self, chooser: Chooser, progress: Progress) -> Iterator[Chosen]:
+        """What is learned of every line."""
+        for _, row, is_drawn in self.all(progress):
+            chosen = self.choose(row, is_drawn, chooser)
+            self.available += chosen is not None
+            if chosen is not None:
+                yield chosen
+
+    def sample(
+        self, share: float, seed: int, beside: int, chooser: Chooser, trial: Chooser, progress: Progress
+    ) -> Iterator[Chosen]:
+        """Of as many lines as are the `share` of all, beside so many sentences of a bitext; drawn without replacement.
+
+        All are looked at twice: first with `trial`, which says how many there are to draw from.
+        """
+        usable = array("Q")
+        for at, row, is_drawn in self.all(progress):
+            if self.choose(row, is_drawn, trial) is not None:
+                usable.append(at)
+        self.available = len(usable)
+        count = round(beside * share / (1 - share))
+        most = math.floor(1000 * len(usable) / max(len(usable) + beside, 1)) / 1000
+        require(
+            0 < count <= len(usable),
+            f"--share {share:g} beside {beside:,} sentences of the bitext are {count:,} lines, and --monolingual has "
+            f"{len(usable):,} to draw from: give a share of at most {most:g}, more text, or leave it out to take all",
+        )
+        drawn = bytearray(self.rows)
+        for at in sampled(usable, len(usable), count, seed):
+            drawn[at] = 1
+        for at, row, is_drawn in self.all(progress):
+            chosen = self.choose(row, is_drawn, chooser) if drawn[at] else None
+            if chosen is not None:
+                yield chosen
