@@ -10,7 +10,7 @@ from pathlib import Path
 from lskd_nmt import fairseq_io
 from lskd_nmt.cli.common import add_tokenize, show, symbols_of
 from lskd_nmt.cli.verbs import INNER, Parser, Verbs, complete
-from lskd_nmt.errors import LskdError
+from lskd_nmt.errors import LskdError, require
 
 
 def register(verbs: Verbs) -> None:
@@ -52,10 +52,14 @@ class Defaults(argparse.ArgumentDefaultsHelpFormatter):
 
 def register_decode(steps: Verbs) -> None:
     """`seqkd decode`."""
-    decode = add(steps, "decode", run_decode, "let the teacher translate the training source, in shards that resume")
+    about = "let the teacher translate the training source, or other text, in shards that resume"
+    decode = add(steps, "decode", run_decode, about)
     decode.add_argument(
         "--teacher-path", required=True, metavar="A.pt[:B.pt]", help="several are an ensemble, for --engine fairseq"
     )
+    text = "translate this text (may be .gz or .zst), cleaned and without what --data has, not the source of --split"
+    decode.add_argument("--source", metavar="FILE", help=text)
+    decode.add_argument("--max-words", type=int, default=175, help="of --source: longer lines are dropped")
     decode.add_argument("--teacher-data", metavar="DIR", help="where the teacher's dict.*.txt are, if it does not say")
     decode.add_argument("--engine", default="ctranslate2", help="ctranslate2 or fairseq")
     decode.add_argument("--quantization", default="float32", help="of ctranslate2, such as int8")
@@ -127,8 +131,10 @@ def register_select(steps: Verbs) -> None:
 def run_decode(args: argparse.Namespace) -> None:
     """`lskd seqkd decode --teacher-path T.pt --data bin --out DIR`."""
     os.environ.setdefault("OMP_NUM_THREADS", str(args.threads))  # before the engines are imported
+    from lskd_nmt.data.cleaning import Limits
     from lskd_nmt.decode_settings import DecodeSettings
     from lskd_nmt.seqkd.decode import Place, decode
+    from lskd_nmt.seqkd.monolingual import decode_source
     from lskd_nmt.teacher.online import split_paths
 
     names = DecodeSettings.__dataclass_fields__
@@ -138,20 +144,17 @@ def run_decode(args: argparse.Namespace) -> None:
         raise LskdError(f"--part is '{args.part}': give i/n, such as 2/8")
     place = Place(args.workers, args.threads, args.device, (int(part[1]), int(part[2])))
     symbols = symbols_of(args)
+    teachers, data, accept = split_paths(args.teacher_path), (args.data, symbols, settings), args.accept_difference
     with fairseq_io.quiet():
-        ledger = decode(
-            args.out,
-            split_paths(args.teacher_path),
-            args.data,
-            symbols,
-            settings,
-            place,
-            show,
-            args.split,
-            args.teacher_data,
-            args.accept_difference,
-        )
+        if args.source is None:
+            ledger = decode(args.out, teachers, *data, place, show, args.split, args.teacher_data, accept)
+        else:
+            require(args.max_words > 0, f"--max-words is {args.max_words}: give at least 1")
+            how = *data, Limits(args.max_words), place, show
+            ledger = decode_source(args.out, args.source, teachers, *how, args.teacher_data, accept)
     facts = {} if ledger is None else {name: getattr(ledger, name) for name in ("rows", "hypotheses", "empty_rows")}
+    if ledger is not None and ledger.text is not None:
+        facts |= {"lines": ledger.text.lines, "dropped": ledger.text.dropped}
     print(json.dumps({"decoded": str(args.out), "complete": ledger is not None, **facts}))
 
 

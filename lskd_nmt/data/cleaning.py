@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lskd_nmt.data.bitext import Pair, bitext, words, write_bitext, written
+from lskd_nmt.data.bitext import Pair, bitext, normalised, words, write_bitext, written
 
 Rows = NDArray[np.int64]  # numbers of lines, ascending from 0
 DIGEST = 16  # bytes: of 20 million pairs two others have the same with a probability of 6e-25
@@ -81,8 +81,33 @@ class Filter:
             yield pair
 
 
-def fault(pair: Pair, langs: Sequence[str], limits: Limits) -> str:
-    """Why a pair is beyond the limits; nothing if it is not."""
+def clean_lines(
+    lines: Iterable[str], out: Path, lang: str, limits: Limits, unwanted: Callable[[str], str] = lambda line: ""
+) -> tuple[int, dict[str, int]]:
+    """Write the lines of a text that are worth translating to the file `out`, normalised, each once, in order.
+
+    Answers how many were kept, and how many dropped for which reason, the first that applies: a line is out that is
+    beyond the limits, is `unwanted` for a reason, or came before. Memory holds 16 bytes a line.
+    """
+    dropped: Counter[str] = Counter()
+    digests = bytearray()
+    with written(out) as stream:
+        for line in map(normalised, lines):
+            reason = fault([line], [lang], limits) or unwanted(line)
+            if reason:
+                dropped[reason] += 1
+            else:
+                digests.extend(digest([line]))
+                stream.write(f"{line}\n".encode())
+    rows = repeated(digests)
+    if len(rows):
+        dropped["repeated"] = len(rows)
+        remove_lines(out, rows)
+    return len(digests) // DIGEST - len(rows), dict(dropped)
+
+
+def fault(pair: Sequence[str], langs: Sequence[str], limits: Limits) -> str:
+    """Why a pair, or a line alone, is beyond the limits; nothing if it is not."""
     if not all(pair):
         return "empty"
     lengths = [words(side, lang) for side, lang in zip(pair, langs, strict=True)]
@@ -91,7 +116,7 @@ def fault(pair: Pair, langs: Sequence[str], limits: Limits) -> str:
     return "ratio" if limits.max_ratio and max(lengths) > limits.max_ratio * min(lengths) else ""
 
 
-def digest(pair: Pair) -> bytes:
+def digest(pair: Sequence[str]) -> bytes:
     """A hash of 128 bits; no side has a line feed."""
     return blake2b("\n".join(pair).encode(), digest_size=DIGEST).digest()
 
