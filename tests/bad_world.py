@@ -82,6 +82,8 @@ def build(world: Path, data: Path, checkpoint: Path, exported: Path | None = Non
         "--out",
         world / "hyps",
     )
+    text = ("--source", world / "raw" / "train.aa", "--translations", world / "raw" / "train.bb")
+    call("seqkd", "import", *text, "--out", world / "imported")
     for number in range(3):
         drawn(world / f"drawn{number}", number)
     (world / "de-en.tgz").write_bytes(tgz(wit3_members("de-en")))

@@ -10,7 +10,7 @@ from lskd_nmt.decode_settings import DecodeSettings
 from lskd_nmt.errors import LskdError
 from lskd_nmt.seqkd import ledger, workers
 from lskd_nmt.seqkd.decode import Place, decode_text
-from lskd_nmt.seqkd.ledger import DecodingPlan, TextSource
+from lskd_nmt.seqkd.ledger import DecodingPlan, TextSource, text_key
 from lskd_nmt.seqkd.text import TextLines, all_lines
 from lskd_nmt.storage.header import Origin
 from lskd_nmt.teacher.source import TextHypothesis
@@ -33,8 +33,9 @@ class Backwards:
         return [[TextHypothesis(line[::-1], -0.5), TextHypothesis(line.upper(), None)] for line in lines]
 
 
-def decode(out: Path, lines=LINES, part=(1, 1), engine=None, write=None):
-    plan = DecodingPlan([Origin("t", "00")], [], {}, SETTINGS.content(), TextSource("mono.en", "hash", len(lines)))
+def decode(out: Path, lines=LINES, part=(1, 1), engine=None, write=None, name="mono.en"):
+    text = TextSource(name, text_key("".join(lines)), len(lines))
+    plan = DecodingPlan([Origin("t", "00")], [], {}, SETTINGS.content(), text)
     make = [lambda: engine or Backwards()]
     place = Place(1, 1, "cpu", part)
     return decode_text(out, plan, write or all_lines(lines), lambda _: (make, True), SETTINGS, place, lambda line: None)
@@ -50,7 +51,10 @@ def test_every_line_has_its_translations_and_nothing_else_is_left(tmp_path):
     assert [row.source_text for row in rows] == LINES and [row.number for row in rows] == list(range(21))
     assert [row.texts for row in rows] == [*((line[::-1], line.upper()) for line in LINES[:20]), ()]
     assert (made.rows, made.hypotheses, made.empty_rows, made.format) == (21, 40, 1, 2)
-    assert made.text == TextSource("mono.en", "hash", 21, {}) and ledger.open_ledger(tmp_path / "d", {}) == made
+    assert (
+        made.text == TextSource("mono.en", text_key("".join(LINES)), 21, {})
+        and ledger.open_ledger(tmp_path / "d", {}) == made
+    )
     assert sorted(os.listdir(tmp_path / "d")) == ["ledger.json", "plan.json", "rows.jsonl"]
     assert json.loads((tmp_path / "d/rows.jsonl").read_text().splitlines()[0])["hyps"] == [["", -0.5], ["", None]]
 
@@ -77,7 +81,7 @@ def test_a_decoding_that_is_killed_goes_on_to_the_same_bytes(shards, tmp_path, m
 def test_parts_on_several_machines_make_one_whole(tmp_path):
     decode(tmp_path / "whole")
     assert [decode(tmp_path / "d", part=(number, 3)) for number in (2, 3)] == [None, None]
-    assert decode(tmp_path / "d", part=(1, 3)).rows == 21
+    assert decode(tmp_path / "d", part=(1, 3), name="packed.en.zst").rows == 21  # whatever the same text is called
     assert files_of(tmp_path / "d") == files_of(tmp_path / "whole")
 
 

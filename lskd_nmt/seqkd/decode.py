@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -148,6 +148,7 @@ def decode_text(
     with the lines if there is something to do: makers of a translator for each device, and whether these are the CPU.
     """
     done = read_record(out / ledger.FILE, Ledger) if (out / ledger.FILE).is_file() else None
+    plan = under_its_name(out / ledger.PLAN, plan)
     require_same_plan(out / ledger.PLAN, plan, "a decoding", done)
     if done is not None:
         show(f"{out} is complete: nothing to do")
@@ -160,6 +161,14 @@ def decode_text(
             discard(out)
         raise
     return translate(Decoding(out, plan, lines, 0, settings, place, show, dropped), found, on_cpu)
+
+
+def under_its_name(file: Path, plan: DecodingPlan) -> DecodingPlan:
+    """The plan with the name that its text had when the decoding in `file` was begun: a text may be packed since."""
+    before = read_record(file, DecodingPlan).text if file.is_file() else None
+    if before is None or plan.text is None or before.sha256 != plan.text.sha256:
+        return plan
+    return replace(plan, text=replace(plan.text, file=before.file))
 
 
 def plan_of(
