@@ -206,6 +206,50 @@ def test_chosen_pieces_of_a_decoding_and_imported_text_may_be_united(pieces, bit
     assert corpus_of(tmp_path / "h")[:2] == [(source[0], backwards(source[0])), (source[0], "a")]
 
 
+@pytest.fixture(scope="module")
+def fine(source, tmp_path_factory) -> Path:
+    """The same text in other subwords: characters, with a sentencepiece model of so few pieces that it has no words."""
+    from conftest import binarise
+
+    from lskd_nmt.data import subwords
+
+    folder = tmp_path_factory.mktemp("fine")
+    (folder / "plain").write_text(text_of(source))
+    subwords.learn([folder / "plain"], folder / "spm", 13, "bpe")
+    model = subwords.Subwords(folder / "spm.model")
+    for split in SPLITS:
+        for lang in LANGS:
+            (folder / "text").mkdir(exist_ok=True)
+            (folder / "text" / f"{split}.{lang}").write_text(text_of(model.encode(source)))
+    data = binarise(folder / "text", folder / "bin")
+    shutil.copyfile(folder / "spm.model", data / "spm.model")
+    return data
+
+
+def test_a_teacher_s_subwords_need_not_be_the_student_s(pieces, fine, source, tmp_path):
+    """A decoding in the teacher's subwords, as `seqkd decode` writes it, is learned in those of another data folder."""
+    from lskd_nmt.progress import Progress
+    from lskd_nmt.seqkd.corpus import read_corpus
+    from lskd_nmt.seqkd.ledger import DecodingPlan, Hypothesis, Row
+    from lskd_nmt.teacher.coverage import data_hashes
+
+    plan = DecodingPlan([], [*LANGS], data_hashes(str(pieces), LANGS, ("train",)), {"nbest": 1, "shard_sentences": 60})
+    keys, made = read_corpus(str(pieces), LANGS, "train").keys, ledger.settings_hash(plan)
+    hypotheses = ((Hypothesis(" ".join(f"▁{word}" for word in backwards(line).split()), -1.0),) for line in source)
+    rows = (Row(number, keys[number], made, each) for number, each in enumerate(hypotheses))
+    ledger.write_shard(tmp_path / "d", 0, rows)
+    ledger.merge(tmp_path / "d", plan, keys, 1, Progress(60, "rows", lambda line: None))
+    assert (
+        fairseq_io.piece_lines(str(fine), LANGS, "train")[0] != fairseq_io.piece_lines(str(pieces), LANGS, "train")[0]
+    )
+    with pytest.raises(LskdError, match=r"was decoded from other data \(train differs\)"):
+        chosen(tmp_path / "h", fine, [tmp_path / "d"])
+    symbols = fairseq_io.read_symbols(str(fine), LANGS)
+    common = str(fine), symbols, SelectSettings(), lambda line: None
+    select(tmp_path / "h", [tmp_path / "d"], *common, decoded_data=str(pieces))
+    assert corpus_of(tmp_path / "h") == [(line, backwards(line)) for line in source]
+
+
 @pytest.mark.parametrize(
     "more, part",
     [

@@ -112,6 +112,8 @@ def register_select(steps: Verbs) -> None:
     select = add(steps, "select", run_select, "choose among decoded hypotheses, and store them for training")
     united = "of lskd seqkd decode or import, of the source side of --split; several are united"
     select.add_argument("--decoded", metavar="DIR[:DIR]", help=united)
+    other = "the data that --decoded are of, where their subwords are not those of --data: the same text, line by line"
+    select.add_argument("--decoded-data", metavar="DIR[:DIR]", help=other)
     text = "of lskd seqkd decode --source or import, of text that has no target side; several follow each other"
     select.add_argument("--monolingual", metavar="DIR[:DIR]", help=text)
     share = "draw monolingual lines until they are this share of the sentences, from 0 to 1 (if not given: all)"
@@ -184,7 +186,9 @@ def run_select(args: argparse.Namespace) -> None:
     decoded, texts = (tuple(map(Path, split_paths(given))) for given in (args.decoded, args.monolingual))
     monolingual = Monolingual(texts, args.share, args.seed)
     with fairseq_io.quiet():
-        header = select(args.out, decoded, args.data, symbols, settings, show, args.split, monolingual)
+        header = select(
+            args.out, decoded, args.data, symbols, settings, show, args.split, monolingual, args.decoded_data
+        )
     shown = (
         "sentences",
         "hypotheses",

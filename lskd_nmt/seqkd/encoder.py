@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.data.subwords import Subwords
+from lskd_nmt.data.subwords import Subwords, joined
 from lskd_nmt.errors import LskdError
 from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.progress import Progress
@@ -17,6 +17,7 @@ from lskd_nmt.storage.arrays import Ids
 from lskd_nmt.storage.pair_keys import ids_key
 from lskd_nmt.teacher.source import Hypothesis
 
+UNKNOWN, SHOWN_UNKNOWN = "<unk>", "⁇"  # a subword that a dictionary has no name for, and in text
 TRAIN, HELD_OUT = "in train", "in valid or test"
 SPLITS = {"train": TRAIN, "valid": HELD_OUT, "test": HELD_OUT}
 
@@ -54,6 +55,12 @@ class Encoder:
             for pieces, each in zip(cut, row.hypotheses, strict=True)
             if self.known.issuperset(pieces)
         )
+
+
+def text_of(pieces: str) -> str:
+    """The text of a translation in subwords."""
+    parts = [SHOWN_UNKNOWN if part == UNKNOWN else part for part in pieces.split()]
+    return joined(" ".join(parts))
 
 
 def splits_of(data: str, langs: tuple[str, str]) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.data.cleaning import Limits, clean_lines
-from lskd_nmt.data.subwords import Subwords, joined
+from lskd_nmt.data.subwords import Subwords
 from lskd_nmt.data.text_files import STDIN, TextFile
 from lskd_nmt.decode_settings import DecodeSettings
 from lskd_nmt.errors import require
@@ -14,7 +14,7 @@ from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.progress import Progress
 from lskd_nmt.seqkd.corpus import read_corpus
 from lskd_nmt.seqkd.decode import Decoding, Place, decode_text, engines_of, plan_of, takeable
-from lskd_nmt.seqkd.encoder import Encoder, known_sources, splits_of, subword_model
+from lskd_nmt.seqkd.encoder import Encoder, known_sources, splits_of, subword_model, text_of
 from lskd_nmt.seqkd.engines import translate_all
 from lskd_nmt.seqkd.ledger import DecodingPlan, Ledger, TextSource
 from lskd_nmt.seqkd.text import LineWriter, TextLines
@@ -22,7 +22,6 @@ from lskd_nmt.storage.files import sha256
 from lskd_nmt.teacher.coverage import data_hashes
 from lskd_nmt.teacher.source import TextHypothesis, TextTranslationSource, TranslationSource
 
-UNKNOWN, SHOWN_UNKNOWN = "<unk>", "⁇"  # a subword that the teacher's dictionary has no name for, and in text
 LONG = "more subwords than the teacher takes"
 
 
@@ -47,12 +46,6 @@ class SubwordTranslator:
             [TextHypothesis(text_of(pieces), score) for pieces, score in next(found)] if is_short else []
             for is_short in fits
         ]
-
-
-def text_of(pieces: str) -> str:
-    """The text of a translation in subwords."""
-    parts = [SHOWN_UNKNOWN if part == UNKNOWN else part for part in pieces.split()]
-    return joined(" ".join(parts))
 
 
 def translator(engine: Callable[[], TranslationSource], model: Path, longest: int) -> TextTranslationSource:

@@ -42,11 +42,13 @@ def select(
     show: Callable[[str], None],
     split: str = "train",
     monolingual: Monolingual = NO_TEXT,
+    decoded_data: str | None = None,
 ) -> HypothesesHeader:
     """Write the store of chosen hypotheses and its corpus to `out`, whole or not at all; the store's header.
 
-    `decoded` are of the source side of the data's `split`. With `monolingual` text, whose pairs no data have, the store
-    is of the pairs of its own corpus, in which each hypothesis is the target.
+    `decoded` are of the source side of the data's `split`, or of that of `decoded_data`: the same text in other
+    subwords. With `monolingual` text, whose pairs no data have, the store is of the pairs of its own corpus, in which
+    each hypothesis is the target.
     """
     monolingual.require_fit(settings.method, bool(decoded))
     hashes = data_hashes(data, symbols.langs, (split,))
@@ -55,7 +57,8 @@ def select(
         f"--method is beam and --decoded names {len(decoded)} folders, whose scores may not be compared: "
         "use multi or interpolate, or give one folder",
     )
-    bitext, texts = of_bitext(decoded, data, symbols.langs, split, hashes), of_monolingual(monolingual.decoded)
+    bitext = of_bitext(decoded, data, symbols.langs, split, hashes, decoded_data)
+    texts = of_monolingual(monolingual.decoded)
     for each in (*bitext, *texts):
         require_all_samples(each, settings)
     facts = HypothesesHeader(
