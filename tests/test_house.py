@@ -10,7 +10,7 @@ from conftest import ROOT
 
 THIRD_PARTY = {"ctranslate2", "fairseq", "fairseq_cli", "jinja2", "markupsafe", "matplotlib", "numpy"}
 THIRD_PARTY |= {"omegaconf", "pandas", "pydantic", "sacrebleu", "sacremoses", "scipy", "sentencepiece", "torch", "yaml"}
-THIRD_PARTY |= {"zstandard"}
+THIRD_PARTY |= {"transformers", "zstandard"}
 
 # room -> (level, third party at the top of a file, third party inside functions too)
 HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
@@ -27,6 +27,7 @@ HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
     "evaluate": (3, {"numpy", "sacrebleu", "scipy"}, set()),
     "data": (2, {"numpy", "sacremoses", "sentencepiece", "zstandard"}, set()),
     "fairseq_io": (2, {"numpy", "torch"}, {"fairseq", "omegaconf"}),
+    "hf_io": (2, {"numpy"}, {"ctranslate2", "sentencepiece", "torch", "transformers"}),
     "losses": (1, {"torch"}, set()),
     "storage": (1, {"numpy", "pydantic", "yaml"}, set()),
     "decode_settings": (0, set(), set()),
