@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 from lskd_nmt.errors import require
 
-ENGINES = ("ctranslate2", "fairseq")
+ENGINES = ("ctranslate2", "fairseq", "transformers")
 QUANTIZATIONS = ("float32", "float16", "int8", "int8_float16", "int8_float32")
 MOST = 1000  # subwords of a translation: CTranslate2 stops where a model has no positions left, which is at 1,024
 WIDEST = 1000  # hypotheses of a beam: more find nothing better, and take hours and memory
@@ -39,7 +39,7 @@ class DecodeSettings:
         )
         require(
             self.engine == "ctranslate2" or self.quantization == "float32",
-            f"--quantization is {self.quantization} and --engine is fairseq: it is of ctranslate2",
+            f"--quantization is {self.quantization} and --engine is {self.engine}: it is of ctranslate2",
         )
         for name in ("beam", "nbest", "batch_tokens", "shard_sentences"):
             value = getattr(self, name)

@@ -13,11 +13,12 @@ from lskd_nmt import fairseq_io
 from lskd_nmt.losses.fused_chunk import Projection, TeacherFeatures
 from lskd_nmt.losses.signals import Dense, top_k
 from lskd_nmt.seqkd.engines import CTranslate2Engine, FairseqEngine
+from lskd_nmt.seqkd.text_engines import CTranslate2TextEngine, TransformersEngine
 from lskd_nmt.storage.header import Origin
 from lskd_nmt.teacher.layout import FeatureLayout, TopKLayout
 from lskd_nmt.teacher.offline import StoredTeacher
 from lskd_nmt.teacher.online import LiveTeacher
-from lskd_nmt.teacher.source import OnlineSource, SignalSource, TranslationSource
+from lskd_nmt.teacher.source import OnlineSource, SignalSource, TextTranslationSource, TranslationSource
 from lskd_nmt.teacher.store import TeacherStore
 from lskd_nmt.teacher.writer import StoreWriter, WriterSettings
 
@@ -70,6 +71,7 @@ def methods(protocol: type) -> set[str]:
         (SignalSource, (StoredTeacher, LiveTeacher, MadeUp)),
         (OnlineSource, (LiveTeacher, MadeUp)),
         (TranslationSource, (CTranslate2Engine, FairseqEngine)),
+        (TextTranslationSource, (CTranslate2TextEngine, TransformersEngine)),
     ],
 )
 def test_whoever_stands_for_a_teacher_has_its_methods(protocol, implementations):

@@ -1,18 +1,17 @@
 """What translates: CTranslate2, or fairseq itself. Both take and give subwords and search alike."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import Any, TypeVar
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.decode_settings import MOST, DecodeSettings, Pieces, batches
 from lskd_nmt.errors import LskdError, reason, require
 from lskd_nmt.teacher.source import Hypothesis, TranslationSource
 
-if TYPE_CHECKING:
-    pass
+T = TypeVar("T")
 
 
 class CTranslate2Engine:
@@ -40,17 +39,7 @@ class CTranslate2Engine:
 
     def reseed(self, seed: int) -> None:
         """A new translator, because CTranslate2 seeds the threads of one only once."""
-        import ctranslate2
-
-        ctranslate2.set_random_seed(seed)
-        try:
-            self.translator: ctranslate2.Translator = ctranslate2.Translator(self.model, **self.place)
-        except Exception as error:
-            kind = f"{self.place['compute_type']} on {self.place['device']}"
-            raise LskdError(
-                f"CTranslate2 cannot load {self.model} as {kind} ({reason(error)}): "
-                "choose another --quantization or --device"
-            ) from None
+        self.translator = seeded("Translator", self.model, self.place, seed)
 
     def translate(self, batch: Sequence[Pieces], settings: DecodeSettings) -> list[list[Hypothesis]]:
         """See `TranslationSource`."""
@@ -157,6 +146,20 @@ class FairseqEngine:
         ]
 
 
+def seeded(kind: str, model: str, place: Mapping[str, object], seed: int) -> Any:
+    """A `Translator` or `Generator` of CTranslate2 in its `place`, whose random numbers start at the seed."""
+    import ctranslate2
+
+    ctranslate2.set_random_seed(seed)
+    try:
+        return getattr(ctranslate2, kind)(model, **place)
+    except Exception as error:
+        where = f"{place['compute_type']} on {place['device']}"
+        raise LskdError(
+            f"CTranslate2 cannot load {model} as {where} ({reason(error)}): choose another --quantization or --device"
+        ) from None
+
+
 def translate_all(
     engine: TranslationSource, sentences: Sequence[Pieces], settings: DecodeSettings
 ) -> list[list[Hypothesis]]:
@@ -174,7 +177,7 @@ def translate_at_once(
     return in_order(groups, (wait() for wait in begun))
 
 
-def in_order(groups: Sequence[Sequence[int]], translated: Iterable[list[list[Hypothesis]]]) -> list[list[Hypothesis]]:
+def in_order(groups: Sequence[Sequence[int]], translated: Iterable[list[T]]) -> list[T]:
     """The hypotheses of all batches in the order of their sentences; `groups` are each batch's positions."""
     found = {
         at: hypotheses
@@ -219,11 +222,16 @@ def convert(out: Path, checkpoint: str, data: str, langs: tuple[str, str], quant
 
 def convert_once(out: Path, checkpoint: str, data: str, langs: tuple[str, str]) -> None:
     """The same in float32, whole or not at all, unless it is there."""
+    make_once(out, lambda model: convert(model, checkpoint, data, langs))
+
+
+def make_once(out: Path, make: Callable[[Path], None]) -> None:
+    """The folder that `make` writes, whole or not at all, unless it is there."""
     if out.is_dir():
         return
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=out.name + ".part.") as folder:
-        convert(Path(folder, "model"), checkpoint, data, langs)
+        make(Path(folder, "model"))
         try:
             Path(folder, "model").rename(out)
         except OSError:
