@@ -8,6 +8,7 @@ from lskd_nmt.errors import require
 
 ENGINES = ("ctranslate2", "fairseq", "transformers")
 QUANTIZATIONS = ("float32", "float16", "int8", "int8_float16", "int8_float32")
+AS_CONVERTED = "default"  # CTranslate2's word for the type of numbers that a model was converted in
 MOST = 1000  # subwords of a translation: CTranslate2 stops where a model has no positions left, which is at 1,024
 WIDEST = 1000  # hypotheses of a beam: more find nothing better, and take hours and memory
 Pieces = Sequence[str]  # a sentence in subwords
@@ -34,7 +35,7 @@ class DecodeSettings:
     def __post_init__(self) -> None:
         require(self.engine in ENGINES, f"--engine is {self.engine}: one of {', '.join(ENGINES)}")
         require(
-            self.quantization in QUANTIZATIONS,
+            self.quantization in (*QUANTIZATIONS, AS_CONVERTED),
             f"--quantization is {self.quantization}: one of {', '.join(QUANTIZATIONS)}",
         )
         require(

@@ -16,12 +16,17 @@ import torch
 from conftest import ROOT
 
 from lskd_nmt import cli, fairseq_io
+from lskd_nmt.decode_settings import DecodeSettings
 from lskd_nmt.deploy import export
 from lskd_nmt.deploy.candidates import examine
 from lskd_nmt.deploy.sealed import Export
 from lskd_nmt.deploy.translate import Translation, Translator, segments
 from lskd_nmt.errors import LskdError
 from lskd_nmt.fairseq_io import read_checkpoint
+from lskd_nmt.hf_io.tokens import Direction
+from lskd_nmt.seqkd.text_engines import CTranslate2TextEngine
+from lskd_nmt.seqkd.text_teacher import open_teacher
+from lskd_nmt.seqkd.text_tokens import converted_facts, tokens_of
 from lskd_nmt.storage import folders
 
 LANGS = ("aa", "bb")
@@ -99,6 +104,18 @@ def test_lines_come_back_in_order_and_alone_as_in_a_batch(model):
     for i in (0, 1, 63, 65, 127):
         (alone,) = translator.translations([lines[i]])
         assert together[i][0].text == alone[0].text != ""
+
+
+def test_an_export_is_a_teacher_of_text(model):
+    """`seqkd decode --teacher ct2:…` reads what `lskd translate` says."""
+    lines = [" ".join("abcdefgh"[(i * k) % 8] for k in range(1, 2 + i % 5)) for i in range(20)]
+    engine = CTranslate2TextEngine(model, tokens_of(model, None, Direction()), converted_facts(model).positions)
+    found = engine.translate_text([*lines, ""], DecodeSettings())
+    assert [of_one[0].text for of_one in found[:-1]] == Translator(model, threads=1).translate(lines)
+    assert found[-1] == []
+    with pytest.raises(LskdError, match="translates from aa to bb, and the languages are bb and aa"):
+        open_teacher(f"ct2:{model}", None, Direction(langs=("bb", "aa")), "ctranslate2")
+    assert open_teacher(f"ct2:{model}", None, Direction(langs=("aa", "bb")), "ctranslate2").positions == 1023
 
 
 def test_the_package_offers_a_translator_and_stays_light(model, pieces):

@@ -6,11 +6,16 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lskd_nmt import fairseq_io
+from lskd_nmt.cli import text_teacher
 from lskd_nmt.cli.common import add_tokenize, show, symbols_of
 from lskd_nmt.cli.verbs import INNER, Parser, Verbs, complete
 from lskd_nmt.errors import LskdError, require
+
+if TYPE_CHECKING:
+    from lskd_nmt.seqkd.ledger import Ledger
 
 
 def register(verbs: Verbs) -> None:
@@ -54,15 +59,16 @@ def register_decode(steps: Verbs) -> None:
     """`seqkd decode`."""
     about = "let the teacher translate the training source, or other text, in shards that resume"
     decode = add(steps, "decode", run_decode, about)
+    text_teacher.add_teacher(decode)
     decode.add_argument(
-        "--teacher-path", required=True, metavar="A.pt[:B.pt]", help="several are an ensemble, for --engine fairseq"
+        "--teacher-path", metavar="A.pt[:B.pt]", help="as fairseq:…; several are an ensemble, for --engine fairseq"
     )
     text = "translate this text (may be .gz or .zst), cleaned and without what --data has, not the source of --split"
     decode.add_argument("--source", metavar="FILE", help=text)
     decode.add_argument("--max-words", type=int, default=175, help="of --source: longer lines are dropped")
     decode.add_argument("--teacher-data", metavar="DIR", help="where the teacher's dict.*.txt are, if it does not say")
-    decode.add_argument("--engine", default="ctranslate2", help="ctranslate2 or fairseq")
-    decode.add_argument("--quantization", default="float32", help="of ctranslate2, such as int8")
+    decode.add_argument("--engine", default="ctranslate2", help="ctranslate2, fairseq, or for hf: transformers")
+    decode.add_argument("--quantization", help="of ctranslate2, such as int8; float32, or for ct2: as it was converted")
     decode.add_argument("--beam", type=int, default=5, help="size of the beam")
     decode.add_argument("--nbest", type=int, default=1, help="hypotheses a sentence")
     decode.add_argument("--lenpen", type=float, default=1.0, help="exponent of the length in a score")
@@ -140,23 +146,34 @@ def run_decode(args: argparse.Namespace) -> None:
     from lskd_nmt.teacher.online import split_paths
 
     names = DecodeSettings.__dataclass_fields__
+    is_foreign = text_teacher.settle(args)
     settings = DecodeSettings(**{name: getattr(args, name) for name in names})
     part = re.fullmatch(r"(\d+)/(\d+)", args.part)
     if part is None:
         raise LskdError(f"--part is '{args.part}': give i/n, such as 2/8")
     place = Place(args.workers, args.threads, args.device, (int(part[1]), int(part[2])))
     symbols = symbols_of(args)
+    require(args.max_words > 0, f"--max-words is {args.max_words}: give at least 1")
+    if is_foreign:
+        print_decoded(args, text_teacher.decode(args, symbols, settings, place))
+        return
     teachers, data, accept = split_paths(args.teacher_path), (args.data, symbols, settings), args.accept_difference
     with fairseq_io.quiet():
         if args.source is None:
             ledger = decode(args.out, teachers, *data, place, show, args.split, args.teacher_data, accept)
         else:
-            require(args.max_words > 0, f"--max-words is {args.max_words}: give at least 1")
             how = *data, Limits(args.max_words), place, show
             ledger = decode_source(args.out, args.source, teachers, *how, args.teacher_data, accept)
+    print_decoded(args, ledger)
+
+
+def print_decoded(args: argparse.Namespace, ledger: "Ledger | None") -> None:
+    """What came of a decoding."""
     facts = {} if ledger is None else {name: getattr(ledger, name) for name in ("rows", "hypotheses", "empty_rows")}
     if ledger is not None and ledger.text is not None:
         facts |= {"lines": ledger.text.lines, "dropped": ledger.text.dropped}
+    if ledger is not None and ledger.stripped is not None:
+        facts |= {"language_model": True, "stripped": ledger.stripped}
     print(json.dumps({"decoded": str(args.out), "complete": ledger is not None, **facts}))
 
 

@@ -167,7 +167,7 @@ INNER: Mapping[str, Mapping[str, Verb]] = {
     "seqkd": {
         "decode": Verb(
             "let the teacher translate the training source",
-            "lskd seqkd decode --teacher-path teacher.pt --data data/iwslt14/bin --beam 5 --nbest 5 --out decoded",
+            "lskd seqkd decode --teacher hf:Helsinki-NLP/opus-mt-en-de --data data/iwslt14/bin --beam 5 --out decoded",
         ),
         "import": Verb(
             "take translations that were made elsewhere",

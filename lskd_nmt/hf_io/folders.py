@@ -80,6 +80,14 @@ def describe(folder: Path) -> Described:
     return Described(kind, not config.is_encoder_decoder, positions, not shared)
 
 
+def require_weights(folder: Path) -> None:
+    """Refuse a folder with a configuration and nothing that was learned."""
+    weights = [file for pattern in WEIGHTS[:2] for file in folder.glob(pattern)]
+    require(
+        bool(weights), f"{folder} has no model.safetensors and no pytorch_model.bin: give a folder with the weights"
+    )
+
+
 def hashed(folder: Path, patterns: Sequence[str]) -> str:
     """One SHA-256 of the names and contents of a folder's files that match any pattern."""
     files = sorted({file for pattern in patterns for file in folder.glob(pattern) if file.is_file()})

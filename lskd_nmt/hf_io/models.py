@@ -35,9 +35,9 @@ def convert(folder: Path, out: Path, facts: Described) -> None:
         converter = TransformersConverter(str(folder))
         converter.load_tokenizer = whole_vocabulary
         converter.convert(str(out), quantization="float32")
-    except OSError:
-        raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the system, such as a full disk
+            raise
         unknown = "No conversion is registered" in str(error)
         why = f"models of type {facts.model_type} are not among those that it knows" if unknown else reason(error)
         raise LskdError(f"CTranslate2 cannot convert {folder} ({why}): {REMEDY}") from None
@@ -63,8 +63,10 @@ class Generating:
         """Load the weights; the search is then ours alone, and of the model's own settings only the symbols stay."""
         transformers = library(str(folder))
         kind = transformers.AutoModelForCausalLM if facts.is_language_model else transformers.AutoModelForSeq2SeqLM
+        numbers = "float32" if device == "cpu" else "auto"  # as CTranslate2 has them; on a GPU as they were saved
         try:
-            self.model: Any = kind.from_pretrained(str(folder), trust_remote_code=False).eval().to(device)
+            self.model: Any = kind.from_pretrained(str(folder), trust_remote_code=False, dtype=numbers)
+            self.model.eval().to(device)
         except Exception as error:
             raise LskdError(
                 f"{folder} cannot be loaded by transformers ({reason(error)}): give a folder with its weights, "

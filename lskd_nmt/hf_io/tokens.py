@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lskd_nmt.errors import LskdError, reason, require
-from lskd_nmt.hf_io.folders import library
+from lskd_nmt.hf_io.folders import CONFIG, library
+from lskd_nmt.storage.files import read_json
 
 SHOWN = 8  # names of languages in a message
 LANGUAGE = re.compile(r"[a-z]{2,3}_[A-Za-z]{2,4}")  # a symbol such as eng_Latn or en_XX
@@ -80,6 +81,15 @@ class HuggingFaceTokens:
             f"{self.folder} translates from {own[0]} to {own[1]}, and the languages are "
             f"{self.direction.langs[0]} and {self.direction.langs[1]} (-s, -t): give the model of this direction",
         )
+
+    def ends(self) -> list[str]:
+        """The symbols that end an answer of the folder's language model; none where it does not say."""
+        files = (self.folder / name for name in ("generation_config.json", CONFIG))
+        said = [read_json(file).get("eos_token_id") for file in files if file.is_file()]
+        first: Any = next((each for each in said if each is not None), [])
+        numbers = [int(each) for each in (first if isinstance(first, list) else [first])]
+        symbols: list[str] = self.tokenizer.convert_ids_to_tokens(numbers)
+        return symbols
 
     def ids(self, line: str) -> list[int]:
         """A line as ids with everything around it."""

@@ -194,7 +194,7 @@ def best(translated: Sequence[Sequence[Hypothesis]]) -> list[str]:
 
 def engine_devices(wish: str, engine: str) -> list[tuple[str, int]]:
     """(`cuda`, index) of every GPU that the engine sees, or (`cpu`, 0)."""
-    if engine == "fairseq" or wish == "cpu":
+    if engine != "ctranslate2" or wish == "cpu":
         count = fairseq_io.gpus(wish)
     else:
         import ctranslate2

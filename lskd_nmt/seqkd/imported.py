@@ -70,7 +70,7 @@ class Counts:
         self.empty_rows += not found.translations
         self.translations += len(found.translations)
         self.most = max(self.most, len(found.translations))
-        for text, score in found.translations:
+        for text, score, _ in found.translations:
             self.scored += score is not None
             self.empty += not text
             self.runaway += len(text) > self.runaway_ratio * len(source)

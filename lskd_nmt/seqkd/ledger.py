@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +39,21 @@ class TextSource:
 
 
 @record
+class TextTeacher:
+    """A model that translates text with a tokeniser of its own, and what it is told about the text."""
+
+    kind: str  # hf or ct2
+    language_model: bool  # it answers a prompt
+    tokenizer: str  # a hash of its files
+    versions: dict[str, str]  # of what cuts and translates
+    source_lang: str | None = None  # as the teacher names it
+    target_lang: str | None = None
+    prefix: str = ""  # before every source
+    prompt: str | None = None
+    chat_template: bool = False  # the prompt is a user's message
+
+
+@record
 class Imported:
     """Translations that were made elsewhere: what is known of them, and what was counted."""
 
@@ -61,6 +77,7 @@ class DecodingPlan:
     data: dict[str, list[str]]  # hashes of each split's binarised files
     settings: dict[str, object]  # a `DecodeSettings`, as the version that decoded had it
     text: TextSource | None = absent()  # where text was translated
+    translator: TextTeacher | None = absent()  # what did so, if it is no fairseq model
 
 
 @record
@@ -87,6 +104,8 @@ class Ledger:
     sha256: str = ""  # of rows.jsonl
     text: TextSource | None = absent()  # where text was translated
     imported: Imported | None = absent()  # where that was done elsewhere
+    translator: TextTeacher | None = absent()  # what did so, if it is no fairseq model
+    stripped: dict[str, int] | None = absent()  # a language model's answers from which each rule took something away
 
     @property
     def search(self) -> Search:
@@ -104,6 +123,7 @@ class Row:
     hypotheses: tuple[Hypothesis, ...]
     source_text: str | None = None  # of a row of text, whose hypotheses have no subwords
     texts: tuple[str, ...] | None = None  # for each hypothesis
+    stripped: tuple[str, ...] = ()  # the rules that took something away, once for each hypothesis
 
     def line(self) -> str:
         """The row as a line of JSON."""
@@ -112,6 +132,8 @@ class Row:
         content = {"row": self.number, "source": self.source, "settings": self.settings, "hyps": hypotheses}
         if self.texts is not None:
             content |= {"source_text": self.source_text, "texts": list(self.texts)}
+        if self.stripped:
+            content["stripped"] = list(self.stripped)
         return json.dumps(content, ensure_ascii=False) + "\n"
 
     @classmethod
@@ -127,7 +149,8 @@ class Row:
             if "texts" not in content:
                 return row
             texts = tuple(str(text) for text, _ in zip(content["texts"], hypotheses, strict=True))
-            return replace(row, source_text=str(content["source_text"]), texts=texts)
+            stripped = tuple(map(str, content.get("stripped", ())))
+            return replace(row, source_text=str(content["source_text"]), texts=texts, stripped=stripped)
         except Exception as error:
             raise ValueError(f"no row: {reason(error)}") from None
 
@@ -137,7 +160,8 @@ def text_row(number: int, line: str, settings: str, translations: Iterable[TextH
     found = list(translations)
     scores = (math.nan if each.score is None else each.score for each in found)
     hypotheses = tuple(Hypothesis("", score) for score in scores)
-    return Row(number, text_key(line), settings, hypotheses, line, tuple(each.text for each in found))
+    stripped = tuple(rule for each in found for rule in each.stripped)
+    return Row(number, text_key(line), settings, hypotheses, line, tuple(each.text for each in found), stripped)
 
 
 def text_key(line: str) -> str:
@@ -249,17 +273,20 @@ def merge(
     files = [shard_file(folder, number) for number in range(shards)]
     rows = (row for file in files if file.is_file() for row in read_rows(file))
     part = folder / f"{ROWS}.{uuid.uuid4().hex[:8]}.part"
-    search, count, hypotheses, empty = search_of(plan.settings), 0, 0, 0
+    search, count, hypotheses, empty, stripped = search_of(plan.settings), 0, 0, 0, Counter[str]()
     try:
         with writing(folder / ROWS), part.open("w", encoding="utf-8") as out:
             for row in prove(rows, sources, settings_hash(plan), search.nbest, search.shard_sentences):
                 out.write(row.line())
                 progress.add(1)
                 count, hypotheses, empty = count + 1, hypotheses + len(row.hypotheses), empty + (not row.hypotheses)
+                stripped.update(row.stripped)
         made_by = plan.teacher, plan.langs, plan.data, plan.settings
         text = None if plan.text is None else replace(plan.text, dropped=dict(dropped or {}))
         form = FORMAT if text is None else TEXT_FORMAT
-        ledger = Ledger(form, *made_by, count, hypotheses, empty, sha256(part), text)
+        of_model = plan.translator is not None and plan.translator.language_model
+        ledger = Ledger(form, *made_by, count, hypotheses, empty, sha256(part), text, translator=plan.translator)
+        ledger = replace(ledger, stripped=dict(sorted(stripped.items()))) if of_model else ledger
         part.replace(folder / ROWS)
     finally:
         part.unlink(missing_ok=True)

@@ -206,8 +206,11 @@ def answered(lines: Sequence[str], fit: Sequence[int], found: Sequence[Found], p
     """The translations of all lines; of those that were not translated none."""
     all_found: list[Found] = [[] for _ in lines]
     for at, hypotheses in zip(fit, found, strict=True):
-        all_found[at] = [
-            TextHypothesis(translation_of(each.text, lines[at]).text, each.score) if prompted else each
-            for each in hypotheses
-        ]
+        all_found[at] = [reduced(each, lines[at]) for each in hypotheses] if prompted else hypotheses
     return all_found
+
+
+def reduced(answer: TextHypothesis, source: str) -> TextHypothesis:
+    """A language model's answer as the translation alone, and what was stripped."""
+    text, stripped = translation_of(answer.text, source)
+    return TextHypothesis(text, answer.score, stripped)

@@ -46,6 +46,7 @@ class Converted:
     is_language_model: bool
     positions: int
     form: str  # of the text that it was trained with: raw or fairseq14
+    langs: tuple[str | None, str | None]  # source and target; None where it does not say
 
 
 class SentencepieceTokens:
@@ -91,14 +92,16 @@ def converted_facts(folder: Path) -> Converted:
     require((folder / "model.bin").is_file(), f"{folder} has no model.bin: {needed}")
     config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
     export = read_json(folder / "export.json") if (folder / "export.json").is_file() else {}
-    limits = [export.get(name) for name in ("max_source_positions", "max_target_positions")]
+    said = [export.get(name) for name in ("max_source_positions", "max_target_positions")]
+    limits = [limit - 1 for limit in said if isinstance(limit, int) and limit > 1]  # each with its end
     return Converted(
         bool(config.get("add_source_bos", False)),
         bool(config.get("add_source_eos", False)),
         str(config.get("eos_token") or "</s>"),
         vocabulary_file(folder).stem == GENERATOR,
-        min(POSITIONS, *(limit for limit in limits if isinstance(limit, int) and limit > 1), POSITIONS),
+        min(limits, default=POSITIONS),
         str(export.get("form") or "raw"),
+        (export.get("source_lang"), export.get("target_lang")),
     )
 
 
@@ -123,7 +126,8 @@ def tokens_of(folder: Path, tokenizer: Path | None, direction: Direction) -> Cal
         tokenizer = folder
     if tokenizer is not None:
         return partial(HuggingFaceTokens, tokenizer, direction)
-    for files in SPM:
+    own = [(f"spm.{direction.langs[0]}.model", "spm.model")]  # of a student whose dictionary was imported
+    for files in [*own, *SPM]:
         if all((folder / name).is_file() for name in files):
             return partial(SentencepieceTokens, folder, files, direction)
     raise LskdError(

@@ -106,6 +106,7 @@ class TextHypothesis(NamedTuple):
 
     text: str
     score: float | None
+    stripped: tuple[str, ...] = ()  # the rules that took something away around it: of a language model's answer
 
 
 class TextTranslationSource(Protocol):
