@@ -1,6 +1,8 @@
 """`lskd seqkd decode --teacher hf:… | ct2:…`: a ledger of text that says who translated, and what is refused."""
 
+import gzip
 import json
+import pickle
 import shutil
 
 import foreign
@@ -14,6 +16,7 @@ from lskd_nmt.hf_io.models import convert
 from lskd_nmt.hf_io.tokens import Direction
 from lskd_nmt.seqkd import ledger, text_check
 from lskd_nmt.seqkd.text_engines import TransformersEngine
+from lskd_nmt.seqkd.text_teacher import open_teacher, with_ctranslate2, with_transformers
 from lskd_nmt.seqkd.text_tokens import converted_facts
 from lskd_nmt.storage.typed import read_record
 from lskd_nmt.teacher.source import TextHypothesis
@@ -76,6 +79,27 @@ def test_a_translation_model(teachers, data, tmp_path):
     assert (out / "rows.jsonl").read_bytes() == before
     with pytest.raises(SystemExit):
         decode(data, out, f"hf:{folder}", "--beam", 2, "--nbest", 2)  # with another prefix
+
+
+def test_text_without_a_target_side(teachers, pieces, tmp_path, capsys):
+    """Cleaned as for fairseq's teachers, and translated by T5."""
+    new = [f"{word} h h h h h h" for word in "abcdefg"]
+    source = tmp_path / "mono.txt.gz"
+    source.write_bytes(gzip.compress("".join(f"{line}\n" for line in [*new, "", new[0], "x " * 200]).encode()))
+    told = "--source", source, "--teacher-prefix", PREFIX, "--beam", 1
+    made = decode(pieces, tmp_path / "out", f"hf:{teachers('t5')}", *told, "--shard-sentences", 4)
+    assert made.text.dropped == {"empty": 1, "long": 1, "repeated": 1} and made.text.lines == 10
+    rows = list(ledger.read_rows(tmp_path / "out" / "rows.jsonl"))
+    assert [row.source_text for row in rows] == new
+    engine = TransformersEngine(teachers("t5"), describe(teachers("t5")), Direction(prefix=PREFIX))
+    wanted = engine.translate_text(new, DecodeSettings(beam=1, max_len_a=1, max_len_b=4))
+    assert [row.texts for row in rows] == [(of_one[0].text,) for of_one in wanted]
+
+
+def test_what_makes_a_translator_goes_to_other_processes(teachers, tmp_path):
+    teacher = open_teacher(f"hf:{teachers('t5')}", None, Direction(prefix=PREFIX), "ctranslate2")
+    for make in (with_transformers(teacher), with_ctranslate2(teacher, tmp_path)):
+        assert repr(pickle.loads(pickle.dumps(make))) == repr(make)
 
 
 def test_a_language_model_is_marked_and_what_is_stripped_counted(teachers, data, tmp_path, prompt, monkeypatch, capsys):

@@ -63,13 +63,17 @@ def decode(
     args: argparse.Namespace, symbols: "DictionaryPair", settings: "DecodeSettings", place: "Place"
 ) -> "Ledger | None":
     """Let a teacher of Hugging Face or CTranslate2 translate; the ledger, or None while shards are missing."""
+    from lskd_nmt.data.cleaning import Limits
     from lskd_nmt.hf_io.tokens import Direction
-    from lskd_nmt.seqkd.text_teacher import decode_data, open_teacher, read_prompt
+    from lskd_nmt.seqkd.text_decode import TextTask, decode_data, decode_lines
+    from lskd_nmt.seqkd.text_teacher import open_teacher, read_prompt
 
     prompt = None if args.prompt is None else read_prompt(args.prompt)
     named = args.teacher_source_lang, args.teacher_target_lang
     direction = Direction(*named, args.teacher_prefix or "", prompt, symbols.langs)
     with fairseq_io.quiet():
         teacher = open_teacher(args.teacher, args.teacher_tokenizer, direction, settings.engine)
-        task = args.out, teacher, args.data, symbols.langs, args.split
-        return decode_data(*task, settings, place, show, args.accept_difference)
+        task = TextTask(args.out, teacher, settings, place, show, args.accept_difference)
+        if args.source is None:
+            return decode_data(task, args.data, symbols.langs, args.split)
+        return decode_lines(task, args.source, args.data, symbols, Limits(args.max_words))

@@ -1,31 +1,27 @@
 """Teachers of sequences that are no fairseq models, `hf:FOLDER-OR-NAME` and `ct2:FOLDER`: opened, checked, at work."""
 
-import hashlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from lskd_nmt.data.subwords import joined
 from lskd_nmt.decode_settings import DecodeSettings
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.hf_io import folders
 from lskd_nmt.hf_io.folders import Described
 from lskd_nmt.hf_io.models import convert
 from lskd_nmt.hf_io.tokens import Direction, HuggingFaceTokens
-from lskd_nmt.seqkd.corpus import Corpus, read_corpus
-from lskd_nmt.seqkd.decode import CHECK, MODEL, Place, decode_text
+from lskd_nmt.seqkd.decode import CHECK, MODEL, Place
 from lskd_nmt.seqkd.engine_check import CHECKED
 from lskd_nmt.seqkd.engines import engine_devices, make_once
-from lskd_nmt.seqkd.ledger import DecodingPlan, Ledger, TextSource, TextTeacher
-from lskd_nmt.seqkd.text import TextLines, all_lines
+from lskd_nmt.seqkd.ledger import TextTeacher
+from lskd_nmt.seqkd.text import TextLines
 from lskd_nmt.seqkd.text_check import compare_text
 from lskd_nmt.seqkd.text_engines import CTranslate2TextEngine, TransformersEngine
 from lskd_nmt.seqkd.text_tokens import TextTokens, converted_facts, require_own_tokens, tokens_of
 from lskd_nmt.storage.header import Origin
-from lskd_nmt.teacher.coverage import data_hashes
 from lskd_nmt.teacher.source import TextTranslationSource
 
 FAIRSEQ, HUGGING_FACE, CTRANSLATE2 = "fairseq", "hf", "ct2"
@@ -197,40 +193,6 @@ def require_prompt(name: str, is_language_model: bool, direction: Direction) -> 
         is_language_model or direction.prompt is None,
         f"{name} is a translation model, which takes no --prompt: leave it out (T5 takes a --teacher-prefix)",
     )
-
-
-def decode_data(
-    out: Path,
-    teacher: OpenedTeacher,
-    data: str,
-    langs: tuple[str, str],
-    split: str,
-    settings: DecodeSettings,
-    place: Place,
-    show: Callable[[str], None],
-    accept_difference: bool = False,
-) -> Ledger | None:
-    """Make or complete translations of binarised data's source, as text; None while shards are missing."""
-    corpus = read_corpus(data, langs, split)
-    text = TextSource(f"{split}.{langs[0]}", digest_of(source_lines(corpus)), len(corpus))
-    hashes = data_hashes(data, langs, (split,))
-    record = teacher.record(settings.engine)
-    plan = DecodingPlan([teacher.origin()], list(langs), hashes, settings.content(), text, record)
-    makers = makers_of(teacher, out, settings, place, show, accept_difference, langs[1])
-    return decode_text(out, plan, all_lines(source_lines(corpus)), makers, settings, place, show)
-
-
-def source_lines(corpus: Corpus) -> Iterator[str]:
-    """The source sentences of binarised data as text."""
-    return (joined(" ".join(corpus.sources[row])) for row in range(len(corpus)))
-
-
-def digest_of(lines: Iterable[str]) -> str:
-    """SHA-256 of lines with their ends."""
-    found = hashlib.sha256()
-    for line in lines:
-        found.update(f"{line}\n".encode())
-    return found.hexdigest()
 
 
 def makers_of(
