@@ -309,6 +309,13 @@ def test_hypotheses_of_a_mixture_are_learned_as_its_corpus_is(mixed, tmp_path):
         assert torch.allclose(weights, states[1][name], atol=1e-5), name  # sums in another order
 
 
+def test_a_mixture_is_learned_from_its_own_corpus_only(pieces, mixed, tmp_path, refused):
+    flags = "--kd-level", "sequence", "--hypotheses", mixed, "--kd-weight", 1
+    with refused() as line:
+        train(pieces, tmp_path / "m", *flags)
+    assert f"of their own corpus alone: train on {mixed}/bin" in line[0]
+
+
 def test_rows_of_text_are_hashed(bitext, tmp_path):
     shutil.copytree(bitext, tmp_path / "d")
     rows = tmp_path / "d" / ledger.ROWS

@@ -11,7 +11,7 @@ from lskd_nmt.seqkd import store as hypotheses
 from lskd_nmt.storage.files import sha256
 from lskd_nmt.storage.header import read_header
 from lskd_nmt.teacher import online, store
-from lskd_nmt.teacher.coverage import require_pairs
+from lskd_nmt.teacher.coverage import data_hashes, require_pairs
 
 from ..criterions.flags import options_of
 from .lengths import Split, require_stored, require_taken
@@ -70,6 +70,13 @@ def check_hypotheses(cfg: FairseqConfig, student: DictionaryPair) -> tuple[float
     )
     if str(cfg.criterion.kd_level) == "both":
         check_own_prefixes(cfg, opened)
+    if opened.header.mixture is not None:
+        given = data_hashes(cfg.task.data, student.langs, [cfg.dataset.train_subset])
+        require(
+            list(given.values()) == list(opened.header.data.values()),
+            f"--hypotheses {cfg.criterion.hypotheses} hold monolingual text, so they are of the pairs of their own "
+            f"corpus alone: train on {cfg.criterion.hypotheses}/{hypotheses.BIN}",
+        )
     require_pairs(opened, cfg.task.data, student.langs, [cfg.dataset.train_subset])
     return float((len(opened.start) - 1) / max(len(opened.keys), 1)), longest
 
