@@ -118,7 +118,7 @@ def test_the_table_names_every_file_and_each_is_applied(plugin):
     from user_dir import patches
 
     files = {file.stem for file in (USER_DIR / "patches").glob("*.py")} - {"__init__"}
-    assert [patch.name for patch in patches.PATCHES if patch.at_import] == ["launch", "start"]
+    assert [patch.name for patch in patches.PATCHES if patch.at_import] == ["launch", "start", "activations"]
     assert files == {patch.name for patch in patches.PATCHES}
     for patch in patches.PATCHES:
         module = sys.modules[f"user_dir.patches.{patch.name}"]

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from . import batches, building, launch, products, resuming, saving, start, validation
+from . import activations, batches, building, launch, products, resuming, saving, start, validation
 
 Replace = Callable[[object, str, object], None]  # an attribute of a module or class of fairseq's, by a new value
 
@@ -45,6 +45,14 @@ PATCHES = (
         "is known for the first time: a training without kd_ls goes on to fairseq unchanged.",
         "`fairseq.distributed.utils.call_main`",
         start.apply,
+        at_import=True,
+    ),
+    Patch(
+        "activations",
+        "A transformer with `--activation-fn swish` can be computed, as teachers from MarianMT are.",
+        "fairseq gives the class `SiLU` where its layers call a function, so that none with this activation runs.",
+        "`fairseq.utils.get_activation_fn`",
+        activations.apply,
         at_import=True,
     ),
     Patch(
