@@ -14,6 +14,7 @@
 #   --expected-counts    lines of train,valid,test that an archive must give, or any (IWSLT only)
 #   --vocab-size N       joint sentencepiece vocabulary
 #   --subwords unigram|bpe
+#   --dictionary DIR     subwords and dictionaries of a teacher, from lskd import-teacher, instead of learned ones
 #   --spm-sentences N    lines that subwords are learned from, drawn from both languages; if not given as many as
 #                        fit into 4 GB of memory: at most 5,000,000, and 150,000,000 characters for unigram
 #   --max-words N, --max-ratio R      training pairs beyond are dropped (ratio 0: any). Where a language is written
@@ -28,9 +29,9 @@
 # shellcheck disable=SC2034,SC2154   # variables are shared with the corpus file that is sourced
 set -euo pipefail
 options='corpus out source_lang target_lang train valid test pairs seed raw_dir form expected_counts'
-options+=' vocab_size subwords spm_sentences max_words max_ratio drop_empty keep_repeated workers stage stop_stage'
+options+=' vocab_size subwords dictionary spm_sentences max_words max_ratio drop_empty keep_repeated workers stage stop_stage'
 corpus='' out='' source_lang='' target_lang='' train='' valid='' test='' pairs=20000 seed=1 raw_dir='' form=raw
-expected_counts='' vocab_size=8000 subwords=unigram spm_sentences='' max_words=175 max_ratio=0 drop_empty=no keep_repeated=no workers=2 stage=1 stop_stage=5
+expected_counts='' vocab_size=8000 subwords=unigram dictionary='' spm_sentences='' max_words=175 max_ratio=0 drop_empty=no keep_repeated=no workers=2 stage=1 stop_stage=5
 # shellcheck source=experiments/lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/../experiments/lib.sh"
 parse_options "$@"
@@ -64,6 +65,8 @@ for name in source_lang target_lang; do
   [[ ${!name} =~ ^[[:alnum:]][[:alnum:]_-]*$ ]] || die "--${name//_/-} is '${!name}': a code such as en"
 done
 [[ $source_lang != "$target_lang" ]] || die "--source-lang and --target-lang are both $source_lang: give two languages"
+[[ -z $dictionary || -f $dictionary/dictionary.json ]] \
+  || die "--dictionary $dictionary has no dictionary.json: give the folder that lskd import-teacher wrote"
 langs=(--source-lang "$source_lang" --target-lang "$target_lang")
 
 lskd() { "$python" -m lskd_nmt.cli "$@"; }
@@ -103,6 +106,7 @@ settings() {
     max_words max_ratio drop_empty keep_repeated ${spm_sentences:+spm_sentences}; do
     printf '%s=%s\n' "$name" "${!name}"
   done
+  if [[ -n $dictionary ]]; then printf 'dictionary=%s\ndictionary_sha256=%s\n' "$dictionary" "$(sha256sum < "$dictionary/dictionary.json")"; fi
   if declare -F fingerprint > /dev/null; then fingerprint; fi
 }
 
@@ -112,8 +116,8 @@ is_made() {                          # is_made FOLDER FILE: whether FILE may be 
   [[ -f $2 || -L $2 ]] || return 1
   case ${1%.part} in
     raw|clean|pieces) names="$split\\.$lang(\\.part)?|dropped\\.json" ;;
-    spm) names='spm\.(model|vocab)(\.part)?' ;;
-    bin) names="$split\\.$source_lang-$target_lang\\.$lang(\\.pt[0-9]+)?\\.(bin|idx)|dict\\.$lang\\.txt|preprocess\\.log|spm\\.model" ;;
+    spm) names="spm\\.(model|vocab)(\\.part)?|spm\\.$lang\\.model|dict\\.$lang\\.txt|dictionary\\.json" ;;
+    bin) names="$split\\.$source_lang-$target_lang\\.$lang(\\.pt[0-9]+)?\\.(bin|idx)|dict\\.$lang\\.txt|preprocess\\.log|spm(\\.$lang)?\\.model|dictionary\\.json" ;;
   esac
   [[ ${2##*/} =~ ^($names|\.made-by-lskd)$ ]]
 }
@@ -196,8 +200,9 @@ clean_stage() {
 }
 
 subwords_stage() {
-  lskd subwords "${langs[@]}" --clean "$out/clean" --out "$out" --vocab-size "$vocab_size" --kind "$subwords" \
-    ${spm_sentences:+--spm-sentences "$spm_sentences"}
+  local which=(--vocab-size "$vocab_size" --kind "$subwords" ${spm_sentences:+--spm-sentences "$spm_sentences"})
+  [[ -z $dictionary ]] || which=(--dictionary "$dictionary")
+  lskd subwords "${langs[@]}" --clean "$out/clean" --out "$out" "${which[@]}"
 }
 
 with_news() {                        # with_news LOG CMD…: says every ten seconds for how long CMD has run
@@ -213,14 +218,22 @@ sys.exit(code)' "$@"
 }
 
 binarise_stage() {                   # within the folder: fairseq takes commas of a path for several files
-  local preprocess
+  local preprocess dictionaries=(--joined-dictionary) name
+  if [[ -n $dictionary ]]; then
+    dictionaries=(--srcdict "spm/dict.$source_lang.txt" --tgtdict "spm/dict.$target_lang.txt")
+    if cmp -s -- "$out/spm/dict.$source_lang.txt" "$out/spm/dict.$target_lang.txt"; then
+      dictionaries=(--joined-dictionary --srcdict "spm/dict.$source_lang.txt")
+    fi
+  fi
   preprocess=$(realpath -s -- "$(command -v fairseq-preprocess)")
   remove_made bin.part
   remove_made bin
   (cd -- "$out" && with_news binarise.log "$preprocess" "${langs[@]}" --trainpref pieces/train --validpref pieces/valid \
-    --testpref pieces/test --joined-dictionary --destdir bin.part --workers "$workers") \
+    --testpref pieces/test "${dictionaries[@]}" --destdir bin.part --workers "$workers") \
     || { remove_made bin.part; tail -n 5 -- "$out/binarise.log" >&2; die "fairseq-preprocess failed: $out/binarise.log has it all"; }
-  cp -- "$out/spm/spm.model" "$out/bin.part/spm.model" || die "$out/bin.part/spm.model $unwritten"
+  for name in spm.model "spm.$source_lang.model" dictionary.json; do
+    [[ ! -e $out/spm/$name ]] || cp -- "$out/spm/$name" "$out/bin.part/$name" || die "$out/bin.part/$name $unwritten"
+  done
   mv -- "$out/bin.part" "$out/bin"
 }
 

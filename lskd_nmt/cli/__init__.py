@@ -25,6 +25,7 @@ MODULES = (
     "forecast",
     "table",
     "report",
+    "import_teacher",
     "teacher_store",
     "seqkd",
     "deploy",

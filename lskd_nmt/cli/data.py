@@ -1,6 +1,7 @@
 """Verbs of data preparation: `toy`, `iwslt`, `clean`, `subwords`, `check-data`."""
 
 import argparse
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -71,10 +72,12 @@ def register_clean(verbs: Verbs) -> None:
 
 def register_subwords(verbs: Verbs) -> None:
     """`subwords`."""
-    about = "learn one sentencepiece model of both languages, and encode all splits"
+    about = "learn one sentencepiece model of both languages, or take a teacher's, and encode all splits"
     subwords = add(verbs, "subwords", run_subwords, about)
     subwords.add_argument("--clean", type=Path, required=True, metavar="DIR")
-    subwords.add_argument("--vocab-size", type=int, required=True)
+    which = subwords.add_mutually_exclusive_group(required=True)
+    which.add_argument("--vocab-size", type=int)
+    which.add_argument("--dictionary", type=Path, metavar="DIR", help="of lskd import-teacher: learn nothing")
     subwords.add_argument("--kind", choices=("unigram", "bpe"), default="unigram")
     subwords.add_argument(
         "--spm-sentences",
@@ -240,18 +243,20 @@ def require_apart(given: Path, flag: str, out: Path) -> None:
 
 def run_subwords(args: argparse.Namespace) -> None:
     """`lskd subwords`: OUT/spm/spm.{model,vocab} and OUT/pieces/SPLIT.LANG."""
-    from lskd_nmt.data import subwords  # noqa: PLC0415
+    from lskd_nmt.data import given  # noqa: PLC0415
 
     langs = languages(args)
-    require(args.vocab_size > 3, f"--vocab-size is {args.vocab_size}: give more, <unk>, <s> and </s> take three")
+    is_enough = args.dictionary is not None or args.vocab_size > 3
+    require(is_enough, f"--vocab-size is {args.vocab_size}: give more, <unk>, <s> and </s> take three")
     require(
         args.spm_sentences is None or args.spm_sentences > 0,
         f"--spm-sentences is {args.spm_sentences}: give at least 1",
     )
     for name in ("spm", "pieces"):
         require_apart(args.clean, "--clean", args.out / name)
+    given_files = [] if args.dictionary is None else given.files(args.dictionary, langs)
     is_ours = any((args.out / name).is_file() for name in ("settings", "prep.json"))  # made before there were marks
-    files, spm = text_names(langs), ["spm.model", "spm.vocab"]
+    files, spm = text_names(langs), ["spm.model", "spm.vocab", *given.names(langs)]
     what = "lskd subwords"
     with (
         folders.hold(args.out, what),
@@ -259,24 +264,33 @@ def run_subwords(args: argparse.Namespace) -> None:
         new_folder(args.out / "pieces", what, files, files if is_ours else []) as pieces,
     ):
         total = sum(sum(1 for _ in bitext.rows(str(args.clean / split), langs)) for split in SPLITS)  # refuses bad text
-        texts = [args.clean / f"train.{lang}" for lang in langs]
-        try:
-            counts = subwords.learn(texts, new / "spm", args.vocab_size, args.kind, args.spm_sentences, show)
-        except LskdError as error:
-            raise LskdError(f"{error}{reservation(args.clean)}") from None
-        encode_splits(args.clean, new / "spm.model", pieces, langs, Progress(total, "pairs encoded", show))
+        counts = {} if given_files else learned(args, langs, new / "spm")
+        for file in given_files:
+            shutil.copyfile(file, new / file.name)
+        encode_splits(args.clean, new, pieces, langs, Progress(total, "pairs encoded", show))
     answer(model=str(args.out / "spm" / "spm.model"), pieces=str(args.out / "pieces"), **counts)
 
 
-def encode_splits(clean: Path, model: Path, pieces: Path, langs: tuple[str, str], progress: Progress) -> None:
-    """Write all splits as subwords of a sentencepiece model, spaces between them."""
+def learned(args: argparse.Namespace, langs: tuple[str, str], prefix: Path) -> dict[str, int]:
+    """Learn subwords of the training text; see `subwords.learn`."""
     from lskd_nmt.data import subwords  # noqa: PLC0415
 
-    encoder = subwords.Subwords(model)
+    texts = [args.clean / f"train.{lang}" for lang in langs]
+    try:
+        return subwords.learn(texts, prefix, args.vocab_size, args.kind, args.spm_sentences, show)
+    except LskdError as error:
+        raise LskdError(f"{error}{reservation(args.clean)}") from None
+
+
+def encode_splits(clean: Path, spm: Path, pieces: Path, langs: tuple[str, str], progress: Progress) -> None:
+    """Write all splits as subwords of the sentencepiece models in the folder `spm`, spaces between them."""
+    from lskd_nmt.data import given  # noqa: PLC0415
+
+    source_subwords, target_subwords = given.of_folder(spm)
 
     def encoded(pairs: Iterable[bitext.Pair]) -> Iterator[bitext.Pair]:
         for source, target in pairs:
-            yield " ".join(encoder.pieces(source)), " ".join(encoder.pieces(target))
+            yield " ".join(source_subwords.pieces(source)), " ".join(target_subwords.pieces(target))
             progress.add(1)
 
     for split in SPLITS:

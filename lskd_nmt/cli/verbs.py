@@ -61,6 +61,10 @@ GROUPS: Mapping[str, Mapping[str, Verb]] = {
         ),
     },
     "distil": {
+        "import-teacher": Verb(
+            "a Hugging Face model as a teacher of words, with its dictionary",
+            "lskd import-teacher opus-mt-en-de --source-lang en --target-lang de --out teacher",
+        ),
         "teacher-store": Verb(
             "store a teacher's probabilities of every target token",
             "lskd teacher-store --teacher-path teacher.pt --data data/iwslt14/bin --top-k 8 --out store",

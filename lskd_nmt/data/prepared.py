@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lskd_nmt import __version__
-from lskd_nmt.data import bitext
+from lskd_nmt.data import bitext, given
 from lskd_nmt.data.subwords import SPLITS, Subwords
 from lskd_nmt.errors import require
 from lskd_nmt.progress import Progress
@@ -30,16 +30,17 @@ def check(
 ) -> dict[str, Json]:
     """Prove the folder's invariants and write `prep.json`: `facts`, counts, hashes.
 
-    Both sides of every split are equally long, in text and in binary; both languages have one dictionary;
+    Both sides of every split are equally long, in text and in binary; both languages have one dictionary, or those that
+    a teacher gave;
     decode(encode(line)) is the line itself in valid and test. A model that rewrites text by rules of its own, as those
     that were learned before `identity` do (`m²` becomes `m2`), is told of, and the lines that it changes are counted.
     """
-    subwords = Subwords(data / "spm" / "spm.model")
+    subwords = given.of_folder(data / "spm")
     progress = Progress(bitext.count_lines(data / "clean" / f"train.{langs[0]}"), "pairs checked", show)
     counts: dict[str, Json] = {}
     changed: dict[str, Json] = {}
     for split in SPLITS:
-        count, lines = check_split(data, split, langs, None if split == "train" else subwords, progress.add)
+        count, lines = check_split(data, split, langs, () if split == "train" else subwords, progress.add)
         require_binarised(data, split, langs, count)
         counts[split] = count
         if lines:
@@ -49,15 +50,16 @@ def check(
                 "no translation can match such a reference; prepare the data anew to keep them as they are"
             )
     texts = [f"clean/{split}.{lang}" for split in sorted(SPLITS) for lang in sorted(langs)]
+    models = [f"spm/{name}" for name in ("spm.model", *given.names(langs)) if (data / "spm" / name).is_file()]
     content: dict[str, Json] = {
         **facts,
         "source_lang": langs[0],
         "target_lang": langs[1],
         "pairs": counts,
         "dropped_from_train": read_json(data / "clean" / "dropped.json"),
-        "dictionary_symbols": joined_dictionary(data, langs).count(b"\n"),
+        "dictionary_symbols": max(content.count(b"\n") for content in dictionaries(data, langs)),
         **({"lines_changed_by_subwords": changed} if changed else {}),
-        "sha256": {name: sha256(data / name) for name in [*texts, "spm/spm.model"]},
+        "sha256": {name: sha256(data / name) for name in [*texts, *models]},
         "lskd_nmt": __version__,
     }
     write_json(data / "prep.json", content)
@@ -65,7 +67,7 @@ def check(
 
 
 def check_split(
-    data: Path, split: str, langs: Sequence[str], subwords: Subwords | None, done: Callable[[int], None]
+    data: Path, split: str, langs: Sequence[str], subwords: Sequence[Subwords], done: Callable[[int], None]
 ) -> tuple[int, int]:
     """How many pairs a split has, and how many of its lines the `subwords` rewrite; a line that they break is refused.
 
@@ -73,13 +75,13 @@ def check_split(
     """
     count = changed = 0
     for count, pair in enumerate(bitext.bitext(str(data / "clean" / split), langs), 1):
-        if subwords is None:
+        if not subwords:
             done(1)
             continue
-        for lang, line in zip(langs, pair, strict=True):
-            result = subwords.decode(subwords.encode([line]))[0]
+        for lang, line, own in zip(langs, pair, subwords, strict=True):
+            result = own.decode(own.encode([line]))[0]
             changed += result != line
-            survives = result in (line, subwords.rewritten(line))
+            survives = result in (line, own.rewritten(line))
             place = f"{data}/clean/{split}.{lang} line {count}"
             require(survives, f"{place} does not survive its subwords: learn them again")
     return count, changed
@@ -96,11 +98,17 @@ def require_binarised(data: Path, split: str, langs: Sequence[str], count: int) 
         )
 
 
-def joined_dictionary(data: Path, langs: Sequence[str]) -> bytes:
-    """The content of the dictionary that both languages must share."""
+def dictionaries(data: Path, langs: Sequence[str]) -> tuple[bytes, bytes]:
+    """The contents of both dictionaries: one, shared by both languages, or those that a teacher gave."""
     files = [data / "bin" / f"dict.{lang}.txt" for lang in langs]
     for dictionary in files:
         require(dictionary.is_file(), f"{dictionary} does not exist: remove {data}/bin and run again")
     first, second = (file.read_bytes() for file in files)
-    require(first == second, f"{data}/bin has two dictionaries: binarise with --joined-dictionary")
-    return first
+    if (data / "spm" / given.NAME).is_file():
+        wanted = [(data / "spm" / file.name).read_bytes() for file in files]
+        require(
+            [first, second] == wanted, f"{data}/bin has other dictionaries than {data}/spm: remove it and run again"
+        )
+    else:
+        require(first == second, f"{data}/bin has two dictionaries: binarise with --joined-dictionary")
+    return first, second

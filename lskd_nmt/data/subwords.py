@@ -19,6 +19,7 @@ SENTENCES = 5_000_000  # lines that are learned from if not said otherwise, and 
 CHARACTERS = 150_000_000  # of text: sentencepiece holds 19 bytes for each, 3 GB in all
 LONGEST = 4192  # bytes: sentencepiece passes over longer lines without a word
 RESERVED = "\u2585"  # ▅, and over lines with this sign, which is its own
+LANGUAGE = re.compile(r"__[a-z]{2,8}__|[a-z]{3}_[A-Z][a-z]{3}|>>[\w-]+<<")  # symbols of M2M100, NLLB and Marian
 SYMBOLS = frozenset({"<s>", "</s>", "<unk>", "<pad>"})  # of sentencepiece and fairseq: in text they are characters
 
 
@@ -125,8 +126,13 @@ def complaint(message: str, vocab_size: int, files: Sequence[Path]) -> str:
 def joined(pieces: str) -> str:
     """A line of subwords as text: sentencepiece's, else those of BPE with `@@`."""
     if "▁" in pieces:
-        return pieces.replace(" ", "").replace("▁", " ").strip()
+        return "".join(without_language(pieces.split(" "))).replace("▁", " ").strip()
     return f"{pieces} ".replace("@@ ", "").strip()
+
+
+def without_language(pieces: list[str]) -> list[str]:
+    """Sentencepiece's pieces without the symbol of a language before the first; a piece of text begins with ▁ there."""
+    return pieces[1:] if pieces and LANGUAGE.fullmatch(pieces[0]) else pieces
 
 
 def has_settings(model: bytes) -> bool:
@@ -148,9 +154,13 @@ def has_settings(model: bytes) -> bool:
 
 
 class Subwords:
-    """A learned sentencepiece model, which cuts text into subwords and puts them together again."""
+    """A learned sentencepiece model, which cuts text into subwords and puts them together again.
 
-    def __init__(self, model: Path) -> None:
+    `prefix` is a symbol that every line begins with, as that of a language: see `given`.
+    """
+
+    def __init__(self, model: Path, prefix: str | None = None) -> None:
+        self.prefix = [] if prefix is None else [prefix]
         require_file(model, "run the subwords stage of data-prep/prepare.sh")
         with reading(model, "sentencepiece model", "give the spm.model that the data were prepared with"):
             self.processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
@@ -163,17 +173,18 @@ class Subwords:
     def pieces(self, line: str) -> list[str]:
         """A line's subwords; what looks like a symbol of fairseq's, such as `<s>`, is text: its characters."""
         found: list[str] = self.processor.encode(line, out_type=str)
-        if SYMBOLS.isdisjoint(found):
-            return found
-        return [part for piece in found for part in (piece if piece in SYMBOLS else [piece])]
+        if not SYMBOLS.isdisjoint(found):
+            found = [part for piece in found for part in (piece if piece in SYMBOLS else [piece])]
+        return [*self.prefix, *found] if self.prefix else found
 
     def encode(self, lines: Iterable[str]) -> list[str]:
         """Each line as subwords separated by spaces."""
         return [" ".join(self.pieces(line)) for line in lines]
 
     def decode(self, lines: Iterable[str]) -> list[str]:
-        """The text of lines of subwords."""
-        return [self.processor.decode_pieces(line.split()) for line in lines]
+        """The text of lines of subwords; those that are no pieces of this model are put together all the same."""
+        texts = (str(self.processor.decode_pieces(without_language(line.split()))) for line in lines)
+        return [text.replace("▁", " ").strip() if "▁" in text else text for text in texts]
 
     def changed(self, lines: Iterable[str]) -> Iterator[int]:
         """The numbers of the lines that are other text after encoding and decoding."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lskd_nmt import fairseq_io
+from lskd_nmt.data import given
 from lskd_nmt.data.subwords import Subwords, joined
 from lskd_nmt.storage.files import read_json, read_lines
 
@@ -34,7 +35,7 @@ def references(data: Path, langs: tuple[str, str], split: str) -> References:
     pieces = fairseq_io.piece_lines(str(data), langs, split)[1]
     clean, prep = data.parent / "clean" / f"{split}.{langs[1]}", data.parent / "prep.json"
     model = next((file for file in (data / "spm.model", data.parent / "spm" / "spm.model") if file.is_file()), None)
-    subwords = None if model is None else Subwords(model)
+    subwords = None if model is None else given.of_folder(model.parent)[1]
     form = str(read_json(prep).get("form", "raw")) if prep.is_file() else None
     if clean.is_file() and form is not None:
         lines = read_lines(clean)

@@ -1,0 +1,192 @@
+"""`lskd import-teacher`: fairseq computes what transformers computes, and a student learns from it."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import foreign_words
+import pytest
+from conftest import ROOT, train
+
+from lskd_nmt.cli import main
+
+LANGS = ("en", "de")
+NAMED = ["--source-lang", "en", "--target-lang", "de"]
+
+
+@pytest.fixture(scope="session")
+def text(tmp_path_factory):
+    return foreign_words.write_text(tmp_path_factory.mktemp("foreign") / "text")
+
+
+@pytest.fixture(scope="session")
+def marian(text):
+    return foreign_words.marian(text.parent / "marian", text)
+
+
+@pytest.fixture(scope="session")
+def imported(marian, text):
+    """The folder of an imported MarianMT."""
+    out = text.parent / "teacher"
+    assert main(["import-teacher", str(marian), *NAMED, "--valid", str(text / "valid"), "--out", str(out)]) == 0
+    return out
+
+
+def symbols_of(folder, lang):
+    lines = (folder / f"dict.{lang}.txt").read_text(encoding="utf-8").splitlines()
+    return ["<s>", "<pad>", "</s>", "<unk>", *(line.split()[0] for line in lines)]
+
+
+def both_logits(folder, model, tokens, rows):
+    """fairseq's and transformers' logits of rows of (source, target) symbols, for every symbol that both have.
+
+    Written without the code under test: symbols are found by their names, and each sentence goes through transformers
+    alone, without padding, while fairseq has them in one batch.
+    """
+    import torch
+
+    from lskd_nmt import fairseq_io
+
+    ours = fairseq_io.load_model(str(folder / "checkpoint.pt"), {"data": str(folder)}).eval()
+    places = [{word: at for at, word in enumerate(symbols_of(folder, lang))} for lang in LANGS]
+    pairs = [
+        tuple(torch.tensor([*(at[word] for word in side), 2]) for side, at in zip(row, places, strict=True))
+        for row in rows
+    ]
+    with torch.no_grad():
+        of_fairseq = ours(**fairseq_io.net_input(pairs, 1, 2)[0])[0]
+    names = [(at, tokens[word]) for word, at in places[1].items() if word in tokens]
+    for one, (source, target) in zip(of_fairseq, rows, strict=True):
+        ids, start = [tokens[word] for word in source], model.config.decoder_start_token_id
+        with torch.no_grad():
+            theirs = model(
+                input_ids=torch.tensor([[*ids, model.config.eos_token_id]]),
+                decoder_input_ids=torch.tensor([[start, *(tokens[word] for word in target)]]),
+            ).logits[0]
+        own = one[: len(target) + 1]
+        yield own[:, [a for a, _ in names]], theirs[:, [b for _, b in names]], own, theirs
+
+
+def drawn_rows(words, lengths):
+    import random
+
+    draw = random.Random(5)
+    return [(draw.choices(words, k=a - 1), draw.choices(words, k=b - 1)) for a, b in lengths]
+
+
+def opened(folder):
+    from transformers import AutoModelForSeq2SeqLM
+
+    return AutoModelForSeq2SeqLM.from_pretrained(folder).eval()
+
+
+def assert_equal_logits(folder, model, tokens, most):
+    words = [word for word in symbols_of(folder, "de")[4:] if word in tokens and "madeup" not in word]
+    rows = drawn_rows(words, [(1, 3), (5, 2), (most, most), (most - 1, 9)])
+    for ours, theirs, whole, all_of_theirs in both_logits(folder, model, tokens, rows):
+        assert (ours - theirs).abs().max() < 1e-5  # the issue's tolerance; float32 rounds logits of about 10 by 1e-6
+        probable = (whole.log_softmax(-1).exp().sum(-1), whole.logsumexp(-1) - all_of_theirs.logsumexp(-1))
+        assert probable[1].abs().max() < 1e-5  # so probabilities are equal, too: what fairseq has besides has none
+
+
+def test_fairseq_computes_marians_logits(plugin, marian, imported):
+    tokens = json.loads((marian / "vocab.json").read_text())
+    assert_equal_logits(imported, opened(marian), tokens, 48)
+    said = json.loads((imported / "import.json").read_text())
+    assert said["difference"] < 1e-5 and said["sentences"] == 8 and said["made_up"] == 9 and said["unknown"] == 0
+    assert not (imported / "checkpoint.pt").with_suffix(".part").exists()
+
+
+def test_step_by_step_fairseq_translates_as_transformers_does(plugin, marian, imported):
+    import torch
+
+    from lskd_nmt import fairseq_io
+
+    model, symbols = opened(marian), symbols_of(imported, "de")
+    tokens = json.loads((marian / "vocab.json").read_text())
+    source = [symbols.index(word) for word in ("▁a", "▁b", "c")]
+    ours = fairseq_io.load_model(str(imported / "checkpoint.pt"), {"data": str(imported)})
+    batch = fairseq_io.net_input([(torch.tensor([*source, 2]), torch.tensor([2]))], 1, 2)[0]
+    dictionary = fairseq_io.read_dictionary(imported / "dict.de.txt")
+    settings = {"beam": 1, "sampling_topk": None, "temperature": 1.0, "len_penalty": 1.0}
+    found = fairseq_io.generate([ours], dictionary, batch, **settings, max_len_a=0, max_len_b=12)[0][0][0]
+    ids = torch.tensor([[tokens[symbols[place]] for place in source] + [0]])
+    pad = model.config.pad_token_id
+    theirs = model.generate(input_ids=ids, num_beams=1, max_length=13, bad_words_ids=[[pad]])[0]
+    wanted = [number for number in theirs.tolist() if number not in (0, pad)]
+    assert [tokens[symbols[place]] for place in found][: len(wanted)] == wanted[: len(found)] and len(found) > 0
+
+
+def test_a_student_on_its_dictionary_learns_from_it(plugin, imported, text, tmp_path):
+    out = tmp_path / "data"
+    files = [part for split in ("train", "valid", "test") for part in (f"--{split}", str(text / split))]
+    command = ["bash", str(ROOT / "data-prep" / "prepare.sh"), "--corpus", "files", *NAMED, *files]
+    command += ["--dictionary", str(imported), "--keep-repeated", "yes", "--workers", "1", "--out", str(out)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    assert done.returncode == 0, done.stderr
+    assert symbols_of(out / "bin", "de") == symbols_of(imported, "de")
+    pieces = (out / "pieces" / "valid.en").read_text().splitlines()
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(text.parent / "marian")
+    for line, own in zip((text / "valid.en").read_text().splitlines(), pieces, strict=True):
+        assert tokenizer.tokenize(line) == own.split()
+    from lskd_nmt.evaluate.references import references
+
+    assert references(out / "bin", LANGS, "valid").source == "clean/valid.de"
+    folder = train(out / "bin", tmp_path / "m", "--teacher-path", imported / "checkpoint.pt", "--max-epoch", 1)
+    assert (folder / "checkpoint_last.pt").exists()
+
+
+def spoilt(marian, folder, file="config.json", **changes):
+    """A copy of a model's folder with changes in one of its JSON files."""
+    shutil.copytree(marian, folder)
+    content = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps(content | changes))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "file, changes, part",
+    [
+        ("config.json", {"model_type": "t5"}, "lskd seqkd decode --teacher hf:DIR"),
+        ("config.json", {"activation_function": "mish"}, "its activation_function is mish"),
+        ("config.json", {"decoder_layers": 3}, "of its weights"),
+        ("tokenizer_config.json", {"source_lang": "de", "target_lang": "en"}, "translates de to en, not en to de"),
+    ],
+)
+def test_what_fairseq_cannot_be_is_refused(file, changes, part, marian, tmp_path, capsys):
+    model = spoilt(marian, tmp_path / "model", file, **changes)
+    assert main(["import-teacher", str(model), *NAMED, "--out", str(tmp_path / "out")]) == 2
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert part in errors[-1] and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "flags, part",
+    [
+        (["--teacher-target-lang", "deu"], "has no symbols of languages"),
+        (["--valid", "nowhere/valid"], "nowhere/valid.en does not exist"),
+    ],
+)
+def test_flags_that_do_not_fit_the_model_are_refused(flags, part, marian, tmp_path, capsys):
+    assert main(["import-teacher", str(marian), *NAMED, *flags, "--out", str(tmp_path / "out")]) == 2
+    assert part in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_a_teacher_that_computes_something_else_is_not_published(marian, tmp_path, capsys, monkeypatch):
+    from lskd_nmt.hf_io import words
+
+    monkeypatch.setattr(words, "fold", lambda bias, weights, norm: None)  # the bias of the logits is lost
+    assert main(["import-teacher", str(marian), *NAMED, "--out", str(tmp_path / "out")]) == 2
+    assert "from transformers'" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_data_of_the_other_direction_are_refused(imported, text, tmp_path, capsys):
+    names = ["--source-lang", "de", "--target-lang", "en"]
+    where = ["--clean", str(text), "--dictionary", str(imported), "--out", str(tmp_path / "out")]
+    assert main(["subwords", *names, *where]) == 2
+    assert "is of en-de, and the data are de-en" in capsys.readouterr().err
