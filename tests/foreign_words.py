@@ -81,3 +81,43 @@ def marian(folder: Path, text: Path, **changes):
     model.final_logits_bias.copy_(torch.randn(1, len(names)))
     model.save_pretrained(folder)
     return folder
+
+
+def sizes(**changes) -> dict:
+    """The settings of a tiny M2M100, which NLLB is, too."""
+    found = {
+        f"{side}_{name}": size
+        for side in ("encoder", "decoder")
+        for name, size in (("layers", 2), ("attention_heads", 2), ("ffn_dim", 24), ("layerdrop", 0.0))
+    }
+    return found | {"d_model": 16, "max_position_embeddings": 48, "decoder_start_token_id": 2} | changes
+
+
+def m2m100(folder: Path, text: Path):
+    """An M2M100: pieces by vocab.json, then the symbols of its 100 languages, then 8 symbols without a meaning."""
+    from transformers import M2M100Config, M2M100ForConditionalGeneration, M2M100Tokenizer
+
+    folder.mkdir(parents=True)
+    pieces = write_spm(folder / "sentencepiece.bpe.model", text / "train.en", 30)
+    names = ["<s>", "<pad>", "</s>", "<unk>", *(piece for piece in pieces if piece not in ("<unk>", "<s>", "</s>"))]
+    (folder / "vocab.json").write_text(json.dumps({name: number for number, name in enumerate(names)}))
+    files = str(folder / "vocab.json"), str(folder / "sentencepiece.bpe.model")
+    M2M100Tokenizer(*files).save_pretrained(folder)
+    config = M2M100Config(**sizes(vocab_size=len(names) + 108))
+    shaken(M2M100ForConditionalGeneration(config)).save_pretrained(folder)
+    return folder
+
+
+def nllb(folder: Path, text: Path):
+    """An NLLB: an M2M100 with a tokeniser of its own."""
+    from transformers import M2M100Config, M2M100ForConditionalGeneration, NllbTokenizer
+
+    folder.mkdir(parents=True)
+    pieces = write_spm(folder / "sentencepiece.bpe.model", text / "train.en", 30)
+    names = ["<s>", "<pad>", "</s>", "<unk>", *(piece for piece in pieces if piece not in ("<unk>", "<s>", "</s>"))]
+    vocab = {name: number for number, name in enumerate(names)}
+    tokenizer = NllbTokenizer(vocab=vocab, merges=[], extra_special_tokens=["deu_Latn", "eng_Latn", "zho_Hans"])
+    tokenizer.save_pretrained(folder)
+    config = M2M100Config(**sizes(vocab_size=len(tokenizer) + 2))
+    shaken(M2M100ForConditionalGeneration(config)).save_pretrained(folder)
+    return folder

@@ -141,6 +141,55 @@ def test_a_student_on_its_dictionary_learns_from_it(plugin, imported, text, tmp_
     assert (folder / "checkpoint_last.pt").exists()
 
 
+SEVERAL = {
+    "m2m100": (foreign_words.m2m100, [], "__en__", "__de__"),
+    "nllb": (
+        foreign_words.nllb,
+        ["--teacher-source-lang", "eng_Latn", "--teacher-target-lang", "deu_Latn"],
+        "eng_Latn",
+        "deu_Latn",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SEVERAL)
+def test_models_of_many_languages_name_them_on_both_sides(kind, plugin, text, tmp_path):
+    from transformers import AutoTokenizer
+
+    from lskd_nmt.data import given
+    from lskd_nmt.data.subwords import joined
+
+    make, flags, source, target = SEVERAL[kind]
+    model, out = make(tmp_path / "model", text), tmp_path / "teacher"
+    flags = flags or ["--teacher-source-lang", "en", "--teacher-target-lang", "de"]
+    named = ["import-teacher", str(model), *NAMED, *flags, "--valid", str(text / "valid"), "--out", str(out)]
+    assert main(named) == 0
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokens = tokenizer.encoder | tokenizer.lang_token_to_id if kind == "m2m100" else tokenizer.get_vocab()
+    assert_equal_logits(out, opened(model), tokens, 48)
+    settings = json.loads((out / "import.json").read_text())
+    assert settings["source_symbols"] == opened(model).config.vocab_size  # its own order is fairseq's
+    assert (
+        main(["subwords", *NAMED, "--clean", str(text), "--dictionary", str(out), "--out", str(tmp_path / "data")]) == 0
+    )
+    for lang, symbol, subwords in zip(LANGS, (source, target), given.of_folder(tmp_path / "data" / "spm"), strict=True):
+        lines, plain = (
+            (folder / f"valid.{lang}").read_text().splitlines() for folder in (tmp_path / "data/pieces", text)
+        )
+        assert all(line.startswith(f"{symbol} ▁") for line in lines)
+        assert [joined(line) for line in lines] == subwords.decode(lines) == plain
+
+
+def test_a_model_of_many_languages_wants_to_know_which(text, tmp_path, capsys):
+    model = foreign_words.nllb(tmp_path / "model", text)
+    for flags, part in (
+        ([], "name one with --teacher-source-lang, such as deu_Latn, eng_Latn"),
+        (["--teacher-source-lang", "en"], "--teacher-source-lang is en, which"),
+    ):
+        assert main(["import-teacher", str(model), *NAMED, *flags, "--out", str(tmp_path / "out")]) == 2
+        assert part in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
 def spoilt(marian, folder, file="config.json", **changes):
     """A copy of a model's folder with changes in one of its JSON files."""
     shutil.copytree(marian, folder)

@@ -1,5 +1,6 @@
 """A model's vocabulary in the order of fairseq's dictionary, which begins with `<s>`, `<pad>`, `</s>` and `<unk>`."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 EOS = SPECIAL.index("</s>")
 SHOWN = 8  # names of languages in a message
+LANGUAGE = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")  # NLLB's
 REMEDY = "fetch the model's whole folder again"
 
 
@@ -140,7 +142,7 @@ def several_languages(folder: Path, config: Any, langs: Sequence[str | None]) ->
         known = {code: f"__{code}__" for code in tokenizer.lang_code_to_id}
     else:
         tokens = tokenizer.get_vocab()
-        known = {name: name for name in tokenizer.all_special_tokens if len(name) == 8 and name[3] == "_"}
+        known = {name: name for name in tokens if LANGUAGE.fullmatch(name)}
     require(bool(known), f"{folder} has no symbols of languages, which its kind of model needs: {REMEDY}")
     prefixes = [
         named(folder, f"--teacher-{side}-lang", lang, known)
