@@ -9,6 +9,7 @@ import foreign_words
 import pytest
 from conftest import ROOT, train
 
+from lskd_nmt import Translator
 from lskd_nmt.cli import main
 
 LANGS = ("en", "de")
@@ -138,7 +139,12 @@ def test_a_student_on_its_dictionary_learns_from_it(plugin, imported, text, tmp_
 
     assert references(out / "bin", LANGS, "valid").source == "clean/valid.de"
     folder = train(out / "bin", tmp_path / "m", "--teacher-path", imported / "checkpoint.pt", "--max-epoch", 1)
-    assert (folder / "checkpoint_last.pt").exists()
+    ready = tmp_path / "int8"
+    flags = ["--data", str(out / "bin"), "--to", "ctranslate2", "--quantization", "int8", "--out", str(ready)]
+    assert main(["export", "--checkpoint", str(folder / "checkpoint_last.pt"), *flags]) == 0
+    assert {"spm.model", "spm.en.model", "dictionary.json"} <= {file.name for file in ready.iterdir()}
+    translated = Translator(ready).translate(["a b c"])[0]
+    assert "▁" not in translated
 
 
 SEVERAL = {
@@ -178,6 +184,21 @@ def test_models_of_many_languages_name_them_on_both_sides(kind, plugin, text, tm
         )
         assert all(line.startswith(f"{symbol} ▁") for line in lines)
         assert [joined(line) for line in lines] == subwords.decode(lines) == plain
+
+
+def test_an_exported_student_says_the_language_before_each_piece_of_a_line(tmp_path, text, monkeypatch):
+    """Of text that is longer than a piece; what it translates has no symbol of a language."""
+    from lskd_nmt.deploy import translate
+
+    foreign_words.write_spm(tmp_path / "spm.model", text / "train.en", 30)
+    said = {"kind": "m2m_100", "source_lang": "en", "target_lang": "de", "sha256": {}}
+    (tmp_path / "dictionary.json").write_text(json.dumps(said | {"source_prefix": "__en__", "target_prefix": "__de__"}))
+    (tmp_path / "model.bin").write_bytes(b"")
+    monkeypatch.setattr(translate, "_open_model", lambda *_: None)
+    translator = Translator(tmp_path)
+    cut = translator.pieces("a b c d " * 100)
+    assert len(cut) > 1 and all(piece.subwords[0] == "__en__" and len(piece.subwords) <= 200 for piece in cut)
+    assert translator.subwords.decode(["__de__ ▁a ▁b", "▁a"]) == ["a b", "a"]
 
 
 def test_a_model_of_many_languages_wants_to_know_which(text, tmp_path, capsys):

@@ -3,7 +3,7 @@
 Source and target may each have a sentencepiece model, and lines may begin with the symbol of their language.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lskd_nmt.data.subwords import Subwords
@@ -61,13 +61,49 @@ def names(langs: Sequence[str]) -> list[str]:
     return [NAME, source_model(langs[0]), *(f"dict.{lang}.txt" for lang in langs)]
 
 
+def present(folder: Path, langs: Sequence[str]) -> list[Path]:
+    """What cuts text in a prepared folder (spm or bin), learned or given."""
+    wanted = (MODEL, source_model(langs[0]), NAME)
+    return [folder / name for name in wanted if (folder / name).is_file()]
+
+
+def prefixes(folder: Path) -> tuple[str | None, str | None]:
+    """The symbols that lines of source and target begin with in a folder (spm or bin)."""
+    if not (folder / NAME).is_file():
+        return None, None
+    found = read_record(folder / NAME, Given)
+    return found.source_prefix, found.target_prefix
+
+
+def prefix(folder: Path) -> list[str]:
+    """The symbol that source lines begin with, if there is one."""
+    return [each for each in prefixes(folder)[:1] if each is not None]
+
+
+def models(folder: Path) -> tuple[Path, Path]:
+    """The files of the source's and the target's sentencepiece model in a folder (spm or bin): most often one."""
+    own = (
+        [] if not (folder / NAME).is_file() else [folder / source_model(read_record(folder / NAME, Given).source_lang)]
+    )
+    return next((file for file in own if file.is_file()), folder / MODEL), folder / MODEL
+
+
 def of_folder(folder: Path) -> tuple[Subwords, Subwords]:
     """The subwords of source and target in a folder with a sentencepiece model (spm or bin), given or learned."""
-    source = folder / MODEL
-    prefixes: tuple[str | None, str | None] = None, None
-    if (folder / NAME).is_file():
-        found = read_record(folder / NAME, Given)
-        prefixes = found.source_prefix, found.target_prefix
-        own = folder / source_model(found.source_lang)
-        source = own if own.is_file() else source
-    return Subwords(source, prefixes[0]), Subwords(folder / MODEL, prefixes[1])
+    source, target = (Subwords(*each) for each in zip(models(folder), prefixes(folder), strict=True))
+    return source, target
+
+
+class BothSides:
+    """Text of the source in, text of the target out; the symbols of languages are left to others."""
+
+    def __init__(self, folder: Path) -> None:
+        self.source, self.target = map(Subwords, models(folder))
+
+    def encode(self, lines: Iterable[str]) -> list[str]:
+        """Each line of the source as subwords separated by spaces."""
+        return self.source.encode(lines)
+
+    def decode(self, lines: Iterable[str]) -> list[str]:
+        """The text of the target's lines of subwords."""
+        return self.target.decode(lines)

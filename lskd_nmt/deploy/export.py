@@ -15,7 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.data.subwords import Subwords, joined
+from lskd_nmt.data import given
+from lskd_nmt.data.subwords import joined
 from lskd_nmt.decode_settings import QUANTIZATIONS, DecodeSettings
 from lskd_nmt.deploy.sealed import PROOF, SUBWORDS, Export, export_json, seal
 from lskd_nmt.errors import LskdError, require
@@ -180,11 +181,12 @@ def export_ctranslate2(
     with folders.hold(out, WHAT) as held:
         require(not out.exists(), f"--out {out} is there already: give a new folder")
         source, target = fairseq_io.piece_lines(str(data), langs, split)
-        require_own_subwords(spm, [*source, *target], split)
+        require_own_subwords(data, (source, target), split)
         with folders.part_of(out, WHAT, held) as folder:
             new = folder / "model"
             convert(new, str(checkpoint), str(data), langs, quantization)
-            shutil.copyfile(spm, new / SUBWORDS)
+            for file in given.present(data, langs):
+                shutil.copyfile(file, new / file.name)
             show("translating with both models")
             proved = replace(proof(checkpoint, new, data, langs, split, source), quantization=quantization)
             sealed = seal(new, described(proved, state, data, langs))
@@ -236,16 +238,18 @@ def described(export: Export, state: CheckpointState, data: Path, langs: tuple[s
     )
 
 
-def require_own_subwords(spm: Path, lines: Sequence[str], split: str) -> None:
-    """Refuse a sentencepiece model that does not cut text as the data are cut: another model's."""
+def require_own_subwords(data: Path, sides: Sequence[Sequence[str]], split: str) -> None:
+    """Refuse sentencepiece models that do not cut text as the data's source and target are cut: another model's."""
+    spm = data / SUBWORDS
     try:
-        again = Subwords(spm).encode(map(joined, lines))
+        again = [own.encode(map(joined, lines)) for own, lines in zip(given.of_folder(data), sides, strict=True)]
     except Exception as error:  # sentencepiece has no error of its own
         reason = " ".join(str(error).split())[:200]
         raise LskdError(f"{spm} is no sentencepiece model ({reason}): copy it from the data's spm folder") from None
-    same = sum(map(str.__eq__, lines, again))
-    found = f"{spm} cuts {same} of the {len(lines)} lines of {split} as they are in the data"
-    require(same >= SAME_SUBWORDS * len(lines), f"{found}: it is of other data; copy that of these")
+    same = sum(sum(map(str.__eq__, lines, cut)) for lines, cut in zip(sides, again, strict=True))
+    count = sum(map(len, sides))
+    found = f"{spm} cuts {same} of the {count} lines of {split} as they are in the data"
+    require(same >= SAME_SUBWORDS * count, f"{found}: it is of other data; copy that of these")
 
 
 def translate_pieces(model: Path, source: Sequence[Sequence[str]]) -> list[str]:

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from lskd_nmt.data import given
 from lskd_nmt.data.bitext import normalised
 from lskd_nmt.data.moses import detokenised, tokenised
 from lskd_nmt.data.sentences import sentences, united
-from lskd_nmt.data.subwords import Subwords
 from lskd_nmt.decode_settings import WIDEST
 from lskd_nmt.deploy import sealed
 from lskd_nmt.deploy.benchmark_settings import cores
@@ -119,6 +119,7 @@ class Translator:
         require(min(limits) > 1, f"{model / sealed.PROOF}: {limits} are no numbers of positions: {sealed.AGAIN}")
         self.longest, self.most = min(LONGEST, limits[0] - 1), min(MOST, limits[1])  # a source has an end besides
         self.one_sentence_a_line, self.batch_tokens = one_sentence_a_line, batch_tokens
+        self.prefix = given.prefix(model)
         self.subwords = _open_subwords(model)
         self.model = _open_model(model, device, threads, workers, compute_type)
 
@@ -169,8 +170,9 @@ class Translator:
         parts = [clean] if self.one_sentence_a_line else sentences(clean, self.source_lang)
         if self.form == "fairseq14":
             parts = [part.lower() for part in tokenised(parts, self.source_lang or "en", escape=True)]
-        cut = [segments(subwords.split(), self.longest) for subwords in self.subwords.encode(parts)]
-        return [Piece(part, at == len(of_one)) for of_one in cut for at, part in enumerate(of_one, 1)]
+        longest = self.longest - len(self.prefix)
+        cut = [segments(subwords.split(), longest) for subwords in self.subwords.encode(parts)]
+        return [Piece([*self.prefix, *part], at == len(of_one)) for of_one in cut for at, part in enumerate(of_one, 1)]
 
     def joined(self, pieces: Sequence[Piece], results: Sequence[Hypotheses], nbest: int) -> list[Translation]:
         """The pieces of a line put together again; of an empty line, nothing."""
@@ -197,12 +199,12 @@ class Translator:
         return united(whole, self.target_lang)
 
 
-def _open_subwords(model: Path) -> Subwords:
-    """The folder's sentencepiece model."""
+def _open_subwords(model: Path) -> given.BothSides:
+    """The folder's sentencepiece models, of source and target: most often one."""
     file = model / sealed.SUBWORDS
     require(file.is_file(), f"{model} has no {sealed.SUBWORDS}: give a folder of lskd export --to ctranslate2")
     try:
-        return Subwords(file)
+        return given.BothSides(model)
     except Exception as error:  # sentencepiece has no error of its own
         raise LskdError(f"{file} is no sentencepiece model ({_reason(error)}): {sealed.AGAIN}") from None
 
