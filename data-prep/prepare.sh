@@ -114,10 +114,11 @@ settings() {
 is_made() {                          # is_made FOLDER FILE: whether FILE may be one that was written into $out/FOLDER
   local lang="($source_lang|$target_lang)" split='(train|valid|test)' names
   [[ -f $2 || -L $2 ]] || return 1
+  local given='dictionary\.json|merges\.txt|vocab-(src|tgt)\.json|tokenizer_config\.json'    # of --dictionary
   case ${1%.part} in
     raw|clean|pieces) names="$split\\.$lang(\\.part)?|dropped\\.json" ;;
-    spm) names="spm\\.(model|vocab)(\\.part)?|spm\\.$lang\\.model|dict\\.$lang\\.txt|dictionary\\.json" ;;
-    bin) names="$split\\.$source_lang-$target_lang\\.$lang(\\.pt[0-9]+)?\\.(bin|idx)|dict\\.$lang\\.txt|preprocess\\.log|spm(\\.$lang)?\\.model|dictionary\\.json" ;;
+    spm) names="spm\\.(model|vocab)(\\.part)?|spm\\.$lang\\.model|dict\\.$lang\\.txt|$given" ;;
+    bin) names="$split\\.$source_lang-$target_lang\\.$lang(\\.pt[0-9]+)?\\.(bin|idx)|dict\\.$lang\\.txt|preprocess\\.log|spm(\\.$lang)?\\.model|$given" ;;
   esac
   [[ ${2##*/} =~ ^($names|\.made-by-lskd)$ ]]
 }
@@ -231,7 +232,7 @@ binarise_stage() {                   # within the folder: fairseq takes commas o
   (cd -- "$out" && with_news binarise.log "$preprocess" "${langs[@]}" --trainpref pieces/train --validpref pieces/valid \
     --testpref pieces/test "${dictionaries[@]}" --destdir bin.part --workers "$workers") \
     || { remove_made bin.part; tail -n 5 -- "$out/binarise.log" >&2; die "fairseq-preprocess failed: $out/binarise.log has it all"; }
-  for name in spm.model "spm.$source_lang.model" dictionary.json; do
+  for name in spm.model "spm.$source_lang.model" {dictionary,vocab-src,vocab-tgt,tokenizer_config}.json merges.txt; do
     [[ ! -e $out/spm/$name ]] || cp -- "$out/spm/$name" "$out/bin.part/$name" || die "$out/bin.part/$name $unwritten"
   done
   mv -- "$out/bin.part" "$out/bin"

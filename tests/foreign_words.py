@@ -41,7 +41,7 @@ def shaken(model, seed: int = 1):
     torch.manual_seed(seed)
     for name, weight in model.named_parameters():
         if "embed_positions" not in name:
-            torch.nn.init.normal_(weight, std=0.5 if weight.dim() > 1 else 0.3)
+            torch.nn.init.normal_(weight, std=0.35 if weight.dim() > 1 else 0.3)
             weight.data += 1.0 if name.endswith("norm.weight") else 0.0
     return model
 
@@ -120,4 +120,25 @@ def nllb(folder: Path, text: Path):
     tokenizer.save_pretrained(folder)
     config = M2M100Config(**sizes(vocab_size=len(tokenizer) + 2))
     shaken(M2M100ForConditionalGeneration(config)).save_pretrained(folder)
+    return folder
+
+
+def fsmt(folder: Path, text: Path):
+    """An FSMT with a dictionary for each side, as fairseq's WMT models: letters, some merges of BPE, and `@-@`."""
+    from transformers import FSMTConfig, FSMTForConditionalGeneration
+
+    folder.mkdir(parents=True)
+    merges = ["b c</w>", "e f", "ef g</w>", "a b</w>"]
+    (folder / "merges.txt").write_text("".join(f"{merge} 9\n" for merge in merges))
+    vocabularies = []
+    for name, letters in (("src", LETTERS[:8]), ("tgt", LETTERS[4:])):
+        words = {letter for line in (text / "train.en").read_text() for letter in line.strip()} | set(letters)
+        ends = [f"{letter}</w>" for letter in sorted(words)] + ["bc</w>", "efg</w>", ".</w>", "&apos;s</w>"]
+        names = ["<s>", "<pad>", "</s>", "<unk>", *sorted(words), "ef", *ends, "madeupword0000</w>"]
+        vocabularies.append(len(names) + (name == "tgt"))  # an id that has no name
+        (folder / f"vocab-{name}.json").write_text(json.dumps({word: at for at, word in enumerate(names)}))
+    config = {"langs": ["en", "de"], "do_lower_case": False, "tokenizer_class": "FSMTTokenizer"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    config = FSMTConfig(src_vocab_size=vocabularies[0], tgt_vocab_size=vocabularies[1], langs=["en", "de"], **sizes())
+    shaken(FSMTForConditionalGeneration(config)).save_pretrained(folder)
     return folder

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 
@@ -186,6 +187,40 @@ def test_models_of_many_languages_name_them_on_both_sides(kind, plugin, text, tm
         assert [joined(line) for line in lines] == subwords.decode(lines) == plain
 
 
+def test_fsmt_has_two_dictionaries_and_cuts_text_as_transformers_does(plugin, text, tmp_path):
+    import torch
+    from transformers import AutoTokenizer
+
+    from lskd_nmt import fairseq_io
+    from lskd_nmt.data import given
+    from lskd_nmt.teacher import subwords
+
+    model, out, data = foreign_words.fsmt(tmp_path / "model", text), tmp_path / "teacher", tmp_path / "data"
+    assert main(["import-teacher", str(model), *NAMED, "--valid", str(text / "valid"), "--out", str(out)]) == 0
+    tokens = [json.loads((model / f"vocab-{side}.json").read_text()) for side in ("src", "tgt")]
+    symbols = [symbols_of(out, lang) for lang in LANGS]
+    for side, ids in zip((symbols[0], symbols[1][:-1]), tokens, strict=True):  # in fairseq's own order, as they were
+        names = [*side[:4], *(w.removesuffix("@@") if w.endswith("@@") else f"{w}</w>" for w in side[4:])]
+        assert [ids[name] for name in names] == [*range(len(ids))]
+    assert symbols[1][-1].startswith("madeupword")
+    theirs, ours = opened(model), fairseq_io.load_model(str(out / "checkpoint.pt"), {"data": str(out)}).eval()
+    rows = [([5, 9, 2], [8, 7, 6, 5, 2]), ([*range(4, 24), *range(4, 24), *range(4, 11), 2], [5, 6, 2])]  # 48: the most
+    batch = fairseq_io.net_input([tuple(torch.tensor(side) for side in row) for row in rows], 1, 2)[0]
+    with torch.no_grad():
+        found = ours(**batch)[0]
+        for one, (source, target) in zip(found, rows, strict=True):
+            start = torch.tensor([[2, *target[:-1]]])
+            wanted = theirs(input_ids=torch.tensor([source]), decoder_input_ids=start, use_cache=False).logits[0]
+            assert (one[: len(target)] - wanted).abs().max() < 1e-5
+    assert main(["subwords", *NAMED, "--clean", str(text), "--dictionary", str(out), "--out", str(data)]) == 0
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    line = "bc efg's ab-bc, “ab” b."
+    cut = subwords.of_folder(data / "spm")[0].pieces(line)
+    assert [symbols[0].index(piece) if piece in symbols[0] else 3 for piece in cut] == tokenizer(line).input_ids[:-1]
+    assert cut[:3] == ["bc", "efg", "&@@"]  # of &apos;s
+    assert given.text_of(data / "spm", "en", [" ".join(cut)]) == ['bc efg\'s ab-bc, "ab" b.']
+
+
 def test_an_exported_student_says_the_language_before_each_piece_of_a_line(tmp_path, text, monkeypatch):
     """Of text that is longer than a piece; what it translates has no symbol of a language."""
     from lskd_nmt.deploy import translate
@@ -253,6 +288,18 @@ def test_a_teacher_that_computes_something_else_is_not_published(marian, tmp_pat
     monkeypatch.setattr(words, "fold", lambda bias, weights, norm: None)  # the bias of the logits is lost
     assert main(["import-teacher", str(marian), *NAMED, "--out", str(tmp_path / "out")]) == 2
     assert "from transformers'" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_where_32_bits_round_too_much_64_decide(text, tmp_path, capsys, monkeypatch):
+    from lskd_nmt.deploy import import_teacher
+
+    monkeypatch.setattr(import_teacher, "TOLERANCE", 1e-12)
+    model = foreign_words.fsmt(tmp_path / "model", text)
+    assert main(["import-teacher", str(model), *NAMED, "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    apart = [float(found) for found in re.findall(r"(?:difference is|are up to) ([0-9.e-]+)", said)]
+    assert len(apart) == 2 and 1e-12 < apart[1] < 1e-5  # fairseq's softmax and positions stay in 32 bits
+    assert not (tmp_path / "out").exists()
 
 
 def test_data_of_the_other_direction_are_refused(imported, text, tmp_path, capsys):

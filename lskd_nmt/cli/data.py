@@ -283,10 +283,10 @@ def learned(args: argparse.Namespace, langs: tuple[str, str], prefix: Path) -> d
 
 
 def encode_splits(clean: Path, spm: Path, pieces: Path, langs: tuple[str, str], progress: Progress) -> None:
-    """Write all splits as subwords of the sentencepiece models in the folder `spm`, spaces between them."""
-    from lskd_nmt.data import given  # noqa: PLC0415
+    """Write all splits as subwords by what is in the folder `spm`, spaces between them."""
+    from lskd_nmt.teacher import subwords  # noqa: PLC0415
 
-    source_subwords, target_subwords = given.of_folder(spm)
+    source_subwords, target_subwords = subwords.of_folder(spm)
 
     def encoded(pairs: Iterable[bitext.Pair]) -> Iterator[bitext.Pair]:
         for source, target in pairs:

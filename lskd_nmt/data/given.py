@@ -6,13 +6,16 @@ Source and target may each have a sentencepiece model, and lines may begin with 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lskd_nmt.data.subwords import Subwords
+from lskd_nmt.data.moses import detokenised
+from lskd_nmt.data.subwords import Subwords, joined
 from lskd_nmt.errors import require
 from lskd_nmt.storage.files import sha256
 from lskd_nmt.storage.typed import read_record, record
 
 NAME = "dictionary.json"
 MODEL = "spm.model"  # of both languages, or of the target
+MERGES = "merges.txt"  # of BPE over Moses' tokens, in the place of a sentencepiece model
+TOKENISER = (MERGES, "vocab-src.json", "vocab-tgt.json", "tokenizer_config.json")
 
 
 @record
@@ -58,13 +61,30 @@ def files(folder: Path, langs: Sequence[str]) -> list[Path]:
 
 def names(langs: Sequence[str]) -> list[str]:
     """What these files may be called, beside `spm.model`."""
-    return [NAME, source_model(langs[0]), *(f"dict.{lang}.txt" for lang in langs)]
+    return [NAME, source_model(langs[0]), *TOKENISER, *(f"dict.{lang}.txt" for lang in langs)]
 
 
 def present(folder: Path, langs: Sequence[str]) -> list[Path]:
     """What cuts text in a prepared folder (spm or bin), learned or given."""
-    wanted = (MODEL, source_model(langs[0]), NAME)
+    wanted = (MODEL, source_model(langs[0]), NAME, *TOKENISER)
     return [folder / name for name in wanted if (folder / name).is_file()]
+
+
+def has_merges(folder: Path) -> bool:
+    """Whether text is cut by the merges of BPE, in a prepared folder (spm or bin)."""
+    return (folder / NAME).is_file() and (folder / MERGES).is_file()
+
+
+def langs(folder: Path) -> tuple[str, str]:
+    """Source and target of a folder that was given."""
+    return read_record(folder / NAME, Given).langs
+
+
+def text_of(folder: Path, lang: str, lines: Sequence[str]) -> list[str]:
+    """Lines of the target's subwords as text, by what a prepared folder (spm) cuts it with."""
+    if has_merges(folder):
+        return detokenised(map(joined, lines), lang)
+    return Subwords(folder / MODEL).decode(lines)
 
 
 def prefixes(folder: Path) -> tuple[str | None, str | None]:

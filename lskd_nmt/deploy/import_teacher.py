@@ -25,6 +25,7 @@ from lskd_nmt.progress import Progress
 from lskd_nmt.storage import folders
 from lskd_nmt.storage.files import sha256, write_json, write_text
 from lskd_nmt.storage.typed import record, to_json
+from lskd_nmt.teacher import subwords
 
 WHAT = "lskd import-teacher"
 CHECKPOINT, PROOF = "checkpoint.pt", "import.json"
@@ -124,7 +125,11 @@ def write_dictionaries(teacher: WordTeacher, langs: tuple[str, str], folder: Pat
 
 
 def copied_subwords(symbols: Symbols, langs: tuple[str, str], folder: Path) -> list[str]:
-    """The names of the files of subwords, copied: one for both languages, or one for each."""
+    """The names of the files of subwords, copied: one model for both languages, one for each, or a tokeniser."""
+    for file in symbols.tokeniser:
+        shutil.copyfile(file, folder / file.name)
+    if symbols.tokeniser:
+        return [file.name for file in symbols.tokeniser]
     source, target = symbols.subwords
     shutil.copyfile(target, folder / given.MODEL)
     if source.read_bytes() == target.read_bytes():
@@ -167,7 +172,7 @@ def made_up(teacher: WordTeacher) -> list[Pair]:
 
 def lines_of(text: Text, folder: Path, teacher: WordTeacher, langs: tuple[str, str]) -> tuple[list[Pair], int]:
     """The user's lines as symbols, and how many of them are longer than the model takes."""
-    subwords, most = given.of_folder(folder), positions(teacher)
+    cutters, most = subwords.of_folder(folder), positions(teacher)
     places = [
         {word: place for place, word in enumerate(side.symbols)}
         for side in (teacher.symbols.source, teacher.symbols.target)
@@ -179,7 +184,7 @@ def lines_of(text: Text, folder: Path, teacher: WordTeacher, langs: tuple[str, s
             break
         source, target = (
             [*(at.get(piece, SPECIAL.index("<unk>")) for piece in side.pieces(line)), EOS]
-            for side, at, line in zip(subwords, places, pair, strict=True)
+            for side, at, line in zip(cutters, places, pair, strict=True)
         )
         fits = max(len(source), len(target)) <= most
         too_long += not fits
@@ -202,7 +207,7 @@ def proved(
         if precision == "float64":
             show(f"the largest difference is {worst:.1e} in 32 bits: computing in 64 bits")
             model.double()
-            teacher.model.double()
+            teacher.double()
         progress = Progress(len(pairs), "sequences computed by fairseq and transformers", show)
         worst = max(differences(model, teacher, pairs, progress.add))
         if worst <= TOLERANCE:

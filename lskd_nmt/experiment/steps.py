@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lskd_nmt import fairseq_io
+from lskd_nmt.data import given
 from lskd_nmt.data.subwords import Subwords
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.evaluate import scoring
@@ -263,7 +264,7 @@ def extract_text(run: Run, name: str) -> tuple[Path, int]:
     folder = run.model_folder(name)
     sentences = len(read_lines(run.text("test", "source")))
     pieces = scoring.hypotheses(read_lines(folder / "generate.log"), sentences)
-    lines = Subwords(run.data / "spm" / "spm.model").decode(pieces)
+    lines = given.text_of(run.data / "spm", run.plan.data.target_lang, pieces)
     write_text(folder / "test.hyp", "".join(f"{line}\n" for line in lines))
     return folder / "test.hyp", sentences
 

@@ -55,25 +55,26 @@ class Symbols:
 
     source: Vocabulary
     target: Vocabulary
-    subwords: tuple[Path, Path]  # sentencepiece models, or codes of BPE, of source and target
+    subwords: tuple[Path, Path]  # sentencepiece models of source and target, or twice the merges of BPE
     prefixes: tuple[str | None, str | None] = (None, None)
+    tokeniser: tuple[Path, ...] = ()  # the files of transformers' tokeniser, where text is cut by that alone
 
 
 def in_fairseqs_order(tokens: Mapping[str, int], size: int, specials: Specials) -> Vocabulary:
     """All `size` ids: fairseq's four symbols first, the others as they are; ids without a name are `madeupword…`.
 
-    A name with a space in it, or that of a special symbol, cannot stand in a line of subwords: it is none.
+    A name with a space in it, or one that stands in there already, cannot be a symbol of a dictionary: it is no name.
     """
     names = {number: token for token, number in tokens.items()}
-    symbols, ids = list(SPECIAL), list[int | None](specials)
+    symbols, ids = dict.fromkeys(SPECIAL), list[int | None](specials)
     for number in range(size):
         if number not in specials:
             name = names.get(number, "")
-            fits = name not in SPECIAL and name.split() == [name]
-            symbols.append(name if fits else f"madeupword{number:07}")
+            fits = name not in symbols and name.split() == [name]
+            symbols[name if fits else f"madeupword{number:07}"] = None
             ids.append(number)
-    require(len(set(symbols)) == len(symbols), f"a vocabulary has a symbol twice: {REMEDY}")
-    return Vocabulary(symbols, ids)
+    require(len(symbols) == len(ids), f"a vocabulary has a symbol madeupword…, and is not to: {REMEDY}")
+    return Vocabulary([*symbols], ids)
 
 
 def token_ids(file: Path) -> dict[str, int]:
@@ -153,3 +154,26 @@ def several_languages(folder: Path, config: Any, langs: Sequence[str | None]) ->
     side = in_fairseqs_order(tokens, config.vocab_size, specials)
     file = folder / "sentencepiece.bpe.model"
     return Symbols(side, side, (file, file), (prefixes[0], prefixes[1]))
+
+
+def fsmt(folder: Path, config: Any, langs: Sequence[str | None]) -> Symbols:
+    """Of FSMT: the dictionaries of fairseq's WMT models, by vocab-src.json and vocab-tgt.json, and merges of BPE."""
+    other = next(filter(None, langs), None)
+    require(other is None, f"{folder} has no symbols of languages: leave --teacher-…-lang {other} out")
+    numbers = [one_id(config, f"{name}_token_id", folder) for name in ("bos", "pad", "eos")]
+
+    def side(name: str, size: int) -> Vocabulary:
+        tokens = token_ids(folder / name)
+        require("<unk>" in tokens, f"{folder / name} has no <unk>: {REMEDY}")
+        specials = Specials(numbers[0], numbers[1], numbers[2], tokens["<unk>"])
+        return in_fairseqs_order({as_subword_nmt(token): each for token, each in tokens.items()}, size, specials)
+
+    merges = folder / "merges.txt"
+    files = [folder / name for name in ("vocab-src.json", "vocab-tgt.json", "tokenizer_config.json")]
+    source, target = side("vocab-src.json", config.src_vocab_size), side("vocab-tgt.json", config.tgt_vocab_size)
+    return Symbols(source, target, (merges, merges), tokeniser=(merges, *files))
+
+
+def as_subword_nmt(token: str) -> str:
+    """A subword as fairseq's dictionaries have it: `@@` where the word goes on, and no `</w>` where it ends."""
+    return token if token in SPECIAL else token.removesuffix("</w>") if token.endswith("</w>") else f"{token}@@"

@@ -5,6 +5,7 @@ the same logits: positions of Marian's own layout are taken over as learned ones
 with becomes the decoder's embedding of fairseq's `</s>`; a bias of the logits goes into the output projection.
 """
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     "marian": Kind(vocabularies.marian, norm_first=False, learned_positions=True),
     "m2m_100": Kind(vocabularies.several_languages, norm_first=True, learned_positions=False),
+    "fsmt": Kind(vocabularies.fsmt, norm_first=False, learned_positions=False),
 }
 
 
@@ -76,6 +78,14 @@ class WordTeacher:
             each[:, self.never] = float("-inf")
         return rows
 
+    def double(self) -> None:
+        """Compute in 64 bits from now on."""
+        self.model.double()
+        if self.kind == "fsmt":  # its mask is the least number of the embedding's type, by way of 32 bits: -inf
+            decoder = self.model.model.decoder
+            decoder.embed_tokens = copy.deepcopy(decoder.embed_tokens).float()
+            decoder.embed_tokens.register_forward_hook(lambda *called: called[-1].double())
+
 
 def padded(rows: Sequence[Sequence[int | None]], pad: int) -> "tuple[Tensor, Tensor]":
     """Rows of ids padded on the right, and where they are real.   -> (B, T), (B, T) of 0 and 1"""
@@ -101,7 +111,7 @@ def load(folder: Path, langs: Sequence[str | None]) -> WordTeacher:
         f"{folder}: its activation_function is {config.activation_function}, which fairseq does not have: {INSTEAD}",
     )
     symbols = facts.symbols(folder, config, langs)
-    for file in symbols.subwords:
+    for file in (*symbols.subwords, *symbols.tokeniser):
         require(file.is_file(), f"{folder} has no {file.name}, by which text is cut: {vocabularies.REMEDY}")
     state = {name.removeprefix("model."): tensor for name, tensor in model.state_dict().items()}
     never = [*symbols.target.missing, *banned(model, symbols.target)]
