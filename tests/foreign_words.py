@@ -46,8 +46,11 @@ def shaken(model, seed: int = 1):
     return model
 
 
-def marian(folder: Path, text: Path, **changes):
-    """A MarianMT with two sentencepiece models, a bias of the logits, and padding as its first decoder input."""
+def marian(folder: Path, text: Path, codes: tuple[str, ...] = (), **changes):
+    """A MarianMT with two sentencepiece models, a bias of the logits, and padding as its first decoder input.
+
+    `codes` are symbols of target languages, such as `>>deu<<`.
+    """
     import torch
     from transformers import MarianConfig, MarianMTModel
 
@@ -56,7 +59,8 @@ def marian(folder: Path, text: Path, **changes):
         write_spm(folder / f"{side}.spm", text / f"train.{lang}", 40)
         for side, lang in (("source", "en"), ("target", "de"))
     ]
-    names = ["</s>", "<unk>", *sorted({p for side in pieces for p in side} - {"</s>", "<unk>", "<s>"}), "<pad>"]
+    rest = sorted({piece for side in pieces for piece in side} - {"</s>", "<unk>", "<s>"})
+    names = ["</s>", "<unk>", *codes, *rest, "<pad>"]
     pad = len(names) - 1
     (folder / "vocab.json").write_text(json.dumps({name: number for number, name in enumerate(names)}))
     config = {"source_lang": "en", "target_lang": "de", "tokenizer_class": "MarianTokenizer"}

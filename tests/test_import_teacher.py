@@ -187,7 +187,7 @@ def test_models_of_many_languages_name_them_on_both_sides(kind, plugin, text, tm
         assert [joined(line) for line in lines] == subwords.decode(lines) == plain
 
 
-def test_fsmt_has_two_dictionaries_and_cuts_text_as_transformers_does(plugin, text, tmp_path):
+def test_fsmt_has_two_dictionaries_and_cuts_text_as_transformers_does(plugin, text, tmp_path, capsys):
     import torch
     from transformers import AutoTokenizer
 
@@ -218,7 +218,45 @@ def test_fsmt_has_two_dictionaries_and_cuts_text_as_transformers_does(plugin, te
     cut = subwords.of_folder(data / "spm")[0].pieces(line)
     assert [symbols[0].index(piece) if piece in symbols[0] else 3 for piece in cut] == tokenizer(line).input_ids[:-1]
     assert cut[:3] == ["bc", "efg", "&@@"]  # of &apos;s
+    no_translator = [
+        "export",
+        "--checkpoint",
+        str(out / "checkpoint.pt"),
+        "--to",
+        "ctranslate2",
+        "--out",
+        str(tmp_path / "e"),
+    ]
+    (data / "spm" / "train.en-de.en.bin").touch()
+    (data / "spm" / "train.en-de.de.bin").touch()
+    capsys.readouterr()
+    assert main([*no_translator, "--data", str(data / "spm")]) == 2
+    assert "is cut by BPE over Moses' tokens" in capsys.readouterr().err
     assert given.text_of(data / "spm", "en", [" ".join(cut)]) == ['bc efg\'s ab-bc, "ab" b.']
+
+
+def test_marians_with_several_targets_are_told_which_and_symbols_it_may_not_write_have_no_chance(
+    text, tmp_path, capsys
+):
+    import torch
+    from transformers import GenerationConfig
+
+    from lskd_nmt import fairseq_io
+    from lskd_nmt.data import given
+
+    model, out = foreign_words.marian(tmp_path / "model", text, (">>deu<<", ">>fra<<")), tmp_path / "teacher"
+    pad = opened(model).config.pad_token_id  # transformers' generate leaves it out, and so do published models
+    GenerationConfig(bad_words_ids=[[pad]], pad_token_id=pad, eos_token_id=0).save_pretrained(model)
+    named = ["import-teacher", str(model), *NAMED, "--out", str(out)]
+    assert main(named) == 2 and "name one with --teacher-target-lang, such as deu, fra" in capsys.readouterr().err
+    assert main([*named, "--teacher-target-lang", "deu", "--valid", str(text / "valid")]) == 0
+    source, target = given.of_folder(out)
+    assert source.pieces("ab")[0] == ">>deu<<" and target.pieces("ab")[0].startswith("▁")
+    ours = fairseq_io.load_model(str(out / "checkpoint.pt"), {"data": str(out)}).eval()
+    batch = fairseq_io.net_input([(torch.tensor([5, 9, 2]), torch.tensor([8, 7, 2]))], 1, 2)[0]
+    with torch.no_grad():
+        log_probs = ours(**batch)[0].log_softmax(-1)
+    assert log_probs[..., :2].max() < -100 and log_probs[..., 2].min() > -100  # of <s> and <pad>; of </s>
 
 
 def test_an_exported_student_says_the_language_before_each_piece_of_a_line(tmp_path, text, monkeypatch):
@@ -275,11 +313,22 @@ def test_what_fairseq_cannot_be_is_refused(file, changes, part, marian, tmp_path
     [
         (["--teacher-target-lang", "deu"], "has no symbols of languages"),
         (["--valid", "nowhere/valid"], "nowhere/valid.en does not exist"),
+        (["--target-lang", "en"], "--source-lang and --target-lang are both en"),
     ],
 )
 def test_flags_that_do_not_fit_the_model_are_refused(flags, part, marian, tmp_path, capsys):
     assert main(["import-teacher", str(marian), *NAMED, *flags, "--out", str(tmp_path / "out")]) == 2
     assert part in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_a_folder_without_its_subwords_and_a_name_of_nothing_are_refused(marian, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    model = tmp_path / "model"
+    shutil.copytree(marian, model)
+    (model / "target.spm").unlink()
+    for name, part in ((model, "has no target.spm, by which text is cut"), ("no/such-model", "is not a folder and")):
+        assert main(["import-teacher", str(name), *NAMED, "--out", str(tmp_path / "out")]) == 2
+        assert part in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 def test_a_teacher_that_computes_something_else_is_not_published(marian, tmp_path, capsys, monkeypatch):

@@ -177,6 +177,8 @@ def export_ctranslate2(
     state = fairseq_io.read_checkpoint(str(checkpoint), "student")  # refuses what is none
     fairseq_io.require_finite(state, str(checkpoint), "student")
     spm = data / SUBWORDS
+    moses = f"--data {data} is cut by BPE over Moses' tokens, which lskd translate does not do: use --to fairseq"
+    require(not given.has_merges(data), moses)
     require(spm.is_file(), f"--data {data} has no {SUBWORDS}: give the bin folder that data-prep/prepare.sh made")
     with folders.hold(out, WHAT) as held:
         require(not out.exists(), f"--out {out} is there already: give a new folder")

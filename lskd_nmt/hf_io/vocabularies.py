@@ -144,7 +144,8 @@ def several_languages(folder: Path, config: Any, langs: Sequence[str | None]) ->
     else:
         tokens = tokenizer.get_vocab()
         known = {name: name for name in tokens if LANGUAGE.fullmatch(name)}
-    require(bool(known), f"{folder} has no symbols of languages, which its kind of model needs: {REMEDY}")
+    whole = bool(known) and "<unk>" in tokens
+    require(whole, f"{folder} has no symbols of languages, or no <unk>, which its kind of model needs: {REMEDY}")
     prefixes = [
         named(folder, f"--teacher-{side}-lang", lang, known)
         for side, lang in zip(("source", "target"), langs, strict=True)
