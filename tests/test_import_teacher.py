@@ -185,6 +185,7 @@ def test_models_of_many_languages_name_them_on_both_sides(kind, plugin, text, tm
         )
         assert all(line.startswith(f"{symbol} ▁") for line in lines)
         assert [joined(line) for line in lines] == subwords.decode(lines) == plain
+    assert_text_is_cut_for_it(tmp_path / "data" / "spm", source, target)
 
 
 def test_fsmt_has_two_dictionaries_and_cuts_text_as_transformers_does(plugin, text, tmp_path, capsys):
@@ -272,6 +273,24 @@ def test_an_exported_student_says_the_language_before_each_piece_of_a_line(tmp_p
     cut = translator.pieces("a b c d " * 100)
     assert len(cut) > 1 and all(piece.subwords[0] == "__en__" and len(piece.subwords) <= 200 for piece in cut)
     assert translator.subwords.decode(["__de__ ▁a ▁b", "▁a"]) == ["a b", "a"]
+
+
+def assert_text_is_cut_for_it(data, source, target):
+    """Monolingual text, and translations that others made, get the symbols of their languages, too."""
+    from lskd_nmt import fairseq_io
+    from lskd_nmt.decode_settings import DecodeSettings
+    from lskd_nmt.seqkd.encoder import Encoder
+    from lskd_nmt.seqkd.ledger import Row
+    from lskd_nmt.seqkd.monolingual import SubwordTranslator
+    from lskd_nmt.teacher.source import Hypothesis
+
+    encoder = Encoder(str(data), fairseq_io.read_symbols(str(data), LANGS))
+    pieces = encoder.source_subwords.pieces("ab c")
+    assert pieces[0] == source and encoder.source_ids(pieces)[0] == symbols_of(data, "en").index(source)
+    (found,) = encoder.hypotheses(Row(0, "", "", (Hypothesis("", float("nan")),), texts=("ab c",)))
+    assert found.pieces.startswith(f"{target} ▁")
+    translator = SubwordTranslator(None, data / "spm.model", 9)
+    assert translator.translate_text(["", "a b c d e f g h i"], DecodeSettings()) == [[], []]  # nothing, and too much
 
 
 def test_a_model_of_many_languages_wants_to_know_which(text, tmp_path, capsys):

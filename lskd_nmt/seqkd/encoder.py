@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.data.subwords import Subwords, joined
+from lskd_nmt.data import given
+from lskd_nmt.data.subwords import joined
 from lskd_nmt.errors import LskdError
 from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.progress import Progress
@@ -23,7 +24,7 @@ SPLITS = {"train": TRAIN, "valid": HELD_OUT, "test": HELD_OUT}
 
 
 def subword_model(data: str) -> Path:
-    """The sentencepiece model of binarised data (the first of several folders)."""
+    """The sentencepiece model of binarised data (the first of several folders); the source's may stand beside it."""
     folder = Path(data.split(":", maxsplit=1)[0])
     places = (folder / "spm.model", folder.parent / "spm" / "spm.model")
     found = next((file for file in places if file.is_file()), None)
@@ -38,7 +39,7 @@ class Encoder:
 
     def __init__(self, data: str, symbols: DictionaryPair) -> None:
         """`symbols` are the dictionaries of `data`."""
-        self.subwords = Subwords(subword_model(data))
+        self.source_subwords, self.subwords = given.of_folder(subword_model(data).parent)
         self.source, self.target = fairseq_io.dictionaries(data.split(":", maxsplit=1)[0], symbols.langs)
         self.known = frozenset(symbols.target)
 

@@ -5,8 +5,8 @@ from functools import partial
 from pathlib import Path
 
 from lskd_nmt import fairseq_io
+from lskd_nmt.data import given
 from lskd_nmt.data.cleaning import Limits, clean_lines
-from lskd_nmt.data.subwords import Subwords
 from lskd_nmt.data.text_files import STDIN, TextFile
 from lskd_nmt.decode_settings import DecodeSettings
 from lskd_nmt.errors import require
@@ -30,7 +30,7 @@ class SubwordTranslator:
 
     def __init__(self, engine: TranslationSource, model: Path, longest: int) -> None:
         """`longest`: a source of so many subwords, with its end, is the longest that the engine takes."""
-        self.engine, self.subwords, self.longest = engine, Subwords(model), longest
+        self.engine, self.subwords, self.longest = engine, given.of_folder(model.parent)[0], longest
 
     def reseed(self, seed: int) -> None:
         """See `TextTranslationSource`."""
@@ -39,7 +39,8 @@ class SubwordTranslator:
     def translate_text(self, lines: Sequence[str], settings: DecodeSettings) -> list[list[TextHypothesis]]:
         """See `TextTranslationSource`; a line that is empty or too long has no hypothesis."""
         sources = [self.subwords.pieces(line) for line in lines]
-        fits = [0 < len(source) < self.longest for source in sources]
+        empty = len(self.subwords.prefix)
+        fits = [empty < len(source) < self.longest for source in sources]
         short = [source for source, is_short in zip(sources, fits, strict=True) if is_short]
         found = iter(translate_all(self.engine, short, settings))
         return [
@@ -84,7 +85,7 @@ def wanted_lines(
         known = known_sources(data, langs, splits_of(data, langs), Progress(0, "sentences of the data read", show))
 
         def unwanted(line: str) -> str:
-            ids = encoder.source_ids(encoder.subwords.pieces(line))
+            ids = encoder.source_ids(encoder.source_subwords.pieces(line))
             return LONG if longest is not None and len(ids) > longest else known.reason(ids)
 
         progress = Progress(lines, "lines cleaned", show)
