@@ -33,6 +33,7 @@ def test_a_method_may_set_all_flags_of_the_criterion_but_the_pipelines(plugin):
         "kd-level",
         "hypotheses",
         "report-accuracy",
+        "cpu-products",  # no method, but how it is computed: it stands under train
         "_name",
         "seed",
         "bf16",
