@@ -29,6 +29,7 @@ setup(
         "sacremoses",
         "scipy",
         "sentencepiece",
+        "subword-nmt",
         "tabulate",
         "torch>=2.6",
         "zstandard",

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from signal import SIGTERM
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -84,8 +84,8 @@ def verb_of(
 
 def add_languages(verb: argparse.ArgumentParser) -> None:
     """The flags beside `--data` that `symbols_of` reads."""
-    verb.add_argument("--source-lang", "-s", help="taken from the data if not given")
-    verb.add_argument("--target-lang", "-t", help="taken from the data if not given")
+    verb.add_argument("--source-lang", "-s", help="taken from the model, or the data, if not given")
+    verb.add_argument("--target-lang", "-t", help="taken from the model, or the data, if not given")
 
 
 def add_tokenize(verb: argparse.ArgumentParser, of: str = "of BLEU") -> None:
@@ -94,16 +94,23 @@ def add_tokenize(verb: argparse.ArgumentParser, of: str = "of BLEU") -> None:
     verb.add_argument("--tokenize", metavar="NAME", help=about)
 
 
-def symbols_of(args: argparse.Namespace) -> "DictionaryPair":
-    """The dictionaries of `--data`, the first of its folders; loads the plugin."""
+def symbols_of(
+    args: argparse.Namespace, checkpoint: str | None = None, decoded: Path | None = None
+) -> "DictionaryPair":
+    """The dictionaries of `--data`, the first of its folders; loads the plugin.
+
+    Their order is that of the flags, else that of a model or of decoded translations, else that of the files' names.
+    """
     from lskd_nmt import fairseq_io  # noqa: PLC0415  NumPy, which most verbs start without
 
     first = args.data.split(":")[0]
     fairseq_io.require_data(args.data)
     with fairseq_io.quiet():
         fairseq_io.load_plugin()
-    found = (args.source_lang, args.target_lang)
-    langs = found if all(found) else fairseq_io.language_pair(first)
+        its: Sequence[str] | None = None if checkpoint is None else fairseq_io.trained_direction(checkpoint)
+        if decoded is not None:
+            its = decoded_direction(decoded)
+        langs = fairseq_io.direction(first, (args.source_lang, args.target_lang), checkpoint or decoded, its, show)
     symbols = fairseq_io.read_symbols(first, langs)
     if symbols is None:
         raise LskdError(
@@ -111,6 +118,16 @@ def symbols_of(args: argparse.Namespace) -> "DictionaryPair":
             "give the output folder of fairseq-preprocess"
         )
     return symbols
+
+
+def decoded_direction(folder: Path) -> Sequence[str] | None:
+    """Source and target language of decoded translations; None if they do not say."""
+    from lskd_nmt.seqkd.ledger import FILE, Ledger  # noqa: PLC0415
+    from lskd_nmt.storage.typed import read_record  # noqa: PLC0415
+
+    with suppress(LskdError, OSError):  # whatever reads it next says why
+        return read_record(folder / FILE, Ledger).langs
+    return None
 
 
 def numbers_of(text: str, flag: str, kind: type[Number], distinct: bool = True) -> tuple[Number, ...]:

@@ -89,7 +89,7 @@ def run_features(args: argparse.Namespace) -> None:
     settings = FeatureSettings(args.split, args.tokens, args.seed, args.precision, args.own_output, args.max_tokens)
     fairseq_io.require_data(args.data, several=False)
     require(Path(args.checkpoint).is_file(), f"--checkpoint {args.checkpoint} does not exist: give a .pt file")
-    symbols, device = symbols_of(args), fairseq_io.device(args.device)
+    symbols, device = symbols_of(args, args.checkpoint), fairseq_io.device(args.device)
     with fairseq_io.quiet():
         header = write_model_features(
             args.out, args.checkpoint, args.data, symbols, settings, device, show, args.teacher_data

@@ -152,12 +152,13 @@ def run_decode(args: argparse.Namespace) -> None:
     if part is None:
         raise LskdError(f"--part is '{args.part}': give i/n, such as 2/8")
     place = Place(args.workers, args.threads, args.device, (int(part[1]), int(part[2])))
-    symbols = symbols_of(args)
+    teachers = [] if is_foreign else split_paths(args.teacher_path)
+    symbols = symbols_of(args, next(iter(teachers), None))
     require(args.max_words > 0, f"--max-words is {args.max_words}: give at least 1")
     if is_foreign:
         print_decoded(args, text_teacher.decode(args, symbols, settings, place))
         return
-    teachers, data, accept = split_paths(args.teacher_path), (args.data, symbols, settings), args.accept_difference
+    data, accept = (args.data, symbols, settings), args.accept_difference
     with fairseq_io.quiet():
         if args.source is None:
             ledger = decode(args.out, teachers, *data, place, show, args.split, args.teacher_data, accept)
@@ -199,8 +200,8 @@ def run_select(args: argparse.Namespace) -> None:
     from lskd_nmt.teacher.online import split_paths
 
     settings = SelectSettings(**{name: getattr(args, name) for name in SelectSettings.__dataclass_fields__})
-    symbols = symbols_of(args)
     decoded, texts = (tuple(map(Path, split_paths(given))) for given in (args.decoded, args.monolingual))
+    symbols = symbols_of(args, decoded=next(iter(decoded), None))
     monolingual = Monolingual(texts, args.share, args.seed)
     with fairseq_io.quiet():
         header = select(

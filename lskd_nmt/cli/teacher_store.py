@@ -47,14 +47,13 @@ def run_store(args: argparse.Namespace) -> None:
     from lskd_nmt.teacher.online import split_paths
     from lskd_nmt.teacher.writer import WriterSettings, write_store
 
-    symbols = symbols_of(args)
+    teachers = split_paths(args.teacher_path)
+    symbols = symbols_of(args, next(iter(teachers), None))
     layout = layout_for(args, len(symbols.target))
     settings = WriterSettings(layout, tuple(args.splits.split(",")), args.max_tokens, args.shard_pairs)
     device = fairseq_io.device(args.device)
     with fairseq_io.quiet():
-        header = write_store(
-            args.out, split_paths(args.teacher_path), args.data, symbols, settings, device, show, args.teacher_data
-        )
+        header = write_store(args.out, teachers, args.data, symbols, settings, device, show, args.teacher_data)
     for temperature, mass in header.tail_mass.items():
         k = header.layout["k"]
         show(f"T = {temperature}: {100 * mass:.1f} % of the teacher's mass lies outside of its top {k}")

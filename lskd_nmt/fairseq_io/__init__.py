@@ -4,6 +4,7 @@ fairseq is imported inside of functions, so that importing this room takes no ti
 
     checkpoints   `read_checkpoint` unpickles data and no code; `weights`, `section`, `positions` look into what it
                   returns; `load_model` builds the model
+    directions    `direction`: in which of its two directions a folder is read
     data          binarised folders: `language_pair`, `translation_data`, `piece_lines`; `write_pairs` writes one
     dictionaries  `read_symbols` gives the `DictionaryPair` of a folder, by which teacher and student are compared
     models        their settings, parts and device; `log_probs` of the tokens of a batch; `generate` translates
@@ -21,6 +22,7 @@ from lskd_nmt.fairseq_io.checkpoints import (
     allow_safe_unpickling,
     load_model,
     max_source_positions,
+    of_data,
     parameter_count,
     positions,
     read_checkpoint,
@@ -38,6 +40,7 @@ from lskd_nmt.fairseq_io.data import (
     write_pairs,
 )
 from lskd_nmt.fairseq_io.dictionaries import DictionaryPair, dictionaries, read_dictionary, read_symbols
+from lskd_nmt.fairseq_io.directions import direction, trained_direction
 from lskd_nmt.fairseq_io.finite import require_finite
 from lskd_nmt.fairseq_io.models import (
     arch_settings,
@@ -64,6 +67,7 @@ __all__ = [
     "arch_settings",
     "device",
     "dictionaries",
+    "direction",
     "flag_complaint",
     "generate",
     "gpus",
@@ -76,6 +80,7 @@ __all__ = [
     "max_source_positions",
     "net_input",
     "not_left_to_right",
+    "of_data",
     "output_projection",
     "own_transformer",
     "parameter_count",
@@ -94,6 +99,7 @@ __all__ = [
     "split_ids",
     "target_counts",
     "tied_output",
+    "trained_direction",
     "transformer_settings",
     "translation_data",
     "unwrapped",

@@ -160,6 +160,14 @@ def positions(state: CheckpointState) -> tuple[int | None, int | None]:
     return source, target
 
 
+def of_data(data: str, langs: tuple[str, str]) -> dict[str, object]:
+    """Settings for `load_model` by which a task takes its dictionaries from this folder, whatever it was trained on.
+
+    The languages name the files: a checkpoint may call its own otherwise.
+    """
+    return {"data": data, "source_lang": langs[0], "target_lang": langs[1], "eval_bleu": False}
+
+
 def load_model(path: str, overrides: Mapping[str, object]) -> "FairseqEncoderDecoderModel":
     """The checkpoint's model, built by its own task from its own settings, with `overrides` laid over them.
 

@@ -111,7 +111,7 @@ class FairseqEngine:
     ) -> None:
         """Builds the models by their own tasks; `data` has the dictionaries."""
         fairseq_io.load_plugin()
-        overrides = {"data": data, "eval_bleu": False}
+        overrides = fairseq_io.of_data(data, langs)
         self.device = f"cuda:{index}" if device == "cuda" else device
         self.models = [fairseq_io.load_model(path, overrides).eval().to(self.device) for path in teacher_path]
         self.source, self.target = fairseq_io.dictionaries(data, langs)

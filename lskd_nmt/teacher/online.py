@@ -66,6 +66,7 @@ class TeacherFacts:
     parameters: int = 0
     width: int = 0  # of what its output projection is given, 0 if it has none of its own
     positions: tuple[int | None, int | None] = (None, None)  # the most source and target symbols; None: any number
+    reversed: bool = False  # trained in the other direction than that of the data
 
     def origin(self) -> Origin:
         """The checkpoint by its name and hash, as stores keep it."""
@@ -73,7 +74,8 @@ class TeacherFacts:
 
     def __str__(self) -> str:
         smoothing = "unknown" if self.label_smoothing is None else self.label_smoothing
-        return f"teacher {self.path}: {self.arch}, trained with label smoothing {smoothing}"
+        wrong = ", trained in the other direction than that of the data" if self.reversed else ""
+        return f"teacher {self.path}: {self.arch}, trained with label smoothing {smoothing}{wrong}"
 
 
 def check(path: str, student: DictionaryPair, teacher_data: str | None) -> TeacherFacts:
@@ -89,7 +91,7 @@ def check(path: str, student: DictionaryPair, teacher_data: str | None) -> Teach
     fairseq_io.require_finite(state, path, "teacher")
     vocabulary.require_equal(vocabulary.teacher_symbols(state, path, student.langs, teacher_data), student, path)
     smoothing = fairseq_io.section(state, "criterion").get("label_smoothing")
-    projection = state["model"].get("decoder.output_projection.weight")
+    projection, task = state["model"].get("decoder.output_projection.weight"), fairseq_io.section(state, "task")
     return TeacherFacts(
         path,
         arch,
@@ -97,6 +99,7 @@ def check(path: str, student: DictionaryPair, teacher_data: str | None) -> Teach
         fairseq_io.parameter_count(state),
         0 if projection is None else projection.size(1),
         fairseq_io.positions(state),
+        (task.get("target_lang"), task.get("source_lang")) == student.langs,
     )
 
 
@@ -123,7 +126,7 @@ class LiveTeacher:
     ) -> "LiveTeacher":
         """Check, then build each checkpoint by its own task; only then may the student's folder stand for its data."""
         facts = [check(path, student, teacher_data) for path in paths]
-        overrides = {"data": student_data, "eval_bleu": False}
+        overrides = fairseq_io.of_data(student_data, student.langs)
         return cls([fairseq_io.load_model(path, overrides) for path in paths], facts)
 
     def to(self, like: Tensor) -> None:

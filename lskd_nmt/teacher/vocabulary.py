@@ -21,6 +21,12 @@ def differences(teacher: Sequence[str], student: Sequence[str]) -> list[int]:
 
 def require_equal(teacher: DictionaryPair, student: DictionaryPair, path: str) -> None:
     """Refuse a teacher whose source or target dictionary is not the student's, symbol by symbol."""
+    if teacher.source != student.source and teacher.source == student.target and teacher.target == student.source:
+        source, target = student.langs
+        raise LskdError(
+            f"teacher {path} translates {target} to {source}, and the data are read as {source}-{target}: "
+            f"read them the other way, with -s {target} -t {source}"
+        )
     complaints = []
     for side in ("source", "target"):
         ours: list[str] = getattr(student, side)
@@ -59,12 +65,18 @@ def stored_symbols(state: Checkpoint, langs: tuple[str, str]) -> DictionaryPair 
     return DictionaryPair(list(stored["source"]), list(stored["target"]), langs) if stored else None
 
 
+def recorded_data(state: Checkpoint) -> str:
+    """The first data folder that a checkpoint records, or nothing; older ones record a list of paths."""
+    data = section(state, "task").get("data") or ""
+    return str(data[0] if isinstance(data, list) and data else data).split(":")[0]
+
+
 def folder_symbols(state: Checkpoint, path: str, langs: tuple[str, str]) -> DictionaryPair | None:
     """The symbols of the dictionaries beside a checkpoint, or in the data folder that it records as absolute.
 
     (A relative one may by now be somebody else's.)
     """
-    recorded = str(section(state, "task").get("data") or "").split(":")[0]
+    recorded = recorded_data(state)
     folders = [str(Path(path).parent), *([recorded] if Path(recorded).is_absolute() else [])]
     return next(filter(None, (read_symbols(folder, langs) for folder in folders)), None)
 
@@ -77,7 +89,7 @@ def teacher_symbols(
     In this order: the checkpoint itself; `teacher_data`; the checkpoint's folder; the data folder recorded in it.
     None of them: `LskdError`.
     The teacher's languages name the files; a checkpoint whose training inferred them does not say, and the
-    student's are taken.
+    student's are taken, as they are where `teacher_data` has no files of the teacher's.
     """
     task = section(state, "task")
     langs = task.get("source_lang") or student_langs[0], task.get("target_lang") or student_langs[1]
@@ -85,7 +97,7 @@ def teacher_symbols(
     if stored is not None:
         return stored
     if teacher_data is not None:
-        named = read_symbols(teacher_data, langs)
+        named = read_symbols(teacher_data, langs) or read_symbols(teacher_data, student_langs)
         if named is None:
             raise LskdError(
                 f"--teacher-data {teacher_data} lacks dict.{langs[0]}.txt or dict.{langs[1]}.txt: "
@@ -95,7 +107,7 @@ def teacher_symbols(
     found = folder_symbols(state, path, langs)
     if found is not None:
         return found
-    recorded = str(task.get("data") or "").split(":")[0]
+    recorded = recorded_data(state)
     relative = bool(recorded) and not Path(recorded).is_absolute()
     hint = f" (its settings name {recorded}, a relative path, which may lead elsewhere by now)" if relative else ""
     raise LskdError(
