@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 
 import numpy as np
 import old_world
@@ -10,8 +11,13 @@ import torch
 
 from lskd_nmt import cli, fairseq_io
 from lskd_nmt.analysis.features.folder import open_features
+from lskd_nmt.data.moses import detokenised
+from lskd_nmt.decode_settings import DecodeSettings
+from lskd_nmt.deploy import export
+from lskd_nmt.deploy.translate import Translator
 from lskd_nmt.errors import LskdError
 from lskd_nmt.fairseq_io import DictionaryPair, direction
+from lskd_nmt.seqkd.engines import FairseqEngine, best
 from lskd_nmt.teacher import online, vocabulary
 
 
@@ -135,3 +141,90 @@ def test_two_other_dictionaries_are_not_taken_for_the_other_direction():
         vocabulary.require_equal(
             DictionaryPair(["a"], ["b"], ("x", "y")), DictionaryPair(["c"], ["b"], ("x", "y")), "t.pt"
         )
+
+
+@pytest.fixture(scope="module")
+def exported(world, tmp_path_factory):
+    """The teacher's CTranslate2 folder, of data that are read in the other direction than their names'."""
+    out = tmp_path_factory.mktemp("exported") / "ct2"
+    flags = ["--checkpoint", world.teacher, "--data", world.data, "--to", "ctranslate2", "--bpe-codes", world.codes]
+    assert cli.main(["export", *map(str, flags), "--out", str(out)]) == 0
+    return out
+
+
+def test_an_export_says_how_text_goes_in_and_comes_out(exported, world):
+    content = json.loads((exported / "export.json").read_text())
+    how = {"moses": True, "escape": False, "hyphens": False, "lowercase": True}
+    lines = old_world.PAIRS["valid"]
+    text = {"subwords": "bpe.codes", "source": how, "target": how | {"escape": True}, "lines": lines}
+    text |= {"same_subwords": lines, "comes_out": "detokenised by Moses' rules, in lower case"}
+    assert content["text"] == text
+    assert (content["source_lang"], content["target_lang"], content["identical"]) == ("de", "en", lines)
+    assert (exported / "bpe.codes").read_bytes() == world.codes.read_bytes()
+
+
+def test_text_is_translated_as_fairseq_translates_its_subwords(exported, world):
+    """Capitals and full stops at words, as people write; what comes out is the decoder's words as text."""
+    words = (world.tokens / "test.de").read_text("utf-8").splitlines()
+    written = [line.removesuffix(" .").title() + "." for line in words]
+    assert written[0][0].isupper() and " ." not in written[0]
+    engine = fairseq_engine(world)
+    pieces = (world.text / "test.de").read_text("utf-8").splitlines()
+    expected = [best[0].pieces for best in engine.translate([line.split() for line in pieces], DecodeSettings())]
+    expected = detokenised([line.replace("@@ ", "") for line in expected], "en")
+    found = Translator(exported, threads=1).translate(written)
+    assert found == expected and any("peter's" in line for line in found)
+
+
+def fairseq_engine(world):
+    return FairseqEngine([str(world.teacher)], str(world.data), ("de", "en"))
+
+
+def test_models_of_the_other_direction_are_compared_in_theirs(exported, world, lskd, tmp_path):
+    models = [f"teacher={world.teacher}", f"exported={exported}"]
+    flags = ["--repeats", 1, "--threads", 1, "--sentences", 2, "--out", tmp_path / "c"]
+    answer, said = lskd("benchmark", "--data", world.data, "--models", *models, *flags)
+    assert any("'teacher' is of de-en: data folder" in line for line in said)
+    assert answer["bleu"][0] == answer["bleu"][1] > 10
+
+
+def test_a_stock_checkpoint_of_args_is_written_as_one_of_cfg(world, lskd, tmp_path, monkeypatch):
+    def translated(checkpoint, data, langs, split, *_):  # in this process, which is twelve seconds quicker
+        source, _ = fairseq_io.piece_lines(str(data), langs, split)
+        engine = FairseqEngine([str(checkpoint)], str(data), langs)
+        return best(engine.translate([line.split() for line in source], DecodeSettings()))
+
+    monkeypatch.setattr(export, "translate_with_fairseq", translated)
+    flags = ["--checkpoint", world.teacher, "--data", world.data, "--to", "fairseq", "--out", tmp_path / "stock.pt"]
+    answer, _ = lskd("export", *flags)
+    assert answer["identical"] == answer["sentences"] == old_world.PAIRS["valid"]
+    task = fairseq_io.section(fairseq_io.read_checkpoint(str(tmp_path / "stock.pt"), "x"), "task")
+    assert (task["source_lang"], task["target_lang"]) == ("de", "en")
+
+
+BAD_EXPORTS = [
+    ([], "has no spm.model: give --spm FILE, or --bpe-codes FILE"),
+    (["--bpe-codes", "nowhere"], "nowhere does not exist: give what subword-nmt"),
+    (["--bpe-codes", "TOKENS"], "and no pair of symbols to merge"),
+    (["--spm", "CODES"], "is no sentencepiece model"),
+    (["--bpe-codes", "CODES", "--spm", "CODES"], "both given"),
+    (["--bpe-codes", "CODES", "--form", "spacy"], "--form is spacy: one of raw, moses"),
+    (["--bpe-codes", "OTHER"], "cuts 0 of the 12 lines of valid as they are in the data"),
+]
+
+
+@pytest.mark.parametrize("flags, part", BAD_EXPORTS)
+def test_an_export_that_cannot_be_is_refused_in_one_line(flags, part, world, in_one_line, tmp_path):
+    (tmp_path / "other").write_text("#version: 0.2\nq q\n")
+    named = {"CODES": world.codes, "TOKENS": world.tokens / "train.de", "OTHER": tmp_path / "other"}
+    flags = [named.get(flag, flag) for flag in flags]
+    call = ["export", "--checkpoint", world.teacher, "--data", world.data, "--to", "ctranslate2", *flags]
+    assert part in in_one_line(*call, "--out", tmp_path / "m")
+    assert [file.name for file in tmp_path.iterdir()] == ["other"]
+
+
+def test_codes_of_another_kind_in_a_folder_are_refused(exported, tmp_path):
+    shutil.copytree(exported, tmp_path / "m")
+    (tmp_path / "m" / "bpe.codes").write_text("no codes\n")
+    with pytest.raises(LskdError, match=r"bpe\.codes is not the file that was exported"):
+        Translator(tmp_path / "m")

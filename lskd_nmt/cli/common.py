@@ -88,6 +88,14 @@ def add_languages(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--target-lang", "-t", help="taken from the model, or the data, if not given")
 
 
+def add_subwords(verb: argparse.ArgumentParser) -> None:
+    """The flags that say how text became the subwords of data that others prepared."""
+    verb.add_argument("--spm", type=Path, metavar="FILE", help="sentencepiece model of data that have none beside them")
+    verb.add_argument("--bpe-codes", type=Path, metavar="FILE", help="subword-nmt's or fastBPE's codes of `@@` data")
+    about = "raw: words are text; moses: Moses tokens (default: found out, and proved on the data)"
+    verb.add_argument("--form", metavar="FORM", help=about)
+
+
 def add_tokenize(verb: argparse.ArgumentParser, of: str = "of BLEU") -> None:
     """The flag of verbs that compute BLEU."""
     about = f"tokeniser {of}, of sacreBLEU: 13a, intl, char, zh … (default: the target language's own)"
@@ -107,10 +115,7 @@ def symbols_of(
     fairseq_io.require_data(args.data)
     with fairseq_io.quiet():
         fairseq_io.load_plugin()
-        its: Sequence[str] | None = None if checkpoint is None else fairseq_io.trained_direction(checkpoint)
-        if decoded is not None:
-            its = decoded_direction(decoded)
-        langs = fairseq_io.direction(first, (args.source_lang, args.target_lang), checkpoint or decoded, its, show)
+        langs = direction_of(args, first, checkpoint, decoded)
     symbols = fairseq_io.read_symbols(first, langs)
     if symbols is None:
         raise LskdError(
@@ -118,6 +123,18 @@ def symbols_of(
             "give the output folder of fairseq-preprocess"
         )
     return symbols
+
+
+def direction_of(
+    args: argparse.Namespace, folder: str, checkpoint: str | None = None, decoded: Path | None = None
+) -> tuple[str, str]:
+    """In which direction a folder is read, see `symbols_of`."""
+    from lskd_nmt import fairseq_io  # noqa: PLC0415
+
+    its: Sequence[str] | None = None if checkpoint is None else fairseq_io.trained_direction(checkpoint)
+    if decoded is not None:
+        its = decoded_direction(decoded)
+    return fairseq_io.direction(folder, (args.source_lang, args.target_lang), checkpoint or decoded, its, show)
 
 
 def decoded_direction(folder: Path) -> Sequence[str] | None:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.cli.common import add_tokenize, origin, show, verb_of, whole
+from lskd_nmt.cli.common import add_languages, add_subwords, add_tokenize, direction_of, origin, show, verb_of, whole
 from lskd_nmt.cli.verbs import Verbs
 from lskd_nmt.errors import require
 from lskd_nmt.storage import folders, provenance
@@ -39,6 +39,8 @@ def register_export(verbs: Verbs) -> None:
     export = verb_of(verbs, "export", about, run_export)
     export.add_argument("--checkpoint", type=Path, required=True, metavar="S.pt")
     export.add_argument("--data", type=Path, required=True, metavar="DIR", help="binarised data, with its spm.model")
+    add_languages(export)
+    add_subwords(export)
     export.add_argument("--out", type=Path, required=True, metavar="PATH", help="a .pt file, or a new folder")
     export.add_argument("--to", choices=("fairseq", "ctranslate2"), required=True)
     export.add_argument("--quantization", default="float32", help="of ctranslate2, such as int8 (default: %(default)s)")
@@ -58,6 +60,7 @@ def register_benchmark(verbs: Verbs) -> None:
         help="a fairseq checkpoint or a folder of lskd export --to ctranslate2; the others' ratios are to the first",
     )
     verb.add_argument("--out", type=Path, required=True, metavar="DIR")
+    add_languages(verb)
     verb.add_argument("--split", default="test", help="(default: %(default)s)")
     verb.add_argument("--beam", type=int, default=5, help="(default: %(default)s)")
     verb.add_argument("--repeats", type=whole(1), default=3, help="of each measurement of speed (default: %(default)s)")
@@ -91,17 +94,19 @@ def run_average(args: argparse.Namespace) -> None:
 
 def run_export(args: argparse.Namespace) -> None:
     """`lskd export --checkpoint S.pt --data bin --to ctranslate2 --quantization int8 --out DIR`."""
+    from lskd_nmt.data.text_form import Stated
     from lskd_nmt.deploy import export
     from lskd_nmt.deploy.sealed import export_json
 
     fairseq_io.require_data(str(args.data), several=False)
     with fairseq_io.quiet():
-        langs = fairseq_io.language_pair(str(args.data))
+        langs = direction_of(args, str(args.data), str(args.checkpoint))
         place = (args.checkpoint, args.data, langs, args.out, show)
         if args.to == "fairseq":
             facts = to_json(export.export_fairseq(*place, split=args.split))
         else:
-            facts = export_json(export.export_ctranslate2(*place, quantization=args.quantization, split=args.split))
+            how = (args.quantization, args.split, Stated(args.spm, args.bpe_codes, args.form))
+            facts = export_json(export.export_ctranslate2(*place, *how))
     print(json.dumps({"out": str(args.out), **facts}))
 
 
@@ -109,7 +114,7 @@ def run_benchmark(args: argparse.Namespace) -> None:
     """`lskd benchmark --data bin --models teacher=T.pt student=S.pt int8=FOLDER --out DIR`."""
     from lskd_nmt.deploy.benchmark import compare, require_writable
     from lskd_nmt.deploy.benchmark_settings import CompareSettings, cores
-    from lskd_nmt.deploy.candidates import parse_models
+    from lskd_nmt.deploy.candidates import own_direction, parse_models
     from lskd_nmt.evaluate.benchmark import comparison_json
 
     settings = CompareSettings(
@@ -119,7 +124,10 @@ def run_benchmark(args: argparse.Namespace) -> None:
     fairseq_io.require_data(str(args.data), several=False)
     require_writable(args.out)
     with folders.hold(args.out, "lskd benchmark"), fairseq_io.quiet():
-        content = compare(models, args.data, settings, show)
+        first, path = next(iter(models.items()))
+        wished = (args.source_lang, args.target_lang)
+        langs = fairseq_io.direction(str(args.data), wished, f"model '{first}'", own_direction(path), show)
+        content = compare(models, args.data, settings, show, langs=langs)
         write_json(args.out / "compare.json", {**origin(args), "host": provenance.host(), **comparison_json(content)})
         report_comparison(args.out)
     print(

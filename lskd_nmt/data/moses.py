@@ -1,21 +1,41 @@
 """Moses tokenisation as sacremoses does it, which takes a quarter of a second to import: who needs none waits not."""
 
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sacremoses import MosesDetokenizer, MosesTokenizer
 
 
-def tokenised(lines: Iterable[str], lang: str, escape: bool = False) -> list[str]:
-    """Moses tokens separated by spaces; `escape` writes `&apos;` and the like, as the Moses script does."""
+@lru_cache
+def _tokenizer(lang: str) -> "MosesTokenizer":
+    """Reads the language's abbreviations, once."""
     from sacremoses import MosesTokenizer
 
-    tokenise = MosesTokenizer(lang).tokenize
-    return [tokenise(line, return_str=True, escape=escape) for line in lines]
+    return MosesTokenizer(lang)
+
+
+@lru_cache
+def _detokenizer(lang: str) -> "MosesDetokenizer":
+    """The same, back."""
+    from sacremoses import MosesDetokenizer
+
+    return MosesDetokenizer(lang)
+
+
+def tokenised(lines: Iterable[str], lang: str, escape: bool = False, hyphens: bool = False) -> list[str]:
+    """Moses tokens separated by spaces; `escape` writes `&apos;` and the like, as the Moses script does.
+
+    `hyphens` makes `@-@` of those between letters, as the script does with `-a`.
+    """
+    tokenise = _tokenizer(lang).tokenize
+    return [tokenise(line, hyphens, return_str=True, escape=escape) for line in lines]
 
 
 def detokenised(lines: Iterable[str], lang: str) -> list[str]:
     """Text from Moses tokens, XML escapes undone."""
-    from sacremoses import MosesDetokenizer
-
-    detokenise = MosesDetokenizer(lang).detokenize
+    detokenise = _detokenizer(lang).detokenize
     return [detokenise(line.split()) for line in lines]
 
 

@@ -36,10 +36,18 @@ def require_writable(out: Path) -> None:
 
 
 def compare(
-    models: Mapping[str, Path], data: Path, settings: CompareSettings, show: Show, clocks: Clocks | None = None
+    models: Mapping[str, Path],
+    data: Path,
+    settings: CompareSettings,
+    show: Show,
+    clocks: Clocks | None = None,
+    langs: tuple[str, str] | None = None,
 ) -> Comparison:
-    """Everything measured of every model; the first one is what the others' ratios are to."""
-    langs, symbols = vocabulary_of(data)
+    """Everything measured of every model; the first one is what the others' ratios are to.
+
+    Without `langs` the data are read in the direction of their files' names.
+    """
+    langs, symbols = vocabulary_of(data, langs)
     candidates = [examine(name, path, symbols) for name, path in models.items()]
     tokenizer = bleu_tokenizer(langs[1], settings.tokenize)  # refused before anything is translated
     source, _ = fairseq_io.piece_lines(str(data), langs, settings.split)
@@ -65,9 +73,9 @@ def compare(
     )
 
 
-def vocabulary_of(data: Path) -> tuple[tuple[str, str], DictionaryPair]:
+def vocabulary_of(data: Path, langs: tuple[str, str] | None = None) -> tuple[tuple[str, str], DictionaryPair]:
     """The languages of binarised data and their symbols, which must be there."""
-    langs = fairseq_io.language_pair(str(data))
+    langs = langs or fairseq_io.language_pair(str(data))
     symbols = fairseq_io.read_symbols(str(data), langs)
     if symbols is None:
         raise LskdError(

@@ -41,6 +41,17 @@ def parse_models(words: Sequence[str]) -> dict[str, Path]:
     return models
 
 
+def own_direction(path: Path) -> tuple[str, str] | None:
+    """Source and target language of a model, if it says them."""
+    if path.is_file():
+        return fairseq_io.trained_direction(str(path))
+    try:
+        export = open_folder(path)
+    except LskdError:
+        return None  # `examine` says why
+    return (export.source_lang, export.target_lang) if export.source_lang and export.target_lang else None
+
+
 def examine(name: str, path: Path, symbols: DictionaryPair) -> Candidate:
     """The model at a path with its size; refused are paths without a model and models of another vocabulary."""
     require(

@@ -17,6 +17,7 @@ from pathlib import Path
 from lskd_nmt import fairseq_io
 from lskd_nmt.data import given
 from lskd_nmt.data.subwords import joined
+from lskd_nmt.data.text_form import Stated, advise, require_cut_alike, text_form
 from lskd_nmt.decode_settings import QUANTIZATIONS, DecodeSettings
 from lskd_nmt.deploy.sealed import PROOF, SUBWORDS, Export, export_json, seal
 from lskd_nmt.errors import LskdError, require
@@ -29,8 +30,9 @@ from lskd_nmt.storage.files import read_json, sha256, write_json
 from lskd_nmt.storage.typed import record
 
 WHAT = "lskd export"
-BLEU_APART = 0.5  # between fairseq and CTranslate2, at most
+NOTHING_STATED = Stated()
 SAME_SUBWORDS = 0.5  # of the lines of a split, at least, that spm.model cuts as they are
+BLEU_APART = 0.5  # between fairseq and CTranslate2, at most
 
 # standard input is at its end when the caller is, however it ended: nobody waits for these translations then
 WITH_CALLER = """
@@ -168,29 +170,44 @@ def export_ctranslate2(
     show: Callable[[str], None],
     quantization: str = "float32",
     split: str = "valid",
+    stated: Stated = NOTHING_STATED,
 ) -> Export:
-    """Make a CTranslate2 folder with the sentencepiece model beside it, proved by BLEU on the split, and seal it.
+    """Make a CTranslate2 folder with what cuts words beside it, proved by BLEU on the split, and seal it.
 
-    BLEU is that of the pieces' words against the binarised reference, at most half a point from fairseq's.
+    BLEU is that of the pieces' words against the binarised reference, at most half a point from fairseq's. Of data that
+    others prepared, `stated` says what cuts words; how text becomes words is found out, proved on the split, and said.
     """
     require(quantization in QUANTIZATIONS, f"--quantization is {quantization}: one of {', '.join(QUANTIZATIONS)}")
     state = fairseq_io.read_checkpoint(str(checkpoint), "student")  # refuses what is none
     fairseq_io.require_finite(state, str(checkpoint), "student")
-    spm = data / SUBWORDS
+    cut = stated.subwords(data)
+    is_ours = (data.resolve().parent / "prep.json").is_file()
+    is_learned = stated.is_empty and not cut.is_bpe
     moses = f"--data {data} is cut by BPE over Moses' tokens, which lskd translate does not do: use --to fairseq"
-    require(not given.has_merges(data), moses)
-    require(spm.is_file(), f"--data {data} has no {SUBWORDS}: give the bin folder that data-prep/prepare.sh made")
+    require(not is_learned or not given.has_merges(data), moses)
     with folders.hold(out, WHAT) as held:
         require(not out.exists(), f"--out {out} is there already: give a new folder")
         source, target = fairseq_io.piece_lines(str(data), langs, split)
-        require_own_subwords(data, (source, target), split)
+        text, files = None, {cut.name: cut.file}
+        if is_learned:
+            require_own_subwords(data, (source, target), split)
+            files = {file.name: file for file in given.present(data, langs)}
+            if not is_ours:
+                advise(source, show)
+        else:
+            symbols = fairseq_io.read_symbols(str(data), langs)
+            vocabulary = [] if symbols is None else symbols.source
+            same = require_cut_alike(cut, cut.own_lines(source, target), vocabulary, split)
+            if cut.is_bpe or not is_ours:
+                text = text_form(cut, (source, target), langs, stated, same)
+                show(str(text))
         with folders.part_of(out, WHAT, held) as folder:
             new = folder / "model"
             convert(new, str(checkpoint), str(data), langs, quantization)
-            for file in given.present(data, langs):
-                shutil.copyfile(file, new / file.name)
+            for name, file in files.items():
+                shutil.copyfile(file, new / name)
             show("translating with both models")
-            proved = replace(proof(checkpoint, new, data, langs, split, source), quantization=quantization)
+            proved = replace(proof(checkpoint, new, data, langs, split, source), quantization=quantization, text=text)
             sealed = seal(new, described(proved, state, data, langs))
             write_json(new / PROOF, export_json(sealed))
             new.replace(out)

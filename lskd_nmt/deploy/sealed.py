@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from lskd_nmt.data.text_form import TextForm
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.storage.files import read_json, sha256
 from lskd_nmt.storage.header import digest
@@ -31,6 +32,7 @@ class Export:
     source_lang: str | None = None
     target_lang: str | None = None
     form: str | None = None  # of the training text: raw or fairseq14; None of data that others prepared
+    text: TextForm | None = None  # how text becomes their subwords, where the user gave what cuts it
     max_source_positions: int | None = None
     max_target_positions: int | None = None
     sha256: dict[str, str] | None = None  # of every other file of the folder
@@ -48,8 +50,8 @@ class Export:
 
 
 def export_json(export: Export) -> dict[str, Json]:
-    """An export as export.json has it: without the positions that its model does not say, and without empty hashes."""
-    optional = ("max_source_positions", "max_target_positions", HASHES, "digest")
+    """An export as export.json has it: without positions and text that are not known, and without empty hashes."""
+    optional = ("text", "max_source_positions", "max_target_positions", HASHES, "digest")
     return {name: value for name, value in to_json(export).items() if value is not None or name not in optional}
 
 

@@ -10,19 +10,22 @@ the data were. Each of its sentences is translated by itself, a very long one in
 """
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from lskd_nmt.data import given
 from lskd_nmt.data.bitext import normalised
-from lskd_nmt.data.moses import detokenised, tokenised
+from lskd_nmt.data.bpe import CONTINUES, Bpe
 from lskd_nmt.data.sentences import sentences, united
+from lskd_nmt.data.text_form import CODES, SPM
+from lskd_nmt.data.tokenisation import Tokenisation
 from lskd_nmt.decode_settings import WIDEST
 from lskd_nmt.deploy import sealed
 from lskd_nmt.deploy.benchmark_settings import cores
 from lskd_nmt.deploy.in_flight import Flight, Future, Hypotheses, Piece, Ready, always, answered
 from lskd_nmt.errors import LskdError, require
+from lskd_nmt.storage.records import load
 
 LONGEST = 200  # subwords that are translated in one piece; a longer sentence is cut, between its parts if it has any
 MOST = 400  # subwords of a piece's translation
@@ -30,7 +33,10 @@ BATCH_TOKENS = 1024  # padded subwords of a batch
 ENDS = (".", "!", "?", "…")
 WIDE_ENDS = ("。", "！", "？", "｡")  # after which there is no space
 POSITIONS = 1024  # of a model whose export does not say
-FORMS = ("raw", "fairseq14")  # of data-prep/prepare.sh --form
+FORMS = {  # of data-prep/prepare.sh --form
+    "raw": Tokenisation(),
+    "fairseq14": Tokenisation(moses=True, escape=True, lowercase=True),
+}
 DEVICES = ("cpu", "cuda", "auto")
 COMPUTE_TYPES: tuple[str, ...] = ("default", "auto", "float32", "float16", "bfloat16", "int16")
 COMPUTE_TYPES += ("int8", "int8_float32", "int8_float16", "int8_bfloat16")
@@ -68,12 +74,24 @@ class Translation(NamedTuple):
     score: float
 
 
-def segments(pieces: Sequence[str], longest: int = LONGEST) -> list[list[str]]:
+def begins_word(pieces: Sequence[str], at: int) -> bool:
+    """Whether a word begins there, of sentencepiece's subwords."""
+    return pieces[at].startswith("▁")
+
+
+def follows_word(pieces: Sequence[str], at: int) -> bool:
+    """The same of subword-nmt's; there is a subword before."""
+    return not pieces[at - 1].endswith(CONTINUES)
+
+
+def segments(
+    pieces: Sequence[str], longest: int = LONGEST, begins: Callable[[Sequence[str], int], bool] = begins_word
+) -> list[list[str]]:
     """A sentence in parts of at most `longest` subwords: cut after an end, else before a word, else anywhere."""
     begin, parts = 0, []
     while len(pieces) - begin > longest:
         window = range(begin + 1, begin + longest + 1)
-        words = [at for at in window if pieces[at].startswith("▁")]
+        words = [at for at in window if begins(pieces, at)]
         wide = [at for at in window if pieces[at - 1].endswith(WIDE_ENDS)]
         ends = sorted({*wide, *(at for at in words if pieces[at - 1].endswith(ENDS))})
         cut = (ends or words or [begin + longest])[-1]
@@ -112,15 +130,18 @@ class Translator:
         export = sealed.open_folder(model)
         self.is_sealed = export.is_sealed
         self.source_lang, self.target_lang = export.source_lang, export.target_lang
-        self.form = export.form or "raw"  # data of others are translated as they come
+        self.form = export.form or "raw"  # data of others are translated as they come, if nobody said more
         known = " and ".join(FORMS)
         require(self.form in FORMS, f"{model} is of data in the form {self.form}, this version knows {known}")
+        ours, text = FORMS[self.form], export.text
+        self.source_form, self.target_form = (ours, ours) if text is None else (text.source, text.target)
         limits = [POSITIONS if each is None else each for each in export.positions]
         require(min(limits) > 1, f"{model / sealed.PROOF}: {limits} are no numbers of positions: {sealed.AGAIN}")
         self.longest, self.most = min(LONGEST, limits[0] - 1), min(MOST, limits[1])  # a source has an end besides
         self.one_sentence_a_line, self.batch_tokens = one_sentence_a_line, batch_tokens
         self.prefix = given.prefix(model)
-        self.subwords = _open_subwords(model)
+        self.subwords = _open_subwords(model, SPM if text is None else text.subwords)
+        self.begins = begins_word if text is None or text.subwords == SPM else follows_word
         self.model = _open_model(model, device, threads, workers, compute_type)
 
     def translate(self, lines: Iterable[str], beam: int = 5) -> list[str]:
@@ -168,10 +189,8 @@ class Translator:
         """What of a line is translated at once."""
         clean = normalised(line)
         parts = [clean] if self.one_sentence_a_line else sentences(clean, self.source_lang)
-        if self.form == "fairseq14":
-            parts = [part.lower() for part in tokenised(parts, self.source_lang or "en", escape=True)]
-        longest = self.longest - len(self.prefix)
-        cut = [segments(subwords.split(), longest) for subwords in self.subwords.encode(parts)]
+        parts, longest = self.source_form.words(parts, self.source_lang), self.longest - len(self.prefix)
+        cut = [segments(subwords.split(), longest, self.begins) for subwords in self.subwords.encode(parts)]
         return [Piece([*self.prefix, *part], at == len(of_one)) for of_one in cut for at, part in enumerate(of_one, 1)]
 
     def joined(self, pieces: Sequence[Piece], results: Sequence[Hypotheses], nbest: int) -> list[Translation]:
@@ -194,19 +213,25 @@ class Translator:
             if piece.ends:
                 whole.append(united(begun, self.target_lang, whole=False))
                 begun = []
-        if self.form == "fairseq14":
-            whole = detokenised(whole, self.target_lang or "en")
-        return united(whole, self.target_lang)
+        return united(self.target_form.text(whole, self.target_lang), self.target_lang)
 
 
-def _open_subwords(model: Path) -> given.BothSides:
-    """The folder's sentencepiece models, of source and target: most often one."""
-    file = model / sealed.SUBWORDS
-    require(file.is_file(), f"{model} has no {sealed.SUBWORDS}: give a folder of lskd export --to ctranslate2")
+def _open_subwords(model: Path, name: str) -> given.BothSides | Bpe:
+    """What of the folder cuts words: sentencepiece models of source and target, most often one, or merges."""
+    file = model / name
+    require(file.is_file(), f"{model} has no {name}: give a folder of lskd export --to ctranslate2")
+    require(name in (SPM, CODES), f"{model / sealed.PROOF} names {name} for subwords: {sealed.AGAIN}")
     try:
-        return given.BothSides(model)
+        return Bpe(file, _vocabulary(model)) if name == CODES else given.BothSides(model)
     except Exception as error:  # sentencepiece has no error of its own
-        raise LskdError(f"{file} is no sentencepiece model ({_reason(error)}): {sealed.AGAIN}") from None
+        what = "sentencepiece model" if name == SPM else "file of BPE codes"
+        raise LskdError(f"{file} is no {what} ({_reason(error)}): {sealed.AGAIN}") from None
+
+
+def _vocabulary(model: Path) -> list[str]:
+    """The source symbols of the folder, if it names them."""
+    files = (model / f"{kind}_vocabulary.json" for kind in ("source", "shared"))
+    return next((load(file, list) for file in files if file.is_file()), [])
 
 
 def _open_model(model: Path, device: str, threads: int, workers: int, compute_type: str) -> Search:

@@ -1,6 +1,5 @@
 """The text that translations are scored against: the clean one, which the binarised one may no longer be."""
 
-import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +8,10 @@ from pathlib import Path
 from lskd_nmt import fairseq_io
 from lskd_nmt.data import given
 from lskd_nmt.data.subwords import Subwords, joined
+from lskd_nmt.data.tokenisation import looks_tokenised
 from lskd_nmt.storage.files import read_json, read_lines
 
 UNKNOWN = "<unk>"
-FEW = 0.2  # of the lines: raw corpora have such a sign in 1 of 1,000, tokenised ones in 8 of 10
-# what a tokeniser leaves: Moses' hyphens and escapes, and a full stop or comma after a space, which no language writes
-TOKENISED = re.compile(r"(?:^| )@-@ |&(?:apos|quot|amp|lt|gt|#91|#93|#124);|\S [.,。，、](?= |$)")
 
 
 @dataclass(frozen=True)
@@ -71,8 +68,3 @@ def same_pieces(binarised: Sequence[str], encoded: Sequence[str]) -> bool:
 def letters(line: str) -> str:
     """A line's letters and digits, lower-cased and normalised (NFKC)."""
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", line).lower()))
-
-
-def looks_tokenised(lines: Sequence[str]) -> bool:
-    """Whether text shows what a tokeniser leaves: escapes, `@-@`, punctuation after a space."""
-    return sum(bool(TOKENISED.search(line)) for line in lines) > FEW * len(lines)
