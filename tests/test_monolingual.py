@@ -15,7 +15,7 @@ from lskd_nmt import cli, fairseq_io
 from lskd_nmt.data.cleaning import Limits, clean_lines
 from lskd_nmt.decode_settings import DecodeSettings
 from lskd_nmt.errors import LskdError
-from lskd_nmt.seqkd import ledger, monolingual, workers
+from lskd_nmt.seqkd import encoder, ledger, workers
 from lskd_nmt.seqkd.decode import Place
 from lskd_nmt.seqkd.engines import FairseqEngine
 from lskd_nmt.seqkd.monolingual import LONG, decode_source
@@ -184,4 +184,4 @@ def test_lines_are_cleaned_without_holding_their_text(tmp_path):
 
 
 def test_a_subword_that_is_unknown_to_the_teacher_is_shown_as_such():
-    assert monolingual.text_of("▁a <unk> b") == "a⁇b" and monolingual.text_of("▁a ▁b") == "a b"
+    assert encoder.text_of("▁a <unk> b") == "a⁇b" and encoder.text_of("▁a ▁b") == "a b"

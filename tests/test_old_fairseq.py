@@ -228,3 +228,24 @@ def test_codes_of_another_kind_in_a_folder_are_refused(exported, tmp_path):
     (tmp_path / "m" / "bpe.codes").write_text("no codes\n")
     with pytest.raises(LskdError, match=r"bpe\.codes is not the file that was exported"):
         Translator(tmp_path / "m")
+
+
+def test_text_without_a_target_side_is_translated_by_words_that_the_data_tell(world, lskd, in_one_line, tmp_path):
+    """With the codes in the data folder; what is chosen is in the student's `@@` subwords again."""
+    shutil.copytree(world.data, tmp_path / "bin")
+    (tmp_path / "mono.de").write_text("Häuser groß Hunde Bäume Haus Peters.\nBaum Baum Baum Baum Baum Baum.\n", "utf-8")
+    flags = ["--teacher-path", world.teacher, "--teacher-data", world.data, "--data", tmp_path / "bin"]
+    flags += ["--source", tmp_path / "mono.de", "--workers", 1, "--engine", "fairseq", "--out", tmp_path / "decoded"]
+    assert "or the BPE codes of subword-nmt as bpe.codes" in in_one_line("seqkd", "decode", *flags)
+    shutil.copyfile(world.codes, tmp_path / "bin" / "bpe.codes")
+    answer, _ = lskd("seqkd", "decode", *flags)
+    assert answer["rows"] == 2
+    rows = [json.loads(line) for line in (tmp_path / "decoded" / "rows.jsonl").read_text("utf-8").splitlines()]
+    words = {word for row in rows for text in row["texts"] for word in text.removesuffix(".").split()}
+    assert words <= {"house", "houses", "tree", "trees", "dog", "dogs", "big", "peter's"}
+    flags = ["--data", tmp_path / "bin", "--monolingual", tmp_path / "decoded", "--out", tmp_path / "h"]
+    answer, _ = lskd("seqkd", "select", *flags)
+    assert answer["sentences"] == 2
+    source, target = fairseq_io.piece_lines(str(tmp_path / "h" / "bin"), ("de", "en"), "train")
+    assert [line.replace("@@ ", "") for line in source][1] == "baum baum baum baum baum baum ."
+    assert all("<unk>" not in line and line.endswith(" .") for line in target)

@@ -201,7 +201,7 @@ def run_select(args: argparse.Namespace) -> None:
 
     settings = SelectSettings(**{name: getattr(args, name) for name in SelectSettings.__dataclass_fields__})
     decoded, texts = (tuple(map(Path, split_paths(given))) for given in (args.decoded, args.monolingual))
-    symbols = symbols_of(args, decoded=next(iter(decoded), None))
+    symbols = symbols_of(args, decoded=next(iter((*decoded, *texts)), None))
     monolingual = Monolingual(texts, args.share, args.seed)
     with fairseq_io.quiet():
         header = select(

@@ -19,6 +19,7 @@ HYPHEN, UNKNOWN = " @-@ ", "<unk>"
 MOST = 1000  # lines that are looked at
 SAME = 0.5  # of these, at least, must come back
 FORMS = ("raw", "moses")
+ADVICE = "by another program, give --form raw and tokenise yourself; else --form moses"
 
 
 @record
@@ -50,12 +51,18 @@ class Tokenisation:
         return f"{moses if self.moses else 'it is'}{', lower-cased' if self.lowercase else ''}"
 
 
+PREPARED = {  # by data-prep/prepare.sh --form
+    "raw": Tokenisation(),
+    "fairseq14": Tokenisation(moses=True, escape=True, lowercase=True),
+}
+
+
 def looks_tokenised(lines: Sequence[str]) -> bool:
     """Whether text shows what a tokeniser leaves: escapes, `@-@`, punctuation after a space."""
     return sum(bool(TOKENISED.search(line)) for line in lines) > FEW * len(lines)
 
 
-def found_in(lines: Sequence[str], lang: str, form: str | None = None) -> Tokenisation:
+def found_in(lines: Sequence[str], lang: str, form: str | None = None, advice: str = ADVICE) -> Tokenisation:
     """How these words were made of text; refused if Moses' tokeniser, by the signs, does not make them again.
 
     `form` is one of `FORMS`, if the user knows it. Words of a script without capitals are not lower-cased.
@@ -73,6 +80,6 @@ def found_in(lines: Sequence[str], lang: str, form: str | None = None) -> Tokeni
     require(
         form is not None or same >= SAME * len(lines),
         f"Moses' tokeniser makes {same} of {len(lines)} lines of {lang} again as they are in the data, which are "
-        "tokenised: by another program, give --form raw and tokenise yourself; else --form moses",
+        f"tokenised: {advice}",
     )
     return found

@@ -19,7 +19,7 @@ from lskd_nmt.data.bitext import normalised
 from lskd_nmt.data.bpe import CONTINUES, Bpe
 from lskd_nmt.data.sentences import sentences, united
 from lskd_nmt.data.text_form import CODES, SPM
-from lskd_nmt.data.tokenisation import Tokenisation
+from lskd_nmt.data.tokenisation import PREPARED
 from lskd_nmt.decode_settings import WIDEST
 from lskd_nmt.deploy import sealed
 from lskd_nmt.deploy.benchmark_settings import cores
@@ -33,10 +33,6 @@ BATCH_TOKENS = 1024  # padded subwords of a batch
 ENDS = (".", "!", "?", "…")
 WIDE_ENDS = ("。", "！", "？", "｡")  # after which there is no space
 POSITIONS = 1024  # of a model whose export does not say
-FORMS = {  # of data-prep/prepare.sh --form
-    "raw": Tokenisation(),
-    "fairseq14": Tokenisation(moses=True, escape=True, lowercase=True),
-}
 DEVICES = ("cpu", "cuda", "auto")
 COMPUTE_TYPES: tuple[str, ...] = ("default", "auto", "float32", "float16", "bfloat16", "int16")
 COMPUTE_TYPES += ("int8", "int8_float32", "int8_float16", "int8_bfloat16")
@@ -131,9 +127,9 @@ class Translator:
         self.is_sealed = export.is_sealed
         self.source_lang, self.target_lang = export.source_lang, export.target_lang
         self.form = export.form or "raw"  # data of others are translated as they come, if nobody said more
-        known = " and ".join(FORMS)
-        require(self.form in FORMS, f"{model} is of data in the form {self.form}, this version knows {known}")
-        ours, text = FORMS[self.form], export.text
+        known = " and ".join(PREPARED)
+        require(self.form in PREPARED, f"{model} is of data in the form {self.form}, this version knows {known}")
+        ours, text = PREPARED[self.form], export.text
         self.source_form, self.target_form = (ours, ours) if text is None else (text.source, text.target)
         limits = [POSITIONS if each is None else each for each in export.positions]
         require(min(limits) > 1, f"{model / sealed.PROOF}: {limits} are no numbers of positions: {sealed.AGAIN}")

@@ -52,11 +52,12 @@ class Decoded:
             yield from self.rows()
             return
         assert encoder is not None
+        encoder = encoder if self.corpus is None else encoder.of_words()
         for row in self.rows():
             found = encoder.hypotheses(row)
             if len(found) < len(row.hypotheses):
                 dropped[UNKNOWN] += len(row.hypotheses) - len(found)
-            key = source_key(encoder.source_ids(encoder.subwords.pieces(row.source_text or "")))
+            key = source_key(encoder.source_ids(encoder.source_subwords.pieces(row.source_text or "")))
             yield Row(row.number, key, row.settings, found)
 
     def require_row(self, number: int, row: Row, source: Ids) -> None:

@@ -62,9 +62,10 @@ class Pool:
 
     def choose(self, row: Row, is_drawn: bool, chooser: Chooser) -> Chosen | None:
         """What is learned of a row, or None; `chooser` counts what is dropped."""
-        pieces = self.encoder.subwords.pieces(row.source_text or "")
+        pieces = self.encoder.source_subwords.pieces(row.source_text or "")
         ids = self.encoder.source_ids(pieces)
-        reason = self.held_out.reason(ids) if pieces else EMPTY
+        is_empty = len(pieces) <= len(self.encoder.source_subwords.prefix)
+        reason = EMPTY if is_empty else self.held_out.reason(ids)
         if reason:
             chooser.dropped[reason] += len(row.hypotheses)
             return None

@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.data import given
 from lskd_nmt.data.cleaning import Limits, clean_lines
 from lskd_nmt.data.text_files import STDIN, TextFile
 from lskd_nmt.decode_settings import DecodeSettings
@@ -14,11 +13,10 @@ from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.progress import Progress
 from lskd_nmt.seqkd.corpus import read_corpus
 from lskd_nmt.seqkd.decode import Decoding, Place, decode_text, engines_of, plan_of, takeable
-from lskd_nmt.seqkd.encoder import Encoder, known_sources, splits_of, subword_model, text_of
+from lskd_nmt.seqkd.encoder import Encoder, Wording, known_sources, splits_of, wording
 from lskd_nmt.seqkd.engines import translate_all
 from lskd_nmt.seqkd.ledger import DecodingPlan, Ledger, TextSource
 from lskd_nmt.seqkd.text import LineWriter, TextLines
-from lskd_nmt.storage.files import sha256
 from lskd_nmt.teacher.coverage import data_hashes
 from lskd_nmt.teacher.source import TextHypothesis, TextTranslationSource, TranslationSource
 
@@ -26,11 +24,12 @@ LONG = "more subwords than the teacher takes"
 
 
 class SubwordTranslator:
-    """A translator of subwords as one of text, by the sentencepiece model of its data."""
+    """A translator of subwords as one of text, by what cuts the words of its data."""
 
-    def __init__(self, engine: TranslationSource, model: Path, longest: int) -> None:
+    def __init__(self, engine: TranslationSource, words: Wording, longest: int) -> None:
         """`longest`: a source of so many subwords, with its end, is the longest that the engine takes."""
-        self.engine, self.subwords, self.longest = engine, given.of_folder(model.parent)[0], longest
+        self.engine, self.longest = engine, longest
+        self.source, self.target = words.cutters()
 
     def reseed(self, seed: int) -> None:
         """See `TextTranslationSource`."""
@@ -38,20 +37,20 @@ class SubwordTranslator:
 
     def translate_text(self, lines: Sequence[str], settings: DecodeSettings) -> list[list[TextHypothesis]]:
         """See `TextTranslationSource`; a line that is empty or too long has no hypothesis."""
-        sources = [self.subwords.pieces(line) for line in lines]
-        empty = len(self.subwords.prefix)
+        sources = [self.source.pieces(line) for line in lines]
+        empty = len(self.source.prefix)
         fits = [empty < len(source) < self.longest for source in sources]
         short = [source for source, is_short in zip(sources, fits, strict=True) if is_short]
         found = iter(translate_all(self.engine, short, settings))
         return [
-            [TextHypothesis(text_of(pieces), score) for pieces, score in next(found)] if is_short else []
+            [TextHypothesis(self.target.text(pieces), score) for pieces, score in next(found)] if is_short else []
             for is_short in fits
         ]
 
 
-def translator(engine: Callable[[], TranslationSource], model: Path, longest: int) -> TextTranslationSource:
+def translator(engine: Callable[[], TranslationSource], words: Wording, longest: int) -> TextTranslationSource:
     """A `SubwordTranslator`, made in the process that uses it."""
-    return SubwordTranslator(engine(), model, longest)
+    return SubwordTranslator(engine(), words, longest)
 
 
 def read_source(source: str, show: Callable[[str], None]) -> TextSource:
@@ -118,12 +117,12 @@ def decode_source(
 ) -> Ledger | None:
     """Make or complete fairseq teachers' translations of a text; the ledger, or None while shards are missing.
 
-    `data` give dictionaries and sentencepiece model, and the sentences that are not translated again.
+    `data` give dictionaries and what cuts words, and the sentences that are not translated again.
     """
-    model = subword_model(data)
+    words = wording(data, symbols)
     splits = splits_of(data, symbols.langs)
     base = plan_of(teacher_path, data, symbols, settings, splits[0], teacher_data)
-    cleaning = {"max_words": limits.max_words, "spm_sha256": sha256(model)}
+    cleaning = {"max_words": limits.max_words, **words.facts()}
     hashes = data_hashes(data, symbols.langs, splits)
     text = read_source(source, show)
     plan = DecodingPlan(base.teacher, base.langs, hashes, base.settings | cleaning, text)
@@ -134,7 +133,7 @@ def decode_source(
         decoding = Decoding(out, plan, corpus, longest, settings, place, show)
         rows = takeable(corpus.lengths, longest, f"--data {data} has no sentence to compare the engines on")
         found, on_cpu = engines_of(decoding, corpus, rows, teacher_path, data, symbols.langs, accept_difference)
-        return [partial(translator, engine, model, longest) for engine in found], on_cpu
+        return [partial(translator, engine, words, longest) for engine in found], on_cpu
 
     write = wanted_lines(source, text.lines, data, symbols, limits, show, longest)
     return decode_text(out, plan, write, makers, settings, place, show)

@@ -11,12 +11,11 @@ from lskd_nmt.decode_settings import DecodeSettings
 from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.seqkd.corpus import Corpus, read_corpus
 from lskd_nmt.seqkd.decode import Place, decode_text
-from lskd_nmt.seqkd.encoder import splits_of, subword_model
+from lskd_nmt.seqkd.encoder import splits_of, wording
 from lskd_nmt.seqkd.ledger import DecodingPlan, Ledger, TextSource
 from lskd_nmt.seqkd.monolingual import read_source, wanted_lines
 from lskd_nmt.seqkd.text import LineWriter, all_lines
 from lskd_nmt.seqkd.text_teacher import OpenedTeacher, makers_of
-from lskd_nmt.storage.files import sha256
 from lskd_nmt.teacher.coverage import data_hashes
 
 
@@ -58,7 +57,7 @@ def decode_data(task: TextTask, data: str, langs: tuple[str, str], split: str) -
 
 def decode_lines(task: TextTask, source: str, data: str, symbols: DictionaryPair, limits: Limits) -> Ledger | None:
     """Make or complete translations of a text, cleaned, without what the data have; None while shards are missing."""
-    cleaning: dict[str, object] = {"max_words": limits.max_words, "spm_sha256": sha256(subword_model(data))}
+    cleaning: dict[str, object] = {"max_words": limits.max_words, **wording(data, symbols).facts()}
     hashes = data_hashes(data, symbols.langs, splits_of(data, symbols.langs))
     text = read_source(source, task.show)
     write = wanted_lines(source, text.lines, data, symbols, limits, task.show)
