@@ -10,8 +10,12 @@ import random
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from conftest import call
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WORDS = {  # German to English, tokenised and escaped as the Moses script does it
     "haus": "house",
@@ -24,8 +28,12 @@ WORDS = {  # German to English, tokenised and escaped as the Moses script does i
     "peters": "peter &apos;s",
 }
 PAIRS = {"train": 80, "valid": 12, "test": 6}
-# settings that came later than the checkpoints that this world stands for
-LATER = ("checkpoint_activations", "offload_activations", "quant_noise_pq", "base_layers", "no_decoder_final_norm")
+# the settings that fairseq 0.6 knew, of those that matter here
+OF_SIDE = ("embed_dim", "ffn_embed_dim", "layers", "attention_heads", "normalize_before", "learned_pos", "embed_path")
+OF_MODEL = ("dropout", "attention_dropout", "adaptive_input", "adaptive_softmax_cutoff", "adaptive_softmax_dropout")
+OF_MODEL += ("share_all_embeddings", "share_decoder_input_output_embed", "decoder_input_dim", "decoder_output_dim")
+OF_TASK = ("source_lang", "target_lang", "max_source_positions", "max_target_positions")
+SETTINGS = (*(f"{side}_{name}" for side in ("encoder", "decoder") for name in OF_SIDE), *OF_MODEL, *OF_TASK)
 
 
 @dataclass(frozen=True)
@@ -112,21 +120,38 @@ def trained(world: OldWorld, save_dir: Path) -> Path:
 
 
 def make_old(modern: Path, old: Path, **changed: object) -> None:
-    """The checkpoint as an older fairseq wrote it: no cfg, but a flat Namespace with its data as a list of paths."""
+    """The checkpoint as fairseq 0.6 wrote it: a flat Namespace, a list of data folders, weights by older names."""
     import torch
 
     state = torch.load(modern, weights_only=False)
     cfg = state.pop("cfg")
     flat: dict[str, object] = {}
-    for name in ("common", "dataset", "optimization", "checkpoint", "optimizer", "lr_scheduler", "task", "model"):
+    for name in ("common", "optimization", "optimizer", "task", "model"):
         section = cfg[name]
         flat |= section if isinstance(section, dict) else vars(section)
+    flat = {name: flat.get(name) for name in SETTINGS}
     flat |= {"task": "translation", "arch": "transformer_iwslt_de_en", "criterion": "label_smoothed_cross_entropy"}
     flat |= {"label_smoothing": 0.1, "data": ["data-bin/iwslt14.tokenized.de-en"], "left_pad_source": "True"}
-    flat |= {"left_pad_target": "False", "raw_text": False, "lazy_load": False, **changed}
-    for name in (*LATER, "_name"):
-        flat.pop(name, None)
+    flat |= {"left_pad_target": "False", "raw_text": False, "lazy_load": False, "relu_dropout": 0.0, **changed}
     state["args"] = argparse.Namespace(**flat)
+    state["model"] = older_weights(state["model"])
+    state["extra_state"] = {"train_iterator": {"epoch": 20, "iterations_in_epoch": 0}, "val_loss": 1.0, "best": 1.0}
     state.pop("task_state", None)
     old.parent.mkdir(exist_ok=True)
     torch.save(state, old)
+
+
+def older_weights(model: "dict[str, Tensor]") -> "dict[str, Tensor]":
+    """Query, key and value as one projection, no name for the output projection of a tied embedding, and buffers."""
+    import torch
+
+    found = dict(model)
+    found.pop("decoder.output_projection.weight")
+    for name in [name.removesuffix("q_proj.weight") for name in model if name.endswith("q_proj.weight")]:
+        for kind in ("weight", "bias"):
+            parts = [found.pop(f"{name}{part}_proj.{kind}") for part in "qkv"]
+            found[f"{name}in_proj_{kind}"] = torch.cat(parts)
+    for side in ("encoder", "decoder"):
+        found[f"{side}.version"] = torch.tensor([2.0])
+        found[f"{side}.embed_positions._float_tensor"] = torch.zeros(1)
+    return found

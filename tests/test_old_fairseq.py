@@ -8,6 +8,7 @@ import numpy as np
 import old_world
 import pytest
 import torch
+from conftest import train
 
 from lskd_nmt import cli, fairseq_io
 from lskd_nmt.analysis.features.folder import open_features
@@ -66,6 +67,27 @@ def test_features_are_of_the_direction_that_the_model_was_trained_in(world, lskd
     assert found.header.data.langs == named.header.data.langs == ["de", "en"]
     assert np.array_equal(found.target, named.target)
     assert np.allclose(found.target_log_prob, named.target_log_prob, atol=1e-5)  # batches may be others
+
+
+def test_older_names_of_weights_are_the_same_model(world, lskd, tmp_path):
+    found = []
+    for checkpoint in (world.teacher, world.directory / "modern" / "checkpoint_last.pt"):
+        flags = ["--checkpoint", checkpoint, "--teacher-data", world.data, "--data", world.data, "--precision", "fp32"]
+        lskd("features", *flags, "--out", tmp_path / checkpoint.stem)
+        found.append(open_features(tmp_path / checkpoint.stem))
+    for name in ("state", "entropy", "top_log_prob", "projection"):
+        assert np.allclose(getattr(found[0], name), getattr(found[1], name), atol=1e-6)
+
+
+def test_a_student_learns_from_it_in_its_direction(world, tmp_path, refused):
+    kd = ["--teacher-path", world.teacher, "--teacher-data", world.data, "--kd-weight", 0.5, "--max-update", 2]
+    kd += ["--arch", "transformer_iwslt_de_en"]
+    with refused() as line:
+        train(world.data, tmp_path / "wrong", *kd)
+    assert "read them the other way, with -s de -t en" in line[0]
+    student = train(world.data, tmp_path / "student", *kd, "-s", "de", "-t", "en") / "checkpoint_last.pt"
+    symbols = vocabulary.stored_symbols(torch.load(student, weights_only=False), ("de", "en"))
+    assert symbols == fairseq_io.read_symbols(str(world.data), ("de", "en"))
 
 
 def test_calibration_counts_the_words_of_before_the_subwords(world, lskd, tmp_path):
