@@ -159,6 +159,8 @@ def test_a_words_pieces_are_those_until_the_next_word_begins():
     joined = ["</s>", "a@@", "b", "c"]
     target, position = np.array([1, 1, 2, 3, 0, 3, 0]), np.array([0, 1, 2, 3, 4, 0, 1])
     assert word_starts(joined, target, position).tolist() == [0, 3, 4, 5, 6]
+    odd = [*joined, "▁"]  # a sign of the text
+    assert word_starts(odd, target, position).tolist() == [0, 3, 4, 5, 6]
     assert word_starts(["</s>", "a", "b"], np.array([1, 2, 0]), np.arange(3)).tolist() == [0, 1, 2]
 
 

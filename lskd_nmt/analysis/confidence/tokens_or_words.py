@@ -55,15 +55,13 @@ def words(features: Features) -> Confidences:
 def word_starts(symbols: Sequence[str], target: Ids, position: Ids) -> Rows:
     """The tokens that begin a word; the end symbol is a word of its own.   V, (N,) ids, (N,) from 0 -> rows
 
-    Words are those of sentencepiece if a symbol begins with ▁, of subword-nmt if one ends with @@; otherwise every
-    token is a word.
+    Words are those of sentencepiece if symbols begin with ▁, of subword-nmt if more end with @@ (text may hold either
+    sign); otherwise every token is a word.
     """
     ends = np.array([symbol == END_SYMBOL for symbol in symbols])[target]
-    if any(symbol.startswith(BEGINS_WORD) for symbol in symbols):
-        begins = np.array([symbol.startswith(BEGINS_WORD) for symbol in symbols])[target]
-    else:
-        inside = np.array([symbol.endswith(CONTINUES) for symbol in symbols])[target]
-        begins = np.concatenate([[True], ~inside[:-1]])
+    first = np.array([symbol.startswith(BEGINS_WORD) for symbol in symbols])
+    inside = np.array([symbol.endswith(CONTINUES) for symbol in symbols])
+    begins = first[target] if first.sum() > inside.sum() else np.concatenate([[True], ~inside[target][:-1]])
     return np.flatnonzero(begins | ends | (position == 0))
 
 
