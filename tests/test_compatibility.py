@@ -144,6 +144,33 @@ EXPERIMENT_BROKEN = {
         {"kd_level": ("both",), "temperature": 0.5},
         "seqkd.temperature is 0.5 without seqkd.sampling: beam search has none",
     ),
+    "from-and-training": (
+        {"origin": "hf", "trained": ("arch", "train")},
+        "teacher.from is hf, which is not trained: remove teacher.arch",
+    ),
+    "from-and-its-keys": (
+        {"origin": "hf", "of_kind": ("source_lang", "data")},
+        "teacher.data is given, which does not go with teacher.from hf: remove it",
+    ),
+    "translations-and-level": (
+        {"origin": "ct2", "kd_level": ("sequence", "both")},
+        "student.kd_level is both, and teacher.from ct2 gives no probabilities: set student.kd_level: sequence",
+    ),
+    "translations-and-methods": (
+        {"origin": "none", "methods": True, "taught": ("gap",)},
+        "student.methods has gap, which reads a teacher's probabilities, and teacher.from is none: take methods",
+    ),
+    "translations-and-probabilities": (
+        {"origin": "translations", "probabilities": ("tail",)},
+        "student.tail is given, and teacher.from translations gives no probabilities: remove it",
+    ),
+    "translations-and-decoding": (
+        {"origin": "translations", "decoding": ("beam",)},
+        "seqkd.beam is given, and with teacher.from translations nothing is translated: remove it",
+    ),
+    "from-and-engine": ({"origin": "ct2", "engine": "fairseq"}, "seqkd.engine is fairseq, and teacher.from is ct2: "),
+    "no-teacher": ({"origin": "none", "axes": ("kd_level",)}, "student.kd_level is given, and teacher is none: remove"),
+    "nothing-to-train": ({"origin": "none", "plain": False}, "teacher is none, student.plain is false, and no student"),
 }
 METHOD_BROKEN = {
     "live-without-teacher": ({"teacher": False, "live": True}, "live is true, and teacher is false: remove one"),
@@ -210,6 +237,9 @@ def test_the_rules_of_a_yaml_leave_alone_what_is_used_together():
     for settings in (
         ExperimentSettings(kd_level=("word",), tail=("dense",), store="features", temperature=2.0),
         ExperimentSettings(kd_level=("both",), hypotheses=("beam", "multi"), nbest=5, sampling=True, temperature=0.5),
+        ExperimentSettings(kd_level=("sequence",), origin="translations", hypotheses=("interpolate",)),
+        ExperimentSettings(kd_level=("word", "both"), origin="fairseq", of_kind=("data",), probabilities=("tail",)),
+        ExperimentSettings(origin="none", methods=True),
     ):
         assert complaints(EXPERIMENT_RULES, settings) == []
     assert complaints(METHOD_RULES, MethodSettings(live=True, kd_passes=3, on_policy="1")) == []

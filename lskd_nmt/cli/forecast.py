@@ -52,6 +52,11 @@ def run_forecast(args: argparse.Namespace) -> None:
         least = 1 if name == "jobs" else 0
         require(getattr(args, name) >= least, f"--{name} is {getattr(args, name)}: a whole number from {least}")
     config = read_config(args.config)
+    other = config.teacher.kind
+    require(
+        other in ("", "none"),
+        f"teacher.from is {other}, which is not trained: a forecast needs teachers that the run trains",
+    )
     machine = machine_of(args)
     folder = args.out or Path("runs") / config.name
     other_load = round(os.getloadavg()[0], 1)  # before anything of ours runs

@@ -18,11 +18,12 @@ def forecast(run: Run, machine: Machine, jobs: int, other_load: float, show: Cal
 
     `other_load` are the cores that other work kept busy before.
     """
-    kinds = groups(run.models)
+    planned = [model for model in run.models if model.train_command]
+    kinds = groups(planned)
     speeds, stores = list[Speed](), dict[str, float]()  # of each kind; the MB of each store, by its path
     with TrialRuns(run, machine, show) as trials:
         for number, models in enumerate(kinds, 1):
-            first, count = models[0], len(run.models)
+            first, count = models[0], len(planned)
             learns = f"{first.arch}, {signal(first.train_command)}"
             show(f"probe {number} of {len(kinds)}: {learns}, for {len(models)} of {count} models")
             speeds.append(trials.measure(first, [model.name for model in models]))
@@ -34,7 +35,7 @@ def forecast(run: Run, machine: Machine, jobs: int, other_load: float, show: Cal
                 stores |= {given[flag]: size for flag, size in sizes.items() if size is not None}
         words = trials.words["train"]
     speed_of = {name: speed for speed in speeds for name in speed.models}
-    forecasts = [model_forecast(model, speed_of[model.name], words) for model in run.models]
+    forecasts = [model_forecast(model, speed_of[model.name], words) for model in planned]
     sweep = predict.sweep(forecasts, jobs, sum(stores.values()))
     return Forecast(other_load, machine.updates, words, list(NOT_IN_IT), speeds, forecasts, sweep)
 

@@ -15,6 +15,7 @@ ALIKE = {
     "seed",
     "save-dir",
     "teacher-path",
+    "teacher-data",
     "teacher-store",
     "hypotheses",
     "temperature",
@@ -29,7 +30,7 @@ TAUGHT = ("teacher-path", "teacher-store", "virtual-teacher")  # flags of a trai
 def require_accepted(plan: Plan) -> None:
     """Refuse a plan with a training whose archs, flags or values fairseq or kd_ls would refuse."""
     asked = set()
-    for model in plan.models:
+    for model in (model for model in plan.models if not model.origin):
         command = model.train_command
         complaint = misfit(command) or metric_misfit(dict(given(command)))
         if complaint is None and not all_known(command):

@@ -22,6 +22,14 @@ class ExperimentSettings:
     temperature: float = 1.0  # of seqkd
     shared_teachers: bool = False  # whether teacher.run is given
     prepared: bool = False  # whether data.dir is
+    origin: str = ""  # the kind of teacher.from: fairseq, hf, ct2, translations or none
+    trained: tuple[str, ...] = ()  # given keys of `teacher` that say how one is trained
+    of_kind: tuple[str, ...] = ()  # given keys of `teacher` that are of one kind of teacher.from
+    taught: tuple[str, ...] = ()  # the methods that read a teacher
+    probabilities: tuple[str, ...] = ()  # given keys of `student` that say what is read of a teacher's probabilities
+    decoding: tuple[str, ...] = ()  # given keys of `seqkd` that say how a teacher translates
+    engine: str = "ctranslate2"  # of seqkd
+    plain: bool = True
 
     @property
     def several(self) -> str:
@@ -32,6 +40,25 @@ class ExperimentSettings:
     def above_word(self) -> bool:
         """Whether students learn the teacher's translations."""
         return set(self.kd_level) != {"word"}
+
+    @property
+    def gives_text(self) -> bool:
+        """Whether the teacher gives translations and no probabilities."""
+        return self.origin in ("hf", "ct2", "translations")
+
+    @property
+    def probabilistic_level(self) -> str:
+        """The first level of distillation that reads probabilities; empty without one."""
+        return next((level for level in self.kd_level if level != "sequence"), "")
+
+    @property
+    def stray(self) -> str:
+        """The first key of another kind of teacher than the one that is given; empty without one."""
+        own = {"fairseq": ("data",), "hf": OF_TEXT, "ct2": OF_TEXT}.get(self.origin, ())
+        return next((name for name in self.of_kind if name not in own), "")
+
+
+OF_TEXT = ("source_lang", "target_lang", "prompt")  # keys of `teacher` for Hugging Face's and CTranslate2's models
 
 
 @dataclass(frozen=True)
@@ -84,7 +111,7 @@ EXPERIMENT_RULES: tuple[Rule[ExperimentSettings], ...] = (
         "several-hypotheses",
         ("student.hypotheses", "seqkd.nbest"),
         "They are chosen or learned from several of a sentence.",
-        lambda s: s.above_word and bool(s.several) and s.nbest == 1,
+        lambda s: s.above_word and bool(s.several) and s.nbest == 1 and s.origin not in ("translations", "none"),
         "student.hypotheses has {0.several}, and seqkd.nbest is 1: decode more hypotheses",
     ),
     Rule(
@@ -100,6 +127,71 @@ EXPERIMENT_RULES: tuple[Rule[ExperimentSettings], ...] = (
         "Only sampling has a temperature.",
         lambda s: s.above_word and s.temperature != 1 and not s.sampling,
         "seqkd.temperature is {0.temperature:g} without seqkd.sampling: beam search has none",
+    ),
+    Rule(
+        "from-and-training",
+        ("teacher.from", "teacher.arch", "teacher.label_smoothing", "teacher.run", "teacher.train"),
+        "A teacher that is there already is not trained, and its label smoothing is its own.",
+        lambda s: bool(s.origin and s.trained),
+        "teacher.from is {0.origin}, which is not trained: remove teacher.{0.trained[0]}",
+    ),
+    Rule(
+        "from-and-its-keys",
+        ("teacher.from", "teacher.data", "teacher.source_lang", "teacher.target_lang", "teacher.prompt"),
+        "A checkpoint of fairseq may need its dictionaries, and other models the names of languages, or a prompt.",
+        lambda s: bool(s.stray),
+        "teacher.{0.stray} is given, which does not go with teacher.from {0.origin}: remove it",
+    ),
+    Rule(
+        "translations-and-level",
+        ("teacher.from", "student.kd_level"),
+        "Of hf:, ct2: and translations: there is text alone: no probabilities of the student's symbols.",
+        lambda s: s.gives_text and not s.methods and bool(s.probabilistic_level),
+        "student.kd_level is {0.probabilistic_level}, and teacher.from {0.origin} gives no probabilities: "
+        "set student.kd_level: sequence",
+    ),
+    Rule(
+        "translations-and-methods",
+        ("teacher.from", "student.methods"),
+        "Methods read probabilities, which hf:, ct2: and translations: do not give, nor does none.",
+        lambda s: (s.gives_text or s.origin == "none") and bool(s.taught),
+        "student.methods has {0.taught[0]}, which reads a teacher's probabilities, and teacher.from is {0.origin}: "
+        "take methods without a teacher, or a teacher that gives them",
+    ),
+    Rule(
+        "translations-and-probabilities",
+        ("teacher.from", "student.temperature", "student.tail", "student.store"),
+        "Without probabilities there is no temperature, no tail, and nothing to store.",
+        lambda s: (s.gives_text or s.origin == "none") and not s.methods and bool(s.probabilities),
+        "student.{0.probabilities[0]} is given, and teacher.from {0.origin} gives no probabilities: remove it",
+    ),
+    Rule(
+        "translations-and-decoding",
+        ("teacher.from", "seqkd.beam", "seqkd.engine", "seqkd.nbest"),
+        "Translations that are there are not decoded.",
+        lambda s: s.origin in ("translations", "none") and bool(s.decoding),
+        "seqkd.{0.decoding[0]} is given, and with teacher.from {0.origin} nothing is translated: remove it",
+    ),
+    Rule(
+        "from-and-engine",
+        ("teacher.from", "seqkd.engine"),
+        "fairseq's generator decodes fairseq's models.",
+        lambda s: s.origin in ("hf", "ct2") and s.engine == "fairseq",
+        "seqkd.engine is fairseq, and teacher.from is {0.origin}: remove it",
+    ),
+    Rule(
+        "no-teacher",
+        ("teacher", "student.kd_level", "student.kd_weight", "student.hypotheses"),
+        "Without a teacher there are plain students, and methods that read none.",
+        lambda s: s.origin == "none" and not s.methods and bool(s.axes),
+        "student.{0.axes[0]} is given, and teacher is none: remove it, or name methods without a teacher",
+    ),
+    Rule(
+        "nothing-to-train",
+        ("teacher", "student.plain", "student.methods"),
+        "A run trains something.",
+        lambda s: s.origin == "none" and not s.methods and not s.plain,
+        "teacher is none, student.plain is false, and no student.methods are given: nothing is left to train",
     ),
 )
 

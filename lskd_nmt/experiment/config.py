@@ -8,13 +8,27 @@ from pathlib import Path
 from typing import get_args
 
 from lskd_nmt.data import toy
-from lskd_nmt.decode_settings import ENGINES
+from lskd_nmt.decode_settings import ENGINES, DecodeSettings
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.experiment import method_files
 from lskd_nmt.experiment.compatibility import EXPERIMENT_RULES, ExperimentSettings
 from lskd_nmt.experiment.config_keys import Checks, Required, resolve_section
-from lskd_nmt.experiment.config_values import average, choice, flags, integer, number, path, several, tail, truth, word
-from lskd_nmt.experiment.run_config import DataConfig, RunConfig
+from lskd_nmt.experiment.config_values import (
+    average,
+    choice,
+    flags,
+    integer,
+    line,
+    number,
+    origin,
+    path,
+    several,
+    tail,
+    truth,
+    word,
+    word_or_none,
+)
+from lskd_nmt.experiment.run_config import DataConfig, RunConfig, SeqkdConfig, StudentConfig, TeacherConfig
 from lskd_nmt.losses.rule import complaints as broken
 from lskd_nmt.losses.settings import Level, SmoothingOver, Temper
 from lskd_nmt.storage.provenance import ROOT
@@ -51,7 +65,12 @@ CONFIG: Checks = {
         "tokenize": word,  # of BLEU, instead of the target language's own
     },
     "teacher": {
-        "arch": Required(word),
+        "from": origin,  # one that is there already; "none" is also the whole section's value
+        "data": path,  # where the dict.*.txt of a fairseq teacher are, if its checkpoint does not say
+        "source_lang": line,  # as a Hugging Face or CTranslate2 model names its languages, such as eng_Latn
+        "target_lang": line,
+        "prompt": path,  # of a language model: a file with the place for the source
+        "arch": word_or_none,
         "label_smoothing": several(label_smoothing),
         "smoothing_over": smoothing_over,
         "average": average,
@@ -115,17 +134,31 @@ def resolve(content: Json, file: str = "config") -> RunConfig:
     if not isinstance(content, dict):
         raise LskdError(f"{file} holds no 'key: value' lines: start from one of experiments/configs")
     complaints: list[str] = []
-    found = resolve_section(content, CONFIG, DEFAULTS, "", complaints)
+    found = resolve_section(with_origin(content), CONFIG, DEFAULTS, "", complaints)
+    section = found["teacher"]
+    if isinstance(section, dict) and not complaints:
+        section["origin"] = section.pop("from")
+        complaints += ["teacher.arch is missing"] * (section["origin"] is None and not section["arch"])
     require(not complaints, f"{file}: {'; '.join(complaints)}")
     config = from_json(RunConfig, found, file)
     settings = settings_of(config, method_files.given_axes(content["student"]))
     complaints = data_complaints(config.data) + broken(EXPERIMENT_RULES, settings)
     require(not complaints, f"{file}: {'; '.join(complaints)}")
-    if not config.methods:
+    if not config.methods and config.teacher.kind != "none":
         return config
     chosen = to_json(config)
     chosen["student"] |= dict.fromkeys(method_files.AXES)
     return from_json(RunConfig, chosen, file)
+
+
+def with_origin(content: dict[str, Json]) -> dict[str, Json]:
+    """The content of a YAML, or of a plan's config, with the section of a teacher that is there already in one form."""
+    section = content.get("teacher")
+    if section == "none":
+        return {**content, "teacher": {"from": "none"}}
+    if not isinstance(section, dict) or "origin" not in section:
+        return content
+    return {**content, "teacher": {"from": section["origin"], **{k: v for k, v in section.items() if k != "origin"}}}
 
 
 def data_complaints(data: DataConfig) -> list[str]:
@@ -180,7 +213,7 @@ def corpus_complaints(data: DataConfig, corpus: str) -> list[str]:
 
 def settings_of(config: RunConfig, axes: Sequence[str]) -> ExperimentSettings:
     """What the rules of `compatibility` ask; `axes` are the keys in the YAML that methods say as well."""
-    student, seqkd = config.student, config.seqkd
+    student, seqkd, teacher = config.student, config.seqkd, config.teacher
     return ExperimentSettings(
         store=student.store,
         methods=bool(student.methods),
@@ -194,4 +227,32 @@ def settings_of(config: RunConfig, axes: Sequence[str]) -> ExperimentSettings:
         temperature=seqkd.temperature,
         shared_teachers=config.teacher.run is not None,
         prepared=config.data.dir is not None,
+        origin=teacher.kind,
+        trained=changed(teacher, TeacherConfig(), TRAINED),
+        of_kind=tuple(name for name in OF_KIND if getattr(teacher, name) is not None),
+        taught=tuple(name for name, method in config.methods.items() if method.teacher),
+        probabilities=changed(student, StudentConfig(), PROBABILITIES),
+        decoding=changed(seqkd, SeqkdConfig(), DECODING),
+        engine=seqkd.engine,
+        plain=student.plain,
     )
+
+
+TRAINED = (
+    "arch",
+    "label_smoothing",
+    "smoothing_over",
+    "average",
+    "seed",
+    "run",
+    "train",
+)  # of a teacher that is trained
+OF_KIND = ("data", "source_lang", "target_lang", "prompt")  # of one that is there already
+PROBABILITIES = ("temperature", "tail", "temper", "temperature_squared", "store")  # what is read of probabilities
+DECODING = tuple(name for name in SeqkdConfig.__dataclass_fields__ if name in DecodeSettings.__dataclass_fields__)
+
+
+def changed(section: object, default: object, names: Sequence[str]) -> tuple[str, ...]:
+    """The keys of a section whose values are not the defaults, nor None."""
+    pairs = ((name, getattr(section, name)) for name in names)
+    return tuple(name for name, value in pairs if value is not None and value != getattr(default, name))

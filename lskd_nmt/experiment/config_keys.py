@@ -41,7 +41,7 @@ def resolve_section(
         elif isinstance(check, Required):
             complaints.append(f"{prefix}{name} is missing")
         else:
-            result[name] = defaults[name]
+            result[name] = defaults.get(name)  # a record does not write all that is None
     return result
 
 

@@ -93,6 +93,34 @@ def path(value: Json) -> str:
         raise ValueError("a path, and no user's folder that is not there") from None
 
 
+# kinds of teachers that are there already, and what names them
+PLACES = {"fairseq": "CHECKPOINT", "hf": "DIR-OR-NAME", "ct2": "DIR", "translations": "FILE"}
+
+
+def origin(value: Json) -> str:
+    """A teacher that is there already, as `KIND:PLACE` with the path absolute, or `none`."""
+    kind, _, place = (part.strip() for part in str(value).partition(":"))
+    if value == "none":
+        return "none"
+    if not isinstance(value, str) or kind not in PLACES or not place:
+        raise ValueError(f"{', '.join(f'{kind}:{name}' for kind, name in PLACES.items())} or none")
+    if kind == "hf" and not place.startswith((".", "/", "~", "$")) and not Path(place).exists():
+        return f"{kind}:{word_of_hub(place)}"
+    return f"{kind}:{path(place)}"
+
+
+def word_of_hub(name: str) -> str:
+    """The name of a model as Hugging Face has it, such as Helsinki-NLP/opus-mt-en-de."""
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", name):
+        raise ValueError("hf: with a folder, or with a name such as Helsinki-NLP/opus-mt-en-de")
+    return name
+
+
+def word_or_none(value: Json) -> str:
+    """A name, or an empty text for none."""
+    return "" if value == "" else word(value)
+
+
 def environment(name: str) -> str:
     """The environment variable `name`, which must be set."""
     if name not in os.environ:

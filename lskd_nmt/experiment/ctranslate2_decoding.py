@@ -123,7 +123,7 @@ def decode(
     file = folder / "model.pt"
     require(is_zipfile(file), f"{file} is nothing that torch.save writes today")
     parts = transformer_parts(fairseq_io.read_checkpoint(str(file), "model", built=False))
-    require(parts is not None, f"{model.arch} is no plain transformer")
+    require(parts is not None, f"{model.arch or file.parent.name} is no plain transformer")
     assert parts is not None
     require_dictionaries(data, langs, parts.symbols)
     test = read_text(str(data), langs, parts.symbols)

@@ -78,7 +78,7 @@ def require_fitting(plan: Plan, data: Path, finished: Collection[str] = ()) -> N
     langs = plan.data.langs
     splits = {split: rows_of(data, langs, split) for split in ("train", "valid", "test")}
     models = {model.name: model for model in plan.models}
-    for model in (model for name, model in models.items() if name not in finished):
+    for model in (model for name, model in models.items() if name not in finished and not model.origin):
         training = model.train_command
         own = dict(given(training))
         if splits["valid"] is not None and not {"disable-validation", "skip-invalid-size-inputs-valid-test"} & set(own):
@@ -145,7 +145,11 @@ def require_teacher(
             f"all {len(kept):,} pairs of {data}/bin/train are longer than {model.name} takes: "
             f"set max-tokens, and its positions, to at least {shortest}"
         )
-    if teacher is None or not {"teacher-path", "teacher-store"} & dict(given(model.train_command)).keys():
+    if (
+        teacher is None
+        or teacher.origin
+        or not {"teacher-path", "teacher-store"} & dict(given(model.train_command)).keys()
+    ):
         return
     most = takes(teacher.train_command)
     for side, lang in zip(("source", "target"), langs, strict=True):

@@ -1,46 +1,60 @@
 """A config becomes a plan of models: teachers, plain students, and students that learn of a teacher or by a method."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from lskd_nmt import __version__
-from lskd_nmt.decode_settings import DecodeSettings
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.evaluate.scoring import bleu_tokenizer
 from lskd_nmt.experiment.config import languages
-from lskd_nmt.experiment.distillations import PLAIN, Distillation, distillations, levels
-from lskd_nmt.experiment.fairseq_commands import with_commands
-from lskd_nmt.experiment.records import Command, Plan, PlannedData, PlannedModel
+from lskd_nmt.experiment.distillations import PLAIN, Distillation, distillations
+from lskd_nmt.experiment.fairseq_commands import decode_command, with_commands
+from lskd_nmt.experiment.records import Plan, PlannedData, PlannedModel
 from lskd_nmt.experiment.run_config import DataConfig, Flags, RunConfig
-from lskd_nmt.experiment.scripts import words_of
+from lskd_nmt.experiment.teacher_commands import seqkd_commands, store_command, test_command
 from lskd_nmt.storage.files import read_json
 from lskd_nmt.storage.typed import to_json
 
 
 def expand(config: RunConfig) -> Plan:
     """The resolved plan: data, decoding, and teachers, plain students and distilled students in training order."""
-    data, one = resolve_data(config.data), config.teacher.seed
-    teachers = {
-        (alpha, seed): teacher(config, data, alpha, seed)
-        for alpha in config.teacher.label_smoothing
-        for seed in (config.seeds if one is None else (one,))
-    }
+    data = resolve_data(config.data)
+    teachers = teachers_of(config, data)
     plain = [student(config, data, None, PLAIN, seed) for seed in config.seeds if config.student.plain]
-    models = [*teachers.values(), *plain, *distilled(config, data, teachers)]
+    models = [*{id(each): each for each in teachers.values()}.values()]  # one may be that of several seeds
+    models += [*plain, *distilled(config, data, teachers)]
     require_names(models)
     return Plan(config.name, data, tuple(models), __version__, config, config.decode)
 
 
-def distilled(
-    config: RunConfig, data: PlannedData, teachers: Mapping[tuple[float, int], PlannedModel]
-) -> list[PlannedModel]:
+Teachers = dict[tuple[float | None, int], PlannedModel]  # by their label smoothing and the seed of their students
+
+
+def teachers_of(config: RunConfig, data: PlannedData) -> Teachers:
+    """Those that students of each seed learn from: trained ones, or the one that is there already, or none."""
+    section = config.teacher
+    if section.kind == "none":
+        return {}
+    if section.kind:
+        given = given_teacher(config, data)
+        return {(None, seed): given for seed in config.seeds}
+    one = section.seed
+    made = {
+        (alpha, seed): teacher(config, data, alpha, seed)
+        for alpha in section.label_smoothing
+        for seed in (config.seeds if one is None else (one,))
+    }
+    return {(alpha, seed): made[alpha, seed if one is None else one] for alpha, _ in made for seed in config.seeds}
+
+
+def distilled(config: RunConfig, data: PlannedData, teachers: Teachers) -> list[PlannedModel]:
     """A student for each seed, distillation and teacher: of all teachers of its seed, or of none where it has none."""
-    alphas, one = config.teacher.label_smoothing, config.teacher.seed
+    alphas = [*dict.fromkeys(alpha for alpha, _ in teachers)]
     found = [
         student(config, data, source, how, seed)
         for seed in config.seeds
         for how in distillations(config.student)
-        for source in ([teachers[alpha, seed if one is None else one] for alpha in alphas] if how.teacher else [None])
+        for source in ([teachers[alpha, seed] for alpha in alphas] if how.teacher else [None])
     ]
     if not config.methods:  # combinations stand teacher by teacher, methods side by side
         return [model for alpha in alphas for model in found if model.label_smoothing == alpha]
@@ -105,55 +119,19 @@ def teacher(config: RunConfig, data: PlannedData, alpha: float, seed: int) -> Pl
     return with_commands(found, objective, config, data)
 
 
-def store_command(name: str, config: RunConfig, data: PlannedData) -> Command:
-    """How a teacher's store is written; nothing if its students run it beside them."""
-    section = config.student
-    readers = [method for method in config.methods.values() if method.teacher and not method.live]
-    if section.store == "none" or (section.methods and not readers):
-        return ()
-    size: Flags = {"keep": section.store}
-    if section.store == "top-k":
-        size |= {
-            "top-k": max(int(mode.partition(":")[2]) for mode in section.tail or ()),
-            "temperatures": ",".join(f"{t:g}" for t in section.temperature or ()),
-        }
-    flags: Flags = {
-        "teacher-path": f"models/{name}/model.pt",
-        "data": f"{data.folder}/bin",
-        "source-lang": data.source_lang,
-        "target-lang": data.target_lang,
-        **size,
-        "out": f"models/{name}/store",
-    }
-    return ("lskd", "teacher-store", *words_of(flags))
-
-
-def seqkd_commands(name: str, config: RunConfig, data: PlannedData) -> tuple[Command, ...]:
-    """How a teacher's hypotheses are decoded and chosen; none if no student learns from them."""
-    folder, options = f"models/{name}/hypotheses", to_json(config.seqkd)
-    known = DecodeSettings.__dataclass_fields__
-    DecodeSettings(**{option: value for option, value in options.items() if option in known and value is not None})
-    chosen = dict.fromkeys(hypotheses for _, hypotheses in levels(config.student) if hypotheses)
-    langs: Flags = {"data": f"{data.folder}/bin", "source-lang": data.source_lang, "target-lang": data.target_lang}
-    search = ("engine", "quantization", "beam", "nbest", "sampling", "sampling_topk", "shard_sentences")
-    decoding = {
-        "teacher-path": f"models/{name}/model.pt",
-        **langs,
-        "out": f"{folder}/decoded",
-        **{option.replace("_", "-"): options[option] for option in search},
-        "temperature": config.seqkd.temperature if config.seqkd.sampling else None,
-        "max-len-a": config.decode.max_len_a,
-        "max-len-b": config.decode.max_len_b,
-        "lenpen": config.decode.lenpen,
-    }
-    filtering = ("similarity", "max_ratio", "drop_copies")
-    filters = {option.replace("_", "-"): options[option] for option in filtering} | {"tokenize": data.tokenize}
-    choosing: list[Flags] = [
-        {"decoded": f"{folder}/decoded", **langs, "out": f"{folder}/{kind}", "method": kind, **filters}
-        for kind in chosen
-    ]
-    steps = [("decode", decoding), *(("select", each) for each in choosing)] if chosen else []
-    return tuple(("lskd", "seqkd", step, *words_of(flags)) for step, flags in steps)
+def given_teacher(config: RunConfig, data: PlannedData) -> PlannedModel:
+    """The teacher that is there already: nothing trains it, and its label smoothing is its own."""
+    name = f"teacher-{config.teacher.kind}"
+    is_fairseq = config.teacher.kind == "fairseq"
+    return PlannedModel(
+        name,
+        "teacher",
+        1,
+        seqkd_commands=seqkd_commands(name, config, data),
+        store_command=store_command(name, config, data),
+        decode_command=(decode_command(name, config.decode, data) if is_fairseq else test_command(name, config, data)),
+        origin=config.teacher.origin,
+    )
 
 
 def student(
@@ -164,8 +142,9 @@ def student(
     title, objective = how.title, dict(how.first)
     objective |= {"label-smoothing": section.label_smoothing, "smoothing-over": section.smoothing_over}
     if source is not None:
-        title = f"ls{source.label_smoothing:g}{'-' if how.title else ''}{how.title}"
-        objective |= read_of(source, how, section.store)
+        if source.label_smoothing is not None:
+            title = f"ls{source.label_smoothing:g}{'-' if how.title else ''}{how.title}"
+        objective |= read_of(source, how, section.store, config.teacher.data)
     found = PlannedModel(
         f"student-{title}-s{seed}",
         "student",
@@ -183,12 +162,13 @@ def student(
     return with_commands(found, objective | how.flags, config, data)
 
 
-def read_of(source: PlannedModel, how: Distillation, store: str) -> Flags:
-    """The flags that name what a student reads of its teacher."""
+def read_of(source: PlannedModel, how: Distillation, store: str, dictionaries: str | None) -> Flags:
+    """The flags that name what a student reads of its teacher, whose `dictionaries` may be in a folder of their own."""
     folder, found = f"models/{source.name}", Flags()
     if how.hypotheses is not None:
         found |= {"kd-level": how.level, "hypotheses": f"{folder}/hypotheses/{how.hypotheses}"}
     if how.probabilities:
         live = how.live or store == "none"
-        found |= {"teacher-path": f"{folder}/model.pt"} if live else {"teacher-store": f"{folder}/store"}
+        path: Flags = {"teacher-path": f"{folder}/model.pt", "teacher-data": dictionaries}
+        found |= path if live else {"teacher-store": f"{folder}/store"}
     return found

@@ -10,10 +10,11 @@ from lskd_nmt.experiment.accepted import require_accepted
 from lskd_nmt.experiment.config import resolve
 from lskd_nmt.experiment.lengths import limits_of, require_fitting
 from lskd_nmt.experiment.models import expand, resolve_data
-from lskd_nmt.experiment.records import Plan, PlannedModel, plan_json
+from lskd_nmt.experiment.records import GIVEN, Plan, PlannedModel, plan_json
 from lskd_nmt.experiment.run_config import RunConfig
 from lskd_nmt.experiment.scripts import command_script, prepare_script, teacher_scripts
 from lskd_nmt.experiment.shared_teachers import link, share, shared_teachers
+from lskd_nmt.experiment.untrained import described, require_there
 from lskd_nmt.fairseq_io.flag_values import LOGGING, without
 from lskd_nmt.storage.files import read_json, write_json, write_text
 from lskd_nmt.storage.typed import Json, read_record, to_json
@@ -31,7 +32,11 @@ LEFT = (
     "run.json",
     "curve.json",
     "inputs.json",
+    "given.json",
 )
+
+
+YAML_KEYS = {"teacher.origin": "teacher.from"}  # records cannot have this name
 
 
 def plan(config: RunConfig, source: str, run: Path) -> Plan:
@@ -92,6 +97,7 @@ def planned(config: RunConfig, run: Path) -> Plan:
     ]
     found = replace(found, models=tuple(models))
     finished = [model.name for model in models if (run / "models" / model.name / "test.hyp").exists()]
+    require_there(found, run)
     require_fitting(found, run / found.data.folder, finished)
     return found
 
@@ -125,7 +131,7 @@ def first(config: RunConfig) -> Plan:
 
 def begun(folder: Path) -> bool:
     """Whether a model has anything that its plan decided: a checkpoint, a store, or translations."""
-    if folder.is_symlink() or (folder / "model.pt").exists():
+    if folder.is_symlink() or (folder / "model.pt").exists() or (folder / GIVEN).exists():
         return True
     return any(any((folder / part).glob("*")) for part in ("checkpoints", "store", "hypotheses"))
 
@@ -142,8 +148,10 @@ def forget(folder: Path) -> None:
 
 def write_scripts(folder: Path, model: PlannedModel) -> None:
     """A model's commands as scripts."""
-    write_text(folder / "command.sh", command_script(f"train: {model.name}", model.train_command))
-    write_text(folder / "decode.sh", command_script(f"decode: {model.name}", model.decode_command))
+    trains = command_script(f"train: {model.name}", model.train_command) if model.train_command else described(model)
+    write_text(folder / "command.sh", trains)
+    if model.decode_command:
+        write_text(folder / "decode.sh", command_script(f"decode: {model.name}", model.decode_command))
     for script, text in teacher_scripts(model).items():
         write_text(folder / script, text)
 
@@ -152,7 +160,7 @@ def differences(old: RunConfig, new: RunConfig) -> list[str]:
     """What differs between two configs, each as `key = old, the config now says new`."""
     before, after = dict(leaves(to_json(old))), dict(leaves(to_json(new)))
     return [
-        f"{key} = {before.get(key)!r}, the config now says {after.get(key)!r}"
+        f"{YAML_KEYS.get(key, key)} = {before.get(key)!r}, the config now says {after.get(key)!r}"
         for key in {**before, **after}
         if before.get(key) != after.get(key)
     ]
@@ -189,6 +197,7 @@ def unchanged(old: PlannedModel, new: PlannedModel) -> bool:
     """Whether a model that was made is planned as it was; what its students read may be planned where nothing was."""
     return (
         old.average == new.average
+        and old.origin == new.origin
         and alike(old.train_command, new.train_command)
         and alike(old.decode_command, new.decode_command)
         and old.seqkd_commands in ((), new.seqkd_commands)

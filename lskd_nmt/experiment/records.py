@@ -10,7 +10,7 @@ from typing import Literal
 
 from lskd_nmt.experiment.run_config import DecodeConfig, RunConfig
 from lskd_nmt.storage.files import write_json
-from lskd_nmt.storage.typed import AnyFloat, Json, read_record, record, to_json
+from lskd_nmt.storage.typed import AnyFloat, Json, absent, read_record, record, to_json
 
 Number = int | float  # a whole number stays one when its file is written again
 Command = tuple[str, ...]
@@ -20,8 +20,20 @@ DATA_KEYS = ("folder", "corpus", "form", "source_lang", "target_lang", "tokenize
 MODEL_KEYS = (
     *("name", "role", "teacher", "label_smoothing", "method", "temperature", "kd_weight"),
     *("kd_level", "hypotheses", "tail", "top_k", "seqkd_commands", "store_command"),
-    *("average", "arch", "seed", "train_command", "decode_command"),
+    *("average", "arch", "seed", "train_command", "decode_command", "origin"),
 )
+
+GIVEN = "given.json"  # of a model that the run does not train
+
+
+@record
+class Given:
+    """A model's given.json: what is known of a model that the run did not train."""
+
+    kind: str
+    name: str  # of the file, the folder or the model, without folders before it
+    sha256: str | None = None  # of a checkpoint, or of translations that were made elsewhere
+    says: dict[str, Json] = field(default_factory=dict)  # what a checkpoint says of its training
 
 
 @record
@@ -64,6 +76,17 @@ class PlannedModel:
     arch: str = ""
     train_command: Command = ()
     decode_command: Command = ()
+    origin: str | None = absent()  # of a model that the run does not train: KIND:PLACE
+
+    @property
+    def kind(self) -> str:
+        """What is there already: fairseq, hf, ct2, translations or adopted; empty for what the run trains."""
+        return (self.origin or "").partition(":")[0]
+
+    @property
+    def published(self) -> str:
+        """The file of its folder that says that the model is there: a checkpoint, or a record of another's."""
+        return GIVEN if self.kind in ("hf", "ct2", "translations") else "model.pt"
 
     @property
     def is_plain(self) -> bool:
@@ -207,7 +230,7 @@ def model_json(model: PlannedModel) -> dict[str, Json]:
     if model.role == "teacher" or model.is_plain:
         unwanted |= {"kd_level", "hypotheses", "tail", "top_k"}
     content = to_json(model)
-    return {key: content[key] for key in MODEL_KEYS if key not in unwanted}
+    return {key: content[key] for key in MODEL_KEYS if key in content and key not in unwanted}
 
 
 def read_curve(file: Path) -> list[CurvePoint]:

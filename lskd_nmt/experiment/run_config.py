@@ -9,7 +9,7 @@ from dataclasses import field
 
 from lskd_nmt.decode_settings import DecodeSettings
 from lskd_nmt.losses.settings import DEFAULTS
-from lskd_nmt.storage.typed import Json, record
+from lskd_nmt.storage.typed import Json, absent, record
 
 Flags = dict[str, Json]  # of a command, by their names without dashes
 SEARCH = DecodeSettings()
@@ -58,7 +58,7 @@ class DataConfig:
 
 @record
 class TeacherConfig:
-    """The teachers: one for each label smoothing and seed."""
+    """The teachers: one for each label smoothing and seed, or the one that is there already, or none."""
 
     arch: str = ""
     label_smoothing: tuple[float, ...] = (0.1,)  # a teacher for each
@@ -67,6 +67,21 @@ class TeacherConfig:
     seed: int | None = None  # students of all seeds learn from this teacher; else each from that of its own seed
     run: str | None = None  # the run folder that has the teachers, which are not trained again
     train: Flags = field(default_factory=dict)
+    origin: str | None = absent()  # `from` in the YAML: what is there already, KIND:PLACE, or none
+    data: str | None = absent()  # where the dict.*.txt of a fairseq teacher are, if its checkpoint does not say
+    source_lang: str | None = absent()  # the name of a language as a Hugging Face or CTranslate2 model has it
+    target_lang: str | None = absent()
+    prompt: str | None = absent()  # a file, of a language model
+
+    @property
+    def kind(self) -> str:
+        """What is there already: fairseq, hf, ct2, translations or none; empty for teachers that are trained."""
+        return (self.origin or "").partition(":")[0]
+
+    @property
+    def place(self) -> str:
+        """The path or the name of what is there already."""
+        return (self.origin or "").partition(":")[2]
 
 
 @record

@@ -3,12 +3,13 @@
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from itertools import dropwhile
+from itertools import takewhile
 
 from lskd_nmt.experiment.records import PlannedModel
 from lskd_nmt.storage.provenance import ROOT
 from lskd_nmt.storage.typed import Json
 
+READING = {"import", "select"}  # steps of `lskd seqkd` that run no model, and take no device
 USER_DIR = "user_dir"  # as a plan has it; a script has the plugin's real place
 
 
@@ -52,12 +53,14 @@ def command_script(what: str, command: Sequence[str]) -> str:
 
 
 def steps_script(what: str, commands: Sequence[Sequence[str]]) -> str:
-    """`lskd` commands as a script: the first takes further flags, one that fails ends it."""
-    verb = len(commands[0]) - len([*dropwhile(lambda word: not word.startswith("--"), commands[0])])
-    note = f"{what} (further flags of {' '.join(commands[0][:verb])} may follow)"
+    """`lskd` commands as a script: those that run a model take further flags, one that fails ends it."""
+    verbs = [[*takewhile(lambda word: not word.startswith("--"), command)] for command in commands]
+    taking = [" ".join(verb) for verb in verbs if not READING & {*verb}]
+    note = what + (f" (further flags of {taking[0]} may follow)" if taking else "")
     head = f'#!/usr/bin/env bash\n# {note}\nset -e\ncd -P -- "$(dirname -- "${{BASH_SOURCE[0]}}")/../.."\n'
     parts = [
-        [*flag_lines(command, verb), *(['  "$@"'] if number == 0 else [])] for number, command in enumerate(commands)
+        [*flag_lines(command, len(verb)), *([] if READING & {*verb} else ['  "$@"'])]
+        for command, verb in zip(commands, verbs, strict=True)
     ]
     return head + "".join(" \\\n".join(lines) + "\n" for lines in parts)
 

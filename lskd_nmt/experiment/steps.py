@@ -18,9 +18,9 @@ from lskd_nmt.errors import LskdError, require
 from lskd_nmt.evaluate import scoring
 from lskd_nmt.evaluate.metrics import needs_source
 from lskd_nmt.evaluate.records import Metrics, ScoringFacts, write_metrics
-from lskd_nmt.experiment import ctranslate2_decoding, input_hashes, lengths, training_costs, training_log
+from lskd_nmt.experiment import ctranslate2_decoding, input_hashes, lengths, training_costs, training_log, untrained
 from lskd_nmt.experiment.input_hashes import LAST_WRITTEN
-from lskd_nmt.experiment.records import DecodeRecord, RunRecord, write_curve
+from lskd_nmt.experiment.records import DecodeRecord, PlannedModel, RunRecord, write_curve
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.experiment.run_command import Cost, record_attempt, watch
 from lskd_nmt.experiment.scripts import runnable
@@ -39,6 +39,11 @@ class Step:
     result: str = ""  # once it is there, the step is done; "" where a script of the run folder knows
     needs: str = ""
     maker: str = ""
+
+    def of(self, model: PlannedModel) -> "Step":
+        """The step on this model, whose publication is not a checkpoint's where it has none."""
+        names = {"model.pt": model.published}
+        return Step(names.get(self.result, self.result), names.get(self.needs, self.needs), self.maker)
 
 
 STEPS = {
@@ -65,15 +70,23 @@ class Machine:
 
 def run_step(run: Run, name: str, step: str, machine: Machine, tell: Tell, log: Tell) -> int:
     """Do a step on a model unless it is done; its exit code. `log` has the step's own lines, `tell` its command's."""
-    folder, what = run.model_folder(run.model(name).name), STEPS[step]
+    model = run.model(name)
+    folder, what = run.model_folder(name), STEPS[step].of(model)
     if step in ("hypotheses", "store") and not (folder / f"{step}.sh").exists():
         log(f"{step} {name}: none {'is' if step == 'store' else 'are'} needed")
         return 0
     if what.result and (folder / what.result).exists():
         log(f"{step} {name}: done, skipped")
         return 0
+    if model.origin is not None and not model.decode_command and step in ("decode", "score", "evaluate"):
+        log(f"{step} {name}: it translates nothing")
+        return 0
     there = not what.needs or (folder / what.needs).exists()
     require(there, f"{folder}/{what.needs} does not exist: run experiments/steps/{what.maker}.sh first")
+    if step == "train" and model.origin is not None:
+        untrained.take(run, model)
+        log(f"train {name}: not trained here, {folder}/{model.published}")
+        return 0
     log(f"{step} {name}" + (f" (full log: {folder}/train.log)" if step == "train" else ""))
     if step == "train":
         (folder / "checkpoints").mkdir(exist_ok=True)

@@ -75,8 +75,8 @@ SHAPES: dict[str, Shape] = {
         "seed": int,
         "data": HASHES,
         "versions": HASHES,
-        "wall_seconds": NUMBER,
-        "cpu_seconds": NUMBER,
+        "wall_seconds": COST,  # not known of a model that was trained elsewhere
+        "cpu_seconds": COST,
         "gpu_hours": COST,
         "peak_memory_mb": COST,
         "peak_gpu_memory_mb": COST,

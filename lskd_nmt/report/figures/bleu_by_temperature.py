@@ -44,9 +44,15 @@ def figure(table: ResultsTable) -> Figure | None:
 
 def looks(students: Sequence[Cell]) -> Look:
     """The colour and the marker of each label smoothing, in its order."""
-    smoothings = sorted({alpha for cell in students if (alpha := cell.setting.label_smoothing) is not None})
+    found = {cell.setting.label_smoothing for cell in students}
+    smoothings = sorted(found, key=lambda alpha: (alpha is None, alpha or 0))  # None: of a teacher that was there
     colours = colours_of(smoothings)
     return {value: (colours[value], MARKERS[number % len(MARKERS)]) for number, value in enumerate(smoothings)}
+
+
+def of_teacher(smoothing: Number | None) -> str:
+    """What the students of teachers with this label smoothing are called."""
+    return "teacher of another training" if smoothing is None else f"teacher LS {smoothing:g}"
 
 
 def heated(cells: Sequence[Cell]) -> list[Cell]:
@@ -66,9 +72,9 @@ def panel(axes: Axes, cells: Sequence[Cell], look: Look, table: ResultsTable) ->
         shift = APART ** (number - (len(look) - 1) / 2)
         mine = [cell for cell in cells if cell.setting.label_smoothing == smoothing]
         for runs in dict.fromkeys(cell.named_runs for cell in cells):
-            name = ", ".join([f"teacher LS {smoothing:g}", *runs])
+            name = ", ".join([of_teacher(smoothing), *runs])
             line(axes, [cell for cell in mine if cell.named_runs == runs], shift, colour, marker, name)
-        beside(axes, mine, f"teacher LS {smoothing:g}", colour, table.published)
+        beside(axes, mine, of_teacher(smoothing), colour, table.published)
     for cell in table.cells:
         if label(cell.setting) == PLAIN:
             axes.axhline(cell.scores[MAIN].mean, color=GREY, linewidth=1, linestyle=":", label=PLAIN)

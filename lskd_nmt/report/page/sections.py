@@ -64,10 +64,11 @@ def grids(content: ResultsTable) -> list[Table]:
 
 def grid(name: str, kind: str, cells: Sequence[Cell], notes: Sequence[str]) -> Table:
     """Rows of the teacher's label smoothing, columns of the temperature."""
-    found = {(cell.setting.label_smoothing or 0.0, bleu_by_temperature.temperature(cell)): cell for cell in cells}
-    smoothings, heats = (sorted(set(values)) for values in zip(*found, strict=True))
+    found = {(cell.setting.label_smoothing, bleu_by_temperature.temperature(cell)): cell for cell in cells}
+    heats = sorted({heat for _, heat in found})
+    smoothings = sorted({alpha for alpha, _ in found}, key=lambda alpha: (alpha is None, alpha or 0))
     rows = [
-        [TableCell(f"{alpha:g}", alpha), *(grid_cell(found.get((alpha, heat))) for heat in heats)]
+        [TableCell(texts.optional(alpha), alpha), *(grid_cell(found.get((alpha, heat))) for heat in heats)]
         for alpha in smoothings
     ]
     columns = ["teacher LS (α)", *(f"T = {heat:g}" for heat in heats)]

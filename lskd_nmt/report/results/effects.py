@@ -25,15 +25,16 @@ def effects(cells: Sequence[Cell], pair: str | None) -> list[Effect]:
     Cells of one effect differ in nothing else. `pair` is that of the published numbers, None for none.
     """
     kinds = {group(cell.setting) for cell in cells if label(cell.setting) == "student"}
-    smoothed = [cell for cell in cells if cell.setting.label_smoothing is not None]
-    found = [each for cell in smoothed for each in effects_of(cells, cell, pair, len(kinds) == 1)]
+    taught = [cell for cell in cells if cell.setting.label_smoothing is not None or cell.setting.kd_level is not None]
+    found = [each for cell in taught for each in effects_of(cells, cell, pair, len(kinds) == 1)]
     return sorted(found, key=lambda each: not each.effect.startswith(LS_GAIN))
 
 
 def effects_of(cells: Sequence[Cell], cell: Cell, pair: str | None, is_one_kind: bool) -> list[Effect]:
     """The effects of which this cell is a term; `is_one_kind`: all students have one level, tail and weight."""
     setting = cell.setting
-    smoothing, temperature = f"α = {setting.label_smoothing:g}", setting.temperature
+    smoothing = "" if setting.label_smoothing is None else f"α = {setting.label_smoothing:g}"
+    temperature = setting.temperature
     is_clear = is_one_kind and temperature is not None
     where = "teacher" if setting.role == "teacher" else "" if is_clear else group(setting)
     found: list[Effect | None] = []

@@ -11,6 +11,7 @@ from lskd_nmt.evaluate.records import Metrics, read_metrics
 from lskd_nmt.evaluate.scoring import remark
 from lskd_nmt.experiment.records import CurvePoint, PlannedModel
 from lskd_nmt.experiment.run import Run
+from lskd_nmt.experiment.untrained import record_of, said
 from lskd_nmt.report.results import methods, signature
 from lskd_nmt.report.results.over_seeds import in_order, seeds_of_cells, summary, tell_apart
 from lskd_nmt.report.results.records import MAIN, Expansion, Number, ResultsTable, RunData, StepCost, TableRow
@@ -66,6 +67,8 @@ def scored(runs: Mapping[str, Run]) -> Read:
                 found.rows.append(row(label, run, model, signature.short(expansion)))
                 found.expansions[found.rows[-1].signature] = expansion
                 continue
+            if model.origin is not None and not model.decode_command:
+                continue  # translations that were made elsewhere
             found.not_scored.append(model.name if len(runs) == 1 else f"{label}/{model.name}")
             if not folder.is_dir():
                 found.without_folder.append(found.not_scored[-1])
@@ -76,7 +79,21 @@ def remarks(runs: Mapping[str, Run], rows: Sequence[TableRow]) -> list[str]:
     """What to know of these scores: a tokeniser that does not suit the language, references that subwords rewrite."""
     known = {remark(runs[row.run].plan.data.target_lang, row.tokenizer) for row in rows}
     changed = {(row.references_changed_by_subwords or 0, row.sentences) for row in rows}
-    return [*sorted(filter(None, known)), *(rewritten(*each) for each in sorted(changed) if each[0])]
+    made = [*sorted(filter(None, known)), *(rewritten(*each) for each in sorted(changed) if each[0])]
+    return made + [line for run in runs.values() for model in run.models for line in given_remark(run, model)]
+
+
+def given_remark(run: Run, model: PlannedModel) -> list[str]:
+    """What is known of a model that the run did not train."""
+    given = record_of(run, model)
+    if given is None:
+        return []
+    if given.kind == "translations":
+        digest = (given.sha256 or "")[:8]
+        return [f"{model.name} has no row: it is translations made elsewhere ({given.name}, sha256 {digest}…)"]
+    if given.sha256 is None:
+        return [f"{model.name} was there already ({given.kind}:{given.name}): how it was trained is not known"]
+    return [f"{model.name} was not trained here: what it cost is not known; {given.name} says: {said(given)}"]
 
 
 def engines(rows: Sequence[TableRow], expansions: Expansions) -> list[str]:
@@ -140,7 +157,7 @@ def row(label: str, run: Run, model: PlannedModel, signature: str) -> TableRow:
         run=label,
         name=model.name,
         teacher=model.teacher,
-        arch=model.arch,
+        arch=model.arch or arch_of(run, model),
         seed=model.seed,
         setting=setting(model),
         scores={name: score.score for name, score in metrics.scores.items()},
@@ -162,6 +179,12 @@ def row(label: str, run: Run, model: PlannedModel, signature: str) -> TableRow:
         translations=metrics.facts.hyp_sha256,
         signature=signature,
     )
+
+
+def arch_of(run: Run, model: PlannedModel) -> str:
+    """What a model that the run did not train says of its architecture, or its kind."""
+    given = record_of(run, model)
+    return str(given.says.get("arch", given.kind)) if given is not None else ""
 
 
 def hours(seconds: Number | None) -> float | None:

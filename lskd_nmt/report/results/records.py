@@ -182,6 +182,7 @@ class Expansion:
     metrics: dict[str, str] = field(default_factory=dict)
     reference: str | None = None  # the hash of the references
     versions: dict[str, str] = field(default_factory=dict)
+    given: dict[str, str] | None = None  # hashes of a model or of translations that were there already
 
 
 @record

@@ -10,7 +10,7 @@ PLAIN = "student without KD"
 
 def setting(model: PlannedModel) -> Setting:
     """The setting of a planned model; older plans have no level, tail and top k, which their commands say."""
-    is_distilled = model.role == "student" and model.label_smoothing is not None
+    is_distilled = model.role == "student" and (model.label_smoothing is not None or model.teacher is not None)
     learns_words = is_distilled and model.temperature is not None
     return Setting(
         role=model.role,
@@ -32,7 +32,8 @@ def flag(command: Sequence[str], name: str) -> str | None:
 
 def label(setting: Setting) -> str:
     """What a model is, for people: `teacher`, `student without KD`, `student`."""
-    is_plain = setting.role == "student" and setting.label_smoothing is None and not setting.method
+    is_taught = setting.label_smoothing is not None or setting.kd_level is not None
+    is_plain = setting.role == "student" and not is_taught and not setting.method
     return PLAIN if is_plain else setting.role
 
 

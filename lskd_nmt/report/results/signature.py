@@ -9,10 +9,13 @@ from pathlib import Path
 from lskd_nmt.evaluate.records import read_metrics
 from lskd_nmt.experiment.records import PlannedModel
 from lskd_nmt.experiment.run import Run
+from lskd_nmt.experiment.teacher_commands import TEST
+from lskd_nmt.experiment.untrained import record_of
 from lskd_nmt.fairseq_io.flag_values import LOGGING
 from lskd_nmt.report.results.records import Expansion
 from lskd_nmt.report.results.table_json import as_json
-from lskd_nmt.storage.typed import Json
+from lskd_nmt.storage.header import Origin
+from lskd_nmt.storage.typed import Json, read_record, record
 
 # flags of fairseq-train and lskd seqkd that are no part of a signature: where files are, what is shown, which device
 # computes, and what the cell's setting says
@@ -39,6 +42,10 @@ IRRELEVANT = {
     "workers",
     "device",
     "part",
+    "teacher",
+    "source",
+    "translations",
+    "prompt",
     "shard-sentences",
 } | LOGGING
 VERSIONS = ("torch", "fairseq-fixed", "sacrebleu")
@@ -73,6 +80,7 @@ def expansion(run: Run, model: PlannedModel) -> Expansion:
         metrics={name: f"{score.signature} (text {score.text})" for name, score in metrics.scores.items()},
         reference=metrics.facts.ref_sha256,
         versions={name: versions[name] for name in VERSIONS if name in versions},
+        given=given_hashes(run, model) or None,
     )
 
 
@@ -82,6 +90,29 @@ def teacher(run: Run, model: PlannedModel) -> str | None:
         if other.name == model.teacher and (run.model_folder(other.name) / "metrics.json").is_file():
             return short(expansion(run, other))
     return None
+
+
+@record
+class Made:
+    """Of the ledger of translations: what made them."""
+
+    teacher: list[Origin]
+
+
+def given_hashes(run: Run, model: PlannedModel) -> dict[str, str]:
+    """Hashes of what the run did not make: of this model, or of what its teacher is."""
+    members = {other.name: other for other in run.models}
+    found: dict[str, str] = {}
+    for each in (model, members.get(model.teacher or "")):
+        if each is None or each.origin is None:
+            continue
+        known, folder = record_of(run, each), run.model_folder(each.name)
+        if known is not None and known.sha256 is not None:
+            found[each.kind] = known.sha256
+        for ledger in (folder / "hypotheses" / "decoded" / "ledger.json", folder / TEST / "ledger.json"):
+            if ledger.is_file() and each.published != "model.pt":
+                found |= {f"{each.kind} {part.file}": part.sha256 for part in read_record(ledger, Made).teacher}
+    return found
 
 
 def hypotheses(run: Run, model: PlannedModel) -> list[dict[str, str]] | None:

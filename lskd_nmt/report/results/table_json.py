@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lskd_nmt.evaluate.records import Estimate
-from lskd_nmt.report.results.records import Cell, ResultsTable, RunData, Scatter, Setting, TableRow, Tests
+from lskd_nmt.report.results.records import Cell, Expansion, ResultsTable, RunData, Scatter, Setting, TableRow, Tests
 from lskd_nmt.storage.records import load
 from lskd_nmt.storage.typed import Json, from_json
 
@@ -22,6 +22,7 @@ LEFT_OUT: dict[type, set[str]] = {
     Cell: {"cost", "over"},
     RunData: {"methods"},
     Estimate: {"p_by_seed"},
+    Expansion: {"given"},
     Scatter: {"deviation", "degrees", "rows", "smallest", "largest"},
 }
 

@@ -1,0 +1,110 @@
+"""The commands that make what students read of a teacher: its translations, and its store."""
+
+from lskd_nmt.decode_settings import DecodeSettings
+from lskd_nmt.experiment.distillations import levels
+from lskd_nmt.experiment.records import Command, PlannedData
+from lskd_nmt.experiment.run_config import Flags, RunConfig
+from lskd_nmt.experiment.scripts import words_of
+from lskd_nmt.storage.typed import to_json
+
+TEST = "decoded-test"  # in the folder of a teacher that gives text: its translations of the test set
+
+
+def store_command(name: str, config: RunConfig, data: PlannedData) -> Command:
+    """How a teacher's store is written; nothing if its students run it beside them."""
+    section = config.student
+    readers = [method for method in config.methods.values() if method.teacher and not method.live]
+    if section.store == "none" or (section.methods and not readers):
+        return ()
+    size: Flags = {"keep": section.store}
+    if section.store == "top-k":
+        size |= {
+            "top-k": max(int(mode.partition(":")[2]) for mode in section.tail or ()),
+            "temperatures": ",".join(f"{t:g}" for t in section.temperature or ()),
+        }
+    flags: Flags = {
+        "teacher-path": f"models/{name}/model.pt",
+        "teacher-data": config.teacher.data,
+        "data": f"{data.folder}/bin",
+        "source-lang": data.source_lang,
+        "target-lang": data.target_lang,
+        **size,
+        "out": f"models/{name}/store",
+    }
+    return ("lskd", "teacher-store", *words_of(flags))
+
+
+def seqkd_commands(name: str, config: RunConfig, data: PlannedData) -> tuple[Command, ...]:
+    """How a teacher's hypotheses are decoded, or read, and chosen; none if no student learns from them."""
+    folder, options = f"models/{name}/hypotheses", to_json(config.seqkd)
+    known = DecodeSettings.__dataclass_fields__
+    DecodeSettings(**{option: value for option, value in options.items() if option in known and value is not None})
+    chosen = dict.fromkeys(hypotheses for _, hypotheses in levels(config.student) if hypotheses)
+    if not chosen:
+        return ()
+    filtering = ("similarity", "max_ratio", "drop_copies")
+    filters = {option.replace("_", "-"): options[option] for option in filtering} | {"tokenize": data.tokenize}
+    choosing: list[Flags] = [
+        {"decoded": f"{folder}/decoded", **binarised(data), "out": f"{folder}/{kind}", "method": kind, **filters}
+        for kind in chosen
+    ]
+    steps = [translating(name, config, data), *(("select", each) for each in choosing)]
+    return tuple(("lskd", "seqkd", step, *words_of(flags)) for step, flags in steps)
+
+
+def binarised(data: PlannedData) -> Flags:
+    """The flags that name the binarised data and its languages."""
+    return {"data": f"{data.folder}/bin", "source-lang": data.source_lang, "target-lang": data.target_lang}
+
+
+def translating(name: str, config: RunConfig, data: PlannedData) -> tuple[str, Flags]:
+    """How translations of the training source are made, or those that are there read: a step of `lskd seqkd`."""
+    out = f"models/{name}/hypotheses/decoded"
+    if config.teacher.kind == "translations":
+        source = f"{data.folder}/clean/train.{data.source_lang}"
+        return "import", {"source": source, "translations": config.teacher.place, "out": out}
+    options = to_json(config.seqkd)
+    search = ("engine", "quantization", "beam", "nbest", "sampling", "sampling_topk", "shard_sentences")
+    return "decode", {
+        **translator(name, config),
+        **binarised(data),
+        "out": out,
+        **{option.replace("_", "-"): options[option] for option in search},
+        "temperature": config.seqkd.temperature if config.seqkd.sampling else None,
+        **lengths(config),
+    }
+
+
+def translator(name: str, config: RunConfig) -> Flags:
+    """The flags of `lskd seqkd decode` that name a teacher."""
+    section = config.teacher
+    if section.kind not in ("hf", "ct2"):
+        return {"teacher-path": f"models/{name}/model.pt", "teacher-data": section.data}
+    return {
+        "teacher": section.origin,
+        "teacher-source-lang": section.source_lang,
+        "teacher-target-lang": section.target_lang,
+        "prompt": section.prompt,
+    }
+
+
+def lengths(config: RunConfig) -> Flags:
+    """How long a translation may be, and what its length counts."""
+    decode = config.decode
+    return {"max-len-a": decode.max_len_a, "max-len-b": decode.max_len_b, "lenpen": decode.lenpen}
+
+
+def test_command(name: str, config: RunConfig, data: PlannedData) -> Command:
+    """How a teacher that gives text translates the test set; nothing where its translations are there already."""
+    if config.teacher.kind == "translations":
+        return ()
+    flags = {
+        **translator(name, config),
+        **binarised(data),
+        "split": "test",
+        "out": f"models/{name}/{TEST}",
+        "quantization": config.seqkd.quantization,
+        "beam": config.decode.beam,
+        **lengths(config),
+    }
+    return ("lskd", "seqkd", "decode", *words_of(flags))
