@@ -168,6 +168,22 @@ EXPERIMENT_BROKEN = {
         {"origin": "translations", "decoding": ("beam",)},
         "seqkd.beam is given, and with teacher.from translations nothing is translated: remove it",
     ),
+    "monolingual-and-level": (
+        {"monolingual": True, "kd_level": ("word",)},
+        "seqkd.monolingual is given, and no student learns translations: set student.kd_level",
+    ),
+    "monolingual-and-interpolate": (
+        {"monolingual": True, "hypotheses": ("interpolate",)},
+        "student.hypotheses has interpolate, and seqkd.monolingual has no references: use beam or multi",
+    ),
+    "monolingual-and-translations": (
+        {"monolingual": True, "origin": "translations"},
+        "seqkd.monolingual.translations goes with teacher.from translations: give both, or neither",
+    ),
+    "monolingual-and-store": (
+        {"monolingual": True, "store": "features"},
+        "seqkd.monolingual is given, and student.store is features: use none",
+    ),
     "from-and-engine": ({"origin": "ct2", "engine": "fairseq"}, "seqkd.engine is fairseq, and teacher.from is ct2: "),
     "no-teacher": ({"origin": "none", "axes": ("kd_level",)}, "student.kd_level is given, and teacher is none: remove"),
     "nothing-to-train": ({"origin": "none", "plain": False}, "teacher is none, student.plain is false, and no student"),

@@ -14,6 +14,7 @@ from lskd_nmt.experiment.models import expand
 from lskd_nmt.experiment.plan import plan
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.experiment.steps import Machine, run_step
+from lskd_nmt.experiment.text_decoding import texts
 from lskd_nmt.report.results.read import results
 from lskd_nmt.report.results.table_json import as_json
 from lskd_nmt.storage.files import sha256
@@ -211,6 +212,62 @@ def test_translations_have_no_row_and_their_hash_is_in_the_signature(bench, prep
         f"teacher-translations has no row: it is translations made elsewhere (out.de, sha256 {sha256(file)[:8]}…)",
     )
     assert found.expansions[found.rows[1].signature].given == {"translations": sha256(file)}
+
+
+def test_a_translator_of_others_stands_in_the_table_with_its_own_translations(bench, prepared, monkeypatch):
+    model = bench.folder / "opus"
+    model.mkdir()
+    (model / "config.json").touch()
+    run = planned(bench.folder, prepared, f"hf:{model}", SEQUENCE)
+    done(run, monkeypatch, bench, FAKE_TEXT=str(prepared / "clean" / "test.de"))
+    found = results([run.folder])
+    row = found.rows[0]
+    assert (row.name, row.scores["bleu"], row.arch, row.cpu_hours) == ("teacher-hf", 100, "hf", None)
+    expansion = found.expansions[row.signature]
+    assert expansion.given == {"hf opus": "a1"} and str((expansion.decode or {})["engine"]).startswith("ctranslate2")
+    assert found.remarks[0].startswith("teacher-hf was there already (hf:opus): how it was trained is not known")
+    with pytest.raises(LskdError, match="does not have the 28 test rows in order"):
+        texts(run.model_folder("teacher-hf") / "decoded-test", 28)
+
+
+def test_monolingual_text_is_translated_and_makes_the_students_corpus(tmp_path):
+    text = {"files": [f"{tmp_path}/a.en", f"{tmp_path}/b.en.zst"], "share": 0.5}
+    found = models({"from": f"ct2:{tmp_path}"}, SEQUENCE, seqkd={"monolingual": text})
+    decode, first, second, select = found["teacher-ct2"].seqkd_commands
+    folder = "models/teacher-ct2/hypotheses"
+    assert "--source" not in decode and flags(second)["--source"] == f"{tmp_path}/b.en.zst"
+    assert flags(first)["--teacher"] == f"ct2:{tmp_path}" and "--quantization" not in first
+    words = flags(select)
+    assert (words["--monolingual"], words["--share"]) == (f"{folder}/monolingual-1:{folder}/monolingual-2", "0.5")
+    student = found["student-sequence-beam-s1"].train_command
+    assert student[1] == f"{folder}/beam/bin" and flags(student)["--hypotheses"] == f"{folder}/beam"
+    assert found["student-plain-s1"].train_command[1] == "data/bin"
+
+
+def test_translations_of_monolingual_text_are_imported(tmp_path):
+    text = {"files": f"{tmp_path}/a.en", "translations": f"{tmp_path}/a.de"}
+    teacher = {"from": f"translations:{tmp_path}/out.de"}
+    found = models(teacher, SEQUENCE, seqkd={"monolingual": text})["teacher-translations"]
+    assert [command[2] for command in found.seqkd_commands] == ["import", "import", "select"]
+    assert flags(found.seqkd_commands[1])["--translations"] == f"{tmp_path}/a.de"
+    assert "--share" not in found.seqkd_commands[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ({}, "it must be {files: FILE, share: 0.5}, with translations: FILE where they are there already"),
+        ({"files": "a", "share": 1}, "it must be a number between 0 and 1"),
+        ({"files": "a:b"}, "it must be paths without a colon"),
+        ({"files": ["a", "b"], "translations": "c"}, "it must be as many translations as files"),
+        ({"files": "a", "sare": 1}, "it must be {files: FILE"),
+        ({"files": "a", "translations": "c"}, "goes with teacher.from translations: give both, or neither"),
+    ],
+)
+def test_monolingual_text_that_cannot_be_mixed_is_one_line(text, part):
+    with pytest.raises(LskdError) as refused:
+        models({"from": "ct2:/x"}, SEQUENCE, seqkd={"monolingual": text})
+    assert part in str(refused.value) and "\n" not in str(refused.value)
 
 
 def test_the_pipeline_imports_translations_before_students_read_them(bench, prepared):

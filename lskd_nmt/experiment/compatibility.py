@@ -30,6 +30,8 @@ class ExperimentSettings:
     decoding: tuple[str, ...] = ()  # given keys of `seqkd` that say how a teacher translates
     engine: str = "ctranslate2"  # of seqkd
     plain: bool = True
+    monolingual: bool = False  # whether seqkd.monolingual is given
+    translated: bool = False  # whether its translations are
 
     @property
     def several(self) -> str:
@@ -54,11 +56,16 @@ class ExperimentSettings:
     @property
     def stray(self) -> str:
         """The first key of another kind of teacher than the one that is given; empty without one."""
-        own = {"fairseq": ("data",), "hf": OF_TEXT, "ct2": OF_TEXT}.get(self.origin, ())
+        own = {"fairseq": ("data",), "hf": OF_TEXT, "ct2": (*OF_TEXT, "tokenizer")}.get(self.origin, ())
         return next((name for name in self.of_kind if name not in own), "")
 
 
-OF_TEXT = ("source_lang", "target_lang", "prompt")  # keys of `teacher` for Hugging Face's and CTranslate2's models
+OF_TEXT = (
+    "source_lang",
+    "target_lang",
+    "prefix",
+    "prompt",
+)  # keys of `teacher` for Hugging Face's and CTranslate2's models
 
 
 @dataclass(frozen=True)
@@ -171,6 +178,34 @@ EXPERIMENT_RULES: tuple[Rule[ExperimentSettings], ...] = (
         "Translations that are there are not decoded.",
         lambda s: s.origin in ("translations", "none") and bool(s.decoding),
         "seqkd.{0.decoding[0]} is given, and with teacher.from {0.origin} nothing is translated: remove it",
+    ),
+    Rule(
+        "monolingual-and-level",
+        ("seqkd.monolingual", "student.kd_level"),
+        "Of monolingual text translations are learned.",
+        lambda s: s.monolingual and (not s.above_word or s.methods or s.origin == "none"),
+        "seqkd.monolingual is given, and no student learns translations: set student.kd_level: sequence, or both",
+    ),
+    Rule(
+        "monolingual-and-interpolate",
+        ("seqkd.monolingual", "student.hypotheses"),
+        "Monolingual text has no reference to be close to.",
+        lambda s: s.monolingual and "interpolate" in s.hypotheses,
+        "student.hypotheses has interpolate, and seqkd.monolingual has no references: use beam or multi",
+    ),
+    Rule(
+        "monolingual-and-translations",
+        ("seqkd.monolingual.translations", "teacher.from"),
+        "Who gives translations alone translates nothing else, and a teacher that translates needs none.",
+        lambda s: s.monolingual and s.translated != (s.origin == "translations"),
+        "seqkd.monolingual.translations goes with teacher.from translations: give both, or neither",
+    ),
+    Rule(
+        "monolingual-and-store",
+        ("seqkd.monolingual", "student.kd_level", "seqkd.sampling"),
+        "A store is of the references.",
+        lambda s: s.monolingual and s.store != "none",
+        "seqkd.monolingual is given, and student.store is {0.store}: use none",
     ),
     Rule(
         "from-and-engine",

@@ -17,13 +17,16 @@ from lskd_nmt.experiment.config_values import (
     average,
     choice,
     flags,
+    hub,
     integer,
     line,
+    monolingual,
     number,
     origin,
     path,
     several,
     tail,
+    text,
     truth,
     word,
     word_or_none,
@@ -69,7 +72,9 @@ CONFIG: Checks = {
         "data": path,  # where the dict.*.txt of a fairseq teacher are, if its checkpoint does not say
         "source_lang": line,  # as a Hugging Face or CTranslate2 model names its languages, such as eng_Latn
         "target_lang": line,
-        "prompt": path,  # of a language model: a file with the place for the source
+        "prefix": text,  # before every source, such as 'translate English to German: '
+        "prompt": path,  # of a language model: a file with {source} where the source is to stand
+        "tokenizer": hub,  # hf:DIR, of a CTranslate2 model that has none beside it
         "arch": word_or_none,
         "label_smoothing": several(label_smoothing),
         "smoothing_over": smoothing_over,
@@ -107,6 +112,7 @@ CONFIG: Checks = {
         "max_ratio": number(1, math.inf, "a number from 1 (leave it out for any)"),
         "drop_copies": truth,
         "shard_sentences": integer,
+        "monolingual": monolingual,  # {files: …, share: 0.5}: source text without a target side
     },
     "train": flags,
     "seeds": several(integer),
@@ -235,6 +241,8 @@ def settings_of(config: RunConfig, axes: Sequence[str]) -> ExperimentSettings:
         decoding=changed(seqkd, SeqkdConfig(), DECODING),
         engine=seqkd.engine,
         plain=student.plain,
+        monolingual=seqkd.monolingual is not None,
+        translated=seqkd.monolingual is not None and seqkd.monolingual.translations is not None,
     )
 
 
@@ -247,7 +255,7 @@ TRAINED = (
     "run",
     "train",
 )  # of a teacher that is trained
-OF_KIND = ("data", "source_lang", "target_lang", "prompt")  # of one that is there already
+OF_KIND = ("data", "source_lang", "target_lang", "prefix", "prompt", "tokenizer")  # of one that is there already
 PROBABILITIES = ("temperature", "tail", "temper", "temperature_squared", "store")  # what is read of probabilities
 DECODING = tuple(name for name in SeqkdConfig.__dataclass_fields__ if name in DecodeSettings.__dataclass_fields__)
 

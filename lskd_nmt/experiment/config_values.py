@@ -116,6 +116,46 @@ def word_of_hub(name: str) -> str:
     return name
 
 
+def hub(value: Json) -> str:
+    """A tokeniser of Hugging Face: hf: with a folder or a name."""
+    if not isinstance(value, str) or not value.startswith("hf:"):
+        raise ValueError("hf: with a folder or a name")
+    return origin(value)
+
+
+def text(value: Json) -> str:
+    """Text of one line as it is, spaces at its ends included."""
+    if not isinstance(value, str) or not value or "\n" in value:
+        raise ValueError("one line of text")
+    return value
+
+
+SHARE = number(0, 1, "a number between 0 and 1", low_included=False, high_included=False)
+
+
+def monolingual(value: Json) -> dict[str, Json]:
+    """Files of text without a target side, their share, and their translations where these are there already."""
+    known = {"files", "share", "translations"}
+    if not isinstance(value, dict) or not value.get("files") or set(value) - known:
+        raise ValueError("{files: FILE, share: 0.5}, with translations: FILE where they are there already")
+    found: dict[str, Json] = {"files": several(path_of_several)(value["files"])}
+    found["share"] = None if value.get("share") is None else SHARE(value["share"])
+    if value.get("translations") is not None:
+        found["translations"] = several(path_of_several)(value["translations"])
+    lists = [each for name in ("files", "translations") if isinstance(each := found.get(name), list)]
+    if len({len(each) for each in lists}) > 1:
+        raise ValueError("as many translations as files")
+    return found
+
+
+def path_of_several(value: Json) -> str:
+    """A path without a colon, which would separate two."""
+    found = path(value)
+    if ":" in found:
+        raise ValueError("paths without a colon")
+    return found
+
+
 def word_or_none(value: Json) -> str:
     """A name, or an empty text for none."""
     return "" if value == "" else word(value)

@@ -1,6 +1,7 @@
 """A config becomes a plan of models: teachers, plain students, and students that learn of a teacher or by a method."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lskd_nmt import __version__
@@ -11,7 +12,7 @@ from lskd_nmt.experiment.distillations import PLAIN, Distillation, distillations
 from lskd_nmt.experiment.fairseq_commands import decode_command, with_commands
 from lskd_nmt.experiment.records import Plan, PlannedData, PlannedModel
 from lskd_nmt.experiment.run_config import DataConfig, Flags, RunConfig
-from lskd_nmt.experiment.teacher_commands import seqkd_commands, store_command, test_command
+from lskd_nmt.experiment.teacher_commands import corpus, seqkd_commands, store_command, test_command
 from lskd_nmt.storage.files import read_json
 from lskd_nmt.storage.typed import to_json
 
@@ -159,7 +160,11 @@ def student(
         tail=how.tail,
         top_k=how.top_k,
     )
-    return with_commands(found, objective | how.flags, config, data)
+    made = with_commands(found, objective | how.flags, config, data)
+    if source is None:
+        return made
+    folder = corpus(source.name, how.hypotheses, config, data)
+    return replace(made, train_command=(made.train_command[0], folder, *made.train_command[2:]))
 
 
 def read_of(source: PlannedModel, how: Distillation, store: str, dictionaries: str | None) -> Flags:

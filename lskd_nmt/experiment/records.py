@@ -32,7 +32,7 @@ class Given:
 
     kind: str
     name: str  # of the file, the folder or the model, without folders before it
-    sha256: str | None = None  # of a checkpoint, or of translations that were made elsewhere
+    sha256: str | None = None  # of a checkpoint, of translations that were made elsewhere, or of a prompt
     says: dict[str, Json] = field(default_factory=dict)  # what a checkpoint says of its training
 
 

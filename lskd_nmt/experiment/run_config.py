@@ -71,7 +71,9 @@ class TeacherConfig:
     data: str | None = absent()  # where the dict.*.txt of a fairseq teacher are, if its checkpoint does not say
     source_lang: str | None = absent()  # the name of a language as a Hugging Face or CTranslate2 model has it
     target_lang: str | None = absent()
+    prefix: str | None = absent()  # before every source
     prompt: str | None = absent()  # a file, of a language model
+    tokenizer: str | None = absent()  # hf:DIR, of a CTranslate2 model that has none beside it
 
     @property
     def kind(self) -> str:
@@ -109,6 +111,15 @@ class StudentConfig:
 
 
 @record
+class MonolingualConfig:
+    """Text without a target side, which the teacher translates too."""
+
+    files: tuple[str, ...] = ()
+    share: float | None = None  # of the sentences that a student learns; None: all there are
+    translations: tuple[str, ...] | None = absent()  # of each file, where they are there already
+
+
+@record
 class SeqkdConfig:
     """How a teacher translates the training source, and which of its translations are taken."""
 
@@ -123,6 +134,7 @@ class SeqkdConfig:
     max_ratio: float | None = None
     drop_copies: bool = False
     shard_sentences: int = SEARCH.shard_sentences
+    monolingual: MonolingualConfig | None = absent()
 
 
 @record

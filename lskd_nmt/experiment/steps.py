@@ -24,6 +24,8 @@ from lskd_nmt.experiment.records import DecodeRecord, PlannedModel, RunRecord, w
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.experiment.run_command import Cost, record_attempt, watch
 from lskd_nmt.experiment.scripts import runnable
+from lskd_nmt.experiment.teacher_commands import TEST
+from lskd_nmt.experiment.text_decoding import decode_as_text, texts
 from lskd_nmt.fairseq_io.flag_values import require_words
 from lskd_nmt.storage import provenance
 from lskd_nmt.storage.files import read_lines, sha256, write_text
@@ -177,6 +179,8 @@ def decode(run: Run, name: str, machine: Machine, tell: Tell) -> tuple[int, int]
     Makes generate.log, and decode.json once all is decoded. CTranslate2 does it, or fairseq: see `DecodeConfig.engine`.
     """
     model, wish, why = run.model(name), run.plan.decode.engine, None
+    if model.decode_command[0] == "lskd":
+        return decode_as_text(run, name, {"gpu": "cuda"}.get(machine.device, machine.device), machine.workers, tell)
     command = [*model.decode_command, *machine.flags]
     require_words(command)
     if wish != "fairseq":
@@ -276,8 +280,11 @@ def extract_text(run: Run, name: str) -> tuple[Path, int]:
     """Take the translations out of generate.log, subwords joined, as test.hyp; that file and its number of lines."""
     folder = run.model_folder(name)
     sentences = len(read_lines(run.text("test", "source")))
-    pieces = scoring.hypotheses(read_lines(folder / "generate.log"), sentences)
-    lines = given.text_of(run.data / "spm", run.plan.data.target_lang, pieces)
+    if run.model(name).kind in untrained.FOLDERS:
+        lines = texts(folder / TEST, sentences)
+    else:
+        pieces = scoring.hypotheses(read_lines(folder / "generate.log"), sentences)
+        lines = given.text_of(run.data / "spm", run.plan.data.target_lang, pieces)
     write_text(folder / "test.hyp", "".join(f"{line}\n" for line in lines))
     return folder / "test.hyp", sentences
 

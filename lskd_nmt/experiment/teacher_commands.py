@@ -3,7 +3,7 @@
 from lskd_nmt.decode_settings import DecodeSettings
 from lskd_nmt.experiment.distillations import levels
 from lskd_nmt.experiment.records import Command, PlannedData
-from lskd_nmt.experiment.run_config import Flags, RunConfig
+from lskd_nmt.experiment.run_config import Flags, RunConfig, SeqkdConfig
 from lskd_nmt.experiment.scripts import words_of
 from lskd_nmt.storage.typed import to_json
 
@@ -45,10 +45,18 @@ def seqkd_commands(name: str, config: RunConfig, data: PlannedData) -> tuple[Com
     filtering = ("similarity", "max_ratio", "drop_copies")
     filters = {option.replace("_", "-"): options[option] for option in filtering} | {"tokenize": data.tokenize}
     choosing: list[Flags] = [
-        {"decoded": f"{folder}/decoded", **binarised(data), "out": f"{folder}/{kind}", "method": kind, **filters}
+        {
+            "decoded": f"{folder}/decoded",
+            **mixed(folder, config),
+            **binarised(data),
+            "out": f"{folder}/{kind}",
+            "method": kind,
+            **filters,
+        }
         for kind in chosen
     ]
-    steps = [translating(name, config, data), *(("select", each) for each in choosing)]
+    decoding = [translating(name, config, data), *monolingual(name, config, data)]
+    steps = [*decoding, *(("select", each) for each in choosing)]
     return tuple(("lskd", "seqkd", step, *words_of(flags)) for step, flags in steps)
 
 
@@ -63,16 +71,57 @@ def translating(name: str, config: RunConfig, data: PlannedData) -> tuple[str, F
     if config.teacher.kind == "translations":
         source = f"{data.folder}/clean/train.{data.source_lang}"
         return "import", {"source": source, "translations": config.teacher.place, "out": out}
+    return "decode", {**translator(name, config), **binarised(data), "out": out, **search_of(config)}
+
+
+def search_of(config: RunConfig) -> Flags:
+    """How a teacher searches for translations of the training source."""
     options = to_json(config.seqkd)
     search = ("engine", "quantization", "beam", "nbest", "sampling", "sampling_topk", "shard_sentences")
-    return "decode", {
-        **translator(name, config),
-        **binarised(data),
-        "out": out,
+    if config.teacher.kind == "ct2" and options["quantization"] == SeqkdConfig().quantization:
+        options["quantization"] = None  # as it was converted
+    return {
         **{option.replace("_", "-"): options[option] for option in search},
         "temperature": config.seqkd.temperature if config.seqkd.sampling else None,
         **lengths(config),
     }
+
+
+def monolingual(name: str, config: RunConfig, data: PlannedData) -> list[tuple[str, Flags]]:
+    """How text without a target side is translated, or its translations read: a step for each file."""
+    text = config.seqkd.monolingual
+    if text is None:
+        return []
+    steps: list[tuple[str, Flags]] = []
+    for number, file in enumerate(text.files):
+        out = monolingual_folder(f"models/{name}/hypotheses", number)
+        if text.translations is not None:
+            steps.append(("import", {"source": file, "translations": text.translations[number], "out": out}))
+            continue
+        flags = {**translator(name, config), "source": file, **binarised(data), "out": out, **search_of(config)}
+        steps.append(("decode", flags))
+    return steps
+
+
+def monolingual_folder(folder: str, number: int) -> str:
+    """Where the translations of a file of monolingual text are, under those of a teacher."""
+    return f"{folder}/monolingual-{number + 1}"
+
+
+def mixed(folder: str, config: RunConfig) -> Flags:
+    """The flags of `lskd seqkd select` that take monolingual text beside the data."""
+    text = config.seqkd.monolingual
+    if text is None:
+        return {}
+    folders = (monolingual_folder(folder, number) for number in range(len(text.files)))
+    return {"monolingual": ":".join(folders), "share": text.share}
+
+
+def corpus(source: str, hypotheses: str | None, config: RunConfig, data: PlannedData) -> str:
+    """The binarised corpus of a student: the data's, or that of chosen translations, which has monolingual text."""
+    if hypotheses is None or config.seqkd.monolingual is None:
+        return f"{data.folder}/bin"
+    return f"models/{source}/hypotheses/{hypotheses}/bin"
 
 
 def translator(name: str, config: RunConfig) -> Flags:
@@ -84,6 +133,8 @@ def translator(name: str, config: RunConfig) -> Flags:
         "teacher": section.origin,
         "teacher-source-lang": section.source_lang,
         "teacher-target-lang": section.target_lang,
+        "teacher-prefix": section.prefix,
+        "teacher-tokenizer": section.tokenizer,
         "prompt": section.prompt,
     }
 
@@ -103,7 +154,8 @@ def test_command(name: str, config: RunConfig, data: PlannedData) -> Command:
         **binarised(data),
         "split": "test",
         "out": f"models/{name}/{TEST}",
-        "quantization": config.seqkd.quantization,
+        "engine": config.seqkd.engine,
+        "quantization": search_of(config)["quantization"],
         "beam": config.decode.beam,
         **lengths(config),
     }

@@ -22,6 +22,9 @@ def place_of(model: PlannedModel) -> Path:
 
 def require_there(plan: Plan, run: Path) -> None:
     """Refuse a plan whose teacher is not where the YAML says; translations may come once the data are prepared."""
+    text = plan.config.seqkd.monolingual
+    for name in (*text.files, *(text.translations or ())) if text is not None else ():
+        require(Path(name).is_file(), f"seqkd.monolingual names {name}, which is no file: give text, a sentence a line")
     for model in plan.models:
         folder, place = run / "models" / model.name, place_of(model)
         if model.origin is None or (folder / model.published).is_file():
@@ -48,6 +51,10 @@ def take(run: Run, model: PlannedModel) -> None:
         if model.kind == "translations":
             require_file(place, f"translate {run.data}/clean/train.{run.plan.data.source_lang}, line by line")
             digest = sha256(place)
+        prompt = run.plan.config.teacher.prompt
+        if prompt is not None:
+            require_file(Path(prompt), "give a text file with {source} where the source is to stand as teacher.prompt")
+            digest = sha256(Path(prompt))
         write_record(folder / GIVEN, Given(model.kind, place.name if place.is_absolute() else str(place), digest))
         return
     take_checkpoint(run, model.name, model.kind, place)

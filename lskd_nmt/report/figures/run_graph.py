@@ -30,7 +30,9 @@ def states(run: Run) -> list[Made]:
     """Every model with its steps; a teacher has those that serve its students, too."""
     found = []
     for model in run.models:
-        folder, files = run.model_folder(model.name), dict(STEPS)
+        folder, files = run.model_folder(model.name), {**STEPS, "train": model.published}
+        if model.origin is not None and not model.decode_command:
+            files = {"train": model.published}  # its translations are there already
         if model.store_command:
             files["store"] = "store/store.json"
         if model.seqkd_commands:

@@ -91,7 +91,7 @@ def given_remark(run: Run, model: PlannedModel) -> list[str]:
     if given.kind == "translations":
         digest = (given.sha256 or "")[:8]
         return [f"{model.name} has no row: it is translations made elsewhere ({given.name}, sha256 {digest}…)"]
-    if given.sha256 is None:
+    if model.decode_command[0] == "lskd":
         return [f"{model.name} was there already ({given.kind}:{given.name}): how it was trained is not known"]
     return [f"{model.name} was not trained here: what it cost is not known; {given.name} says: {said(given)}"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from lskd_nmt.evaluate.records import read_metrics
 from lskd_nmt.experiment.records import PlannedModel
 from lskd_nmt.experiment.run import Run
-from lskd_nmt.experiment.teacher_commands import TEST
+from lskd_nmt.experiment.teacher_commands import TEST, monolingual_folder
 from lskd_nmt.experiment.untrained import record_of
 from lskd_nmt.fairseq_io.flag_values import LOGGING
 from lskd_nmt.report.results.records import Expansion
@@ -46,6 +46,8 @@ IRRELEVANT = {
     "source",
     "translations",
     "prompt",
+    "teacher-tokenizer",
+    "monolingual",
     "shard-sentences",
 } | LOGGING
 VERSIONS = ("torch", "fairseq-fixed", "sacrebleu")
@@ -97,6 +99,7 @@ class Made:
     """Of the ledger of translations: what made them."""
 
     teacher: list[Origin]
+    text: Origin | None = None  # the monolingual text, by its name and hash
 
 
 def given_hashes(run: Run, model: PlannedModel) -> dict[str, str]:
@@ -112,6 +115,19 @@ def given_hashes(run: Run, model: PlannedModel) -> dict[str, str]:
         for ledger in (folder / "hypotheses" / "decoded" / "ledger.json", folder / TEST / "ledger.json"):
             if ledger.is_file() and each.published != "model.pt":
                 found |= {f"{each.kind} {part.file}": part.sha256 for part in read_record(ledger, Made).teacher}
+    return found | monolingual(run, model)
+
+
+def monolingual(run: Run, model: PlannedModel) -> dict[str, str]:
+    """Hashes of the monolingual text that a model learns the translations of, and of what made these elsewhere."""
+    text, found = run.plan.config.seqkd.monolingual, dict[str, str]()
+    for number, _ in enumerate(text.files if text is not None and model.hypotheses else ()):
+        ledger = run.folder / monolingual_folder(f"models/{model.teacher}/hypotheses", number) / "ledger.json"
+        made = read_record(ledger, Made) if ledger.is_file() else None
+        if made is not None and made.text is not None:
+            found[f"monolingual {made.text.file}"] = made.text.sha256
+            translated = text is not None and text.translations is not None
+            found |= {f"translations {part.file}": part.sha256 for part in made.teacher if translated}
     return found
 
 
