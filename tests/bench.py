@@ -84,6 +84,18 @@ class Bench:
         return self.run / "models" / name
 
 
+def checkpoint(file: Path, source="en", target="de", **more) -> Path:
+    """A file as fairseq-train writes it, as far as the pipeline reads it."""
+    import torch
+
+    cfg = {"task": {"source_lang": source, "target_lang": target}, "model": {"arch": "some_arch"}}
+    cfg |= {"criterion": {"_name": "kd_ls", "label_smoothing": 0.1}, "common": {"seed": 5}}
+    state = {"model": {"decoder.output_projection.weight": torch.zeros(2, 3)}, "cfg": cfg}
+    state |= {"optimizer_history": [{"num_updates": 70}], "extra_state": {"train_iterator": {"epoch": 4}}, **more}
+    torch.save(state, file)
+    return file
+
+
 def error_line(done):
     assert done.returncode == 2, done.stderr
     lines = [line for line in done.stderr.splitlines() if "error: " in line]

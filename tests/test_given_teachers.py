@@ -2,10 +2,9 @@
 
 import os
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
-from bench import TEXT
+from bench import TEXT, checkpoint
 
 from lskd_nmt.errors import LskdError
 from lskd_nmt.experiment import untrained
@@ -33,18 +32,6 @@ def models(*arguments, **sections):
 
 def flags(command):
     return {word: after for word, after in pairwise(command) if word.startswith("--")}
-
-
-def checkpoint(file: Path, source="en", target="de", **more) -> Path:
-    """A file as fairseq-train writes it, as far as the pipeline reads it."""
-    import torch
-
-    cfg = {"task": {"source_lang": source, "target_lang": target}, "model": {"arch": "some_arch"}}
-    cfg |= {"criterion": {"_name": "kd_ls", "label_smoothing": 0.1}, "common": {"seed": 5}}
-    state = {"model": {"decoder.output_projection.weight": torch.zeros(2, 3)}, "cfg": cfg}
-    state |= {"optimizer_history": [{"num_updates": 70}], "extra_state": {"train_iterator": {"epoch": 4}}, **more}
-    torch.save(state, file)
-    return file
 
 
 def test_a_fairseq_checkpoint_takes_the_place_of_the_teachers_of_all_seeds(tmp_path):

@@ -1,6 +1,7 @@
 """What several verbs need: the data that they are given, a place to talk, and what made a file."""
 
 import argparse
+import fcntl
 import json
 import math
 import signal
@@ -41,6 +42,18 @@ def terminable() -> Iterator[None]:
     finally:
         if is_ours:
             signal.signal(SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def held(run: Path, way: str) -> Iterator[None]:
+    """Refuse a run folder at work; meanwhile experiments/run.sh does so, whose lock it is."""
+    run.mkdir(parents=True, exist_ok=True)
+    with (run / ".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LskdError(f"{run} is at work: {way}") from None
+        yield
 
 
 def show(line: str) -> None:

@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from lskd_nmt.cli.common import add_tokenize, answer, verb_of
+from lskd_nmt.cli.common import add_tokenize, answer, held, verb_of
 from lskd_nmt.cli.verbs import Verbs
+from lskd_nmt.evaluate.records import read_metrics
+from lskd_nmt.experiment import adopt as adopting
 from lskd_nmt.experiment import plan as planning
 from lskd_nmt.experiment import steps
 from lskd_nmt.experiment.config import read_config
@@ -41,6 +43,15 @@ def register(verbs: Verbs) -> None:
     add_tokenize(score)
     for parser in (watch, generate):
         parser.add_argument("flags", nargs="*", help="after --, more flags for the command")
+
+    row = add("adopt", run_adopt, "make a training, or translations, made outside of a run a row of its table")
+    row.add_argument("folder", type=Path, metavar="RUN")
+    row.add_argument("--name", required=True, help="of the row")
+    what = row.add_mutually_exclusive_group(required=True)
+    what.add_argument("--checkpoint", type=Path, metavar="FILE", help="of fairseq-train, with the run's dictionary")
+    what.add_argument("--hypotheses", type=Path, metavar="FILE", help="a translation of each test sentence, in order")
+    row.add_argument("--device", choices=("auto", "gpu", "cpu"), default="auto", help="where it is decoded")
+    row.add_argument("--workers", type=int, default=0, metavar="N", help="that translate; 0: as many as fit")
 
     step = add("run-step", run_step, "do one step of the pipeline on one model, unless it is done")
     step.add_argument("folder", type=Path, metavar="RUN")
@@ -107,6 +118,20 @@ def run_score(args: argparse.Namespace) -> None:
     """`lskd score --run RUN --model NAME`: test.hyp -> metrics.json."""
     scores = steps.score(Run(args.folder), args.model, args.tokenize).scores
     answer(model=args.model, bleu=scores["bleu"].score, chrf=scores["chrf"].score)
+
+
+def run_adopt(args: argparse.Namespace) -> None:
+    """`lskd adopt RUN --name NAME --checkpoint FILE`: the model is in the plan, decoded and scored."""
+    run = Run(args.folder)
+    with held(args.folder, "wait for it"):
+        model = adopting.adopt(run, args.name, args.checkpoint, args.hypotheses)
+        machine = steps.Machine(args.device, args.workers, ("--cpu",) if args.device == "cpu" else ())
+        step = "score" if model.decode_command == () else "evaluate"
+        code = steps.run_step(Run(args.folder), args.name, step, machine, teller(args.name), log)
+    if code:
+        sys.exit(code)
+    scores = read_metrics(run.model_folder(args.name) / "metrics.json").scores
+    answer(model=args.name, bleu=scores["bleu"].score, chrf=scores["chrf"].score)
 
 
 def run_step(args: argparse.Namespace) -> None:

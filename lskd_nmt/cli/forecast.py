@@ -1,20 +1,17 @@
 """Verb of what a run will cost: `forecast`."""
 
 import argparse
-import contextlib
-import fcntl
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.cli.common import origin, show, verb_of
+from lskd_nmt.cli.common import held, origin, show, verb_of
 from lskd_nmt.cli.verbs import Verbs
-from lskd_nmt.errors import LskdError, require
+from lskd_nmt.errors import require
 from lskd_nmt.experiment import plan as planning
 from lskd_nmt.experiment.config import read_config
 from lskd_nmt.experiment.run import Run
@@ -61,7 +58,7 @@ def run_forecast(args: argparse.Namespace) -> None:
     folder = args.out or Path("runs") / config.name
     other_load = round(os.getloadavg()[0], 1)  # before anything of ours runs
     planning.planned(config, folder)  # refuses before there is a folder
-    with held(folder):
+    with held(folder, "wait for it, or give another --out"):
         planning.plan(config, args.config.read_text(encoding="utf-8"), folder)
         prepare(folder)
         settings = {name: getattr(args, name) for name in ("device", "precision", "threads")}
@@ -73,18 +70,6 @@ def run_forecast(args: argparse.Namespace) -> None:
         }
         files.write_json(folder / FILE, content)
     print(json.dumps({"forecast": str(folder / FILE), **content["sweep"]}))
-
-
-@contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Refuse a run folder at work; meanwhile experiments/run.sh does so, whose lock it is."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LskdError(f"{folder} is at work: wait for it, or give another --out") from None
-        yield
 
 
 def probed(run: Run, machine: "Machine", jobs: int, other_load: float) -> "Forecast":

@@ -79,6 +79,10 @@ GROUPS: Mapping[str, Mapping[str, Verb]] = {
             "results of runs with intervals and tests, as tables and figures",
             "lskd table runs/quickstart --baseline plain --out tables",
         ),
+        "adopt": Verb(
+            "make a training done elsewhere a row of a run's table",
+            "lskd adopt runs/quickstart --name marian --checkpoint other.pt",
+        ),
         "curves": Verb(
             "draw the learning curves of a run",
             "lskd curves runs/quickstart --out figures",

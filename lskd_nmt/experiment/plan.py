@@ -95,11 +95,20 @@ def planned(config: RunConfig, run: Path) -> Plan:
         replace(model, decode_command=(*model.decode_command, *limits_of(model.train_command, model.decode_command)))
         for model in found.models
     ]
-    found = replace(found, models=tuple(models))
+    adopted = adopted_models(run)
+    planned_too = {model.name for model in models} & {model.name for model in adopted}
+    require(not planned_too, f"{', '.join(planned_too)} was adopted by {run}, and the config plans it: rename one")
+    found = replace(found, models=(*models, *adopted))
     finished = [model.name for model in models if (run / "models" / model.name / "test.hyp").exists()]
     require_there(found, run)
     require_fitting(found, run / found.data.folder, finished)
     return found
+
+
+def adopted_models(run: Path) -> list[PlannedModel]:
+    """The models of a run that were made outside of it: they stay, whatever the config says."""
+    file = run / "plan.json"
+    return [model for model in read_record(file, Plan).models if model.is_adopted] if file.is_file() else []
 
 
 def followed(config: RunConfig, run: Path) -> Plan:
@@ -108,6 +117,7 @@ def followed(config: RunConfig, run: Path) -> Plan:
     if not file.is_file():
         return first(config)
     old = read_record(file, Plan)
+    old = replace(old, models=tuple(model for model in old.models if not model.is_adopted))
     made = [model.name for model in old.models if begun(run / "models" / model.name)]
     place = config.data.dir
     if made and old.data.options is None and place not in (None, old.data.folder):

@@ -80,13 +80,23 @@ class PlannedModel:
 
     @property
     def kind(self) -> str:
-        """What is there already: fairseq, hf, ct2, translations or adopted; empty for what the run trains."""
+        """What is there already: a kind of teacher.from, adopted or adopted-text; empty for what the run trains."""
         return (self.origin or "").partition(":")[0]
 
     @property
     def published(self) -> str:
         """The file of its folder that says that the model is there: a checkpoint, or a record of another's."""
-        return GIVEN if self.kind in ("hf", "ct2", "translations") else "model.pt"
+        return "model.pt" if self.kind in ("", "fairseq", "adopted") else GIVEN
+
+    @property
+    def is_adopted(self) -> bool:
+        """Whether it was made outside of the run, and is a row of it."""
+        return self.kind in ("adopted", "adopted-text")
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether it has translations of the test set, or can make them."""
+        return bool(self.decode_command) or self.kind == "adopted-text"
 
     @property
     def is_plain(self) -> bool:

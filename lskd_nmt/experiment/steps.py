@@ -80,12 +80,12 @@ def run_step(run: Run, name: str, step: str, machine: Machine, tell: Tell, log: 
     if what.result and (folder / what.result).exists():
         log(f"{step} {name}: done, skipped")
         return 0
-    if model.origin is not None and not model.decode_command and step in ("decode", "score", "evaluate"):
+    if not model.is_scored and step in ("decode", "score", "evaluate"):
         log(f"{step} {name}: it translates nothing")
         return 0
     there = not what.needs or (folder / what.needs).exists()
     require(there, f"{folder}/{what.needs} does not exist: run experiments/steps/{what.maker}.sh first")
-    if step == "train" and model.origin is not None:
+    if step == "train" and model.origin is not None and not model.is_adopted:
         untrained.take(run, model)
         log(f"train {name}: not trained here, {folder}/{model.published}")
         return 0

@@ -8,16 +8,31 @@ from lskd_nmt import fairseq_io
 from lskd_nmt.errors import require, require_file
 from lskd_nmt.experiment.records import GIVEN, Given, Plan, PlannedModel, RunRecord, write_curve
 from lskd_nmt.experiment.run import Run
+from lskd_nmt.fairseq_io.types import CheckpointState
 from lskd_nmt.storage.files import read_lines, sha256
 from lskd_nmt.storage.provenance import data_hashes
 from lskd_nmt.storage.typed import Json, read_record, write_record
 
+SPECIAL = 4  # symbols that fairseq's dictionaries hold beside those of the file
 FOLDERS = {"hf": "config.json", "ct2": "model.bin"}  # what a folder with such a model holds
 
 
 def place_of(model: PlannedModel) -> Path:
     """Where a model that is there already lies; of a name in a hub, the name."""
     return Path(str(model.origin).partition(":")[2])
+
+
+def require_symbols(state: CheckpointState, run: Run, checkpoint: Path) -> None:
+    """Refuse a checkpoint with more or fewer symbols than the data's dictionaries: it reads other text."""
+    for side, lang in zip(("encoder", "decoder"), run.plan.data.langs, strict=True):
+        weight, file = state["model"].get(f"{side}.embed_tokens.weight"), run.data / "bin" / f"dict.{lang}.txt"
+        if weight is None or not file.is_file():
+            continue
+        own, symbols = int(weight.shape[0]), len(read_lines(file)) + SPECIAL
+        way = "prepare the data with its dictionary (data-prep/prepare.sh --dictionary)"
+        require(
+            own == symbols, f"{checkpoint} has {own:,} symbols, and {file} with the special ones {symbols:,}: {way}"
+        )
 
 
 def require_there(plan: Plan, run: Path) -> None:
@@ -67,6 +82,7 @@ def take_checkpoint(run: Run, name: str, kind: str, checkpoint: Path) -> None:
         require_dictionaries(Path(own), run)
     state = fairseq_io.read_checkpoint(str(checkpoint), f"{name}:", built=False)
     require_languages(fairseq_io.section(state, "task"), run.plan.data.langs, checkpoint)
+    require_symbols(state, run, checkpoint)
     says, parameters = training_of(state), fairseq_io.parameter_count(state)
     folder = run.model_folder(name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -83,7 +99,9 @@ def take_checkpoint(run: Run, name: str, kind: str, checkpoint: Path) -> None:
 def record_nothing(run: Run, name: str, parameters: int | None = None) -> None:
     """The records of a training that is not known: no cost, and no curve."""
     folder = run.model_folder(name)
-    write_record(folder / "run.json", RunRecord(name, parameters=parameters, data=data_hashes(run.data)))
+    is_teacher = run.plan.config.teacher.origin is not None and name == f"teacher-{run.plan.config.teacher.kind}"
+    hashes = data_hashes(run.data) if is_teacher else {}  # what it is asked about; of others the data are not known
+    write_record(folder / "run.json", RunRecord(name, parameters=parameters, data=hashes))
     write_curve(folder / "curve.json", [])
 
 

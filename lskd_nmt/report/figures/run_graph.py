@@ -31,7 +31,7 @@ def states(run: Run) -> list[Made]:
     found = []
     for model in run.models:
         folder, files = run.model_folder(model.name), {**STEPS, "train": model.published}
-        if model.origin is not None and not model.decode_command:
+        if not model.is_scored:
             files = {"train": model.published}  # its translations are there already
         if model.store_command:
             files["store"] = "store/store.json"

@@ -67,7 +67,7 @@ def scored(runs: Mapping[str, Run]) -> Read:
                 found.rows.append(row(label, run, model, signature.short(expansion)))
                 found.expansions[found.rows[-1].signature] = expansion
                 continue
-            if model.origin is not None and not model.decode_command:
+            if not model.is_scored:
                 continue  # translations that were made elsewhere
             found.not_scored.append(model.name if len(runs) == 1 else f"{label}/{model.name}")
             if not folder.is_dir():
@@ -91,6 +91,8 @@ def given_remark(run: Run, model: PlannedModel) -> list[str]:
     if given.kind == "translations":
         digest = (given.sha256 or "")[:8]
         return [f"{model.name} has no row: it is translations made elsewhere ({given.name}, sha256 {digest}…)"]
+    if given.kind == "adopted-text":
+        return [f"{model.name} is translations made elsewhere ({given.name}): its training and its cost are not known"]
     if model.decode_command[0] == "lskd":
         return [f"{model.name} was there already ({given.kind}:{given.name}): how it was trained is not known"]
     return [f"{model.name} was not trained here: what it cost is not known; {given.name} says: {said(given)}"]
