@@ -11,7 +11,7 @@ from lskd_nmt.cli.verbs import Verbs
 from lskd_nmt.evaluate.records import read_metrics
 from lskd_nmt.experiment import adopt as adopting
 from lskd_nmt.experiment import plan as planning
-from lskd_nmt.experiment import steps
+from lskd_nmt.experiment import steps, stock_data
 from lskd_nmt.experiment.config import read_config
 from lskd_nmt.experiment.run import Run, record_run
 
@@ -52,6 +52,15 @@ def register(verbs: Verbs) -> None:
     what.add_argument("--hypotheses", type=Path, metavar="FILE", help="a translation of each test sentence, in order")
     row.add_argument("--device", choices=("auto", "gpu", "cpu"), default="auto", help="where it is decoded")
     row.add_argument("--workers", type=int, default=0, metavar="N", help="that translate; 0: as many as fit")
+
+    text = "make the output of fairseq-preprocess the data folder of a run, and say what cannot be proved of it"
+    stock = add("adopt-data", run_adopt_data, text)
+    stock.add_argument("--bin", type=Path, required=True, metavar="DIR", help="with dict.*.txt and train.*.idx")
+    stock.add_argument("--source-lang", help="taken from the data if not given")
+    stock.add_argument("--target-lang", help="taken from the data if not given")
+    stock.add_argument("--spm", type=Path, metavar="FILE", help="its sentencepiece model, if it has one")
+    stock.add_argument("--form", choices=("raw", "fairseq14", "tokenised"), default="raw", help="of its text")
+    stock.add_argument("--out", type=Path, required=True, metavar="DIR")
 
     step = add("run-step", run_step, "do one step of the pipeline on one model, unless it is done")
     step.add_argument("folder", type=Path, metavar="RUN")
@@ -132,6 +141,13 @@ def run_adopt(args: argparse.Namespace) -> None:
         sys.exit(code)
     scores = read_metrics(run.model_folder(args.name) / "metrics.json").scores
     answer(model=args.name, bleu=scores["bleu"].score, chrf=scores["chrf"].score)
+
+
+def run_adopt_data(args: argparse.Namespace) -> None:
+    """`lskd adopt-data --bin DIR --out DATA`."""
+    langs = stock_data.languages(args.bin, args.source_lang, args.target_lang)
+    made = stock_data.adopt(args.out, args.bin, langs, args.spm, args.form, log)
+    answer(data=str(args.out), pairs=made["pairs"])
 
 
 def run_step(args: argparse.Namespace) -> None:

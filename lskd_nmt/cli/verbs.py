@@ -41,6 +41,10 @@ GROUPS: Mapping[str, Mapping[str, Verb]] = {
             "learn a sentencepiece model and encode all splits",
             "lskd subwords --source-lang en --target-lang de --clean data/my/clean --vocab-size 8000 --out data/my",
         ),
+        "adopt-data": Verb(
+            "take the output of fairseq-preprocess as the data of a run",
+            "lskd adopt-data --bin data-bin/wmt --source-lang en --target-lang de --out runs/wmt/data",
+        ),
         "check-data": Verb(
             "prove that a prepared folder is whole",
             "lskd check-data --source-lang en --target-lang de --settings data/my/settings --out data/my",

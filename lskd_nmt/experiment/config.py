@@ -32,6 +32,7 @@ from lskd_nmt.experiment.config_values import (
     word_or_none,
 )
 from lskd_nmt.experiment.run_config import DataConfig, RunConfig, SeqkdConfig, StudentConfig, TeacherConfig
+from lskd_nmt.experiment.stock_data import is_stock
 from lskd_nmt.losses.rule import complaints as broken
 from lskd_nmt.losses.settings import Level, SmoothingOver, Temper
 from lskd_nmt.storage.provenance import ROOT
@@ -53,7 +54,7 @@ CONFIG: Checks = {
         "valid": path,
         "test": path,
         "raw_dir": path,
-        "form": choice("raw", "fairseq14"),
+        "form": choice("raw", "fairseq14", "tokenised"),
         "vocab_size": integer,
         "pairs": integer,
         "seed": integer,
@@ -65,6 +66,7 @@ CONFIG: Checks = {
         "drop_empty": truth,
         "keep_repeated": truth,
         "workers": integer,
+        "spm": path,  # of a stock data-bin, whose sentencepiece model nobody else knows
         "tokenize": word,  # of BLEU, instead of the target language's own
     },
     "teacher": {
@@ -167,6 +169,9 @@ def with_origin(content: dict[str, Json]) -> dict[str, Json]:
     return {**content, "teacher": {"from": section["origin"], **{k: v for k, v in section.items() if k != "origin"}}}
 
 
+STOCK = ("dir", "source_lang", "target_lang", "form", "spm", "tokenize")  # keys of a folder of fairseq-preprocess
+
+
 def data_complaints(data: DataConfig) -> list[str]:
     """What is wrong between the keys of `data`."""
     given = [each.name for each in fields(data) if getattr(data, each.name) is not None]
@@ -175,7 +180,7 @@ def data_complaints(data: DataConfig) -> list[str]:
         others = [
             f"data.dir names a prepared folder, so data.{name} has no say: remove one"
             for name in given
-            if name not in ("dir", "tokenize")  # the latter is of scores
+            if name not in (STOCK if is_stock(Path(data.dir)) else ("dir", "tokenize"))  # the latter is of scores
         ]
         return [colon] * (":" in data.dir) + others
     if data.corpus is None:
@@ -196,6 +201,9 @@ def corpus_complaints(data: DataConfig, corpus: str) -> list[str]:
     known = sorted(file.stem for file in (ROOT / "data-prep" / "corpora").glob("*.sh"))
     if known and corpus not in known:
         return [f"data.corpus is {corpus!r}, it must be one of {', '.join(known)}"]
+    if data.form == "tokenised" or data.spm is not None:
+        name = "form tokenised" if data.spm is None else "spm"
+        return [f"data.{name} is of a stock data-bin, and data.corpus is {corpus}: remove it"]
     complaints = [
         f"data.{side}_lang is '{lang}', it must be a code such as en"
         for side, lang in zip(("source", "target"), langs, strict=True)

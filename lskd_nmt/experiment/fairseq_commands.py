@@ -4,11 +4,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from lskd_nmt.errors import require
 from lskd_nmt.experiment.records import Command, PlannedData, PlannedModel
 from lskd_nmt.experiment.run_config import DecodeConfig, Flags, RunConfig, StudentConfig, TeacherConfig
 from lskd_nmt.experiment.scripts import USER_DIR, words_of
+from lskd_nmt.experiment.stock_data import subwords_of
 from lskd_nmt.storage.typed import Json
 
 # What every training gets unless the config says otherwise: (flag, value, reason).
@@ -151,6 +153,14 @@ def decode_command(name: str, decode: DecodeConfig, data: PlannedData) -> Comman
 
 def validation_text(data: PlannedData) -> Flags:
     """Validation BLEU is of detokenised text: raw text is once its subwords are joined, a tokenised form is not."""
+    if data.options is not None and "bin" in data.options:
+        joins = subwords_of(Path(str(data.options["bin"])), data.target_lang)
+        return {"eval-bleu-remove-bpe": joins, **detokenised(data)}
+    return detokenised(data)
+
+
+def detokenised(data: PlannedData) -> Flags:
+    """How validation makes text of words."""
     if data.form == "raw":
         return {"eval-bleu-detok": "space"}
     return {"eval-bleu-detok": "moses", "eval-bleu-detok-args": {"target_lang": data.target_lang}}

@@ -5,13 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from lskd_nmt import __version__
-from lskd_nmt.errors import LskdError, require
+from lskd_nmt.errors import LskdError, require, require_file
 from lskd_nmt.evaluate.scoring import bleu_tokenizer
 from lskd_nmt.experiment.config import languages
 from lskd_nmt.experiment.distillations import PLAIN, Distillation, distillations
 from lskd_nmt.experiment.fairseq_commands import decode_command, with_commands
 from lskd_nmt.experiment.records import Plan, PlannedData, PlannedModel
 from lskd_nmt.experiment.run_config import DataConfig, Flags, RunConfig
+from lskd_nmt.experiment.stock_data import CORPUS, is_stock
+from lskd_nmt.experiment.stock_data import languages as languages_of
 from lskd_nmt.experiment.teacher_commands import corpus, seqkd_commands, store_command, test_command
 from lskd_nmt.storage.files import read_json
 from lskd_nmt.storage.typed import to_json
@@ -84,11 +86,14 @@ def require_names(models: Sequence[PlannedModel]) -> None:
 def resolve_data(options: DataConfig) -> PlannedData:
     """Folder (from the run folder), languages and form of the data, and the options of data-prep/prepare.sh."""
     if options.dir is not None:
-        file = Path(options.dir) / "prep.json"
+        folder = Path(options.dir)
+        if is_stock(folder) and not (folder / "prep.json").is_file():
+            return stock(options, folder)
+        file = folder / "prep.json"
         require(
             file.is_file(),
             f"data.dir is {options.dir}, and {file} does not exist: name a folder that "
-            "data-prep/prepare.sh made, or, if it was moved, its new place",
+            "data-prep/prepare.sh or fairseq-preprocess made, or, if it was moved, its new place",
         )
         prepared = read_json(file)
         source, target, corpus, form = (prepared[key] for key in ("source_lang", "target_lang", "corpus", "form"))
@@ -99,6 +104,18 @@ def resolve_data(options: DataConfig) -> PlannedData:
     given = {name: value for name, value in to_json(options).items() if value is not None and name != "tokenize"}
     given.update(source_lang=source, target_lang=target, form=form)
     return PlannedData("data", source, target, options.corpus, form, options.tokenize, given)
+
+
+def stock(options: DataConfig, folder: Path) -> PlannedData:
+    """A folder of fairseq-preprocess as the data of a run, which `lskd adopt-data` makes a data folder of."""
+    source, target = languages_of(folder, options.source_lang, options.target_lang)
+    bleu_tokenizer(target, options.tokenize)
+    if options.spm is not None:
+        require_file(Path(options.spm), "name the sentencepiece model of the data as data.spm")
+    form = options.form or "raw"
+    given: Flags = {"bin": str(folder), "source_lang": source, "target_lang": target, "form": form}
+    given |= {"spm": options.spm} if options.spm is not None else {}
+    return PlannedData("data", source, target, CORPUS, form, options.tokenize, given)
 
 
 def teacher(config: RunConfig, data: PlannedData, alpha: float, seed: int) -> PlannedModel:

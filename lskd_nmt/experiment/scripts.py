@@ -35,7 +35,8 @@ def prepare_script(options: Mapping[str, Json]) -> str:
     words = words_of(
         {name.replace("_", "-"): spoken[value] if isinstance(value, bool) else value for name, value in options.items()}
     )
-    command = shlex.join(["bash", str(ROOT / "data-prep" / "prepare.sh"), *words, "--out", "data"])
+    maker = ["lskd", "adopt-data"] if "bin" in options else ["bash", str(ROOT / "data-prep" / "prepare.sh")]
+    command = shlex.join([*maker, *words, "--out", "data"])
     return f'#!/usr/bin/env bash\n# Prepares the data.\ncd -- "$(dirname -- "${{BASH_SOURCE[0]}}")"\n{command}\n'
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.data import given
-from lskd_nmt.data.subwords import Subwords
+from lskd_nmt.data.subwords import Subwords, joined
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.evaluate import scoring
 from lskd_nmt.evaluate.metrics import needs_source
@@ -24,6 +24,7 @@ from lskd_nmt.experiment.records import DecodeRecord, PlannedModel, RunRecord, w
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.experiment.run_command import Cost, record_attempt, watch
 from lskd_nmt.experiment.scripts import runnable
+from lskd_nmt.experiment.stock_data import CORPUS
 from lskd_nmt.experiment.teacher_commands import TEST
 from lskd_nmt.experiment.text_decoding import decode_as_text, texts
 from lskd_nmt.fairseq_io.flag_values import require_words
@@ -284,7 +285,9 @@ def extract_text(run: Run, name: str) -> tuple[Path, int]:
         lines = texts(folder / TEST, sentences)
     else:
         pieces = scoring.hypotheses(read_lines(folder / "generate.log"), sentences)
-        lines = given.text_of(run.data / "spm", run.plan.data.target_lang, pieces)
+        is_stock = run.plan.data.corpus == CORPUS and not (run.data / "spm" / "spm.model").is_file()
+        spm, lang = run.data / "spm", run.plan.data.target_lang
+        lines = [joined(line) for line in pieces] if is_stock else given.text_of(spm, lang, pieces)
     write_text(folder / "test.hyp", "".join(f"{line}\n" for line in lines))
     return folder / "test.hyp", sentences
 

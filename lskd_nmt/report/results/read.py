@@ -80,6 +80,7 @@ def remarks(runs: Mapping[str, Run], rows: Sequence[TableRow]) -> list[str]:
     known = {remark(runs[row.run].plan.data.target_lang, row.tokenizer) for row in rows}
     changed = {(row.references_changed_by_subwords or 0, row.sentences) for row in rows}
     made = [*sorted(filter(None, known)), *(rewritten(*each) for each in sorted(changed) if each[0])]
+    made += [line for run in runs.values() for line in prepared_of(run).unproved]
     return made + [line for run in runs.values() for model in run.models for line in given_remark(run, model)]
 
 
@@ -132,12 +133,18 @@ class Prepared:
     source_lang: str | None = None
     target_lang: str | None = None
     settings: dict[str, Json] = field(default_factory=dict)
+    unproved: list[str] = field(default_factory=list)  # of a folder that fairseq-preprocess made
+
+
+def prepared_of(run: Run) -> Prepared:
+    """What the run's data folder says of itself."""
+    file = run.data / "prep.json"
+    return read_record(file, Prepared) if file.is_file() else Prepared()
 
 
 def described(label: str, run: Run) -> RunData:
     """The data of a run, as far as its plan and the data folder's prep.json know."""
-    data, file = run.plan.data, run.data / "prep.json"
-    prepared = read_record(file, Prepared) if file.is_file() else Prepared()
+    data, prepared = run.plan.data, prepared_of(run)
     subwords, size = prepared.settings.get("subwords"), prepared.settings.get("vocab_size")
     return RunData(
         name=label,
