@@ -18,6 +18,6 @@ mkdir -p -- .failed
 if (( rc )); then printf '%s\n' "$rc" > "$note"; exit "$rc"; fi
 rm -f -- "$note"
 if [[ $step == train || $step == score || $step == evaluate ]]; then
-  count() { find -L models -mindepth 2 -maxdepth 2 -name "$1" | wc -l; }
-  log "$(count model.pt) of $(count command.sh) models trained, $(count metrics.json) scored"
+  count() { find -L models -mindepth 2 -maxdepth 2 \( "$@" \) -printf '%h\n' | sort -u | wc -l; }    # folders with such a file
+  log "$(count -name model.pt -o -name given.json) of $(count -name command.sh) models trained, $(count -name metrics.json) scored"
 fi

@@ -50,6 +50,7 @@ def test_a_checkpoint_and_translations_made_elsewhere_become_rows(run, bench, pr
     assert found.rows[0].scores["bleu"] == 100 > found.rows[1].scores["bleu"]
     assert [cell.name for cell in found.cells] == ["mine", "theirs"]
     told = "mine was not trained here: what it cost is not known; mine.pt says: arch some_arch, criterion kd_ls, "
+    assert (found.expansions[found.rows[1].signature].decode or {}) == {"engine": "not known"}
     assert found.remarks[0].startswith(told) and found.remarks[1].startswith("theirs is translations made elsewhere")
     given = [found.expansions[row.signature].given for row in found.rows]
     assert given == [{"adopted": sha256(mine)}, {"adopted-text": sha256(theirs)}]

@@ -66,6 +66,7 @@ CONFIG: Checks = {
         "drop_empty": truth,
         "keep_repeated": truth,
         "workers": integer,
+        "dictionary": path,  # of lskd import-teacher: its subwords and dictionaries instead of learned ones
         "spm": path,  # of a stock data-bin, whose sentencepiece model nobody else knows
         "tokenize": word,  # of BLEU, instead of the target language's own
     },

@@ -54,6 +54,7 @@ class DataConfig:
     keep_repeated: bool | None = None
     workers: int | None = None
     tokenize: str | None = None  # of BLEU, instead of the target language's own
+    dictionary: str | None = absent()  # a folder of lskd import-teacher, by whose subwords the data are cut
     spm: str | None = absent()  # of a stock data-bin: its sentencepiece model
 
 

@@ -318,6 +318,8 @@ def decoded_how(run: Run, name: str) -> dict[str, Json]:
 
     What fairseq decoded has neither, as ever, and so it keeps its signature.
     """
+    if run.model(name).kind == "adopted-text":
+        return {"engine": "not known"}
     file = run.model_folder(name) / "decode.json"
     found = read_record(file, DecodeRecord) if file.is_file() else DecodeRecord()
     by = {"engine": found.engine, "compute_type": found.compute_type}

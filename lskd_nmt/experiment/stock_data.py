@@ -21,7 +21,7 @@ CORPUS, WHAT = "stock", "lskd adopt-data"
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")  # of fairseq's dictionaries, before the words of the file
 PAIR = re.compile(r"train\.(.+)-(.+)\.(.+)\.idx")
 NO_TEXT = "train, valid and test were not compared: sentences may stand in several, and scores be too high"
-NOT_PROVED = "nothing proves that this text is what was binarised: tokens, case and unknown words stay as they are"
+NOT_PROVED = "nothing proves that it is what was binarised: tokens and case stay as they are, unknown words are <unk>"
 
 
 def is_stock(folder: Path) -> bool:

@@ -9,6 +9,7 @@ from lskd_nmt.errors import require
 from lskd_nmt.experiment.records import DecodeRecord
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.experiment.run_command import Cost, watch
+from lskd_nmt.fairseq_io.known_flags import given
 from lskd_nmt.storage import provenance
 from lskd_nmt.storage.files import read_lines
 from lskd_nmt.storage.typed import from_json, record, write_record
@@ -22,7 +23,7 @@ def decode_as_text(run: Run, name: str, device: str, workers: int, tell: Callabl
     folder, cost = run.model_folder(name), Cost()
     command = [*run.model(name).decode_command, "--device", device, "--workers", str(workers)]
     (folder / "generate.log").unlink(missing_ok=True)
-    code = watch(command, run.folder, folder / "generate.log", str.strip, tell)
+    code = watch(command, run.folder, folder / "generate.log", shown, tell)
     measured = cost.measured()
     if code == 0:
         record = DecodeRecord(
@@ -32,10 +33,15 @@ def decode_as_text(run: Run, name: str, device: str, workers: int, tell: Callabl
             cpu_seconds=measured.cpu_seconds,
             peak_memory_mb=measured.peak_memory_mb,
             engine=engine(run.plan.config.seqkd.engine),
-            compute_type=run.plan.config.seqkd.quantization,
+            compute_type=dict(given(command)).get("quantization", "default"),
         )
         write_record(folder / "decode.json", record)
     return code, len(read_lines(run.text("test", "source")))
+
+
+def shown(line: str) -> str | None:
+    """What of a line of the command a person is shown: not its answer, which is JSON."""
+    return None if line.startswith("{") else line.strip()
 
 
 @record
