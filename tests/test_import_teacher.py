@@ -279,17 +279,18 @@ def assert_text_is_cut_for_it(data, source, target):
     """Monolingual text, and translations that others made, get the symbols of their languages, too."""
     from lskd_nmt import fairseq_io
     from lskd_nmt.decode_settings import DecodeSettings
-    from lskd_nmt.seqkd.encoder import Encoder
+    from lskd_nmt.seqkd.encoder import Encoder, wording
     from lskd_nmt.seqkd.ledger import Row
     from lskd_nmt.seqkd.monolingual import SubwordTranslator
     from lskd_nmt.teacher.source import Hypothesis
 
-    encoder = Encoder(str(data), fairseq_io.read_symbols(str(data), LANGS))
+    symbols = fairseq_io.read_symbols(str(data), LANGS)
+    encoder = Encoder(str(data), symbols)
     pieces = encoder.source_subwords.pieces("ab c")
     assert pieces[0] == source and encoder.source_ids(pieces)[0] == symbols_of(data, "en").index(source)
     (found,) = encoder.hypotheses(Row(0, "", "", (Hypothesis("", float("nan")),), texts=("ab c",)))
     assert found.pieces.startswith(f"{target} ▁")
-    translator = SubwordTranslator(None, data / "spm.model", 9)
+    translator = SubwordTranslator(None, wording(str(data), symbols), 9)
     assert translator.translate_text(["", "a b c d e f g h i"], DecodeSettings()) == [[], []]  # nothing, and too much
 
 

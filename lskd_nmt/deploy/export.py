@@ -180,11 +180,11 @@ def export_ctranslate2(
     require(quantization in QUANTIZATIONS, f"--quantization is {quantization}: one of {', '.join(QUANTIZATIONS)}")
     state = fairseq_io.read_checkpoint(str(checkpoint), "student")  # refuses what is none
     fairseq_io.require_finite(state, str(checkpoint), "student")
+    moses = f"--data {data} is cut by BPE over Moses' tokens, which lskd translate does not do: use --to fairseq"
+    require(not (stated.is_empty and given.has_merges(data)), moses)
     cut = stated.subwords(data)
     is_ours = (data.resolve().parent / "prep.json").is_file()
     is_learned = stated.is_empty and not cut.is_bpe
-    moses = f"--data {data} is cut by BPE over Moses' tokens, which lskd translate does not do: use --to fairseq"
-    require(not is_learned or not given.has_merges(data), moses)
     with folders.hold(out, WHAT) as held:
         require(not out.exists(), f"--out {out} is there already: give a new folder")
         source, target = fairseq_io.piece_lines(str(data), langs, split)
