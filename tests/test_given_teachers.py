@@ -267,3 +267,10 @@ def test_the_pipeline_imports_translations_before_students_read_them(bench, prep
     assert list(made) == ["decoded", "beam"] and "--device" not in made["decoded"]
     assert list(bench.calls()) == ["student-sequence-beam-s1"]
     assert (bench.model("teacher-translations") / "given.json").is_file()
+
+
+def test_data_may_be_cut_by_the_subwords_of_an_imported_teacher(tmp_path):
+    content = config("none")
+    content["data"] = {"corpus": "toy", "dictionary": str(tmp_path / "teacher")}
+    plan(resolve(content), "text", tmp_path / "run")
+    assert f"--dictionary {tmp_path}/teacher" in (tmp_path / "run" / "prepare.sh").read_text()

@@ -96,7 +96,7 @@ class PlannedModel:
     @property
     def is_scored(self) -> bool:
         """Whether it has translations of the test set, or can make them."""
-        return bool(self.decode_command) or self.kind == "adopted-text"
+        return self.origin is None or bool(self.decode_command) or self.kind == "adopted-text"
 
     @property
     def is_plain(self) -> bool:
