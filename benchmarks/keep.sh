@@ -29,9 +29,10 @@ for model in json.loads((run / "plan.json").read_text())["models"]:
     for command in [*model.get("seqkd_commands", []), model.get("store_command")]:
         if command:
             print("", shlex.join(command), sep="\n")
-    train = json.loads((folder / "run.json").read_text())["attempts"][-1]["command"]
+    attempts = json.loads((folder / "run.json").read_text())["attempts"]  # none of a teacher that was there already
+    train = [shlex.join(attempts[-1]["command"])] if attempts else []
     decode = json.loads((folder / "decode.json").read_text())["command"]
-    print("", shlex.join(train), shlex.join(decode), sep="\n")' "$run"; }
+    print("", *train, shlex.join(decode), sep="\n")' "$run"; }
 
 models() { "$python" -c '
 import json, sys

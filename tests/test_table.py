@@ -287,6 +287,9 @@ def test_absolute_verdicts_need_the_published_data_and_bleu(tmp_path):
         "subwords unknown, not bpe",
         "vocabulary size unknown, not 30000",
     ]
+    given = {**PREP, "settings": {**PREP["settings"], "dictionary": "teacher"}}  # learned nothing by these settings
+    others = table(tmp_path, sweep(tmp_path / "given", prep=given))
+    assert others["published"]["obstacles"] == ["subwords unknown, not bpe", "vocabulary size unknown, not 30000"]
     iwslt = table(tmp_path, sweep(tmp_path / "iwslt", prep=PREP))
     cell = cell_of(iwslt, "student-ls0-dense-t1")
     assert cell["published"]["verdict"] == "not reproduced" and cell["published"]["interval"][0] > 24.914

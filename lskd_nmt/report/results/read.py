@@ -145,7 +145,8 @@ def prepared_of(run: Run) -> Prepared:
 def described(label: str, run: Run) -> RunData:
     """The data of a run, as far as its plan and the data folder's prep.json know."""
     data, prepared = run.plan.data, prepared_of(run)
-    subwords, size = prepared.settings.get("subwords"), prepared.settings.get("vocab_size")
+    its_own = "dictionary" not in prepared.settings  # else subwords are an imported teacher's: their kind is not known
+    subwords, size = (prepared.settings.get(key) if its_own else None for key in ("subwords", "vocab_size"))
     return RunData(
         name=label,
         corpus=prepared.corpus if data.corpus is None else data.corpus,
