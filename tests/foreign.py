@@ -47,7 +47,12 @@ def saved(model, folder: Path) -> Path:
     return folder
 
 
-def marian(folder: Path, codes: tuple[str, ...] = ()) -> Path:
+def marian_of_transformers(folder: Path) -> Path:
+    """One whose start symbol has an embedding, as after a training by transformers."""
+    return marian(folder, start=2.0)
+
+
+def marian(folder: Path, codes: tuple[str, ...] = (), start: float = 0.0) -> Path:
     import transformers
 
     rest = [piece for piece in pieces() if piece not in ("<s>", "</s>", "<unk>")]
@@ -63,6 +68,8 @@ def marian(folder: Path, codes: tuple[str, ...] = ()) -> Path:
         scale_embedding=True,
     )
     model = transformers.MarianMTModel(config)
+    with torch.no_grad():
+        model.model.shared.weight[pad] = start * torch.randn(model.config.d_model)
     model.final_logits_bias[:, pad] = -100.0  # as after training: transformers forbids it without making up for it
     saved(model, folder)
     for name in ("source.spm", "target.spm"):

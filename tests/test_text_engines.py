@@ -20,6 +20,7 @@ from lskd_nmt.seqkd.text_tokens import require_own_tokens, tokens_of
 PROMPT = "lodge: {source} son:"
 KINDS = {
     "marian": Direction(langs=("en", "de")),
+    "marian_of_transformers": Direction(langs=("en", "de")),
     "m2m100": Direction("en", "de"),
     "nllb": Direction("eng_Latn", "deu_Latn"),
     "mbart25": Direction("en_XX", "de_DE"),

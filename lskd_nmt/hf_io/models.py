@@ -34,6 +34,8 @@ def convert(folder: Path, out: Path, facts: Described) -> None:
     try:
         converter = TransformersConverter(str(folder))
         converter.load_tokenizer = whole_vocabulary
+        if facts.model_type == "marian":
+            keep_first_input(converter)
         converter.convert(str(out), quantization="float32")
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:  # of the system, such as a full disk
@@ -54,6 +56,33 @@ def whole_vocabulary(tokenizer_class: Any, name: str, **settings: object) -> Any
         symbols = {**tokenizer.get_vocab(), **languages}
         tokenizer.get_vocab = lambda: symbols
     return tokenizer
+
+
+def keep_first_input(converter: Any) -> None:
+    """Let Marian's decoder begin with the embedding that it was trained with.
+
+    CTranslate2 begins with zeros, as the models that Marian itself trained do. transformers trains the row of the start
+    symbol as well where the embeddings are the output's, too. The symbol of the end, which is no input of the decoder
+    otherwise, then gets that row.
+    """
+    load_model, load = converter.load_model, converter._load
+    read: list[Any] = []
+
+    def loaded_model(*names: object, **settings: object) -> Any:
+        read.append(load_model(*names, **settings))
+        return read[0]
+
+    def loaded() -> Any:
+        spec, config = load(), read[0].config
+        first = read[0].get_decoder().embed_tokens.weight[config.decoder_start_token_id].detach()
+        if first.any():
+            rows = spec.decoder.embeddings.weight.clone()  # the projection shares the others
+            rows[config.eos_token_id] = first
+            spec.decoder.embeddings.weight = rows
+            spec.decoder.start_from_zero_embedding = False
+        return spec
+
+    converter.load_model, converter._load = loaded_model, loaded
 
 
 class Generating:
