@@ -1,4 +1,4 @@
-# make quickstart | test | test-docs | test-page | lint | docs | bench | figures | env | clean        everything sets up .venv first
+# make quickstart | test | test-long | test-docs | test-page | lint | docs | bench | figures | env | clean        everything sets up .venv first
 # make test-portable         the numeric tests under other processors' kernels, see tests/portable.py
 # make test-slurm            not part of test: on a real SLURM controller, which needs apt install slurm-wlm munge
 SHELL := /bin/bash
@@ -9,7 +9,7 @@ READY := .venv/.ready
 FAIRSEQ := .venv/.fairseq
 SCRIPTS := $(wildcard data-prep/*.sh data-prep/corpora/*.sh experiments/*.sh experiments/steps/*.sh benchmarks/*.sh) .ci/run
 
-.PHONY: quickstart test test-docs test-portable test-page test-slurm lint docs bench figures env fairseq clean
+.PHONY: quickstart test test-long test-docs test-portable test-page test-slurm lint docs bench figures env fairseq clean
 
 env: $(READY)
 
@@ -34,10 +34,14 @@ quickstart: $(READY)
 	@bash experiments/quickstart.sh
 
 test: $(READY)
-	@$(BIN)/python -m pytest --ignore=tests/page -m "not commands" -n auto --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest --ignore=tests/page -m "not commands and not long" -n auto --dist loadfile --no-loadscope-reorder
 
 test-portable: $(READY)
 	@$(BIN)/python tests/portable.py
+
+# what takes half a minute each: trainings of several processes, forecasts, data preparation begun anew
+test-long: $(READY)
+	@$(BIN)/python -m pytest -m long -n auto tests
 
 # the commands of README and tutorial, and benchmarks/gpu.sh on the CPU, one after another
 test-docs: $(READY)

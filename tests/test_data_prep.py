@@ -105,6 +105,7 @@ def test_changed_options_do_not_reuse_a_folder(files, prepared):
     assert "was made with other settings (now and then: max_words=5 max_words=175)" in result.stderr
 
 
+@pytest.mark.long
 def test_killed_stage_starts_again_from_whole_files(files, prepared, tmp_path):
     """Every state that a kill can leave: a stage's mark missing, parts lying about."""
     out = tmp_path / "mine"
@@ -117,6 +118,7 @@ def test_killed_stage_starts_again_from_whole_files(files, prepared, tmp_path):
     assert (out / "prep.json").read_text() == (prepared / "prep.json").read_text()
 
 
+@pytest.mark.long
 def test_what_was_removed_is_made_again_and_what_comes_after_it(files, prepared, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(prepared, copy)

@@ -220,6 +220,7 @@ def write_config(folder, config):
     return [str(folder / "tiny.yaml"), "--out", str(folder / "run"), "--device", "cpu", "--threads", "1"]
 
 
+@pytest.mark.long
 def test_every_kind_of_training_is_probed_and_nothing_is_left(prepared, tmp_path, capsys):
     words = write_config(tmp_path, config_of(prepared))
     cli.main(["plan", *words[:3]])

@@ -213,6 +213,7 @@ def workers(data, save_dir, *flags):
     return read_checkpoint(str(save_dir / "checkpoint_last.pt"), "checkpoint")
 
 
+@pytest.mark.long
 def test_two_workers_train_the_student_that_one_trains(data, teacher, hypotheses, tmp_path):
     kd = [*flags_of("both", hypotheses, teacher), "--dropout", 0, "--max-tokens", 40, "--no-epoch-checkpoints"]
     kd += ["--optimizer", "sgd", "--lr", 0.1]  # Adam makes rounding as large as any gradient
@@ -224,6 +225,7 @@ def test_two_workers_train_the_student_that_one_trains(data, teacher, hypotheses
         torch.testing.assert_close(two["model"][name], weight, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("select", ["all", "global:0.5:50"])
 def test_workers_without_hypotheses_or_without_a_batch_train_along(select, data, teacher, hypotheses, tmp_path):
     """Batches of one sentence: of some the filters left no hypothesis, and one worker has a batch more."""
