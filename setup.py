@@ -1,10 +1,30 @@
 """Packaging of lskd_nmt; the tested version of everything is in constraints.txt."""
 
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+HERE = Path(__file__).resolve().parent
+SCRIPTS = ("data-prep", "experiments")
+
+
+class BuildWithScripts(build_py):
+    """Puts the scripts of the pipeline and the configs into the wheel, as lskd_nmt/shipped; a checkout has its own."""
+
+    def run(self):
+        """Build, then copy."""
+        super().run()
+        if self.editable_mode:
+            return
+        for name in SCRIPTS:
+            target = Path(self.build_lib) / "lskd_nmt" / "shipped" / name
+            shutil.copytree(HERE / name, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+
 
 setup(
+    cmdclass={"build_py": BuildWithScripts},
     name="lskd_nmt",
     version="0.1.0",
     description="Distillation toolkit for neural machine translation, on fairseq",

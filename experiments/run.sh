@@ -4,7 +4,7 @@
 #
 #   bash experiments/run.sh --config experiments/configs/multi30k_en_de.yaml --out runs/multi30k_en_de
 #
-#   --config YAML    what to train (experiments/configs has commented examples)
+#   --config YAML    what to train: a file, or the name of one of experiments/configs, which has commented examples
 #   --out RUN        run folder; runs/NAME of the config if not given
 #   --device         auto (a GPU where there is one), gpu or cpu
 #   --precision      fp32, bf16, or, on a GPU only, fp16
@@ -25,6 +25,8 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 arguments=("$@")
 parse_options "$@"
 [[ -n $config ]] || die "--config is needed: see --help"
+shipped=$root/experiments/configs/${config%.yaml}.yaml
+if [[ ! -e $config && $config != */* && -r $shipped ]]; then config=$shipped; fi
 [[ -r $config ]] || die "--config $config cannot be read: experiments/configs has some to start from"
 for name in jobs gpus; do
   [[ -z ${!name} ]] || { is_whole "${!name}" && (( ${!name} )); } || die "--$name is '${!name}': a whole number from 1"

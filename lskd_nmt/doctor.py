@@ -2,9 +2,10 @@
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,6 +29,7 @@ class Finding:
     check: str
     passed: bool
     text: str
+    is_needed: bool = True  # always; else only by those who use what the check is named after
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,45 @@ class Checks:
         return found
 
 
+# what works only with more than the toolkit itself: the extra of pip that brings it, its packages, and programs
+OPTIONAL: Mapping[str, tuple[str, Sequence[str], Sequence[str]]] = {
+    "experiments/run.sh": ("pipeline", ("snakemake",), ("flock", "setsid")),
+    "export, translate, fast decoding": ("ctranslate2", ("ctranslate2",), ()),
+    "teachers from Hugging Face": ("hf", ("ctranslate2", "transformers"), ()),
+    "MBR and language filters": ("filters", ("fastchrf", "lingua-language-detector"), ()),
+    "experiment tracking": ("tracking", ("tensorboardX", "wandb"), ()),
+    "SLURM": ("slurm", ("snakemake-executor-plugin-slurm",), ("sbatch",)),
+}
+PROGRAMS = {"flock": "util-linux", "setsid": "util-linux", "sbatch": "slurm-client"}  # Debian's packages
+
+
+def check_optional(what: str) -> Finding:
+    """Whether a part of the toolkit has all that it needs, and the commands that bring the rest."""
+    extra, packages, programs = OPTIONAL[what]
+    lacking = [name for name in packages if not is_installed(name)]
+    absent = [name for name in programs if shutil.which(name) is None]
+    if not lacking and not absent:
+        return Finding(what, True, ", ".join((*packages, *programs)), is_needed=False)
+    debian = sorted({PROGRAMS[name] for name in absent})
+    ways = [f"pip install 'lskd_nmt[{extra}]'"] * bool(lacking) + [f"apt install {name}" for name in debian]
+    return Finding(what, False, f"{', '.join((*lacking, *absent))} not installed: {', '.join(ways)}", is_needed=False)
+
+
+def is_installed(package: str) -> bool:
+    """Whether pip knows the package here."""
+    try:
+        metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
 def run_checks(settings: DoctorSettings) -> list[Finding]:
     """All checks that the settings allow, in order; what a check finds is given to the later ones."""
     checks = Checks()
     checks.attempt("versions", check_versions)
     checks.attempt("device", check_device)
+    checks.findings += map(check_optional, OPTIONAL)
     if not settings.data:
         return checks.findings
     symbols = checks.attempt("data", lambda: read_symbols(settings), partial(describe_symbols, settings))

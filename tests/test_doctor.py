@@ -6,14 +6,17 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import batch_of, binarise, build, peak_bytes, train, write_copy_corpus
+from conftest import ROOT, batch_of, binarise, build, peak_bytes, train, write_copy_corpus
 
+import lskd_nmt.doctor
 from lskd_nmt import cli, fairseq_io, sizes
 from lskd_nmt.losses.fused import kd_ls_from_features
 from lskd_nmt.losses.fused_chunk import Projection, TeacherFeatures
 from lskd_nmt.losses.options import KdOptions
 from lskd_nmt.teacher import online
 from lskd_nmt.teacher.layout import FeatureLayout, TopKLayout
+
+OPTIONAL: dict[str, bool] = {}  # what the last call of `doctor` found of the parts that not everybody uses
 
 
 def doctor(capsys, *arguments: object) -> tuple[int, dict[str, bool], str]:
@@ -22,7 +25,9 @@ def doctor(capsys, *arguments: object) -> tuple[int, dict[str, bool], str]:
     except SystemExit as stopped:
         code = int(stopped.code)
     out, err = capsys.readouterr()
-    return code, json.loads(out), err
+    found = json.loads(out)
+    OPTIONAL.update(found.pop("optional"))
+    return code, found, err
 
 
 def test_a_healthy_setup_is_well(data, teacher, tmp_path, capsys):
@@ -30,6 +35,24 @@ def test_a_healthy_setup_is_well(data, teacher, tmp_path, capsys):
     assert code == 0 and all(findings.values())
     assert set(findings) == {"versions", "device", "data", "teacher", "memory", "teacher store"}
     assert "trained with label smoothing 0.1" in text and "predicted peak memory" in text
+
+
+def test_what_is_missing_is_named_with_the_command_that_brings_it(monkeypatch, capsys):
+    there = lskd_nmt.doctor.is_installed
+    monkeypatch.setattr(lskd_nmt.doctor, "is_installed", lambda name: name != "fastchrf" and there(name))
+    monkeypatch.setattr(lskd_nmt.doctor.shutil, "which", lambda name: None if name == "setsid" else f"/bin/{name}")
+    code, _, text = doctor(capsys)
+    lines = [line for line in text.splitlines() if line.startswith("absent")]
+    assert code == 0 and not OPTIONAL["MBR and language filters"] and not OPTIONAL["experiments/run.sh"]
+    assert "absent  MBR and language filters: fastchrf not installed: pip install 'lskd_nmt[filters]'" in lines
+    assert "absent  experiments/run.sh: setsid not installed: apt install util-linux" in lines
+
+
+def test_every_extra_that_doctor_names_is_one_of_the_package():
+    text = (ROOT / "setup.py").read_text(encoding="utf-8")
+    for extra, packages, _ in lskd_nmt.doctor.OPTIONAL.values():
+        line = next(line for line in text.splitlines() if line.strip().startswith(f'"{extra}":'))
+        assert all(f'"{name}' in line for name in packages), extra
 
 
 def test_the_size_of_the_teacher_is_the_models(teacher, data, plugin):

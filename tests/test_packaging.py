@@ -1,5 +1,6 @@
 """What `pip install .` brings: the package, the plugin beside it, and the console script."""
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -35,6 +36,11 @@ def test_wheel_holds_package_plugin_and_console_script(wheel):
     assert {str(file.relative_to(ROOT)) for file in templates.iterdir()} <= names
     assert {"lskd_nmt/py.typed", "lskd_nmt/data/toy/words.txt"} <= names
     assert not [name for name in names if name.startswith("tests")]
+    pipeline = [
+        file for folder in ("experiments", "data-prep") for file in (ROOT / folder).rglob("*") if file.is_file()
+    ]
+    shipped = {f"lskd_nmt/shipped/{file.relative_to(ROOT)}" for file in pipeline if "__pycache__" not in file.parts}
+    assert shipped == {name for name in names if name.startswith("lskd_nmt/shipped/")} and len(shipped) > 30
     scripts = next(name for name in names if name.endswith("entry_points.txt"))
     assert "lskd = lskd_nmt.cli:main" in wheel.read(scripts).decode()
 
@@ -68,3 +74,40 @@ def test_plugin_is_found_by_its_name_from_any_folder(tmp_path, wheel):
         check=False,
     )
     assert result.returncode == 0, result.stderr
+
+
+@pytest.fixture
+def installed(tmp_path, wheel):
+    """Calls `lskd` as the wheel alone has it, in an empty folder; what it wrote on stderr, and the folder."""
+    site, folder = tmp_path / "site", tmp_path / "anywhere"
+    wheel.extractall(site)
+    folder.mkdir()
+
+    def call(*words: str) -> tuple[int, str]:
+        environment = {**os.environ, "PYTHONPATH": str(site), "PYTHONSAFEPATH": "1"}
+        environment.pop("LSKD_PYTHON", None)
+        command = [sys.executable, "-m", "lskd_nmt.cli", *words]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    return call, folder
+
+
+def test_a_wheel_alone_plans_a_run_with_its_own_scripts_and_plugin(installed):
+    call, folder = installed
+    code, text = call("plan", str(folder.parent / "site/lskd_nmt/shipped/experiments/configs/quickstart.yaml"))
+    assert code == 0, text
+    prepare = (folder / "runs/quickstart/prepare.sh").read_text(encoding="utf-8")
+    train = (folder / "runs/quickstart/models/teacher-ls0-s1/command.sh").read_text(encoding="utf-8")
+    site = folder.parent / "site"
+    assert f"{site}/lskd_nmt/shipped/data-prep/prepare.sh" in prepare and f"--user-dir {site}/user_dir" in train
+
+
+def test_the_scripts_are_verbs(installed):
+    call, folder = installed
+    code, text = call("run", "--config", "quickstart", "--out", "made", "--dry-run", "yes", "--device", "cpu")
+    assert code == 0 and "models/teacher-ls0-s1/model.pt" in text and not [*folder.iterdir()], text
+    assert call("run", "--config", "quick")[0] == 2 and "unknown option" in call("quickstart", "--x", "1")[1]
+    assert call("prepare", "--help")[0] == 0 and "--corpus NAME" in call("prepare", "--help")[1]
+    assert call("configs", "--copy", "mine")[0] == 0 and (folder / "mine/methods").is_dir()
+    assert "--copy mine is there already" in call("configs", "--copy", "mine")[1]

@@ -22,6 +22,7 @@ MODULES = (
     "data",
     "doctor",
     "experiment",
+    "scripts",
     "forecast",
     "table",
     "report",

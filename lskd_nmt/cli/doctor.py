@@ -26,7 +26,7 @@ def register(verbs: Verbs) -> None:
 
 
 def run_doctor(args: argparse.Namespace) -> None:
-    """`lskd doctor --data bin --teacher-path T.pt`; exit code 2 if something is not well."""
+    """`lskd doctor --data bin --teacher-path T.pt`; exit code 2 if something that everybody needs is not well."""
     from lskd_nmt.doctor import DoctorSettings, run_checks
     from lskd_nmt.teacher.online import split_paths
 
@@ -46,7 +46,11 @@ def run_doctor(args: argparse.Namespace) -> None:
     with fairseq_io.quiet():
         findings = run_checks(settings)
     for finding in findings:
-        print(f"{'ok     ' if finding.passed else 'PROBLEM'} {finding.check}: {finding.text}", file=sys.stderr)
-    print(json.dumps({finding.check: finding.passed for finding in findings}))
-    if not all(finding.passed for finding in findings):
+        state = "ok" if finding.passed else "PROBLEM" if finding.is_needed else "absent"
+        print(f"{state:<7} {finding.check}: {finding.text}", file=sys.stderr)
+    needed, optional = (
+        {each.check: each.passed for each in findings if each.is_needed is kind} for kind in (True, False)
+    )
+    print(json.dumps({**needed, "optional": optional}))
+    if not all(needed.values()):
         sys.exit(2)

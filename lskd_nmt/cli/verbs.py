@@ -29,6 +29,10 @@ GROUPS: Mapping[str, Mapping[str, Verb]] = {
             "write a generated corpus of two languages",
             "lskd toy --source-lang en --target-lang de --train 20000 --out data/toy/raw",
         ),
+        "prepare": Verb(
+            "a corpus as fairseq's data: data-prep/prepare.sh",
+            "lskd prepare --corpus files --source-lang en --target-lang de --train text/train --out data/my",
+        ),
         "iwslt": Verb(
             "read a corpus out of an archive of TED talks",
             "lskd iwslt de-en.tgz --layout wit3 --source-lang en --target-lang de --out data/iwslt14/raw",
@@ -51,6 +55,18 @@ GROUPS: Mapping[str, Mapping[str, Verb]] = {
         ),
     },
     "train": {
+        "quickstart": Verb(
+            "the whole pipeline on generated text, in some minutes",
+            "lskd quickstart --jobs 2",
+        ),
+        "configs": Verb(
+            "list the configs that come with the toolkit, or copy them",
+            "lskd configs --copy configs",
+        ),
+        "run": Verb(
+            "an experiment from its YAML, to the end: experiments/run.sh",
+            "lskd run --config multi30k_grid --out runs/grid --device cpu",
+        ),
         "plan": Verb(
             "make a run folder of an experiment's YAML",
             "lskd plan experiments/configs/quickstart.yaml --out runs/quickstart",

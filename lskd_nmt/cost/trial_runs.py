@@ -18,7 +18,7 @@ from lskd_nmt.experiment.run import Run
 from lskd_nmt.experiment.run_command import watch
 from lskd_nmt.storage import folders
 from lskd_nmt.storage.files import read_lines, write_json
-from lskd_nmt.storage.provenance import ROOT
+from lskd_nmt.storage.provenance import INSTALLED
 
 FOLDER = "forecast.part"
 WHAT = "lskd forecast"
@@ -139,7 +139,7 @@ class TrialRuns:
     def lskd(self, words: Sequence[str], what: str) -> None:
         """Run a verb of lskd in the folder, and show its lines; `what` it tries is named if it stops."""
         places = {
-            "PYTHONPATH": [str(ROOT), os.environ.get("PYTHONPATH", "")],
+            "PYTHONPATH": [str(INSTALLED), os.environ.get("PYTHONPATH", "")],
             "PATH": [str(Path(sys.executable).parent), os.environ["PATH"]],
         }
         environment = [f"{name}={':'.join(filter(None, folders))}" for name, folders in places.items()]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 
 from lskd_nmt.experiment.records import PlannedModel
-from lskd_nmt.storage.provenance import ROOT
+from lskd_nmt.storage.provenance import INSTALLED, ROOT
 from lskd_nmt.storage.typed import Json
 
 READING = {"import", "select"}  # steps of `lskd seqkd` that run no model, and take no device
@@ -42,7 +42,7 @@ def prepare_script(options: Mapping[str, Json]) -> str:
 
 def runnable(command: Sequence[str]) -> list[str]:
     """A planned command with the plugin's real place; it runs in the run folder."""
-    return [str(ROOT / USER_DIR) if word == USER_DIR else word for word in command]
+    return [str(INSTALLED / USER_DIR) if word == USER_DIR else word for word in command]
 
 
 def command_script(what: str, command: Sequence[str]) -> str:

@@ -10,7 +10,9 @@ from lskd_nmt import __version__
 from lskd_nmt.storage.files import sha256
 from lskd_nmt.storage.typed import Json
 
-ROOT = Path(__file__).resolve().parents[2]
+INSTALLED = Path(__file__).resolve().parents[2]  # the checkout, or the folder of packages: the plugin is here
+SCRIPTS = INSTALLED / "lskd_nmt" / "shipped"  # where a wheel has experiments/ and data-prep/: see setup.py
+ROOT = SCRIPTS if SCRIPTS.is_dir() else INSTALLED  # the folder of experiments/ and data-prep/
 PACKAGES = ("fairseq-fixed", "torch", "ctranslate2", "sacrebleu", "sentencepiece", "sacremoses", "numpy", "pandas")
 
 
@@ -18,9 +20,11 @@ def commit() -> str | None:
     """The commit of this checkout, with `-dirty` where files differ from it; outside of git $LSKD_COMMIT or None."""
 
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(ROOT), *arguments]
+        command = ["git", "-C", str(INSTALLED), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
+    if not (INSTALLED / ".git").exists():  # packages may lie in a folder of somebody else's repository
+        return os.environ.get("LSKD_COMMIT") or None
     try:
         return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):
