@@ -8,10 +8,11 @@ import os
 import shutil
 import sys
 import textwrap
+from itertools import takewhile
 from pathlib import Path
 
 from lskd_nmt.cli.common import answer, verb_of
-from lskd_nmt.cli.verbs import Verbs
+from lskd_nmt.cli.verbs import GROUPS, Verbs
 from lskd_nmt.errors import require
 from lskd_nmt.storage.provenance import ROOT
 
@@ -33,11 +34,22 @@ def register(verbs: Verbs) -> None:
 def run_script(args: argparse.Namespace) -> None:
     """Become the script, which says the rest."""
     words = list(args.words)
-    if args.verb == "quickstart" and not {"--out", "--help", "-h"} & {*words}:
+    if {"-h", "--help"} & {*words}:
+        print(help_of(args.verb), end="")
+        sys.exit(0)
+    if args.verb == "quickstart" and "--out" not in words:
         words += ["--out", "runs/quickstart"]
     require(shutil.which("bash") is not None, "bash is not on PATH: install it, the pipeline is of shell scripts")
     environment = {**os.environ, "LSKD_PYTHON": sys.executable}
     os.execvpe("bash", ["bash", str(ROOT / SCRIPTS[args.verb]), *words], environment)
+
+
+def help_of(verb: str) -> str:
+    """The head of the script, which says its options, and the verb's example."""
+    lines = (ROOT / SCRIPTS[verb]).read_text(encoding="utf-8").split("\n")[1:]
+    head = [line for line in takewhile(lambda line: line.startswith("#"), lines) if "shellcheck" not in line]
+    example = next(members[verb].example for members in GROUPS.values() if verb in members)
+    return "".join(f"{line.removeprefix('#').removeprefix(' ')}\n" for line in head) + f"\nexample:\n  {example}\n"
 
 
 def run_configs(args: argparse.Namespace) -> None:
