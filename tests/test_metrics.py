@@ -8,6 +8,7 @@ from sacrebleu.metrics import BLEU, CHRF
 from lskd_nmt.errors import LskdError
 from lskd_nmt.evaluate import metrics, scoring
 from lskd_nmt.evaluate.contrasts import Output, measure, wanted
+from lskd_nmt.evaluate.kept_statistics import Reading
 from lskd_nmt.evaluate.metrics import EvaluationSet, Metric, SentenceScorer
 from lskd_nmt.evaluate.records import Metrics, ScoringFacts, read_metrics, write_metrics
 from lskd_nmt.storage.files import read_json, write_json, write_text
@@ -32,6 +33,30 @@ def test_scores_are_sacrebleus(name, theirs, lines, refs):
     found = scorer.score(scorer.statistics(lines).sum(0))
     expected = theirs.corpus_score(lines, [refs])
     assert found == pytest.approx(expected.score) and scorer.signature == str(theirs.get_signature())
+
+
+@pytest.mark.parametrize("name, theirs", [("bleu", BLEU()), ("chrf", CHRF())])
+def test_scores_against_several_references_are_sacrebleus(name, theirs):
+    streams = [REFS, changed(7, 0.7), changed(8, 0.9)]
+    data = EvaluationSet(REFS, "de", others=streams[1:])
+    scorer = metrics.scorer(name, data)
+    expected = theirs.corpus_score(changed(1), streams)
+    assert scorer.score(scorer.statistics(changed(1)).sum(0)) == pytest.approx(expected.score)
+    assert scorer.signature == str(theirs.get_signature()) and scorer.signature.startswith("nrefs:3|")
+    assert Reading(name, data).by_one_line.signature == scorer.signature
+    found = scoring.scores(changed(1), REFS, "de", "raw", others=streams[1:])[name]
+    assert (found.score, found.signature) == (round(expected.score, 2), scorer.signature)
+    assert found.score != scoring.scores(changed(1), REFS, "de", "raw")[name].score
+
+
+def test_statistics_depend_on_every_reference():
+    sets = [EvaluationSet(REFS, "de", others=others) for others in ((), [REFS], [changed(7)], [REFS, changed(7)])]
+    assert len({Reading("bleu", data).facts for data in sets}) == 4
+
+
+def test_references_of_unequal_number_are_refused():
+    with pytest.raises(LskdError, match=r"references of 40 and of 39 lines: give one line a sentence in each"):
+        scoring.scores(REFS, REFS, "de", "raw", others=[REFS, REFS[1:]])
 
 
 @pytest.mark.parametrize("name", list(metrics.METRICS))

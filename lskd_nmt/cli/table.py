@@ -80,7 +80,7 @@ def run_table(args: argparse.Namespace) -> None:
         document.latex(content),
         tables.csv(content),
     )
-    style.save(bleu_bars.bleu(content), out / "bleu")
+    style.save(bleu_bars.bleu(content), out / content.main)
     for name, figure in (
         ("temperature", bleu_by_temperature.figure(content)),
         ("methods", method_ranking.figure(content)),
@@ -130,10 +130,11 @@ def assessed(args: argparse.Namespace, folders: Sequence[Path], names: Sequence[
     from lskd_nmt.report.results.records import PublishedSource
 
     table = read.results(folders, names)
-    pair = published.pair_of(args.published, table.runs)
+    pair = published.pair_of(args.published, table.runs) if published.METRIC in table.signatures else None
     obstacles = published.obstacles(pair, table.runs) if pair else []
     source = PublishedSource(pair, published.SOURCE, tuple(obstacles))
-    table = replace(table, published=source, effects=tuple(effects.effects(table.cells, pair)))
+    of_effects = pair if table.main in published.KINDS else None
+    table = replace(table, published=source, effects=tuple(effects.effects(table.cells, of_effects)))
     bases = baselines.baselines(table.cells, args.baseline or ["plain"])
     pools = measured.pools(table.cells, args.pool_seeds)
     several = any(len(group) > 1 for pool in pools if pool.always for group in pool.groups)

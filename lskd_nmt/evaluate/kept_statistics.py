@@ -20,6 +20,7 @@ import numpy as np
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.evaluate.metrics import Array, EvaluationSet, Scorer, Statistics, metric, scorer
 from lskd_nmt.storage.files import read_lines, write_bytes
+from lskd_nmt.storage.typed import Json
 
 FOLDER = "statistics"  # in a model's folder
 WIDEST = 2**32  # whole numbers below it are packed
@@ -40,17 +41,18 @@ class Reading:
 
     @cached_property
     def by_one_line(self) -> Scorer:
-        """The metric, if it is not there yet with the first reference alone: signature and formula are the same."""
+        """The metric, if it is not there yet with the first sentence alone: signature and formula are the same."""
         if "scorer" in vars(self):
             return self.scorer
-        sources = None if self.data.sources is None else self.data.sources[:1]
-        return scorer(self.name, replace(self.data, references=self.data.references[:1], sources=sources))
+        data, sources = self.data, None if self.data.sources is None else self.data.sources[:1]
+        first, *others = (stream[:1] for stream in data.streams)
+        return scorer(self.name, replace(data, references=first, sources=sources, others=others))
 
     @cached_property
     def facts(self) -> str:
         """What decides the statistics beside the translations, hashed."""
         entry, data = metric(self.name), self.data
-        about = {
+        about: dict[str, Json] = {
             "version": VERSION,
             "metric": self.name,
             "signature": self.by_one_line.signature,
@@ -62,6 +64,8 @@ class Reading:
             "references": hash_of(data.references),
             "sources": hash_of(data.sources) if entry.needs_source and data.sources is not None else None,
         }
+        if data.others:
+            about["others"] = [hash_of(stream) for stream in data.others]
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
     def score(self, sums: Array) -> Array:

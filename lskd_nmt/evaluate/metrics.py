@@ -17,7 +17,7 @@ from sacrebleu.metrics.chrf import CHRF
 
 from lskd_nmt.data.languages import is_unspaced
 from lskd_nmt.data.moses import detokenised, tokenised
-from lskd_nmt.errors import require
+from lskd_nmt.errors import LskdError, require
 
 Array = NDArray[np.float64]
 Statistics = NDArray[np.number]  # of sentences: whole numbers may be kept in a small type
@@ -37,6 +37,12 @@ class EvaluationSet:
     form: str = "raw"  # of references and translations: raw, fairseq14 (Moses, lower-cased) or tokenised (Moses)
     tokenizer: str = USUAL  # of BLEU
     sources: Sequence[str] | None = None  # for metrics that need them
+    others: Sequence[Sequence[str]] = ()  # further references: of each a stream with a line for every sentence
+
+    @property
+    def streams(self) -> list[Sequence[str]]:
+        """All streams of references, the first one first; sacreBLEU counts them as `nrefs`."""
+        return [self.references, *self.others]
 
 
 class Scorer(Protocol):
@@ -159,6 +165,11 @@ def tokenised_text(data: EvaluationSet) -> Text:
     return Text(list, "tokenised, as prepared")
 
 
+def changed(text: Text, data: EvaluationSet) -> list[list[str]]:
+    """Every stream of references as the metric reads it."""
+    return [text.change(stream) for stream in data.streams]
+
+
 def moses(lang: str) -> str:
     """The package that tokenises, its version and language."""
     return f"sacremoses {metadata.version('sacremoses')}, -l {lang}"
@@ -167,13 +178,13 @@ def moses(lang: str) -> str:
 def bleu_scorer(data: EvaluationSet) -> Scorer:
     """BLEU of detokenised text, with the tokeniser of the evaluation set."""
     text = detokenised_text(data)
-    return SacreBleu(BLEU(tokenize=data.tokenizer, references=[text.change(data.references)]), bleu, text)
+    return SacreBleu(BLEU(tokenize=data.tokenizer, references=changed(text, data)), bleu, text)
 
 
 def chrf_scorer(data: EvaluationSet) -> Scorer:
     """ChrF2 of detokenised text."""
     text = detokenised_text(data)
-    return SacreBleu(CHRF(references=[text.change(data.references)]), chrf, text)
+    return SacreBleu(CHRF(references=changed(text, data)), chrf, text)
 
 
 def lowercased_bleu_scorer(data: EvaluationSet) -> Scorer:
@@ -181,8 +192,8 @@ def lowercased_bleu_scorer(data: EvaluationSet) -> Scorer:
     unspaced = is_unspaced(data.lang)
     text = detokenised_text(data) if unspaced else tokenised_text(data)
     tokenizer = data.tokenizer if unspaced else "none"
-    references = [text.change(data.references)]
-    return SacreBleu(BLEU(lowercase=True, tokenize=tokenizer, force=not unspaced, references=references), bleu, text)
+    metric = BLEU(lowercase=True, tokenize=tokenizer, force=not unspaced, references=changed(text, data))
+    return SacreBleu(metric, bleu, text)
 
 
 METRICS: dict[str, Metric] = {
@@ -199,6 +210,16 @@ def metric(name: str) -> Metric:
     """The entry of that name; `LskdError` lists the known ones if there is none."""
     require(name in METRICS, f"the metric is '{name}': one of {', '.join(METRICS)}")
     return METRICS[name]
+
+
+def described(name: str) -> Metric:
+    """The entry of that name, for tables; of a metric that this version does not know its name is all that is known."""
+    return METRICS.get(name) or Metric(name, name, unknown_scorer, packages=())
+
+
+def unknown_scorer(data: EvaluationSet) -> Scorer:
+    """Refuse to score by a metric that is not known here."""
+    raise LskdError(f"the metric is not known: one of {', '.join(METRICS)}")
 
 
 def needs_source() -> bool:

@@ -132,18 +132,22 @@ def scores(
     tokenize: str | None = None,
     sources: Sequence[str] | None = None,
     file: Path | None = None,
+    others: Sequence[Sequence[str]] = (),
 ) -> dict[str, Score]:
     """The score of a corpus by every metric of the registry.
 
     `form` is that of both texts: `raw`, `fairseq14` (Moses-tokenised, lower-cased; detokenised here where a metric
     needs it) or `tokenised` (Moses-tokenised, with case). `tokenize` is the wished tokeniser of BLEU, see
-    `bleu_tokenizer`. Beside the translations' `file`, if it is given, the sentences' statistics are kept.
+    `bleu_tokenizer`. Beside the translations' `file`, if it is given, the sentences' statistics are kept. `others` are
+    further references of each sentence.
     """
     count, wanted = len(translations), len(references)
     require(count == wanted, f"{count} hypotheses and {wanted} references: decode the test set again")
+    uneven = [len(stream) for stream in others if len(stream) != wanted]
+    require(not uneven, f"references of {wanted} and of {(uneven or [0])[0]} lines: give one line a sentence in each")
     require(bool(references), "the test set is empty: prepare the data with a test set")
     require(form in FORMS, f"the form of the text is '{form}': one of {', '.join(FORMS)}")
-    data = EvaluationSet(references, lang, form, bleu_tokenizer(lang, tokenize), sources)
+    data = EvaluationSet(references, lang, form, bleu_tokenizer(lang, tokenize), sources, others)
     return {name: score(name, translations, data, file) for name in METRICS}
 
 

@@ -1,4 +1,4 @@
-"""The figure of what BLEU costs: against parameters and against hours of training."""
+"""The figure of what the main metric costs, such as BLEU: against parameters and against hours of training."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from lskd_nmt.report.figures.style import COLOURS, SHAPES, tidy
-from lskd_nmt.report.results.records import MAIN, Cell, Number, ResultsTable
+from lskd_nmt.report.results.records import Cell, Number, ResultsTable
 from lskd_nmt.report.results.rows import label, row_title
 
 SIZES = (7, 10, 13)  # of markers that would else look the same
@@ -21,9 +21,9 @@ def figure(table: ResultsTable) -> Figure | None:
     drawn = Figure(figsize=(4.2 * len(panels) + 2.6, 4), layout="constrained")
     grid = drawn.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (title, values) in zip(grid, panels.items(), strict=True):
-        panel(axes, table.cells, [value or 0.0 for value in values])
+        panel(axes, table, [value or 0.0 for value in values])
         axes.set_xlabel(f"{title} (logarithmic)")
-    grid[0].set_ylabel("BLEU (sacreBLEU, test set)")
+    grid[0].set_ylabel(table.axis)
     handles, names = grid[0].get_legend_handles_labels()
     drawn.legend(handles, names, loc="outside right upper", frameon=False, fontsize=8)
     return drawn
@@ -43,16 +43,16 @@ def share(value: Number | None, of: Number) -> float | None:
     return None if value is None else value / of
 
 
-def panel(axes: Axes, cells: Sequence[Cell], values: Sequence[float]) -> None:
-    """One point for each cell, with the interval of its BLEU."""
-    for number, (cell, value) in enumerate(zip(cells, values, strict=True)):
+def panel(axes: Axes, table: ResultsTable, values: Sequence[float]) -> None:
+    """One point for each cell, with the interval of its score."""
+    for number, (cell, value) in enumerate(zip(table.cells, values, strict=True)):
         colour = COLOURS[number % len(COLOURS)]
         size = SIZES[number // len(COLOURS) % len(SIZES)]
         if cell.interval:
             axes.vlines(value, *cell.interval, color=colour, linewidth=1, alpha=0.6)
         axes.plot(
             [value],
-            [cell.scores[MAIN].mean],
+            [cell.scores[table.main].mean],
             linestyle="none",
             marker=SHAPES[label(cell.setting)],
             markersize=size,

@@ -1,4 +1,4 @@
-"""The figure of the headline: BLEU against the temperature, a line for each label smoothing of the teacher."""
+"""The figure of the headline: the main metric against the temperature, a line for each label smoothing."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from lskd_nmt.report.figures.style import GREY, MARKERS, colours_of, doublings, tidy
 from lskd_nmt.report.results import published
-from lskd_nmt.report.results.records import MAIN, Cell, Number, PublishedSource, ResultsTable
+from lskd_nmt.report.results.records import Cell, Number, PublishedSource, ResultsTable
 from lskd_nmt.report.results.rows import PLAIN, group, label
 
 COLUMNS = 3
@@ -33,7 +33,7 @@ def figure(table: ResultsTable) -> Figure | None:
         axes.set_axis_off()
     for axes in grid[:, 0]:
         has_intervals = any(cell.interval for cell in students)
-        axes.set_ylabel("BLEU (sacreBLEU, test set)" + ", 95 % interval" * has_intervals)
+        axes.set_ylabel(table.axis + ", 95 % interval" * has_intervals)
     handles = {
         text: handle for axes in grid.flat for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)
     }
@@ -73,11 +73,12 @@ def panel(axes: Axes, cells: Sequence[Cell], look: Look, table: ResultsTable) ->
         mine = [cell for cell in cells if cell.setting.label_smoothing == smoothing]
         for runs in dict.fromkeys(cell.named_runs for cell in cells):
             name = ", ".join([of_teacher(smoothing), *runs])
-            line(axes, [cell for cell in mine if cell.named_runs == runs], shift, colour, marker, name)
-        beside(axes, mine, of_teacher(smoothing), colour, table.published)
+            line(axes, [cell for cell in mine if cell.named_runs == runs], shift, (colour, marker), name, table.main)
+        if table.main in published.KINDS:
+            beside(axes, mine, of_teacher(smoothing), colour, table.published)
     for cell in table.cells:
         if label(cell.setting) == PLAIN:
-            axes.axhline(cell.scores[MAIN].mean, color=GREY, linewidth=1, linestyle=":", label=PLAIN)
+            axes.axhline(cell.scores[table.main].mean, color=GREY, linewidth=1, linestyle=":", label=PLAIN)
     doublings(axes, sorted({temperature(cell) for cell in heated(table.cells)}))
     axes.tick_params(labelbottom=True)
     axes.margins(x=0.12, y=0.12)
@@ -85,10 +86,10 @@ def panel(axes: Axes, cells: Sequence[Cell], look: Look, table: ResultsTable) ->
     tidy(axes, grid="y")
 
 
-def line(axes: Axes, cells: Sequence[Cell], shift: float, colour: str, marker: str, name: str) -> None:
+def line(axes: Axes, cells: Sequence[Cell], shift: float, look: tuple[str, str], name: str, main: str) -> None:
     """The measured line of one label smoothing and run, moved aside by the factor `shift`, with intervals."""
     xs = [temperature(cell) * shift for cell in cells]
-    ys = [cell.scores[MAIN].mean for cell in cells]
+    ys, (colour, marker) = [cell.scores[main].mean for cell in cells], look
     axes.plot(xs, ys, color=colour, marker=marker, linewidth=1.4, markersize=6, label=name if cells else None)
     for x, cell in zip(xs, cells, strict=True):
         if cell.interval:

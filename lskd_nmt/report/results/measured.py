@@ -8,7 +8,6 @@ from lskd_nmt.report.results import published, verdicts
 from lskd_nmt.report.results.baselines import Bases, family
 from lskd_nmt.report.results.effects import LS_GAIN
 from lskd_nmt.report.results.records import (
-    MAIN,
     BesidePublished,
     Cell,
     Effect,
@@ -33,12 +32,12 @@ def contrasts(table: ResultsTable, bases: Bases) -> dict[str, Contrast]:
     members = {cell.name: cell.members for cell in table.cells}
     asked: list[tuple[str, Terms, str]] = []
     for name in members:
-        asked.append(("score", [(1, name)], MAIN))
+        asked.append(("score", [(1, name)], table.main))
         if table.published.is_comparable:
             asked.append((published.METRIC, [(1, name)], published.METRIC))
     for wish, pairs in bases.items():
-        asked += [(family(wish, bases), [(1, name), (-1, base.name)], MAIN) for name, base in pairs.items()]
-    asked += [("effect", each.terms, MAIN) for each in table.effects]
+        asked += [(family(wish, bases), [(1, name), (-1, base.name)], table.main) for name, base in pairs.items()]
+    asked += [("effect", each.terms, table.main) for each in table.effects]
     return {
         title(kind, terms): Contrast(kind, metric, tuple((weight, members[name]) for weight, name in terms))
         for kind, terms, metric in asked
@@ -61,7 +60,7 @@ def with_measured(table: ResultsTable, bases: Bases, measured: Significance) -> 
         table,
         cells=cells,
         effects=tuple(replace(each, verdict=verdict(each)) for each in effects),
-        significance=tests(cells, measured),
+        significance=tests(cells, measured, table.main),
     )
 
 
@@ -83,8 +82,8 @@ def with_estimates(cell: Cell, facts: PublishedSource, bases: Bases, results: Ma
     )
 
 
-def tests(cells: Sequence[Cell], measured: Significance) -> Tests:
-    """How differences were tested, and how seeds scatter in the pools that were used."""
+def tests(cells: Sequence[Cell], measured: Significance, main: str) -> Tests:
+    """How differences in the metric `main` were tested, and how seeds scatter in the pools that were used."""
     names = {cell.members: cell.name for cell in cells}
     found = {
         pool: Scatter(
@@ -96,7 +95,7 @@ def tests(cells: Sequence[Cell], measured: Significance) -> Tests:
             scatter.always,
             tuple(names.get(group, group[0]) for group in scatter.unlike),
         )
-        for pool, scatter in measured.spreads.get(MAIN, {}).items()
+        for pool, scatter in measured.spreads.get(main, {}).items()
     }
     asked = [scatter for scatter in found.values() if scatter.always]
     pooled = {name: scatter for name, scatter in found.items() if not scatter.always}
@@ -123,7 +122,7 @@ def verdict(each: Effect) -> str | None:
 def beside(cell: Cell, facts: PublishedSource, result: Estimate | None) -> BesidePublished | None:
     """A cell beside its published number, if it has one."""
     value = published.bleu(facts.pair, cell.setting)
-    if value is None:
+    if value is None or published.METRIC not in cell.scores:
         return None
     said = "not comparable" if facts.obstacles else None
     if result is not None:

@@ -45,6 +45,7 @@ RECIPE: dict[str, dict[str, str]] = {
     "en-de": {"corpus": "iwslt14_en_de", "form": "fairseq14", "subwords": "bpe", "vocab_size": "30000"}
 }
 METRIC = LOWERCASED
+KINDS = ("bleu", LOWERCASED)  # metrics whose differences may stand beside published ones: kinds of BLEU
 ASSUMED = (
     "the source names neither edition, nor subwords, nor kind of BLEU, nor sizes, nor seeds: assumed is the recipe "
     "of the code that it builds on (IWSLT14, tokenised lower-cased BLEU, BPE of 30,000)"

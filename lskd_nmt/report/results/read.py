@@ -14,7 +14,7 @@ from lskd_nmt.experiment.run import Run
 from lskd_nmt.experiment.untrained import record_of, said
 from lskd_nmt.report.results import methods, signature
 from lskd_nmt.report.results.over_seeds import in_order, seeds_of_cells, summary, tell_apart
-from lskd_nmt.report.results.records import MAIN, Expansion, Number, ResultsTable, RunData, StepCost, TableRow
+from lskd_nmt.report.results.records import Expansion, Number, ResultsTable, RunData, StepCost, TableRow
 from lskd_nmt.report.results.rows import setting
 from lskd_nmt.storage.typed import Json, read_record, record
 
@@ -204,7 +204,7 @@ def hours(seconds: Number | None) -> float | None:
 
 def tokenizer(metrics: Metrics) -> str:
     """The tokeniser of a model's BLEU; older scores, which do not name it, all have sacreBLEU's 13a."""
-    return metrics.scores[MAIN].tokenizer or USUAL
+    return metrics.scores["bleu"].tokenizer or USUAL
 
 
 def still_falling(curve: Iterable[CurvePoint]) -> bool:

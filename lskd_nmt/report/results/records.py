@@ -7,12 +7,11 @@ scored model; a *cell* (`cells`) is one line of the printed table, the mean over
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TypeAlias
 
-from lskd_nmt.evaluate.metrics import METRICS, USUAL
+from lskd_nmt.evaluate.metrics import USUAL, described
 from lskd_nmt.evaluate.records import Estimate, Settings
 from lskd_nmt.storage.typed import Json, record
 
 Number: TypeAlias = int | float  # as it was written: 1 stays 1 and 1.0 stays 1.0
-MAIN = next(iter(METRICS))  # the metric of intervals, tests and figures: BLEU
 
 
 @record
@@ -83,7 +82,7 @@ class StepCost:
 
 @record
 class OverBaseline:
-    """The name of a cell's baseline, and the difference in BLEU to it; None where it has no baseline."""
+    """The name of a cell's baseline, and the difference to it in the main metric; None where it has no baseline."""
 
     baseline: str | None
     difference: Estimate | None
@@ -125,7 +124,7 @@ class Cell:
     named_runs: tuple[str, ...] = ()  # its runs, where its title alone does not tell it from another cell
     differs_in: tuple[str, ...] = ()  # from the first cell of its title
     cost: StepCost | None = None  # in tables that have methods
-    interval: tuple[float, float] | None = None  # of the mean BLEU
+    interval: tuple[float, float] | None = None  # of the mean of the table's main metric
     baseline: str | None = None
     difference: Estimate | None = None
     over: dict[str, OverBaseline] = field(default_factory=dict)  # each baseline, if several were asked for
@@ -134,7 +133,7 @@ class Cell:
 
 @record
 class Effect:
-    """A weighted sum of cells' mean BLEU that answers a question, such as what label smoothing gains at T = 2."""
+    """A weighted sum of cells' mean scores that answers a question, such as what label smoothing gains at T = 2."""
 
     effect: str
     at: str  # where: the temperature, level, tail and runs
@@ -201,7 +200,7 @@ class PublishedSource:
 
 @record
 class Scatter:
-    """How the BLEU of seeds scatters, pooled over cells; the numbers are None where no cell has two seeds."""
+    """How the scores of seeds scatter, pooled over cells; the numbers are None where no cell has two seeds."""
 
     deviation: float | None = None
     degrees: Number | None = None  # of freedom
@@ -228,7 +227,7 @@ class ResultsTable:
 
     name: str
     runs: tuple[RunData, ...]
-    signatures: dict[str, str]  # by metric
+    signatures: dict[str, str]  # by metric, in the order of the columns; the first is the main one
     rows: tuple[TableRow, ...]
     cells: tuple[Cell, ...]
     not_scored: tuple[str, ...] = ()
@@ -240,10 +239,26 @@ class ResultsTable:
     significance: Tests | None = None
 
     @property
+    def main(self) -> str:
+        """The metric of intervals, effects, tests and figures: the first of the table's."""
+        return next(iter(self.signatures))
+
+    @property
+    def axis(self) -> str:
+        """What an axis of the main metric is called."""
+        return axis(self.main)
+
+    @property
     def tests(self) -> Tests:
         """How differences were tested, in a table of which they were."""
         assert self.significance is not None, "the table's differences are measured first"
         return self.significance
+
+
+def axis(metric: str) -> str:
+    """What an axis of this metric is called: `BLEU (sacreBLEU, test set)`."""
+    entry = described(metric)
+    return f"{entry.label} ({'sacreBLEU, ' * ('sacrebleu' in entry.packages)}test set)"
 
 
 @dataclass(frozen=True)
@@ -273,3 +288,8 @@ class TwoTables:
     alone: dict[str, tuple[str, ...]]  # by table, the cells that the other lacks
     cells: tuple[CellPair, ...]
     effects: tuple[EffectPair, ...]
+
+    @property
+    def main(self) -> str:
+        """The metric of differences: the first of the tables'."""
+        return next(iter(self.signatures))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from lskd_nmt.evaluate.bootstrap import ENOUGH_SEEDS
-from lskd_nmt.evaluate.metrics import LOWERCASED, METRICS
+from lskd_nmt.evaluate.metrics import LOWERCASED, described
 from lskd_nmt.report.results import methods, verdicts
 from lskd_nmt.report.results.published import ASSUMED, SOURCE
 from lskd_nmt.report.results.records import OverBaseline, ResultsTable, Scatter, Tests
@@ -17,9 +17,12 @@ NAMED = 12  # models without scores; of more only the number is said
 def notes(table: ResultsTable) -> list[str]:
     """The lines under the tables: signatures, what columns mean, the tests, and what is not in it."""
     settings = [cell.setting for cell in table.cells]
-    lines = [f"{METRICS[metric].label}: {signature}" for metric, signature in table.signatures.items()]
+    lines = [f"{described(metric).label}: {signature}" for metric, signature in table.signatures.items()]
+    if LOWERCASED in table.signatures:
+        lines.append(f"{described(LOWERCASED).label}: tokenised, lower-cased text, for comparison with older papers")
+    if not described(table.main).higher_is_better:
+        lines.append(f"{described(table.main).label}: lower is better, so that a difference below 0 is a gain")
     lines += [
-        f"{METRICS[LOWERCASED].label}: tokenised, lower-cased text, for comparison with older papers",
         "teacher LS (α) is the teacher's label smoothing, T the temperature",
         f"{table.rows[0].sentences} test sentences",
     ]
@@ -52,7 +55,7 @@ def tests(table: ResultsTable) -> list[str]:
         lines.append(f"not compared, as their translations are not here: {', '.join(table.tests.without_text)}")
     if any(each.difference for each in compared) or table.effects:
         lines += [
-            *resampling(table.tests),
+            *resampling(table.tests, table.main),
             f"p: corrected for the number of rows{', of each baseline apart' * has_several}, or of effects, by "
             "Holm's method",
         ]
@@ -71,11 +74,11 @@ def p_each_seed(tests: Tests, has_several: bool) -> str:
     )
 
 
-def resampling(tests: Tests) -> list[str]:
+def resampling(tests: Tests, main: str) -> list[str]:
     """What is resampled, how the scatter of seeds is known, and which rows have no p-value for want of it."""
     drawn = f"paired bootstrap of {tests.settings.resamples:,} resamples (seed {tests.settings.seed})"
     if tests.spread is not None:
-        lines = [f"[95 %] and p: {drawn} over sentences; {scatter(tests.spread)}"]
+        lines = [f"[95 %] and p: {drawn} over sentences; {scatter(tests.spread, main)}"]
     else:
         lines = [
             f"[95 %] and p: {drawn} over sentences, and Student's t of how a row's own seeds scatter; with one "
@@ -83,7 +86,9 @@ def resampling(tests: Tests) -> list[str]:
         ]
     for name, pooled in tests.pooled.items():
         if pooled.deviation is not None:
-            lines.append(f"p of {name} of fewer than {ENOUGH_SEEDS} seeds: {scatter(pooled)}; [95 %] is not pooled")
+            lines.append(
+                f"p of {name} of fewer than {ENOUGH_SEEDS} seeds: {scatter(pooled, main)}; [95 %] is not pooled"
+            )
         if pooled.unlike:
             lines.append(
                 f"no p for {', '.join(pooled.unlike)}, nor over them: fewer than {ENOUGH_SEEDS} seeds, "
@@ -92,10 +97,10 @@ def resampling(tests: Tests) -> list[str]:
     return lines
 
 
-def scatter(spread: Scatter) -> str:
-    """A pooled scatter of seeds in words."""
+def scatter(spread: Scatter, main: str) -> str:
+    """A pooled scatter of seeds in words; `main` is the metric."""
     return (
-        f"seeds scatter by {spread.deviation:.2f} BLEU in every row, pooled over {spread.rows} "
+        f"seeds scatter by {spread.deviation:.2f} {described(main).label} in every row, pooled over {spread.rows} "
         f"rows ({spread.degrees} degrees of freedom; least {spread.smallest:.2f}, most "
         f"{spread.largest:.2f})"
     )

@@ -2,8 +2,9 @@
 
 import pandas as pd
 
-from lskd_nmt.evaluate.metrics import LOWERCASED, METRICS
-from lskd_nmt.report.results.records import MAIN, Cell, ResultsTable, TableRow
+from lskd_nmt.evaluate.metrics import LOWERCASED, described
+from lskd_nmt.report.results.published import KINDS
+from lskd_nmt.report.results.records import Cell, ResultsTable, TableRow
 from lskd_nmt.report.results.rows import label, level, row_title, tail, title
 from lskd_nmt.report.results.table_json import record_json
 from lskd_nmt.report.tables import texts
@@ -54,7 +55,7 @@ def line(cell: Cell) -> dict[str, str]:
         "KD weight": f"{setting.kd_weight:g}",
         "T": optional(setting.temperature),
         "seeds": str(len(cell.seeds)),
-        **{METRICS[metric].label: texts.score(value) for metric, value in cell.scores.items()},
+        **{described(metric).label: texts.score(value) for metric, value in cell.scores.items()},
         **differences(cell),
         STEP_COST: optional(cell.cost.step_cost if cell.cost else None, ".2f"),
         "note": "not converged" if cell.not_converged else "",
@@ -81,10 +82,10 @@ def effects(table: ResultsTable) -> pd.DataFrame:
         shown = {
             "effect": each.effect,
             "at": each.at,
-            f"{METRICS[MAIN].label} [95 %]": texts.interval(each.difference),
+            f"{described(table.main).label} [95 %]": texts.interval(each.difference),
             "p": texts.p_holm(each.difference),
         }
-        if table.published.pair:
+        if table.published.pair and table.main in KINDS:
             shown |= {"published": optional(each.published, "+.2f"), "verdict": each.verdict or texts.NONE}
         lines.append(shown)
     return texts.frame(lines)
@@ -96,7 +97,7 @@ def published(table: ResultsTable) -> pd.DataFrame:
         [
             {
                 "row": row_title(cell),
-                METRICS[LOWERCASED].label: f"{cell.published.ours:.2f}",
+                described(LOWERCASED).label: f"{cell.published.ours:.2f}",
                 "published": f"{cell.published.value:.2f}",
                 "difference": f"{cell.published.difference:+.2f}",
                 "verdict": cell.published.verdict or texts.NONE,

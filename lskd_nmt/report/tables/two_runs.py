@@ -7,11 +7,10 @@ from typing import TypeVar
 import pandas as pd
 
 from lskd_nmt.errors import require
-from lskd_nmt.evaluate.metrics import METRICS
+from lskd_nmt.evaluate.metrics import described
 from lskd_nmt.evaluate.records import Contrast, Significance
 from lskd_nmt.report.results.measured import tests
 from lskd_nmt.report.results.records import (
-    MAIN,
     CellPair,
     EffectPair,
     ResultsTable,
@@ -94,7 +93,7 @@ def title(pair: CellPair) -> str:
 def contrasts(tables: TwoTables) -> dict[str, Contrast]:
     """Each cell of the second run less its partner in the first, by name."""
     return {
-        title(pair): Contrast("baseline", MAIN, ((1, pair.second.members), (-1, pair.first.members)))
+        title(pair): Contrast("baseline", tables.main, ((1, pair.second.members), (-1, pair.first.members)))
         for pair in tables.cells
     }
 
@@ -106,7 +105,7 @@ def with_measured(tables: TwoTables, measured: Significance) -> TwoTables:
         for pair in tables.cells
         for cell, name in zip((pair.first, pair.second), tables.names, strict=True)
     ]
-    found = tests(cells, measured)
+    found = tests(cells, measured, tables.main)
     return replace(
         tables,
         cells=tuple(replace(pair, difference=measured.results.get(title(pair))) for pair in tables.cells),
@@ -123,8 +122,8 @@ def frame(tables: TwoTables) -> pd.DataFrame:
                 "row": row_title(pair.first),
                 f"in {second}": "the same" if pair.first.setting == pair.second.setting else row_title(pair.second),
                 "seeds": f"{len(pair.first.seeds)}, {len(pair.second.seeds)}",
-                first: texts.score(pair.first.scores[MAIN]),
-                second: texts.score(pair.second.scores[MAIN]),
+                first: texts.score(pair.first.scores[tables.main]),
+                second: texts.score(pair.second.scores[tables.main]),
                 "difference [95 %]": texts.interval(pair.difference),
                 "p": texts.p_holm(pair.difference),
                 "p each seed": texts.p_by_seed(pair.difference),
@@ -162,9 +161,9 @@ def notes(tables: TwoTables) -> list[str]:
     """The lines under the tables."""
     first, second = tables.names
     return [
-        f"{METRICS[MAIN].label}: {tables.signatures[MAIN]}",
+        f"{described(tables.main).label}: {tables.signatures[tables.main]}",
         f"difference: {second} less {first}",
-        *document.resampling(tables.significance),
+        *document.resampling(tables.significance, tables.main),
         "p: corrected for the number of rows by Holm's method; p each seed: sacreBLEU's paired approximate "
         f"randomisation, {tables.significance.settings.trials:,} trials, uncorrected",
         *(f"only in {name}: {', '.join(cells)}" for name, cells in tables.alone.items() if cells),
@@ -193,7 +192,7 @@ def csv(tables: TwoTables) -> str:
                 for side, cell in sides.items()
                 for name, value in {"name": cell.name, **record_json(cell.setting)}.items()
             }
-            | {f"{side}_{MAIN}": cell.scores[MAIN].mean for side, cell in sides.items()}
+            | {f"{side}_{tables.main}": cell.scores[tables.main].mean for side, cell in sides.items()}
             | {name: getattr(difference, name, None) for name in ("value", "low", "high", "p", "p_holm")}
         )
     return texts.csv(lines)
