@@ -3,8 +3,10 @@
 import random
 
 import pytest
-from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.metrics import BLEU, CHRF, TER
+from sacrebleu.tokenizers import tokenizer_spm
 
+from lskd_nmt.data import subwords
 from lskd_nmt.errors import LskdError
 from lskd_nmt.evaluate import metrics, scoring
 from lskd_nmt.evaluate.contrasts import Output, measure, wanted
@@ -24,9 +26,24 @@ def changed(seed, share=0.4):
     return ["", *lines[1:]]
 
 
-@pytest.mark.parametrize("name, theirs", [("bleu", BLEU()), ("chrf", CHRF())])
+@pytest.fixture
+def flores(tmp_path, monkeypatch):
+    """A machine with a model of spBLEU on the disk, learned on the references."""
+    for module in (metrics, tokenizer_spm):
+        monkeypatch.setattr(module, "SACREBLEU_DIR", str(tmp_path))
+    write_text(tmp_path / "text", "".join(f"{line}\n" for line in REFS * 9))
+    place = metrics.spm_model("flores200")
+    subwords.learn([tmp_path / "text"], place.with_name("learned"), 30)
+    place.with_name("learned.model").rename(place)
+
+
+THEIRS = [("bleu", BLEU()), ("chrf", CHRF()), ("chrf++", CHRF(word_order=2)), ("ter", TER())]
+
+
+@pytest.mark.parametrize("name, theirs", THEIRS)
 @pytest.mark.parametrize(
-    "lines, refs", [(changed(1), REFS), (["a"], ["b"]), ([""], ["b"]), (["ab"], ["ab"]), (["a b c d e f g"], ["a b"])]
+    "lines, refs",
+    [(changed(1), REFS), (["a"], ["b"]), ([""], ["b"]), (["ab"], ["ab"]), (["a b c d e f g"], ["a b"]), (["x"], [""])],
 )
 def test_scores_are_sacrebleus(name, theirs, lines, refs):
     scorer = metrics.scorer(name, EvaluationSet(refs, "de"))
@@ -35,7 +52,7 @@ def test_scores_are_sacrebleus(name, theirs, lines, refs):
     assert found == pytest.approx(expected.score) and scorer.signature == str(theirs.get_signature())
 
 
-@pytest.mark.parametrize("name, theirs", [("bleu", BLEU()), ("chrf", CHRF())])
+@pytest.mark.parametrize("name, theirs", THEIRS)
 def test_scores_against_several_references_are_sacrebleus(name, theirs):
     streams = [REFS, changed(7, 0.7), changed(8, 0.9)]
     data = EvaluationSet(REFS, "de", others=streams[1:])
@@ -44,9 +61,9 @@ def test_scores_against_several_references_are_sacrebleus(name, theirs):
     assert scorer.score(scorer.statistics(changed(1)).sum(0)) == pytest.approx(expected.score)
     assert scorer.signature == str(theirs.get_signature()) and scorer.signature.startswith("nrefs:3|")
     assert Reading(name, data).by_one_line.signature == scorer.signature
-    found = scoring.scores(changed(1), REFS, "de", "raw", others=streams[1:])[name]
+    found = scoring.scores(changed(1), REFS, "de", "raw", others=streams[1:], names=[name])[name]
     assert (found.score, found.signature) == (round(expected.score, 2), scorer.signature)
-    assert found.score != scoring.scores(changed(1), REFS, "de", "raw")[name].score
+    assert found.score != scoring.scores(changed(1), REFS, "de", "raw", names=[name])[name].score
 
 
 def test_statistics_depend_on_every_reference():
@@ -59,8 +76,37 @@ def test_references_of_unequal_number_are_refused():
         scoring.scores(REFS, REFS, "de", "raw", others=[REFS, REFS[1:]])
 
 
+def test_edits_and_lengths_of_ter_by_hand():
+    scorer = metrics.scorer("ter", EvaluationSet(["a b c d", "e f", "", ""], "de"))
+    statistics = scorer.statistics(["a c d", "f e", "", "x y"])  # a word left out; one moved; nothing; two too many
+    assert statistics.tolist() == [[1, 4], [1, 2], [0, 0], [2, 0]]
+    assert scorer.score(statistics.sum(0)) == pytest.approx(100 * 4 / 6)
+    assert list(scorer.score(statistics)) == [25, 50, 0, 100]
+
+
+def test_ter_of_chinese_counts_characters():
+    scorer = metrics.scorer("ter", EvaluationSet(["他喜欢猫"], "zh"))
+    assert scorer.score(scorer.statistics(["他喜欢狗"]).sum(0)) == 25
+    assert scorer.signature == str(TER(normalized=True, asian_support=True, references=[["x"]]).get_signature())
+
+
+def test_spbleu_is_sacrebleus_and_refused_where_its_model_is_not(flores, monkeypatch):
+    scorer, theirs = metrics.scorer("spbleu", EvaluationSet(REFS, "de")), BLEU(tokenize="flores200")
+    expected = theirs.corpus_score(changed(1), [REFS])
+    assert scorer.score(scorer.statistics(changed(1)).sum(0)) == pytest.approx(expected.score)
+    assert scorer.signature == str(theirs.get_signature()) and "tok:flores200" in scorer.signature
+    monkeypatch.setattr(metrics, "SACREBLEU_DIR", "/nowhere")
+    with pytest.raises(LskdError, match=r"flores200 needs /nowhere/.* which is not there: let sacreBLEU download it"):
+        scoring.scores(REFS, REFS, "de", "raw", names=["spbleu"])
+
+
+def test_what_nobody_asks_for_is_not_scored():
+    assert list(scoring.scores(REFS, REFS, "de", "raw")) == ["bleu", "chrf", metrics.LOWERCASED]
+    assert list(scoring.scores(REFS, REFS, "de", "raw", names=["ter", "bleu"])) == ["ter", "bleu"]
+
+
 @pytest.mark.parametrize("name", list(metrics.METRICS))
-def test_a_score_of_many_sums_is_that_of_each(name):
+def test_a_score_of_many_sums_is_that_of_each(name, flores):
     scorer = metrics.scorer(name, EvaluationSet(REFS, "de"))
     statistics = scorer.statistics(changed(2))
     together = scorer.score(statistics.reshape(10, 4, -1).sum(1))
@@ -72,7 +118,10 @@ def test_an_unknown_metric_is_refused_with_the_known_ones():
     for call in (metrics.metric, lambda name: metrics.scorer(name, EvaluationSet(REFS, "de"))):
         with pytest.raises(LskdError) as refused:
             call("comet")
-        assert str(refused.value) == "the metric is 'comet': one of bleu, chrf, bleu_tokenised_lowercased"
+        assert (
+            str(refused.value)
+            == "the metric is 'comet': one of bleu, chrf, bleu_tokenised_lowercased, spbleu, chrf++, ter"
+        )
 
 
 def copied(data):

@@ -14,7 +14,7 @@ from lskd_nmt.cli import main
 from lskd_nmt.data import subwords
 from lskd_nmt.errors import LskdError
 from lskd_nmt.evaluate import contrasts as evaluate_contrasts
-from lskd_nmt.evaluate import scoring
+from lskd_nmt.evaluate import metrics, scoring
 from lskd_nmt.experiment.config import resolve
 from lskd_nmt.experiment.models import expand
 from lskd_nmt.experiment.records import plan_json
@@ -45,7 +45,7 @@ def bare(monkeypatch):
     """A machine without MeCab and without models on the disk, where nothing can be downloaded."""
     for module in (tokenizer_ja_mecab, tokenizer_ko_mecab):
         monkeypatch.setattr(module, "MeCab", None, raising=False)
-    for module in (tokenizer_ja_mecab, tokenizer_ko_mecab, scoring, tokenizer_spm):
+    for module in (tokenizer_ja_mecab, tokenizer_ko_mecab, metrics, tokenizer_spm):
         monkeypatch.setattr(module, "SACREBLEU_DIR", "/nowhere", raising=False)
 
     def download(*_):
@@ -122,10 +122,10 @@ def test_a_tokeniser_that_cannot_be_is_refused(wish, part, bare):
 
 
 def test_flores200_is_taken_where_its_model_is_on_the_disk(bare, tmp_path, monkeypatch):
-    for module in (scoring, tokenizer_spm):
+    for module in (metrics, tokenizer_spm):
         monkeypatch.setattr(module, "SACREBLEU_DIR", str(tmp_path))
     (tmp_path / "text").write_text("".join(f"{line}\n" for line in TEXTS["th"] * 9), encoding="utf-8")
-    place = scoring.spm_model("flores200")
+    place = metrics.spm_model("flores200")
     subwords.learn([tmp_path / "text"], place.with_name("learned"), 24)
     place.with_name("learned.model").rename(place)
     assert scoring.bleu_tokenizer("th") == scoring.bleu_tokenizer("khm_Khmr") == "flores200"

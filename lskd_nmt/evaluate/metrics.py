@@ -8,12 +8,16 @@ and 1. To add a metric, write a `Scorer` (or make a `SentenceScorer`) and an ent
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
+from sacrebleu.metrics.ter import TER
+from sacrebleu.tokenizers.tokenizer_spm import SPM_MODELS
+from sacrebleu.utils import SACREBLEU_DIR
 
 from lskd_nmt.data.languages import is_unspaced
 from lskd_nmt.data.moses import detokenised, tokenised
@@ -25,6 +29,7 @@ USUAL = "13a"  # sacreBLEU's tokeniser of languages that separate words by space
 FORMS = ("raw", "fairseq14", "tokenised")
 LOWERCASED = "bleu_tokenised_lowercased"
 ORDERS = 4  # BLEU counts n-grams of up to so many words
+FLORES = "flores200"  # the sentencepiece model of spBLEU
 BETA = 2  # chrF weighs recall so many times as much as precision
 
 
@@ -70,13 +75,14 @@ class Metric:
     scorer: Callable[[EvaluationSet], Scorer]
     higher_is_better: bool = True
     needs_source: bool = False
+    by_default: bool = True  # whether translations are scored by it where nothing is said of metrics
     packages: tuple[str, ...] = ("sacrebleu", "sacremoses")  # whose versions decide the score
 
 
 class SacreBleu:
-    """BLEU or chrF by sacreBLEU, with a formula that takes many sums at once."""
+    """BLEU, chrF or TER by sacreBLEU, with a formula that takes many sums at once."""
 
-    def __init__(self, metric: BLEU | CHRF, formula: Callable[[Array], Array], text: "Text") -> None:
+    def __init__(self, metric: BLEU | CHRF | TER, formula: Callable[[Array], Array], text: "Text") -> None:
         """`metric` holds the references."""
         self.metric, self.formula, self.change, self.text = metric, formula, text.change, text.words
 
@@ -86,7 +92,7 @@ class SacreBleu:
         return str(self.metric.get_signature())
 
     def statistics(self, translations: Sequence[str]) -> Array:
-        """Lengths and matches; see `bleu` and `chrf`."""
+        """Lengths, and matches or edits; see `bleu`, `chrf` and `ter`."""
         found = self.metric._extract_corpus_statistics(self.change(translations), None)
         return np.array(found, dtype=np.float64)
 
@@ -132,6 +138,7 @@ def chrf(sums: Array) -> Array:
     """Corpus chrF2 in percent (Popović 2015), of the orders that both sides have.   (…, 18) -> (…)
 
     Statistics of each order from 1 to 6: character n-grams of the translation, of the reference, and matching ones.
+    chrF2++ (Popović 2017) has word n-grams of order 1 and 2, too.   (…, 24) -> (…)
     """
     ours, theirs, matching = np.moveaxis(sums.reshape(*sums.shape[:-1], -1, 3), -1, 0)  # (…, 6) each
     counted = (ours > 0) & (theirs > 0)
@@ -140,6 +147,18 @@ def chrf(sums: Array) -> Array:
         precision, recall = (np.where(counted, matching / side, 0).sum(-1) / orders for side in (ours, theirs))
         score = 100 * (1 + BETA**2) * precision * recall / (BETA**2 * precision + recall)
     return np.where(precision + recall > 0, score, 0.0)
+
+
+def ter(sums: Array) -> Array:
+    """Corpus TER in percent (Snover et al. 2006): edits over the words of the references.   (…, 2) -> (…)
+
+    Statistics: edits to the closest reference, and the mean length of the references. Of empty references TER is 100,
+    or 0 if the translations are empty, too.
+    """
+    edits, length = sums[..., 0], sums[..., 1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        score = 100 * edits / length
+    return np.where(length > 0, score, np.where(edits > 0, 100.0, 0.0))
 
 
 @dataclass(frozen=True)
@@ -187,6 +206,40 @@ def chrf_scorer(data: EvaluationSet) -> Scorer:
     return SacreBleu(CHRF(references=changed(text, data)), chrf, text)
 
 
+def chrf_of_words_scorer(data: EvaluationSet) -> Scorer:
+    """ChrF2++ of detokenised text: chrF with word n-grams of order 1 and 2."""
+    text = detokenised_text(data)
+    return SacreBleu(CHRF(word_order=2, references=changed(text, data)), chrf, text)
+
+
+def ter_scorer(data: EvaluationSet) -> Scorer:
+    """TER of detokenised text; of languages without spaces every character of theirs counts as a word."""
+    text, unspaced = detokenised_text(data), is_unspaced(data.lang)
+    return SacreBleu(TER(normalized=unspaced, asian_support=unspaced, references=changed(text, data)), ter, text)
+
+
+def subword_bleu_scorer(data: EvaluationSet) -> Scorer:
+    """BLEU of the subwords of FLORES-200, whose model must be on this disk: nothing is downloaded."""
+    require_spm(FLORES, "or score by chrf++")
+    text = detokenised_text(data)
+    return SacreBleu(BLEU(tokenize=FLORES, references=changed(text, data)), bleu, text)
+
+
+def require_spm(name: str, remedy: str) -> None:
+    """Refuse a tokeniser whose sentencepiece model is not on this disk."""
+    file = spm_model(name)
+    require(
+        file.is_file(),
+        f"the BLEU tokeniser {name} needs {file}, which is not there: let sacreBLEU download "
+        f"it (sacrebleu --tokenize {name} …), {remedy}",
+    )
+
+
+def spm_model(name: str) -> Path:
+    """Where sacreBLEU keeps the model of a tokeniser that it downloads when it is first asked for it."""
+    return Path(SACREBLEU_DIR) / "models" / str(SPM_MODELS[name]["url"]).rsplit("/", 1)[-1]
+
+
 def lowercased_bleu_scorer(data: EvaluationSet) -> Scorer:
     """BLEU of tokenised, lower-cased text, as older papers have it; Moses' tokens are no words without spaces."""
     unspaced = is_unspaced(data.lang)
@@ -202,6 +255,9 @@ METRICS: dict[str, Metric] = {
         Metric("bleu", "BLEU", bleu_scorer),
         Metric("chrf", "chrF", chrf_scorer),
         Metric(LOWERCASED, "BLEU tok. lc", lowercased_bleu_scorer),
+        Metric("spbleu", "spBLEU", subword_bleu_scorer, by_default=False),
+        Metric("chrf++", "chrF++", chrf_of_words_scorer, by_default=False),
+        Metric("ter", "TER", ter_scorer, higher_is_better=False, by_default=False),
     )
 }
 
@@ -222,9 +278,9 @@ def unknown_scorer(data: EvaluationSet) -> Scorer:
     raise LskdError(f"the metric is not known: one of {', '.join(METRICS)}")
 
 
-def needs_source() -> bool:
-    """Whether any metric needs the source sentences."""
-    return any(each.needs_source for each in METRICS.values())
+def defaults() -> list[str]:
+    """The metrics of translations where nothing is said of metrics."""
+    return [name for name, each in METRICS.items() if each.by_default]
 
 
 def scorer(name: str, data: EvaluationSet) -> Scorer:

@@ -6,19 +6,17 @@ from pathlib import Path
 
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.tokenizers.tokenizer_spm import SPM_MODELS
-from sacrebleu.utils import SACREBLEU_DIR
 
 from lskd_nmt.data.languages import base_language, is_unspaced
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.evaluate.kept_statistics import Reading, place_of
-from lskd_nmt.evaluate.metrics import FORMS, METRICS, USUAL, EvaluationSet
+from lskd_nmt.evaluate.metrics import FLORES, FORMS, USUAL, EvaluationSet, defaults, require_spm, spm_model
 from lskd_nmt.evaluate.records import Score
 
 HYPOTHESIS = re.compile(r"H-(\d+)\t[^\t]*\t(.*)")
 SHOWN = 5  # row numbers in an error
 TOKENIZERS = {**dict.fromkeys(("zh", "yue", "wuu", "lzh"), "zh"), "ja": "ja-mecab", "ko": "ko-mecab"}
 EXTRAS = {"ja-mecab": "sacrebleu[ja]", "ko-mecab": "sacrebleu[ko]"}  # packages that they need
-FLORES = "flores200"
 
 
 def hypotheses(lines: Iterable[str], sentences: int) -> list[str]:
@@ -72,12 +70,7 @@ def bleu_tokenizer(lang: str, wish: str | None = None) -> str:
 def require_working(name: str, lang: str) -> None:
     """Refuse a tokeniser that is not installed; nothing is downloaded."""
     if name in SPM_MODELS:
-        file = spm_model(name)
-        require(
-            file.is_file(),
-            f"the BLEU tokeniser {name} needs {file}, which is not there: let sacreBLEU download "
-            "it (sacrebleu --tokenize flores200 …), or choose char",
-        )
+        require_spm(name, "or choose char")
     try:
         BLEU(tokenize=name)
     except Exception as error:  # RuntimeError, ImportError, AssertionError, OSError: each tokeniser has its own
@@ -106,11 +99,6 @@ def brief(error: Exception) -> str:
     return next((line.strip()[:120] for line in lines if line.strip()), type(error).__name__)
 
 
-def spm_model(name: str) -> Path:
-    """Where sacreBLEU keeps the model of a tokeniser that it downloads when it is first asked for it."""
-    return Path(SACREBLEU_DIR) / "models" / str(SPM_MODELS[name]["url"]).rsplit("/", 1)[-1]
-
-
 def remark(lang: str, tokenizer: str) -> str | None:
     """What a reader must know of BLEU with this tokeniser in this language, if anything."""
     if tokenizer == USUAL and is_unspaced(lang):
@@ -133,8 +121,9 @@ def scores(
     sources: Sequence[str] | None = None,
     file: Path | None = None,
     others: Sequence[Sequence[str]] = (),
+    names: Sequence[str] | None = None,
 ) -> dict[str, Score]:
-    """The score of a corpus by every metric of the registry.
+    """The score of a corpus by the metrics of these names, or by those that are scored where nothing is said.
 
     `form` is that of both texts: `raw`, `fairseq14` (Moses-tokenised, lower-cased; detokenised here where a metric
     needs it) or `tokenised` (Moses-tokenised, with case). `tokenize` is the wished tokeniser of BLEU, see
@@ -148,7 +137,7 @@ def scores(
     require(bool(references), "the test set is empty: prepare the data with a test set")
     require(form in FORMS, f"the form of the text is '{form}': one of {', '.join(FORMS)}")
     data = EvaluationSet(references, lang, form, bleu_tokenizer(lang, tokenize), sources, others)
-    return {name: score(name, translations, data, file) for name in METRICS}
+    return {name: score(name, translations, data, file) for name in (defaults() if names is None else names)}
 
 
 def score(name: str, translations: Sequence[str], data: EvaluationSet, file: Path | None = None) -> Score:

@@ -16,7 +16,6 @@ from lskd_nmt.data import given
 from lskd_nmt.data.subwords import Subwords, joined
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.evaluate import scoring
-from lskd_nmt.evaluate.metrics import needs_source
 from lskd_nmt.evaluate.records import Metrics, ScoringFacts, write_metrics
 from lskd_nmt.experiment import ctranslate2_decoding, input_hashes, lengths, training_costs, training_log, untrained
 from lskd_nmt.experiment.input_hashes import LAST_WRITTEN
@@ -296,7 +295,8 @@ def score(run: Run, name: str, tokenize: str | None = None) -> Metrics:
     """Score test.hyp and write metrics.json; `tokenize` is a tokeniser of BLEU other than the plan's."""
     hyp, ref, data = run.model_folder(name) / "test.hyp", run.text("test", "target"), run.plan.data
     translations, references = read_lines(hyp), read_lines(ref)
-    sources = read_lines(run.text("test", "source")) if needs_source() else None
+    source = run.text("test", "source")
+    sources = read_lines(source) if source.is_file() else None
     wish = tokenize or data.tokenize
     scores = scoring.scores(translations, references, data.target_lang, data.form, wish, sources, hyp)
     facts = ScoringFacts(
