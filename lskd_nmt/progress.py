@@ -9,6 +9,9 @@ from threading import Event, Thread
 EVERY = 10  # seconds between two lines
 
 
+Show = Callable[[str], None]  # shows a line to a person
+
+
 class Progress:
     """Says every ten seconds how far the work is; what an earlier call did counts as done, not as speed."""
 

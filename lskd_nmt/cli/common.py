@@ -175,6 +175,17 @@ def numbers_of(text: str, flag: str, kind: type[Number], distinct: bool = True) 
         raise LskdError(f"{flag} is '{text}': give {what} with commas between, such as {example}") from None
 
 
+def words_of(text: str | None, flag: str) -> list[str] | None:
+    """`bleu,chrf` as a list of different names; None where the flag is not given."""
+    if text is None:
+        return None
+    found = [word for word in text.split(",") if word]
+    require(
+        bool(found) and len({*found}) == len(found), f"{flag} is '{text}': give names, each once, such as bleu,chrf"
+    )
+    return found
+
+
 class Bound:
     """What argparse calls for a number's text; `verb_of` refuses numbers beyond the bounds when the verb runs."""
 

@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from lskd_nmt.cli.common import add_tokenize, answer, held, verb_of
+from lskd_nmt.cli.common import add_tokenize, answer, held, show, verb_of, words_of
 from lskd_nmt.cli.verbs import Verbs
+from lskd_nmt.errors import require
 from lskd_nmt.evaluate.records import read_metrics
 from lskd_nmt.experiment import adopt as adopting
 from lskd_nmt.experiment import plan as planning
-from lskd_nmt.experiment import steps, stock_data
+from lskd_nmt.experiment import run_metrics, steps, stock_data
 from lskd_nmt.experiment.config import read_config
 from lskd_nmt.experiment.run import Run, record_run
 
@@ -36,11 +37,14 @@ def register(verbs: Verbs) -> None:
     watch = add("train-model", run_watch, "run one model's training command: log kept, progress shown, cost recorded")
     generate = add("decode-model", run_generate, "run one model's decoding command: output kept, progress shown")
     hyp = add("extract-hypotheses", run_hyp, "fairseq-generate's output to text: each test row once, subwords joined")
-    score = add("score", run_score, "BLEU and chrF of one model's test.hyp, with signatures")
+    score = add("score", run_score, "scores of one model's test.hyp, or of all models by metrics that they lack")
     for parser in (watch, generate, hyp, score):
         parser.add_argument("--run", dest="folder", type=Path, required=True, metavar="RUN")
+    for parser in (watch, generate, hyp):
         parser.add_argument("--model", required=True)
+    score.add_argument("--model", help="all models that are scored already, if not given")
     add_tokenize(score)
+    score.add_argument("--metrics", metavar="NAMES", help="score by these, with commas between, where they are missing")
     for parser in (watch, generate):
         parser.add_argument("flags", nargs="*", help="after --, more flags for the command")
 
@@ -124,9 +128,20 @@ def run_hyp(args: argparse.Namespace) -> None:
 
 
 def run_score(args: argparse.Namespace) -> None:
-    """`lskd score --run RUN --model NAME`: test.hyp -> metrics.json."""
-    scores = steps.score(Run(args.folder), args.model, args.tokenize).scores
-    answer(model=args.model, bleu=scores["bleu"].score, chrf=scores["chrf"].score)
+    """`lskd score --run RUN [--model NAME] [--metrics a,b]`: test.hyp -> metrics.json, or a metrics.json grows."""
+    run, wish = Run(args.folder), words_of(args.metrics, "--metrics")
+    require(args.model is not None or args.tokenize is None, "--tokenize is for one model: give --model")
+    if args.model is None:
+        found = run_metrics.add_planned(run, show) if wish is None else run_metrics.add(run, wish, show)
+        names = run_metrics.wanted(run.plan) if wish is None else wish
+        answer(metrics={name: {model: each.scores[name].score for model, each in found.items()} for name in names})
+        return
+    is_scored = (run.model_folder(run.model(args.model).name) / "metrics.json").is_file()
+    if wish is None or args.tokenize is not None or not is_scored:
+        steps.score(run, args.model, args.tokenize)
+    names = run_metrics.wanted(run.plan) if wish is None else wish
+    scores = run_metrics.add(run, names, show, [args.model])[args.model].scores
+    answer(model=args.model, **{name: scores[name].score for name in dict.fromkeys(["bleu", "chrf", *names])})
 
 
 def run_adopt(args: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lskd_nmt.cli.common import show, verb_of
+from lskd_nmt.cli.common import show, verb_of, words_of
 from lskd_nmt.cli.verbs import Verbs
 from lskd_nmt.errors import require
 from lskd_nmt.experiment.run import Run
@@ -43,6 +43,12 @@ def register(verbs: Verbs) -> None:
 
 def add_baseline(verb: argparse.ArgumentParser) -> None:
     """The flags of both verbs that compare rows."""
+    verb.add_argument(
+        "--metrics",
+        metavar="NAMES",
+        help="columns, with commas between, such as chrf,bleu: intervals, effects and figures are of the first "
+        "(default: those of the run's plan)",
+    )
     verb.add_argument(
         "--pool-seeds",
         action="store_true",
@@ -102,7 +108,9 @@ def run_compare(args: argparse.Namespace) -> None:
     from lskd_nmt.report.tables import two_runs
 
     names = read.labels(args.compare)
-    two_runs.require_comparable(*(read.results([run], [name]) for run, name in zip(args.compare, names, strict=True)))
+    wish = words_of(args.metrics, "--metrics")
+    both = (read.results([run], [name], wish) for run, name in zip(args.compare, names, strict=True))
+    two_runs.require_comparable(*both)
     single = [
         assessed(args, [folder], [name], args.out / f"significance-{number}.json")
         for number, (folder, name) in enumerate(zip(args.compare, names, strict=True), start=1)
@@ -129,7 +137,7 @@ def assessed(args: argparse.Namespace, folders: Sequence[Path], names: Sequence[
     from lskd_nmt.report.results import baselines, effects, measured, published, read
     from lskd_nmt.report.results.records import PublishedSource
 
-    table = read.results(folders, names)
+    table = read.results(folders, names, words_of(args.metrics, "--metrics"))
     pair = published.pair_of(args.published, table.runs) if published.METRIC in table.signatures else None
     obstacles = published.obstacles(pair, table.runs) if pair else []
     source = PublishedSource(pair, published.SOURCE, tuple(obstacles))
@@ -166,6 +174,7 @@ def outputs_of(folders: Sequence[Path], names: Sequence[str]) -> "dict[str, Outp
                     metrics.facts.ref_sha256,
                     read.tokenizer(metrics),
                     run.text("test", "source"),
+                    {name: score.signature for name, score in metrics.scores.items()},
                 )
     return found
 

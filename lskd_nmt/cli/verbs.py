@@ -184,8 +184,8 @@ GROUPS: Mapping[str, Mapping[str, Verb]] = {
             ("hyp",),
         ),
         "score": Verb(
-            "BLEU and chrF of one model's translations",
-            "lskd score --run runs/quickstart --model teacher-ls0.1-s1",
+            "score translations by BLEU, chrF or any other metric",
+            "lskd score --run runs/quickstart --model teacher-ls0.1-s1 --metrics ter,chrf++",
         ),
     },
 }

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import fdtrc, ndtri, stdtrit
 
-from lskd_nmt.evaluate.metrics import Array, Statistics
+from lskd_nmt.evaluate.formulas import Array
+from lskd_nmt.evaluate.metrics import Statistics
 from lskd_nmt.evaluate.records import Estimate
 
 Formula = Callable[[Array], Array]  # a metric's score of summed statistics.   (…, M) -> (…)

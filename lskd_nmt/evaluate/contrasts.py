@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -11,8 +11,9 @@ import numpy as np
 
 from lskd_nmt.errors import require
 from lskd_nmt.evaluate import bootstrap
+from lskd_nmt.evaluate.formulas import Array
 from lskd_nmt.evaluate.kept_statistics import Reading
-from lskd_nmt.evaluate.metrics import USUAL, Array, EvaluationSet, Statistics, metric
+from lskd_nmt.evaluate.metrics import USUAL, EvaluationSet, Statistics, described
 from lskd_nmt.evaluate.records import (
     ComparedModel,
     Contrast,
@@ -45,6 +46,7 @@ class Output:
     scored_against: str | None = None  # that of the reference then
     tokenizer: str = USUAL  # of its BLEU
     source: Path | None = None  # for metrics that need it
+    signatures: Mapping[str, str] = field(default_factory=dict)  # of its scores, by metric
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def question(outputs: Mapping[str, Output], contrasts: Contrasts, pools: Sequenc
         tuple(there),
         {},
         {},
-        packages(possible) or None,
+        packages(possible, texts) or None,
     )
 
 
@@ -122,10 +124,16 @@ def settings(always: bool = False) -> Settings:
     return Settings(method, *numbers, *versions)
 
 
-def packages(contrasts: Contrasts) -> dict[str, str]:
-    """The versions of the packages behind metrics that are not sacreBLEU's, whose versions are among the settings."""
-    names = {package for contrast in contrasts.values() for package in metric(contrast.metric).packages}
-    return {name: metadata.version(name) for name in sorted(names - {"sacrebleu", "sacremoses"})}
+def packages(contrasts: Contrasts, outputs: Mapping[str, Output]) -> dict[str, str]:
+    """The versions of the packages behind metrics that are not sacreBLEU's, whose versions are among the settings.
+
+    Of metrics that programs computed it is what these said of themselves: their signatures.
+    """
+    asked = {contrast.metric: described(contrast.metric) for contrast in contrasts.values()}
+    names = {package for entry in asked.values() for package in entry.packages} - {"sacrebleu", "sacremoses"}
+    programs = [name for name, entry in asked.items() if entry.by_program]
+    said = {name: "; ".join(sorted({each.signatures.get(name, "") for each in outputs.values()})) for name in programs}
+    return {name: metadata.version(name) for name in sorted(names)} | said
 
 
 def compared(output: Output) -> ComparedModel:
@@ -232,14 +240,14 @@ def collect(
 ) -> tuple[dict[str, Statistics], Callable[[Array], Array]]:
     """The sufficient statistics of each model's sentences, and the formula that scores sums of them."""
     progress, found = Progress(len(outputs), "models compared", show), {}
-    readings = dict[tuple[Path, str], Reading]()
+    readings = dict[tuple[Path, str, str], Reading]()
     for name, output in outputs.items():
-        at = (output.reference, output.tokenizer)
+        at = (output.reference, output.tokenizer, output.signatures.get(metric, ""))
         if at not in readings:
             sources = read_lines(output.source) if output.source and output.source.is_file() else None
             references = read_lines(output.reference)
             data = EvaluationSet(references, output.lang, output.form, output.tokenizer, sources)
-            readings[at] = Reading(metric, data)
+            readings[at] = Reading(metric, data, at[-1])
         found[name] = readings[at].statistics(output.file)
         progress.add(1)
     return found, next(iter(readings.values())).score

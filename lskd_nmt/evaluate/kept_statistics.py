@@ -2,14 +2,15 @@
 
 `MODEL/statistics/METRIC.bin` is a line of JSON, {"key": …, "sha256": …}, and a NumPy array of (S, M) after it. The key
 is a hash of all on which the statistics depend: translations, references, sources, and how the metric reads them. A
-file of another key, or whose bytes are not those of its `sha256`, is not read: statistics are computed again.
+file of another key, or whose bytes are not those of its `sha256`, is not read: statistics are computed again. What a
+program of the user's computed says in its first line, under `about`, what the program said of itself.
 """
 
 import contextlib
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import metadata
@@ -18,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from lskd_nmt.errors import LskdError, require
-from lskd_nmt.evaluate.metrics import Array, EvaluationSet, Scorer, Statistics, metric, scorer
+from lskd_nmt.evaluate.formulas import Array
+from lskd_nmt.evaluate.metrics import EvaluationSet, KeptScores, Scorer, Statistics, described, detokenised_text, scorer
 from lskd_nmt.storage.files import read_lines, write_bytes
 from lskd_nmt.storage.typed import Json
 
@@ -33,17 +35,20 @@ class Reading:
 
     name: str  # of the metric
     data: EvaluationSet
+    signature: str = ""  # of a metric that a program computes, which nobody here knows otherwise
 
     @cached_property
     def scorer(self) -> Scorer:
         """The metric with all references, which takes time."""
-        return scorer(self.name, self.data)
+        return self.by_one_line if described(self.name).by_program else scorer(self.name, self.data)
 
     @cached_property
     def by_one_line(self) -> Scorer:
         """The metric, if it is not there yet with the first sentence alone: signature and formula are the same."""
         if "scorer" in vars(self):
             return self.scorer
+        if described(self.name).by_program:
+            return KeptScores(self.name, self.signature, detokenised_text(self.data).words)
         data, sources = self.data, None if self.data.sources is None else self.data.sources[:1]
         first, *others = (stream[:1] for stream in data.streams)
         return scorer(self.name, replace(data, references=first, sources=sources, others=others))
@@ -51,7 +56,7 @@ class Reading:
     @cached_property
     def facts(self) -> str:
         """What decides the statistics beside the translations, hashed."""
-        entry, data = metric(self.name), self.data
+        entry, data = described(self.name), self.data
         about: dict[str, Json] = {
             "version": VERSION,
             "metric": self.name,
@@ -64,6 +69,8 @@ class Reading:
             "references": hash_of(data.references),
             "sources": hash_of(data.sources) if entry.needs_source and data.sources is not None else None,
         }
+        if entry.by_program:  # its signature says what it is: no new version of another package makes it run again
+            about = {name: value for name, value in about.items() if name not in ("text", "tokenizer", "packages")}
         if data.others:
             about["others"] = [hash_of(stream) for stream in data.others]
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
@@ -83,13 +90,25 @@ class Reading:
         kept = read(place, key_of(self.facts, hyps))
         if kept is not None and len(kept) == lines:
             return kept
+        require(
+            not described(self.name).by_program,
+            f"{place} does not hold the scores of {file}: lskd score --run RUN --metrics {self.name} makes them",
+        )
         return self.keep(place, hyps, self.scorer.statistics(hyps))
 
-    def keep(self, place: Path, hyps: Sequence[str], statistics: Array) -> Statistics:
-        """Write statistics to a file unless that fails, as where a run folder is only read; returns them, packed."""
-        small = packed(statistics)
+    def keep(
+        self, place: Path, hyps: Sequence[str], statistics: Array, about: Mapping[str, Json] | None = None
+    ) -> Statistics:
+        """Write statistics to a file unless that fails, as where a run folder is only read; returns them, packed.
+
+        What a program computed must be kept: with what it said of itself, `about`, failures are raised.
+        """
+        small, key = packed(statistics), key_of(self.facts, hyps)
+        if about is not None:
+            write(place, key, statistics, about)
+            return statistics
         with contextlib.suppress(OSError, LskdError):
-            write(place, key_of(self.facts, hyps), small)
+            write(place, key, small)
         return small
 
 
@@ -116,12 +135,14 @@ def packed(statistics: Array) -> Statistics:
     return statistics
 
 
-def write(place: Path, key: str, statistics: Statistics) -> None:
+def write(place: Path, key: str, statistics: Statistics, about: Mapping[str, Json] | None = None) -> None:
     """Write a file of statistics, whole or not at all."""
     stream = io.BytesIO()
     np.lib.format.write_array(stream, statistics, allow_pickle=False)
     content = stream.getvalue()
-    head = json.dumps({"key": key, "sha256": hashlib.sha256(content).hexdigest()})
+    head = json.dumps(
+        {"key": key, "sha256": hashlib.sha256(content).hexdigest()} | ({} if about is None else {"about": dict(about)})
+    )
     write_bytes(place, f"{head}\n".encode() + content)
 
 
@@ -129,9 +150,21 @@ def read(place: Path, key: str) -> Statistics | None:
     """The statistics in a file; None if it is not there, is of another key, or is not as it was written."""
     try:
         head, _, content = place.read_bytes().partition(b"\n")
-        if json.loads(head) != {"key": key, "sha256": hashlib.sha256(content).hexdigest()}:
+        said = json.loads(head)
+        said.pop("about", None)
+        if said != {"key": key, "sha256": hashlib.sha256(content).hexdigest()}:
             return None
         found: Statistics = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
         return found
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError, AttributeError):
         return None
+
+
+def about_of(place: Path) -> dict[str, Json]:
+    """What a program said of itself whose scores are in the file; nothing where there is no such file."""
+    try:
+        with place.open("rb") as lines:
+            found = json.loads(lines.readline())["about"]
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        return {}
+    return found if isinstance(found, dict) else {}

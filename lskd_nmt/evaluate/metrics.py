@@ -2,7 +2,8 @@
 
 A metric is computed from numbers of each sentence that are added up over the test set, its sufficient statistics, so
 that resampling sentences costs a sum and not another scoring. A metric that scores single sentences has two: the score
-and 1. To add a metric, write a `Scorer` (or make a `SentenceScorer`) and an entry of `METRICS`.
+and 1. To add a metric, write a `Scorer` (or make a `SentenceScorer`) and an entry of `METRICS`. Trained metrics are
+computed by programs of the user's (`learned`), and have entries for their names and directions.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,15 +23,25 @@ from sacrebleu.utils import SACREBLEU_DIR
 from lskd_nmt.data.languages import is_unspaced
 from lskd_nmt.data.moses import detokenised, tokenised
 from lskd_nmt.errors import LskdError, require
+from lskd_nmt.evaluate.formulas import Array, bleu, chrf, ter
 
-Array = NDArray[np.float64]
 Statistics = NDArray[np.number]  # of sentences: whole numbers may be kept in a small type
 USUAL = "13a"  # sacreBLEU's tokeniser of languages that separate words by spaces
 FORMS = ("raw", "fairseq14", "tokenised")
 LOWERCASED = "bleu_tokenised_lowercased"
-ORDERS = 4  # BLEU counts n-grams of up to so many words
+# keys beside scores in metrics.json and in rows and cells of table.json: no metric is called so
+RESERVED = frozenset(
+    {
+        *("run", "name", "teacher", "arch", "seed", "setting", "scores", "sentences", "tokenizer"),
+        *("references_changed_by_subwords", "parameters", "epochs", "best_valid_bleu", "not_converged", "cpu_hours"),
+        *("wall_hours", "gpu_hours", "peak_memory_mb", "peak_gpu_memory_mb", "words_per_second"),
+        *("updates_per_second", "commit", "translations", "signature", "seeds", "teachers", "members", "runs"),
+        *("named_runs", "differs_in", "cost", "interval", "baseline", "difference", "over", "published", "role"),
+        *("label_smoothing", "kd_level", "hypotheses", "tail", "top_k", "kd_weight", "temperature", "method"),
+        *("step_cost", "hyp_sha256", "ref_sha256", "decode"),
+    }
+)
 FLORES = "flores200"  # the sentencepiece model of spBLEU
-BETA = 2  # chrF weighs recall so many times as much as precision
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,7 @@ class EvaluationSet:
     tokenizer: str = USUAL  # of BLEU
     sources: Sequence[str] | None = None  # for metrics that need them
     others: Sequence[Sequence[str]] = ()  # further references: of each a stream with a line for every sentence
+    source_lang: str | None = None
 
     @property
     def streams(self) -> list[Sequence[str]]:
@@ -53,7 +65,9 @@ class EvaluationSet:
 class Scorer(Protocol):
     """A metric at work on one evaluation set."""
 
-    text: str  # which text it reads, in words
+    @property
+    def text(self) -> str:
+        """Which text it reads, in words."""
 
     @property
     def signature(self) -> str:
@@ -77,6 +91,9 @@ class Metric:
     needs_source: bool = False
     by_default: bool = True  # whether translations are scored by it where nothing is said of metrics
     packages: tuple[str, ...] = ("sacrebleu", "sacremoses")  # whose versions decide the score
+    by_program: bool = False  # computed by a program of the user's, see `learned`
+    needs_reference: bool = True
+    scale: float = 1.0  # by which a program's scores are multiplied: 100 for those from 0 to 1
 
 
 class SacreBleu:
@@ -117,48 +134,6 @@ class SentenceScorer:
     def score(self, sums: Array) -> Array:
         """The mean."""
         return np.asarray(sums[..., 0] / sums[..., 1])
-
-
-def bleu(sums: Array) -> Array:
-    """Corpus BLEU in percent (Papineni et al. 2002), smoothed as sacreBLEU's `exp`.   (…, 10) -> (…)
-
-    Statistics: length of translation and reference, matching n-grams of order 1 to 4, all n-grams of these orders.
-    """
-    length, reference_length = sums[..., 0], sums[..., 1]
-    correct, total = sums[..., 2 : 2 + ORDERS], sums[..., 2 + ORDERS :]
-    none = correct == 0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        precisions = np.where(none, 0.5 ** none.cumsum(-1), correct) / total
-        brevity = np.exp(np.minimum(0, 1 - reference_length / length))
-        score = 100 * brevity * np.exp(np.log(precisions).mean(-1))
-    return np.where(correct.any(-1) & total.all(-1), score, 0.0)
-
-
-def chrf(sums: Array) -> Array:
-    """Corpus chrF2 in percent (Popović 2015), of the orders that both sides have.   (…, 18) -> (…)
-
-    Statistics of each order from 1 to 6: character n-grams of the translation, of the reference, and matching ones.
-    chrF2++ (Popović 2017) has word n-grams of order 1 and 2, too.   (…, 24) -> (…)
-    """
-    ours, theirs, matching = np.moveaxis(sums.reshape(*sums.shape[:-1], -1, 3), -1, 0)  # (…, 6) each
-    counted = (ours > 0) & (theirs > 0)
-    orders = np.maximum(counted.sum(-1), 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        precision, recall = (np.where(counted, matching / side, 0).sum(-1) / orders for side in (ours, theirs))
-        score = 100 * (1 + BETA**2) * precision * recall / (BETA**2 * precision + recall)
-    return np.where(precision + recall > 0, score, 0.0)
-
-
-def ter(sums: Array) -> Array:
-    """Corpus TER in percent (Snover et al. 2006): edits over the words of the references.   (…, 2) -> (…)
-
-    Statistics: edits to the closest reference, and the mean length of the references. Of empty references TER is 100,
-    or 0 if the translations are empty, too.
-    """
-    edits, length = sums[..., 0], sums[..., 1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        score = 100 * edits / length
-    return np.where(length > 0, score, np.where(edits > 0, 100.0, 0.0))
 
 
 @dataclass(frozen=True)
@@ -249,6 +224,44 @@ def lowercased_bleu_scorer(data: EvaluationSet) -> Scorer:
     return SacreBleu(metric, bleu, text)
 
 
+@dataclass(frozen=True)
+class KeptScores:
+    """A metric that a program computed: the mean of its scores, which are kept; no table runs the program again."""
+
+    name: str
+    signature: str
+    text: str
+
+    def statistics(self, translations: Sequence[str]) -> Array:
+        """Refused: sentences were scored before, or are not."""
+        raise LskdError(
+            f"the scores of {len(translations)} sentences by {self.name} are not kept, or are of other text: "
+            f"lskd score --run RUN --metrics {self.name} makes them"
+        )
+
+    def score(self, sums: Array) -> Array:
+        """The mean, times what the metric's scores are multiplied by."""
+        return np.asarray(described(self.name).scale * sums[..., 0] / sums[..., 1])
+
+
+def no_program(data: EvaluationSet) -> Scorer:
+    """Refuse to compute what a program computes."""
+    raise LskdError("this metric is computed by a program: name it under metric_commands (docs/metrics.md)")
+
+
+def by_program(
+    name: str,
+    label: str,
+    source: bool = True,
+    reference: bool = True,
+    higher_is_better: bool = True,
+    scale: float = 100.0,
+) -> Metric:
+    """The entry of a metric that a program of the user's computes, and what that reads beside translations."""
+    about = {"higher_is_better": higher_is_better, "needs_source": source, "needs_reference": reference}
+    return Metric(name, label, no_program, packages=(), by_default=False, by_program=True, scale=scale, **about)
+
+
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -258,6 +271,13 @@ METRICS: dict[str, Metric] = {
         Metric("spbleu", "spBLEU", subword_bleu_scorer, by_default=False),
         Metric("chrf++", "chrF++", chrf_of_words_scorer, by_default=False),
         Metric("ter", "TER", ter_scorer, higher_is_better=False, by_default=False),
+        by_program("comet22", "COMET-22"),
+        by_program("cometkiwi22", "CometKiwi-22", reference=False),
+        by_program("xcomet", "xCOMET"),
+        by_program("xcomet-qe", "xCOMET-QE", reference=False),
+        by_program("bleurt20", "BLEURT-20", source=False),
+        by_program("metricx24", "MetricX-24", higher_is_better=False, scale=1.0),
+        by_program("metricx24-qe", "MetricX-24-QE", reference=False, higher_is_better=False, scale=1.0),
     )
 }
 
@@ -269,13 +289,8 @@ def metric(name: str) -> Metric:
 
 
 def described(name: str) -> Metric:
-    """The entry of that name, for tables; of a metric that this version does not know its name is all that is known."""
-    return METRICS.get(name) or Metric(name, name, unknown_scorer, packages=())
-
-
-def unknown_scorer(data: EvaluationSet) -> Scorer:
-    """Refuse to score by a metric that is not known here."""
-    raise LskdError(f"the metric is not known: one of {', '.join(METRICS)}")
+    """The entry of that name; of a name that is not known here that of a program of the user's, called by it."""
+    return METRICS.get(name) or by_program(name, name, source=False, scale=1.0)
 
 
 def defaults() -> list[str]:

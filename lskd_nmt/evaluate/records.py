@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from lskd_nmt.errors import require
 from lskd_nmt.evaluate.metrics import LOWERCASED, METRICS
 from lskd_nmt.storage.files import write_json
 from lskd_nmt.storage.records import AGAIN, load
 from lskd_nmt.storage.typed import Json, from_json, record, to_json
+
+T = TypeVar("T")
 
 ALWAYS = ("bleu", "chrf", LOWERCASED)  # the metrics that every version has written
 
@@ -20,6 +23,7 @@ class Score:
     signature: str
     text: str = ""  # which text was scored: raw, or how it was tokenised or detokenised
     tokenizer: str | None = None  # of BLEU; scores of older versions do not say it and have sacreBLEU's 13a
+    lower_is_better: bool | None = None  # True: the user's program said so of its metric
 
 
 @record
@@ -44,12 +48,23 @@ class Metrics:
 
 
 def read_metrics(file: Path) -> Metrics:
-    """A metrics.json; scores by metrics that the registry does not know are passed over."""
+    """A metrics.json; every object with a score and a signature is one by a metric, whatever its name."""
     content = load(file, dict)
     for name in ALWAYS:
         require(name in content, f"{file} lacks '{name}': {AGAIN}")
-    scores = from_json(dict[str, Score], {name: content[name] for name in METRICS if name in content}, str(file))
+    found = {name: each for name, each in content.items() if name in METRICS or is_score(each)}
+    scores = from_json(dict[str, Score], in_order(found), str(file))
     return Metrics(scores, from_json(ScoringFacts, content, str(file)))
+
+
+def is_score(value: object) -> bool:
+    """Whether a value of a metrics.json is a score by a metric that the registry does not know."""
+    return isinstance(value, dict) and {"score", "signature"} <= {*value}
+
+
+def in_order(scores: dict[str, T]) -> dict[str, T]:
+    """Scores by metric: those of the registry in its order, then the others."""
+    return {name: scores[name] for name in [*METRICS, *scores] if name in scores}
 
 
 def write_metrics(file: Path, metrics: Metrics) -> None:
@@ -60,8 +75,8 @@ def write_metrics(file: Path, metrics: Metrics) -> None:
 
 
 def scores_json(scores: dict[str, Score]) -> dict[str, Json]:
-    """Scores by metric as metrics.json has them: the tokeniser only where there is one."""
-    return {name: without_none(to_json(score), "tokenizer") for name, score in scores.items()}
+    """Scores by metric as metrics.json has them: tokeniser and direction only where they are said."""
+    return {name: without_none(to_json(score), "tokenizer", "lower_is_better") for name, score in scores.items()}
 
 
 def without_none(content: dict[str, Json], *names: str) -> dict[str, Json]:

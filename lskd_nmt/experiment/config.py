@@ -10,16 +10,19 @@ from typing import get_args
 from lskd_nmt.data import toy
 from lskd_nmt.decode_settings import ENGINES, DecodeSettings
 from lskd_nmt.errors import LskdError, require
+from lskd_nmt.evaluate.metrics import METRICS
 from lskd_nmt.experiment import method_files
 from lskd_nmt.experiment.compatibility import EXPERIMENT_RULES, ExperimentSettings
 from lskd_nmt.experiment.config_keys import Checks, Required, resolve_section
 from lskd_nmt.experiment.config_values import (
     average,
     choice,
+    commands,
     flags,
     hub,
     integer,
     line,
+    metric_name,
     monolingual,
     number,
     origin,
@@ -127,6 +130,8 @@ CONFIG: Checks = {
         "max_len_b": integer,
         "max_tokens": integer,
     },
+    "metrics": several(metric_name),  # columns of the table, the main one first
+    "metric_commands": commands,  # {comet22: "${COMET}/bin/python …"}: the programs of metrics that are not sacreBLEU's
 }
 
 
@@ -152,6 +157,7 @@ def resolve(content: Json, file: str = "config") -> RunConfig:
     config = from_json(RunConfig, found, file)
     settings = settings_of(config, method_files.given_axes(content["student"]))
     complaints = data_complaints(config.data) + broken(EXPERIMENT_RULES, settings)
+    complaints += metric_complaints(config.metrics or (), config.metric_commands or {})
     require(not complaints, f"{file}: {'; '.join(complaints)}")
     if not config.methods and config.teacher.kind != "none":
         return config
@@ -187,6 +193,26 @@ def data_complaints(data: DataConfig) -> list[str]:
     if data.corpus is None:
         return ["data.corpus is missing: name a corpus, 'files' for your own, or data.dir for a prepared folder"]
     return corpus_complaints(data, data.corpus)
+
+
+def metric_complaints(names: Sequence[str], programs: Mapping[str, str]) -> list[str]:
+    """What is wrong between the metrics of an experiment and the commands of those that programs compute."""
+    known = [name for name, entry in METRICS.items() if not entry.by_program or name in programs]
+    found = [
+        f"metric_commands.{name} is of a metric that sacreBLEU computes: remove it, or rename it"
+        for name in programs
+        if name in METRICS and not METRICS[name].by_program
+    ]
+    for name in names:
+        if name in METRICS and name not in known:
+            found.append(f"metrics has {name}, which a program computes: name its command as metric_commands.{name}")
+        elif name not in METRICS and name not in programs:
+            others = [each for each in METRICS if each not in known]
+            found.append(
+                f"metrics has '{name}', it must be one of {', '.join(known)}, or, with a command under "
+                f"metric_commands, {', '.join(others)} or a name of your own"
+            )
+    return found
 
 
 def languages(data: DataConfig) -> tuple[str, str]:

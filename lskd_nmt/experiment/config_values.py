@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
+from lskd_nmt.evaluate.metrics import RESERVED
 from lskd_nmt.fairseq_io import flag_values
 from lskd_nmt.losses.settings import Tail, default_tail
 from lskd_nmt.storage.typed import Json
@@ -86,11 +87,29 @@ def path(value: Json) -> str:
     """A path with its ${VAR} expanded, absolute: commands run from the run folder."""
     if not isinstance(value, str) or not value or any(letter < " " for letter in value):
         raise ValueError("a path")
-    expanded = re.sub(r"\$\{(\w+)\}", lambda match: environment(match[1]), value)
     try:
-        return str(Path(expanded).expanduser().absolute())
+        return str(Path(expanded(value)).expanduser().absolute())
     except RuntimeError:
         raise ValueError("a path, and no user's folder that is not there") from None
+
+
+def metric_name(value: Json) -> str:
+    """The name of a metric: a key of files, and the name of one."""
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z][a-z0-9_.+-]{0,39}", value) or value in RESERVED:
+        raise ValueError("names of metrics, such as bleu: small letters, digits, '+', '-', '_', and no key of a table")
+    return value
+
+
+def commands(value: Json) -> dict[str, Json]:
+    """Lines of the shell by metric, with their ${VAR} expanded."""
+    if not isinstance(value, dict) or not value:
+        raise ValueError("the command of each metric by its name, such as {comet22: python comet.py}")
+    return {metric_name(name): expanded(line(command)) for name, command in value.items()}
+
+
+def expanded(text: str) -> str:
+    """Text with its ${VAR} expanded."""
+    return re.sub(r"\$\{(\w+)\}", lambda match: environment(match[1]), text)
 
 
 # kinds of teachers that are there already, and what names them

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lskd_nmt import __version__
 from lskd_nmt.errors import LskdError, require, require_file
+from lskd_nmt.evaluate.metrics import METRICS, EvaluationSet
 from lskd_nmt.evaluate.scoring import bleu_tokenizer
 from lskd_nmt.experiment.config import languages
 from lskd_nmt.experiment.distillations import PLAIN, Distillation, distillations
@@ -22,12 +23,20 @@ from lskd_nmt.storage.typed import to_json
 def expand(config: RunConfig) -> Plan:
     """The resolved plan: data, decoding, and teachers, plain students and distilled students in training order."""
     data = resolve_data(config.data)
+    require_metrics(config.metrics or (), data)
     teachers = teachers_of(config, data)
     plain = [student(config, data, None, PLAIN, seed) for seed in config.seeds if config.student.plain]
     models = [*{id(each): each for each in teachers.values()}.values()]  # one may be that of several seeds
     models += [*plain, *distilled(config, data, teachers)]
     require_names(models)
     return Plan(config.name, data, tuple(models), __version__, config, config.decode)
+
+
+def require_metrics(names: Sequence[str], data: PlannedData) -> None:
+    """Refuse, before hours of training, a metric that does not work here, such as spBLEU without its model."""
+    for name in names:
+        if name in METRICS and not METRICS[name].by_program:
+            METRICS[name].scorer(EvaluationSet(["x"], data.target_lang))
 
 
 Teachers = dict[tuple[float | None, int], PlannedModel]  # by their label smoothing and the seed of their students

@@ -9,9 +9,10 @@ from lskd_nmt.experiment import method_files, same_data
 from lskd_nmt.experiment.accepted import require_accepted
 from lskd_nmt.experiment.config import resolve
 from lskd_nmt.experiment.lengths import limits_of, require_fitting
-from lskd_nmt.experiment.models import expand, resolve_data
+from lskd_nmt.experiment.models import expand, require_metrics, resolve_data
 from lskd_nmt.experiment.records import GIVEN, Plan, PlannedModel, plan_json
 from lskd_nmt.experiment.run_config import RunConfig
+from lskd_nmt.experiment.run_metrics import SCORED
 from lskd_nmt.experiment.scripts import command_script, prepare_script, teacher_scripts
 from lskd_nmt.experiment.shared_teachers import link, share, shared_teachers
 from lskd_nmt.experiment.untrained import described, require_there
@@ -36,6 +37,7 @@ LEFT = (
 )
 
 
+SCORING = ("metrics = ", "metric_commands")  # keys of a YAML that no model and no translation depends on
 YAML_KEYS = {"teacher.origin": "teacher.from"}  # records cannot have this name
 
 
@@ -75,6 +77,7 @@ def preview(config: RunConfig, run: Path, view: Path) -> Plan:
     resolved = planned(config, run)
     shared = shared_teachers(resolved, run)
     shown = {f"models/{model.name}": shared.get(model.name, run / "models" / model.name) for model in resolved.models}
+    shown |= {file.name: file for file in run.glob(f"{SCORED}*")}
     shown |= {name: run / name for name in ("data", ".snakemake", "table.json", "table.md", "curves.png")}
     for name, there in shown.items():
         if there.exists():
@@ -91,6 +94,7 @@ def planned(config: RunConfig, run: Path) -> Plan:
     if config.data.dir is not None:
         resolve_data(config.data)  # refuses a folder that is not there, whatever the plan
     found = followed(config, run)
+    require_metrics(config.metrics or (), found.data)
     models = [  # of plans of before, too
         replace(model, decode_command=(*model.decode_command, *limits_of(model.train_command, model.decode_command)))
         for model in found.models
@@ -126,6 +130,9 @@ def followed(config: RunConfig, run: Path) -> Plan:
         changed = differences(resolve(to_json(old.config)), config)
     except LskdError as error:
         changed = [f"what is refused now ({error})"]
+    if changed and all(text.startswith(SCORING) for text in changed):  # of what is made nothing changes
+        metrics, programs = config.metrics, config.metric_commands
+        return replace(old, config=replace(old.config, metrics=metrics, metric_commands=programs))
     return grown(old, first(config), changed, made, run) if changed else old
 
 

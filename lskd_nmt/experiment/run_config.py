@@ -163,6 +163,8 @@ class RunConfig:
     train: Flags = field(default_factory=dict)  # flags of fairseq-train for all models
     seeds: tuple[int, ...] = (1,)
     decode: DecodeConfig = DecodeConfig()
+    metrics: tuple[str, ...] | None = absent()  # the columns of the table, the main one first; None: the usual three
+    metric_commands: dict[str, str] | None = absent()  # the commands of the metrics that programs compute
 
     @property
     def methods(self) -> Mapping[str, Method]:

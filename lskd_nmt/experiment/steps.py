@@ -22,6 +22,7 @@ from lskd_nmt.experiment.input_hashes import LAST_WRITTEN
 from lskd_nmt.experiment.records import DecodeRecord, PlannedModel, RunRecord, write_curve
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.experiment.run_command import Cost, record_attempt, watch
+from lskd_nmt.experiment.run_metrics import at_once, by_programs
 from lskd_nmt.experiment.scripts import runnable
 from lskd_nmt.experiment.stock_data import CORPUS
 from lskd_nmt.experiment.teacher_commands import TEST
@@ -298,7 +299,8 @@ def score(run: Run, name: str, tokenize: str | None = None) -> Metrics:
     source = run.text("test", "source")
     sources = read_lines(source) if source.is_file() else None
     wish = tokenize or data.tokenize
-    scores = scoring.scores(translations, references, data.target_lang, data.form, wish, sources, hyp)
+    lang, form = data.target_lang, data.form
+    scores = scoring.scores(translations, references, lang, form, wish, sources, hyp, names=at_once(run.plan))
     facts = ScoringFacts(
         len(references),
         name,
@@ -308,8 +310,9 @@ def score(run: Run, name: str, tokenize: str | None = None) -> Metrics:
         decoded_how(run, name),
         provenance.commit(),
     )
-    found = Metrics(scores, facts)
-    write_metrics(hyp.with_name("metrics.json"), found)
+    file = hyp.with_name("metrics.json")
+    found = Metrics(scores | by_programs(file, facts), facts)
+    write_metrics(file, found)
     return found
 
 

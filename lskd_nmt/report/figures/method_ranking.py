@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lskd_nmt.evaluate.metrics import described
 from lskd_nmt.report.figures.style import GREY, colours_of, tidy
 from lskd_nmt.report.results.records import Cell, Number, ResultsTable
 from lskd_nmt.report.results.rows import PLAIN, label, row_title
@@ -21,7 +20,7 @@ def figure(table: ResultsTable) -> Figure | None:
     cells = [cell for cell in table.cells if cell.setting.method]
     if not cells:
         return None
-    cells.sort(key=lambda cell: cell.scores[table.main].mean, reverse=described(table.main).higher_is_better)
+    cells.sort(key=lambda cell: cell.scores[table.main].mean, reverse=table.is_better_higher(table.main))
     colours = colours_of(sorted({alpha for cell in cells if (alpha := cell.setting.label_smoothing) is not None}))
     drawn = Figure(figsize=(8, 1.6 + 0.42 * len(cells)), layout="constrained")
     axes = drawn.subplots()

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lskd_nmt.errors import require
-from lskd_nmt.evaluate.metrics import METRICS, USUAL
-from lskd_nmt.evaluate.records import Metrics, read_metrics
+from lskd_nmt.evaluate.metrics import METRICS, USUAL, defaults
+from lskd_nmt.evaluate.metrics import described as metric_of
+from lskd_nmt.evaluate.records import Metrics, Score, read_metrics
 from lskd_nmt.evaluate.scoring import remark
 from lskd_nmt.experiment.records import CurvePoint, PlannedModel
 from lskd_nmt.experiment.run import Run
@@ -28,15 +29,21 @@ class Read(NamedTuple):
     expansions: dict[str, Expansion]
     not_scored: list[str]
     without_folder: list[str]
+    scores: list[dict[str, Score]]  # of each row, by metric
 
 
-def results(folders: Sequence[Path], names: Sequence[str] | None = None) -> ResultsTable:
-    """Every scored model of the runs with what its training cost, the mean over seeds, and the signatures."""
+def results(
+    folders: Sequence[Path], names: Sequence[str] | None = None, wish: Sequence[str] | None = None
+) -> ResultsTable:
+    """Every scored model of the runs with what its training cost, the mean over seeds, and the signatures.
+
+    `wish` are the metrics to show, the main one first; without it they are those of the first run's plan.
+    """
     runs = dict(zip(names or labels(folders), map(Run, folders), strict=True))
     where = ", ".join(map(str, folders))
     found = scored(runs)
     require(bool(found.rows), f"{where} has no scored model: run experiments/steps/decode.sh and score.sh first")
-    signatures = same_metrics(where, found.rows, found.expansions)
+    signatures, lacking = columns(where, found, wish, next(iter(runs.values())).plan.config.metrics)
     rows = [replace(row, scores={name: row.scores[name] for name in signatures}) for row in found.rows]
     rows, groups = seeds_of_cells(rows)
     cells = tell_apart([summary(members) for members in groups], found.expansions)
@@ -51,20 +58,22 @@ def results(folders: Sequence[Path], names: Sequence[str] | None = None) -> Resu
         cells=tuple(cells),
         not_scored=tuple(found.not_scored),
         without_folder=tuple(found.without_folder),
-        remarks=(*remarks(runs, rows), *engines(rows, found.expansions)),
+        remarks=(*remarks(runs, rows), *engines(rows, found.expansions), *lacking),
         expansions=found.expansions,
+        lower_is_better=lower_is_better(signatures, found),
     )
 
 
 def scored(runs: Mapping[str, Run]) -> Read:
     """A row for each model that is scored, and the names of the others."""
-    found = Read([], {}, [], [])
+    found = Read([], {}, [], [], [])
     for label, run in runs.items():
         for model in run.models:
             folder = run.model_folder(model.name)
             if (folder / "metrics.json").is_file():
                 expansion = signature.expansion(run, model)
                 found.rows.append(row(label, run, model, signature.short(expansion)))
+                found.scores.append(read_metrics(folder / "metrics.json").scores)
                 found.expansions[found.rows[-1].signature] = expansion
                 continue
             if not model.is_scored:
@@ -213,20 +222,59 @@ def still_falling(curve: Iterable[CurvePoint]) -> bool:
     return bool(losses) and losses[-1] == min(losses) and losses.count(losses[-1]) == 1
 
 
-def same_metrics(where: str, rows: Sequence[TableRow], expansions: Expansions) -> dict[str, str]:
-    """The signature of each metric that all rows have; rows of several, or of several test sets, are refused."""
-    metrics = [name for name in METRICS if all(name in row.scores for row in rows)]
-    found: dict[str, dict[str, str]] = {metric: {} for metric in metrics}
-    references = {str(expansions[row.signature].reference): row.name for row in rows}
-    for metric, signatures in found.items():
-        signatures |= {expansions[row.signature].metrics[metric]: row.name for row in rows}
+def columns(
+    where: str, found: Read, wish: Sequence[str] | None, planned: Sequence[str] | None
+) -> tuple[dict[str, str], list[str]]:
+    """The signature of each metric of the table, in its order, and what to know of those that not all rows have.
+
+    The order is the wished one, else that of the plan, else the usual one. A wish that no row has is refused.
+    """
+    known = sorted({name for scores in found.scores for name in scores})
+    for name in wish or ():
+        require(
+            name in known,
+            f"--metrics has '{name}', by which no model of {where} is scored (scored are {', '.join(known)}): "
+            f"lskd score --run RUN --metrics {name} scores all",
+        )
+    order = list(wish or planned or defaults())
+    lacking = {
+        name: [row.name for row, scores in zip(found.rows, found.scores, strict=True) if name not in scores]
+        for name in order
+    }
+    names = [name for name in order if not lacking[name]] or [
+        name for name in METRICS if all(name in scores for scores in found.scores)
+    ]
+    remarks = [
+        f"{metric_of(name).label} is not in the table, as {len(models)} models lack it, such as {models[0]}: "
+        f"lskd score --run RUN --metrics {name}"
+        for name, models in lacking.items()
+        if models and (wish or planned)
+    ]
+    return same_metrics(where, found, names), remarks
+
+
+def lower_is_better(metrics: Iterable[str], found: Read) -> tuple[str, ...]:
+    """The metrics of which less is better, as programs said of their own."""
+    return tuple(name for name in metrics if any(scores[name].lower_is_better for scores in found.scores))
+
+
+def same_metrics(where: str, found: Read, metrics: Sequence[str]) -> dict[str, str]:
+    """The signature of each of these metrics, which all rows have; rows of several, or of several sets, are refused."""
+    references = {str(found.expansions[row.signature].reference): row.name for row in found.rows}
+    made: dict[str, dict[str, str]] = {metric: {} for metric in metrics}
+    for metric, signatures in made.items():
+        rows = zip(found.rows, found.scores, strict=True)
+        signatures |= {f"{scores[metric].signature} (text {scores[metric].text})": row.name for row, scores in rows}
+        again = "metrics.json and score again"
+        if metric_of(metric).by_program:
+            again = f"statistics/{metric}.bin beside metrics.json, and lskd score --run RUN --metrics {metric}"
         require(
             len(signatures) == 1,
-            f"{where} holds {metric} of different signatures "
-            f"({', '.join(signatures.values())}): remove the older metrics.json and score again",
+            f"{where} holds {metric} of different signatures ({', '.join(signatures.values())}): remove the older "
+            f"{again}",
         )
     require(
         len(references) == 1,
         f"{where} holds scores on different test sets ({', '.join(references.values())}): give runs of one test set",
     )
-    return {metric: next(iter(signatures)) for metric, signatures in found.items()}
+    return {metric: next(iter(signatures)) for metric, signatures in made.items()}

@@ -237,6 +237,11 @@ class ResultsTable:
     published: PublishedSource = PublishedSource()
     effects: tuple[Effect, ...] = ()
     significance: Tests | None = None
+    lower_is_better: tuple[str, ...] = ()  # metrics of the user's own programs, which said so
+
+    def is_better_higher(self, metric: str) -> bool:
+        """Whether more is better by this metric."""
+        return metric not in self.lower_is_better and described(metric).higher_is_better
 
     @property
     def main(self) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from lskd_nmt.evaluate.metrics import METRICS
 from lskd_nmt.evaluate.records import read_metrics
 from lskd_nmt.experiment.records import PlannedModel
 from lskd_nmt.experiment.run import Run
@@ -79,7 +80,11 @@ def expansion(run: Run, model: PlannedModel) -> Expansion:
         teacher=teacher(run, model),
         hypotheses=hypotheses(run, model),
         decode=metrics.facts.decode,
-        metrics={name: f"{score.signature} (text {score.text})" for name, score in metrics.scores.items()},
+        metrics={
+            name: f"{score.signature} (text {score.text})"
+            for name, score in metrics.scores.items()
+            if name in METRICS and METRICS[name].by_default  # another metric makes no other row
+        },
         reference=metrics.facts.ref_sha256,
         versions={name: versions[name] for name in VERSIONS if name in versions},
         given=given_hashes(run, model) or None,

@@ -23,6 +23,7 @@ LEFT_OUT: dict[type, set[str]] = {
     RunData: {"methods"},
     Estimate: {"p_by_seed"},
     Expansion: {"given"},
+    ResultsTable: {"lower_is_better"},
     Scatter: {"deviation", "degrees", "rows", "smallest", "largest"},
 }
 
@@ -32,7 +33,7 @@ def record_json(value: "DataclassInstance") -> dict[str, Json]:
     found: dict[str, Json] = {}
     for name in (each.name for each in fields(value)):
         inner = getattr(value, name)
-        if inner in (None, {}) and name in LEFT_OUT.get(type(value), ()):
+        if inner in (None, {}, ()) and name in LEFT_OUT.get(type(value), ()):
             continue
         shown = as_json(inner)
         found |= shown if isinstance(shown, dict) and name in IN_PLACE.get(type(value), ()) else {name: shown}

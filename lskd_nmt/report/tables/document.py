@@ -20,7 +20,7 @@ def notes(table: ResultsTable) -> list[str]:
     lines = [f"{described(metric).label}: {signature}" for metric, signature in table.signatures.items()]
     if LOWERCASED in table.signatures:
         lines.append(f"{described(LOWERCASED).label}: tokenised, lower-cased text, for comparison with older papers")
-    if not described(table.main).higher_is_better:
+    if not table.is_better_higher(table.main):
         lines.append(f"{described(table.main).label}: lower is better, so that a difference below 0 is a gain")
     lines += [
         "teacher LS (α) is the teacher's label smoothing, T the temperature",

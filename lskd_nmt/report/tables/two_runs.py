@@ -63,6 +63,12 @@ def require_comparable(first: ResultsTable, second: ResultsTable) -> None:
             f"{first.name} and {second.name} are scored on different test sets or by "
             f"different metrics ({name}): compare sweeps of one test set",
         )
+    one, other = first.signatures, second.signatures
+    require(
+        one[first.main] == other.get(first.main),
+        f"{first.name} and {second.name} have not both {first.main}, or not of one signature: choose others by "
+        "--metrics",
+    )
     has_pairs = bool(cell_pairs(first, second))
     require(has_pairs, f"{first.name} and {second.name} have no cell in common: compare sweeps of one grid")
 
