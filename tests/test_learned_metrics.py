@@ -179,9 +179,20 @@ def test_a_plan_with_other_metrics_is_no_other_run(run, stub):
     before = {model.name: model for model in Run(run).plan.models}
     after = grown(run, metrics=["chrf"], metric_commands={"mine": stub()})
     assert {model.name: model for model in after.models} == before
-    assert after.config.metrics == ("chrf",) and run_metrics.mark_of(after) is not None
+    assert after.config.metrics == ("chrf",)
     without = grown(run)
-    assert "metrics" not in read_json(run / "plan.json")["config"] and run_metrics.mark_of(without) is None
+    assert without == Run(run).plan and "metrics" not in read_json(run / "plan.json")["config"]
+
+
+def test_a_file_says_which_metrics_in_which_order_all_models_have(run):
+    names = []
+    for chosen in (["chrf", "ter"], ["ter", "chrf"], ["chrf", "ter"]):
+        grown(run, metrics=chosen)
+        run_metrics.add_planned(Run(run), quiet)
+        (mark,) = run.glob(".metrics-*")
+        assert mark.read_text().split() == chosen
+        names.append(mark.name)
+    assert names[0] == names[2] != names[1]
 
 
 def test_a_program_may_say_that_less_is_better(run, stub, capsys):

@@ -60,11 +60,9 @@ def by_programs(file: Path, facts: ScoringFacts) -> dict[str, Score]:
     return {name: score for name, score in before.scores.items() if is_same and described(name).by_program}
 
 
-def mark_of(plan: Plan) -> str | None:
-    """The name of the file that says that every model is scored by the plan's metrics; None where it names none."""
-    if plan.config.metrics is None:
-        return None
-    return SCORED + hashlib.sha256(json.dumps(sorted(plan.config.metrics)).encode()).hexdigest()[:8]
+def mark_of(plan: Plan) -> str:
+    """The name of the file that says that every model is scored by the plan's metrics; their order is the table's."""
+    return SCORED + hashlib.sha256(json.dumps(wanted(plan)).encode()).hexdigest()[:8]
 
 
 def add(run: Run, names: Sequence[str], show: Show, models: Sequence[str] = ()) -> dict[str, Metrics]:
@@ -94,9 +92,11 @@ def add(run: Run, names: Sequence[str], show: Show, models: Sequence[str] = ()) 
 
 def add_planned(run: Run, show: Show) -> dict[str, Metrics]:
     """The scores of all models by the plan's metrics, and the file that says so."""
-    found, mark = add(run, wanted(run.plan), show), mark_of(run.plan)
-    if mark is not None:
-        write_text(run.folder / mark, "".join(f"{name}\n" for name in wanted(run.plan)))
+    found, mark = add(run, wanted(run.plan), show), run.folder / mark_of(run.plan)
+    for other in run.folder.glob(f"{SCORED}*"):
+        if other != mark:
+            other.unlink(missing_ok=True)  # if these metrics come back, the table is to be made again
+    write_text(mark, "".join(f"{name}\n" for name in wanted(run.plan)))
     return found
 
 
