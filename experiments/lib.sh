@@ -99,7 +99,9 @@ run_step() {                         # run_step train "$@": the options of a ste
   done
   device_flags=()
   if [[ " $options " == *' device '* ]]; then choose_device; else device=auto threads=0; fi
-  "$python" -m lskd_nmt.cli run-step --device "$device" --workers "$threads" \
+  sets=()
+  while read -r -d , part; do sets+=(--set "$part"); done <<< "${set:+$set,}"
+  "$python" -m lskd_nmt.cli run-step --device "$device" --workers "$threads" "${sets[@]}" \
     "$run" "$model" "$step" -- "${device_flags[@]}" > /dev/null
 }
 

@@ -10,7 +10,7 @@ from conftest import ROOT
 
 THIRD_PARTY = {"ctranslate2", "fairseq", "fairseq_cli", "jinja2", "markupsafe", "matplotlib", "numpy"}
 THIRD_PARTY |= {"omegaconf", "pandas", "pydantic", "sacrebleu", "sacremoses", "scipy", "sentencepiece", "torch", "yaml"}
-THIRD_PARTY |= {"subword_nmt", "transformers", "zstandard"}
+THIRD_PARTY |= {"lingua", "subword_nmt", "transformers", "zstandard"}
 
 # room -> (level, third party at the top of a file, third party inside functions too)
 HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
@@ -25,7 +25,7 @@ HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
     "seqkd": (4, {"numpy", "sacrebleu"}, {"ctranslate2", "torch"}),
     "teacher": (3, {"numpy", "torch"}, set()),
     "evaluate": (3, {"numpy", "sacrebleu", "scipy"}, set()),
-    "data": (2, {"numpy", "sacremoses", "sentencepiece", "zstandard"}, {"subword_nmt"}),
+    "data": (2, {"numpy", "sacremoses", "sentencepiece", "zstandard"}, {"lingua", "subword_nmt"}),
     "fairseq_io": (2, {"numpy", "torch"}, {"fairseq", "omegaconf"}),
     "hf_io": (2, {"numpy"}, {"ctranslate2", "sentencepiece", "torch", "transformers"}),
     "losses": (1, {"torch"}, set()),

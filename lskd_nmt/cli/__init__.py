@@ -23,6 +23,7 @@ MODULES = (
     "doctor",
     "experiment",
     "scripts",
+    "test_sets",
     "forecast",
     "table",
     "report",

@@ -12,7 +12,7 @@ from lskd_nmt.errors import require
 from lskd_nmt.evaluate.records import read_metrics
 from lskd_nmt.experiment import adopt as adopting
 from lskd_nmt.experiment import plan as planning
-from lskd_nmt.experiment import run_metrics, steps, stock_data
+from lskd_nmt.experiment import run_metrics, set_steps, steps, stock_data
 from lskd_nmt.experiment.config import read_config
 from lskd_nmt.experiment.run import Run, record_run
 
@@ -45,6 +45,8 @@ def register(verbs: Verbs) -> None:
     score.add_argument("--model", help="all models that are scored already, if not given")
     add_tokenize(score)
     score.add_argument("--metrics", metavar="NAMES", help="score by these, with commas between, where they are missing")
+    for parser in (generate, hyp, score):
+        parser.add_argument("--set", metavar="NAME", help="the test set; the main one if not given")
     for parser in (watch, generate):
         parser.add_argument("flags", nargs="*", help="after --, more flags for the command")
 
@@ -70,6 +72,7 @@ def register(verbs: Verbs) -> None:
     step.add_argument("folder", type=Path, metavar="RUN")
     step.add_argument("model", metavar="MODEL")
     step.add_argument("step", choices=tuple(steps.STEPS), metavar="STEP", help="%(choices)s")
+    step.add_argument("--set", action="append", default=[], metavar="NAME", help="of the test sets this; else all")
     step.add_argument("--device", choices=("auto", "gpu", "cpu"), default="auto", help="where it runs")
     step.add_argument("--workers", type=int, default=0, metavar="N", help="that translate; 0: as many as fit")
     step.add_argument("flags", nargs="*", help="after --, more flags for fairseq, such as --cpu")
@@ -78,6 +81,12 @@ def register(verbs: Verbs) -> None:
 def teller(model: str) -> Callable[[str], None]:
     """Show a line about `model` on stderr."""
     return lambda text: print(f"{model}: {text}", file=sys.stderr, flush=True)
+
+
+def seen(args: argparse.Namespace) -> Run:
+    """The run as it is seen from the test set that was asked for."""
+    run = Run(args.folder)
+    return run if args.set is None else run.on(args.set)
 
 
 def run_plan(args: argparse.Namespace) -> None:
@@ -116,27 +125,27 @@ def run_watch(args: argparse.Namespace) -> None:
 def run_generate(args: argparse.Namespace) -> None:
     """`lskd decode-model --run RUN --model NAME [-- FLAGS]`; exits with the decoding's code."""
     machine = steps.Machine(flags=tuple(args.flags))
-    code, count = steps.decode(Run(args.folder), args.model, machine, teller(args.model))
+    code, count = steps.decode(seen(args), args.model, machine, teller(args.model))
     answer(model=args.model, exit_code=code, decoded=count)
     sys.exit(code)
 
 
 def run_hyp(args: argparse.Namespace) -> None:
     """`lskd extract-hypotheses --run RUN --model NAME`: generate.log -> test.hyp."""
-    file, sentences = steps.extract_text(Run(args.folder), args.model)
+    file, sentences = steps.extract_text(seen(args), args.model)
     answer(hyp=str(file), sentences=sentences)
 
 
 def run_score(args: argparse.Namespace) -> None:
     """`lskd score --run RUN [--model NAME] [--metrics a,b]`: test.hyp -> metrics.json, or a metrics.json grows."""
-    run, wish = Run(args.folder), words_of(args.metrics, "--metrics")
+    run, wish = seen(args), words_of(args.metrics, "--metrics")
     require(args.model is not None or args.tokenize is None, "--tokenize is for one model: give --model")
     if args.model is None:
         found = run_metrics.add_planned(run, show) if wish is None else run_metrics.add(run, wish, show)
         names = run_metrics.wanted(run.plan) if wish is None else wish
         answer(metrics={name: {model: each.scores[name].score for model, each in found.items()} for name in names})
         return
-    is_scored = (run.model_folder(run.model(args.model).name) / "metrics.json").is_file()
+    is_scored = (run.results(run.model(args.model).name) / "metrics.json").is_file()
     if wish is None or args.tokenize is not None or not is_scored:
         steps.score(run, args.model, args.tokenize)
     names = run_metrics.wanted(run.plan) if wish is None else wish
@@ -151,7 +160,7 @@ def run_adopt(args: argparse.Namespace) -> None:
         model = adopting.adopt(run, args.name, args.checkpoint, args.hypotheses)
         machine = steps.Machine(args.device, args.workers, ("--cpu",) if args.device == "cpu" else ())
         step = "score" if model.decode_command == () else "evaluate"
-        code = steps.run_step(Run(args.folder), args.name, step, machine, teller(args.name), log)
+        code = set_steps.run_on_sets(Run(args.folder), args.name, step, machine, teller(args.name), log)
     if code:
         sys.exit(code)
     scores = read_metrics(run.model_folder(args.name) / "metrics.json").scores
@@ -168,7 +177,8 @@ def run_adopt_data(args: argparse.Namespace) -> None:
 def run_step(args: argparse.Namespace) -> None:
     """`lskd run-step RUN MODEL STEP`; exits with the code of what it runs."""
     machine = steps.Machine(args.device, args.workers, tuple(args.flags))
-    code = steps.run_step(Run(args.folder), args.model, args.step, machine, teller(args.model), log)
+    run = Run(args.folder)
+    code = set_steps.run_on_sets(run, args.model, args.step, machine, teller(args.model), log, args.set)
     answer(model=args.model, step=args.step, exit_code=code)
     sys.exit(code)
 

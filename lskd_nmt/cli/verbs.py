@@ -103,6 +103,10 @@ GROUPS: Mapping[str, Mapping[str, Verb]] = {
             "make a training done elsewhere a row of a run's table",
             "lskd adopt runs/quickstart --name marian --checkpoint other.pt",
         ),
+        "score-set": Verb(
+            "a further test set for a finished run, decoded and scored",
+            "lskd score-set runs/quickstart --name news --source news.en --reference news.de",
+        ),
         "curves": Verb(
             "draw the learning curves of a run",
             "lskd curves runs/quickstart --out figures",

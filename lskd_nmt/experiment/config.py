@@ -24,6 +24,7 @@ from lskd_nmt.experiment.config_values import (
     line,
     metric_name,
     monolingual,
+    named_tests,
     number,
     origin,
     path,
@@ -34,7 +35,15 @@ from lskd_nmt.experiment.config_values import (
     word,
     word_or_none,
 )
-from lskd_nmt.experiment.run_config import DataConfig, RunConfig, SeqkdConfig, StudentConfig, TeacherConfig
+from lskd_nmt.experiment.records import MAIN_SET
+from lskd_nmt.experiment.run_config import (
+    DataConfig,
+    RunConfig,
+    SeqkdConfig,
+    StudentConfig,
+    TeacherConfig,
+    brings_test,
+)
 from lskd_nmt.experiment.stock_data import is_stock
 from lskd_nmt.losses.rule import complaints as broken
 from lskd_nmt.losses.settings import Level, SmoothingOver, Temper
@@ -56,6 +65,7 @@ CONFIG: Checks = {
         "train": path,
         "valid": path,
         "test": path,
+        "tests": named_tests,  # NAME: PREFIX of PREFIX.SRC and PREFIX.TGT; several references: PREFIX.TGT.0, …
         "raw_dir": path,
         "form": choice("raw", "fairseq14", "tokenised"),
         "vocab_size": integer,
@@ -176,7 +186,15 @@ def with_origin(content: dict[str, Json]) -> dict[str, Json]:
     return {**content, "teacher": {"from": section["origin"], **{k: v for k, v in section.items() if k != "origin"}}}
 
 
-STOCK = ("dir", "source_lang", "target_lang", "form", "spm", "tokenize")  # keys of a folder of fairseq-preprocess
+STOCK = (
+    "dir",
+    "tests",
+    "source_lang",
+    "target_lang",
+    "form",
+    "spm",
+    "tokenize",
+)  # keys of a folder of fairseq-preprocess
 
 
 def data_complaints(data: DataConfig) -> list[str]:
@@ -187,12 +205,19 @@ def data_complaints(data: DataConfig) -> list[str]:
         others = [
             f"data.dir names a prepared folder, so data.{name} has no say: remove one"
             for name in given
-            if name not in (STOCK if is_stock(Path(data.dir)) else ("dir", "tokenize"))  # the latter is of scores
+            # the latter two are of scores
+            if name not in (STOCK if is_stock(Path(data.dir)) else ("dir", "tests", "tokenize"))
         ]
-        return [colon] * (":" in data.dir) + others
+        return [colon] * (":" in data.dir) + others + test_complaints(data)
     if data.corpus is None:
         return ["data.corpus is missing: name a corpus, 'files' for your own, or data.dir for a prepared folder"]
-    return corpus_complaints(data, data.corpus)
+    return corpus_complaints(data, data.corpus) + test_complaints(data)
+
+
+def test_complaints(data: DataConfig) -> list[str]:
+    """What is wrong with the names of the test sets."""
+    taken = MAIN_SET in (data.tests or {}) and brings_test(data)
+    return [f"data.tests names '{MAIN_SET}', as the data's own test set is called: give it another name"] * taken
 
 
 def metric_complaints(names: Sequence[str], programs: Mapping[str, str]) -> list[str]:
@@ -247,7 +272,8 @@ def corpus_complaints(data: DataConfig, corpus: str) -> list[str]:
         complaints.append(f"data.max_ratio is {data.max_ratio:g}, it must be a number from 1, or 0 for any")
     if data.form == "fairseq14" and corpus != "iwslt14_en_de":
         complaints.append(f"data.form is fairseq14, the recipe of iwslt14_en_de, and data.corpus is {corpus}: use raw")
-    needed = ("source_lang", "target_lang", "train", "valid", "test") if corpus == "files" else ()
+    tests = () if data.tests else ("test",)
+    needed = ("source_lang", "target_lang", "train", "valid", *tests) if corpus == "files" else ()
     lacking = [name for name in needed if getattr(data, name) is None]
     return complaints + [f"data.{name} is missing, data.corpus 'files' needs it" for name in lacking]
 

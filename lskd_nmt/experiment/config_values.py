@@ -13,6 +13,7 @@ from lskd_nmt.fairseq_io import flag_values
 from lskd_nmt.losses.settings import Tail, default_tail
 from lskd_nmt.storage.typed import Json
 
+ALL_SETS = "all"  # no test set's name: files of the mean over all sets have it
 Check = Callable[[Json], Json]  # raises ValueError with the text behind "it must be"
 
 
@@ -254,3 +255,20 @@ def options(value: Json) -> dict[str, Json]:
     if not isinstance(value, dict) or any(isinstance(item, list | dict) for item in value.values()):
         raise ValueError(what)
     return named_flags(value, what)
+
+
+def named_tests(value: Json) -> dict[str, Json]:
+    """Test sets by their names: NAME: PREFIX of its two files."""
+    what = "test sets by name, such as {test2016: data/test2016, flickr2017: data/flickr2017}"
+    if not isinstance(value, dict) or not value:
+        raise ValueError(what)
+    found: dict[str, Json] = {}
+    for name, prefix in value.items():
+        try:
+            word(name)
+        except ValueError as error:
+            raise ValueError(f"{what}, and the name {name!r} {error}") from None
+        if name == ALL_SETS:
+            raise ValueError(f"{what}, and none is called {ALL_SETS}, which means the mean over all")
+        found[name] = path(prefix)
+    return found

@@ -24,7 +24,7 @@ from lskd_nmt.decode_settings import MOST, DecodeSettings
 from lskd_nmt.decode_settings import batches as source_batches
 from lskd_nmt.errors import LskdError, reason, require
 from lskd_nmt.experiment.decoding_batches import EvalText, batches, read_text
-from lskd_nmt.experiment.records import PlannedModel
+from lskd_nmt.experiment.records import DecodeRecord, PlannedModel
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.fairseq_io.known_flags import given
 from lskd_nmt.fairseq_io.transformer_parts import TransformerParts, transformer_parts
@@ -119,7 +119,7 @@ def decode(
 ) -> Decoded:
     """The translations of the test set by a trained model; `LskdError` says why CTranslate2 does not make them."""
     search, folder = search_of(command, wish), run.model_folder(model.name)
-    data, langs = run.data / "bin", run.plan.data.langs
+    data, langs = run.binarised_test, run.plan.data.langs
     file = folder / "model.pt"
     require(is_zipfile(file), f"{file} is nothing that torch.save writes today")
     parts = transformer_parts(fairseq_io.read_checkpoint(str(file), "model", built=False))
@@ -141,6 +141,21 @@ def decode(
         raise LskdError(f"CTranslate2 does not translate with it ({reason(error)})") from error
     finally:
         shutil.rmtree(converted, ignore_errors=True)
+
+
+def decoded_before(run: Run, name: str) -> str | None:
+    """Another model of the run that a version decoded which knew no engine but fairseq; None without one."""
+    files = {other.name: run.model_folder(other.name) / "decode.json" for other in run.models if other.name != name}
+    return next(
+        (
+            other
+            for other, file in files.items()
+            if file.is_file()
+            and file.with_name("test.hyp").is_file()
+            and read_record(file, DecodeRecord).engine is None
+        ),
+        None,
+    )
 
 
 def require_dictionaries(data: Path, langs: tuple[str, str], symbols: tuple[Sequence[str], Sequence[str]]) -> None:

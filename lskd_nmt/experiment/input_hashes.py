@@ -29,6 +29,7 @@ DERIVED_FILES = (
     "test.hyp",
     "statistics",
     "metrics.json",
+    "sets",
 )
 
 

@@ -12,7 +12,7 @@ from lskd_nmt.experiment.config import languages
 from lskd_nmt.experiment.distillations import PLAIN, Distillation, distillations
 from lskd_nmt.experiment.fairseq_commands import decode_command, with_commands
 from lskd_nmt.experiment.records import Plan, PlannedData, PlannedModel
-from lskd_nmt.experiment.run_config import DataConfig, Flags, RunConfig
+from lskd_nmt.experiment.run_config import DataConfig, Flags, RunConfig, brings_test
 from lskd_nmt.experiment.stock_data import CORPUS, is_stock
 from lskd_nmt.experiment.stock_data import languages as languages_of
 from lskd_nmt.experiment.teacher_commands import corpus, seqkd_commands, store_command, test_command
@@ -94,6 +94,9 @@ def require_names(models: Sequence[PlannedModel]) -> None:
 
 def resolve_data(options: DataConfig) -> PlannedData:
     """Folder (from the run folder), languages and form of the data, and the options of data-prep/prepare.sh."""
+    if options.tests is not None:  # beside the data's own, which they do not change
+        main = options.test if brings_test(options) else next(iter(options.tests.values()))
+        options = replace(options, test=main, tests=None)
     if options.dir is not None:
         folder = Path(options.dir)
         if is_stock(folder) and not (folder / "prep.json").is_file():

@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from lskd_nmt.errors import LskdError, require
-from lskd_nmt.experiment import method_files, same_data
+from lskd_nmt.experiment import method_files, same_data, test_sets
 from lskd_nmt.experiment.accepted import require_accepted
 from lskd_nmt.experiment.config import resolve
 from lskd_nmt.experiment.lengths import limits_of, require_fitting
 from lskd_nmt.experiment.models import expand, require_metrics, resolve_data
-from lskd_nmt.experiment.records import GIVEN, Plan, PlannedModel, plan_json
+from lskd_nmt.experiment.records import GIVEN, SETS, Plan, PlannedModel, plan_json
 from lskd_nmt.experiment.run_config import RunConfig
 from lskd_nmt.experiment.run_metrics import SCORED
 from lskd_nmt.experiment.scripts import command_script, prepare_script, teacher_scripts
@@ -57,6 +57,8 @@ def plan(config: RunConfig, source: str, run: Path) -> Plan:
         if model.name in shared:
             link(run / "models" / model.name, shared[model.name])
             share(shared[model.name], model)
+    for text in test_sets.wanted(resolved, run):
+        test_sets.write(run, text)
     write_text(run / "config.yaml", source)
     for name, method in config.methods.items():
         write_text(run / method_files.FOLDER / f"{name}.yaml", method_files.text(method))
@@ -78,7 +80,7 @@ def preview(config: RunConfig, run: Path, view: Path) -> Plan:
     shared = shared_teachers(resolved, run)
     shown = {f"models/{model.name}": shared.get(model.name, run / "models" / model.name) for model in resolved.models}
     shown |= {file.name: file for file in run.glob(f"{SCORED}*")}
-    shown |= {name: run / name for name in ("data", ".snakemake", "table.json", "table.md", "curves.png")}
+    shown |= {name: run / name for name in ("data", ".snakemake", SETS, "table.json", "table.md", "curves.png")}
     for name, there in shown.items():
         if there.exists():
             link(view / name, there)
@@ -102,7 +104,9 @@ def planned(config: RunConfig, run: Path) -> Plan:
     adopted = adopted_models(run)
     planned_too = {model.name for model in models} & {model.name for model in adopted}
     require(not planned_too, f"{', '.join(planned_too)} was adopted by {run}, and the config plans it: rename one")
-    found = replace(found, models=(*models, *adopted))
+    before = read_record(run / "plan.json", Plan) if (run / "plan.json").is_file() else None
+    found = replace(found, models=(*models, *adopted), tests=test_sets.set_names(config.data, before))
+    test_sets.wanted(found, run)
     finished = [model.name for model in models if (run / "models" / model.name / "test.hyp").exists()]
     require_there(found, run)
     require_fitting(found, run / found.data.folder, finished)

@@ -24,6 +24,8 @@ MODEL_KEYS = (
 )
 
 GIVEN = "given.json"  # of a model that the run does not train
+SETS = "tests"  # in the run folder: test sets beside the data's own, each in a folder of its name
+MAIN_SET = "test"  # what the data's own test set is called, unless the config gives it a name
 
 
 @record
@@ -99,6 +101,11 @@ class PlannedModel:
         return self.origin is None or bool(self.decode_command) or self.kind == "adopted-text"
 
     @property
+    def is_translator(self) -> bool:
+        """Whether it can translate a test set that comes later."""
+        return self.is_scored and self.kind != "adopted-text"
+
+    @property
     def is_plain(self) -> bool:
         """Whether it is a student that learns of no teacher and by no method."""
         return self.role == "student" and self.teacher is None and self.method is None
@@ -115,6 +122,12 @@ class Plan:
     config: RunConfig = RunConfig()
     decode: DecodeConfig = DecodeConfig()
     prepared: dict[str, str] | None = None  # hashes of a data folder that was prepared before
+    tests: tuple[str, ...] | None = None  # the names of the test sets, the main one first; None: the data's alone
+
+    @property
+    def set_names(self) -> tuple[str, ...]:
+        """The names of the test sets, the main one first."""
+        return self.tests or (MAIN_SET,)
 
 
 @record
@@ -229,7 +242,9 @@ def plan_json(plan: Plan) -> dict[str, Json]:
         "decode": to_json(plan.decode),
         "models": [model_json(model) for model in plan.models],
     }
-    return content if plan.prepared is None else {**content, "prepared": to_json(plan.prepared)}
+    if plan.prepared is not None:
+        content["prepared"] = to_json(plan.prepared)
+    return content if plan.tests is None else {**content, "tests": list(plan.tests)}
 
 
 def model_json(model: PlannedModel) -> dict[str, Json]:

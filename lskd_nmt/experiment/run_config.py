@@ -40,6 +40,7 @@ class DataConfig:
     train: str | None = None
     valid: str | None = None
     test: str | None = None
+    tests: dict[str, str] | None = absent()  # test sets by their names; the first is `test` where nothing else is
     raw_dir: str | None = None
     form: str | None = None
     vocab_size: int | None = None
@@ -56,6 +57,11 @@ class DataConfig:
     tokenize: str | None = None  # of BLEU, instead of the target language's own
     dictionary: str | None = absent()  # a folder of lskd import-teacher, by whose subwords the data are cut
     spm: str | None = absent()  # of a stock data-bin: its sentencepiece model
+
+
+def brings_test(data: DataConfig) -> bool:
+    """Whether the data have a test set of their own, beside which those of `tests` stand; else their first is it."""
+    return data.corpus != "files" or data.test is not None
 
 
 @record

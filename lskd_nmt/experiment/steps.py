@@ -3,6 +3,7 @@
 `experiments/steps/*.sh` call `run_step` while they hold the model's folder, so that no two do the same at once.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -17,7 +18,15 @@ from lskd_nmt.data.subwords import Subwords, joined
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.evaluate import scoring
 from lskd_nmt.evaluate.records import Metrics, ScoringFacts, write_metrics
-from lskd_nmt.experiment import ctranslate2_decoding, input_hashes, lengths, training_costs, training_log, untrained
+from lskd_nmt.experiment import (
+    ctranslate2_decoding,
+    input_hashes,
+    lengths,
+    test_sets,
+    training_costs,
+    training_log,
+    untrained,
+)
 from lskd_nmt.experiment.input_hashes import LAST_WRITTEN
 from lskd_nmt.experiment.records import DecodeRecord, PlannedModel, RunRecord, write_curve
 from lskd_nmt.experiment.run import Run
@@ -59,6 +68,7 @@ STEPS = {
 }
 
 
+TESTING = ("decode", "score", "evaluate")  # steps on a test set
 DECODED = ("generate.log", "decode.json", "test.hyp", "metrics.json")  # what `evaluate` makes
 
 
@@ -75,22 +85,23 @@ def run_step(run: Run, name: str, step: str, machine: Machine, tell: Tell, log: 
     """Do a step on a model unless it is done; its exit code. `log` has the step's own lines, `tell` its command's."""
     model = run.model(name)
     folder, what = run.model_folder(name), STEPS[step].of(model)
+    results, on = run.results(name), f" on {run.test_set}" if run.test_set else ""
     if step in ("hypotheses", "store") and not (folder / f"{step}.sh").exists():
         log(f"{step} {name}: none {'is' if step == 'store' else 'are'} needed")
         return 0
-    if what.result and (folder / what.result).exists():
-        log(f"{step} {name}: done, skipped")
+    if what.result and (results if step in TESTING else folder).joinpath(what.result).exists():
+        log(f"{step} {name}{on}: done, skipped")
         return 0
-    if not model.is_scored and step in ("decode", "score", "evaluate"):
-        log(f"{step} {name}: it translates nothing")
+    if step in TESTING and not (model.is_scored if run.test_set is None else model.is_translator):
+        log(f"{step} {name}{on}: it translates nothing")
         return 0
-    there = not what.needs or (folder / what.needs).exists()
-    require(there, f"{folder}/{what.needs} does not exist: run experiments/steps/{what.maker}.sh first")
+    needed = (results if step == "score" else folder) / what.needs
+    require(not what.needs or needed.exists(), f"{needed} does not exist: run experiments/steps/{what.maker}.sh first")
     if step == "train" and model.origin is not None and not model.is_adopted:
         untrained.take(run, model)
         log(f"train {name}: not trained here, {folder}/{model.published}")
         return 0
-    log(f"{step} {name}" + (f" (full log: {folder}/train.log)" if step == "train" else ""))
+    log(f"{step} {name}{on}" + (f" (full log: {folder}/train.log)" if step == "train" else ""))
     if step == "train":
         (folder / "checkpoints").mkdir(exist_ok=True)
         code = train(run, name, machine.flags, tell) or publish_model(run, name)
@@ -98,13 +109,13 @@ def run_step(run: Run, name: str, step: str, machine: Machine, tell: Tell, log: 
             log(f"train {name}: {folder}/model.pt")
         return code
     code = 0
-    if step == "decode" or (step == "evaluate" and not (folder / STEPS["decode"].result).exists()):
+    if step == "decode" or (step == "evaluate" and not (results / STEPS["decode"].result).exists()):
         code, _ = decode(run, name, machine, tell)
         if code == 0:
             extract_text(run, name)
     if step in ("score", "evaluate") and code == 0:
         score(run, name)
-    return code if step in ("decode", "score", "evaluate") else run_script(run, name, step, machine)
+    return code if step in TESTING else run_script(run, name, step, machine)
 
 
 def publish_model(run: Run, name: str) -> int:
@@ -179,10 +190,13 @@ def decode(run: Run, name: str, machine: Machine, tell: Tell) -> tuple[int, int]
 
     Makes generate.log, and decode.json once all is decoded. CTranslate2 does it, or fairseq: see `DecodeConfig.engine`.
     """
-    model, wish, why = run.model(name), run.plan.decode.engine, None
-    if model.decode_command[0] == "lskd":
+    wish, why = run.plan.decode.engine, None
+    command = [*run.decode_command(name), *machine.flags]
+    test_sets.binarise(run)
+    test_sets.require_fits(run, name)
+    run.results(name).mkdir(parents=True, exist_ok=True)
+    if command[0] == "lskd":
         return decode_as_text(run, name, {"gpu": "cuda"}.get(machine.device, machine.device), machine.workers, tell)
-    command = [*model.decode_command, *machine.flags]
     require_words(command)
     if wish != "fairseq":
         try:
@@ -198,9 +212,9 @@ def decode(run: Run, name: str, machine: Machine, tell: Tell) -> tuple[int, int]
 
 def decode_with_ctranslate2(run: Run, name: str, command: Sequence[str], machine: Machine, tell: Tell) -> int:
     """See `decode`; how many sentences were decoded. `LskdError` says why it is not CTranslate2 that does it."""
-    before = None if run.plan.decode.engine == "ctranslate2" else decoded_before(run, name)
+    before = None if run.plan.decode.engine == "ctranslate2" else ctranslate2_decoding.decoded_before(run, name)
     require(not before, f"so was {before} by an earlier version (decode.engine in the YAML chooses one)")
-    folder, cost = run.model_folder(name), Cost(own=True)
+    folder, cost = run.results(name), Cost(own=True)
     threads = machine.workers or int(os.environ.get("OMP_NUM_THREADS") or 0) or len(os.sched_getaffinity(0))
     found = ctranslate2_decoding.decode(run, run.model(name), command, machine.device, threads, tell)
     write_text(folder / "generate.log", "".join(f"{line}\n" for line in ctranslate2_decoding.log_lines(found)))
@@ -214,6 +228,7 @@ def decode_with_ctranslate2(run: Run, name: str, command: Sequence[str], machine
             ".",
             "--model",
             name,
+            *(("--set", run.test_set) if run.test_set else ()),
             *(("--", *machine.flags) * bool(machine.flags)),
         ),
         commit=provenance.commit(),
@@ -230,24 +245,9 @@ def decode_with_ctranslate2(run: Run, name: str, command: Sequence[str], machine
     return len(found.best)
 
 
-def decoded_before(run: Run, name: str) -> str | None:
-    """Another model of the run that a version decoded which knew no engine but fairseq; None without one."""
-    files = {other.name: run.model_folder(other.name) / "decode.json" for other in run.models if other.name != name}
-    return next(
-        (
-            other
-            for other, file in files.items()
-            if file.is_file()
-            and file.with_name("test.hyp").is_file()
-            and read_record(file, DecodeRecord).engine is None
-        ),
-        None,
-    )
-
-
 def decode_with_fairseq(run: Run, name: str, command: Sequence[str], why: str | None, tell: Tell) -> tuple[int, int]:
     """See `decode`; `why` it is not CTranslate2."""
-    folder = run.model_folder(name)
+    folder = run.results(name)
     log = folder / "generate.log"
     log.unlink(missing_ok=True)
     progress = training_log.Decoded(len(read_lines(run.text("test", "source"))))
@@ -279,7 +279,7 @@ def decoding_gpus(command: Sequence[str]) -> int:
 
 def extract_text(run: Run, name: str) -> tuple[Path, int]:
     """Take the translations out of generate.log, subwords joined, as test.hyp; that file and its number of lines."""
-    folder = run.model_folder(name)
+    folder = run.results(name)
     sentences = len(read_lines(run.text("test", "source")))
     if run.model(name).kind in untrained.FOLDERS:
         lines = texts(folder / TEST, sentences)
@@ -294,7 +294,7 @@ def extract_text(run: Run, name: str) -> tuple[Path, int]:
 
 def score(run: Run, name: str, tokenize: str | None = None) -> Metrics:
     """Score test.hyp and write metrics.json; `tokenize` is a tokeniser of BLEU other than the plan's."""
-    hyp, ref, data = run.model_folder(name) / "test.hyp", run.text("test", "target"), run.plan.data
+    hyp, ref, data = run.results(name) / "test.hyp", run.text("test", "target"), run.plan.data
     translations, references = read_lines(hyp), read_lines(ref)
     source = run.text("test", "source")
     sources = read_lines(source) if source.is_file() else None
@@ -306,7 +306,7 @@ def score(run: Run, name: str, tokenize: str | None = None) -> Metrics:
         name,
         changed_by_subwords(run.data, references),
         sha256(hyp),
-        sha256(ref),
+        hash_of_references(run),
         decoded_how(run, name),
         provenance.commit(),
     )
@@ -316,6 +316,12 @@ def score(run: Run, name: str, tokenize: str | None = None) -> Metrics:
     return found
 
 
+def hash_of_references(run: Run) -> str:
+    """The hash of the test set's references; of several that of their hashes, a line each."""
+    found = [sha256(file) for file in run.references()]
+    return found[0] if len(found) == 1 else hashlib.sha256("\n".join(found).encode()).hexdigest()
+
+
 def decoded_how(run: Run, name: str) -> dict[str, Json]:
     """The settings of a model's decoding; of CTranslate2 with its version and the type of its numbers.
 
@@ -323,7 +329,7 @@ def decoded_how(run: Run, name: str) -> dict[str, Json]:
     """
     if run.model(name).kind == "adopted-text":
         return {"engine": "not known"}
-    file = run.model_folder(name) / "decode.json"
+    file = run.results(name) / "decode.json"
     found = read_record(file, DecodeRecord) if file.is_file() else DecodeRecord()
     by = {"engine": found.engine, "compute_type": found.compute_type}
     is_fairseq = found.engine is None or found.engine.startswith("fairseq")

@@ -20,8 +20,8 @@ def decode_as_text(run: Run, name: str, device: str, workers: int, tell: Callabl
 
     Makes generate.log, and decode.json once all is decoded.
     """
-    folder, cost = run.model_folder(name), Cost()
-    command = [*run.model(name).decode_command, "--device", device, "--workers", str(workers)]
+    folder, cost = run.results(name), Cost()
+    command = [*run.decode_command(name), "--device", device, "--workers", str(workers)]
     (folder / "generate.log").unlink(missing_ok=True)
     code = watch(command, run.folder, folder / "generate.log", shown, tell)
     measured = cost.measured()
