@@ -33,7 +33,12 @@ old_fingerprint() {
   printf 'text_sha256=%s\n' "$(cat -- "${paths[@]}" | sha256sum | cut -d ' ' -f 1)"
 }
 
-text_file() { local split=${1%%.*}; printf '%s.%s' "${!split}" "${1#*.}"; }    # train.en -> the file
+text_file() {                        # train.en -> the file; of several references of test the first
+  local split=${1%%.*} file
+  file=${!split}.${1#*.}
+  [[ $split != test || -e $file || ! -e $file.0 ]] || file+=.0
+  printf '%s' "$file"
+}
 
 is_text() { [[ -f $1 && -r $1 ]]; }
 
@@ -43,7 +48,7 @@ fetch() {
     prefix=${!split}
     [[ -n $prefix ]] || die "--$split is needed with --corpus files: the path of its two files without .$source_lang and .$target_lang"
     for lang in "$source_lang" "$target_lang"; do
-      file=$prefix.$lang
+      file=$(text_file "$split.$lang")
       [[ ! -e $file || -f $file ]] || die "$file is a folder, a pipe or a device: --$split needs files"
       [[ -r $file ]] || die "$file cannot be read: --$split takes the path without .$lang"
       cp -- "$file" "$out/raw.part/$split.$lang" || die "$out/raw.part/$split.$lang $unwritten"

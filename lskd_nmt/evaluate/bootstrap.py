@@ -49,12 +49,12 @@ def sums(drawn: npt.NDArray[np.float32], numbers: Statistics) -> Array:
     return np.asarray(drawn.astype(np.float64) @ numbers.astype(np.float64))
 
 
-def resampled(statistics: Sequence[Statistics], score: Formula) -> Array:
+def resampled(statistics: Sequence[Statistics], score: Formula, seed: int | Sequence[int] = SEED) -> Array:
     """The score of each system on each resample of the sentences, which are the same for all.
 
     Systems of (S, M) -> (systems, R).
     """
-    generator = np.random.default_rng(SEED)
+    generator = np.random.default_rng(seed)
     sentences, found = len(statistics[0]), np.empty((len(statistics), RESAMPLES))
     for start in range(0, RESAMPLES, CHUNK):
         drawn = counts(sentences, sentences, CHUNK, generator).astype(np.float32)

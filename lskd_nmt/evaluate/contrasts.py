@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from lskd_nmt.evaluate.records import (
     significance_json,
 )
 from lskd_nmt.progress import Progress
-from lskd_nmt.storage.files import read_lines, sha256, write_json
+from lskd_nmt.storage.files import hash_of_hashes, read_lines, sha256, write_json
 from lskd_nmt.storage.records import load
 from lskd_nmt.storage.typed import from_json
 
@@ -47,6 +48,7 @@ class Output:
     tokenizer: str = USUAL  # of its BLEU
     source: Path | None = None  # for metrics that need it
     signatures: Mapping[str, str] = field(default_factory=dict)  # of its scores, by metric
+    others: tuple[Path, ...] = ()  # further references
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,14 @@ def measure(
     Contrasts of models whose text is not there are left out. Where no `pools` are given, all groups are in one.
     """
     asked = question(outputs, contrasts, pools)
+    return kept(asked, file, lambda: results(partial(scored, outputs), outputs, asked.contrasts, show, asked.pools))
+
+
+Results = tuple[dict[str, Estimate], dict[str, dict[str, PoolScatter]]]
+
+
+def kept(asked: Significance, file: Path, results: Callable[[], Results]) -> Significance:
+    """What `file` holds if it answers the same question; else the results, which are written there."""
     content = significance_json(asked)
     facts = {name: content[name] for name in content if name not in ("key", "spreads", "results")}
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -84,7 +94,7 @@ def measure(
         kept = load(file, dict)
         if kept.get("key") == key:
             return from_json(Significance, kept, str(file))
-    found, spreads = results(outputs, asked.contrasts, show, asked.pools)
+    found, spreads = results()
     measured = replace(asked, key=key, spreads=spreads, results=found)
     write_json(file, significance_json(measured))
     return measured
@@ -144,7 +154,7 @@ def compared(output: Output) -> ComparedModel:
         f"{output.file} has changed since it was scored: "
         "remove metrics.json beside it and run experiments/steps/score.sh",
     )
-    reference = sha256(output.reference)
+    reference = hash_of_hashes([sha256(file) for file in (output.reference, *output.others)])
     require(
         output.scored_against in (None, reference),
         f"{output.reference} has changed since {output.file} was "
@@ -153,14 +163,18 @@ def compared(output: Output) -> ComparedModel:
     return ComparedModel(found, reference, output.lang, output.form, output.seed, output.tokenizer)
 
 
+PBySeed = dict[str, dict[str, float]]  # of each contrast, by seed
+Scored = Callable[[str, Contrasts, Show], tuple[Scores, PBySeed]]  # of a metric, and contrasts of it
+
+
 def results(
-    outputs: Mapping[str, Output], contrasts: Contrasts, show: Show, pools: Sequence[Pool]
-) -> tuple[dict[str, Estimate], dict[str, dict[str, PoolScatter]]]:
+    scored: Scored, outputs: Mapping[str, Output], contrasts: Contrasts, show: Show, pools: Sequence[Pool]
+) -> Results:
     """Each contrast's estimate, and how seeds scatter in the pools that were used, by metric and pool."""
     found, spreads = dict[str, Estimate](), dict[str, dict[str, PoolScatter]]()
     for name in dict.fromkeys(contrast.metric for contrast in contrasts.values()):
         mine = {key: contrast for key, contrast in contrasts.items() if contrast.metric == name}
-        estimates, spreads[name] = results_by(name, outputs, mine, show, pools)
+        estimates, spreads[name] = results_by(*scored(name, mine, show), outputs, mine, pools)
         found |= estimates
     for family in dict.fromkeys(contrast.family for contrast in contrasts.values()):
         names = [name for name, contrast in contrasts.items() if contrast.family == family]
@@ -169,18 +183,29 @@ def results(
     return found, spreads
 
 
+def scored(outputs: Mapping[str, Output], metric: str, contrasts: Contrasts, show: Show) -> tuple[Scores, PBySeed]:
+    """The scores of all models of these contrasts by one metric, and p-values seed by seed."""
+    statistics, formula = collect(metric, {name: outputs[name] for name in models_of(contrasts.values())}, show)
+    show(f"{bootstrap.RESAMPLES:,} resamples of {len(statistics)} models")
+    return scores_of(statistics, formula), p_by_seed(contrasts, outputs, statistics, formula)
+
+
+def scores_of(
+    statistics: Mapping[str, Statistics],
+    formula: Callable[[Array], Array],
+    seed: int | Sequence[int] = bootstrap.SEED,
+) -> Scores:
+    """The scores of models from their sentences' statistics; `seed` is that of the resamples."""
+    resampled = bootstrap.resampled(list(statistics.values()), formula, seed)
+    corpus = {name: float(formula(each.sum(0, dtype=np.float64))) for name, each in statistics.items()}
+    return Scores(corpus, dict(zip(statistics, resampled, strict=True)))
+
+
 def results_by(
-    metric: str, outputs: Mapping[str, Output], contrasts: Contrasts, show: Show, pools: Sequence[Pool]
+    scores: Scores, by_seed: PBySeed, outputs: Mapping[str, Output], contrasts: Contrasts, pools: Sequence[Pool]
 ) -> tuple[dict[str, Estimate], dict[str, PoolScatter]]:
     """The estimates of contrasts of one metric, without Holm's correction, and the scatter in pools that were used."""
-    models = models_of(contrasts.values())
-    statistics, formula = collect(metric, {name: outputs[name] for name in models}, show)
-    show(f"{bootstrap.RESAMPLES:,} resamples of {len(statistics)} models")
-    resampled = bootstrap.resampled(list(statistics.values()), formula)
-    corpus = {name: float(formula(each.sum(0, dtype=np.float64))) for name, each in statistics.items()}
-    scores = Scores(corpus, dict(zip(statistics, resampled, strict=True)))
-    by_seed = p_by_seed(contrasts, outputs, statistics, formula)
-    shared = [Shared(pool, corpus) for pool in pools]
+    shared = [Shared(pool, scores.corpus) for pool in pools]
     found = {}
     for name, contrast in contrasts.items():
         groups = [group for _, group in contrast.terms]
@@ -240,13 +265,14 @@ def collect(
 ) -> tuple[dict[str, Statistics], Callable[[Array], Array]]:
     """The sufficient statistics of each model's sentences, and the formula that scores sums of them."""
     progress, found = Progress(len(outputs), "models compared", show), {}
-    readings = dict[tuple[Path, str, str], Reading]()
+    readings = dict[tuple[tuple[Path, ...], str, str], Reading]()
     for name, output in outputs.items():
-        at = (output.reference, output.tokenizer, output.signatures.get(metric, ""))
+        at = ((output.reference, *output.others), output.tokenizer, output.signatures.get(metric, ""))
         if at not in readings:
             sources = read_lines(output.source) if output.source and output.source.is_file() else None
             references = read_lines(output.reference)
-            data = EvaluationSet(references, output.lang, output.form, output.tokenizer, sources)
+            others = [read_lines(file) for file in output.others]
+            data = EvaluationSet(references, output.lang, output.form, output.tokenizer, sources, others)
             readings[at] = Reading(metric, data, at[-1])
         found[name] = readings[at].statistics(output.file)
         progress.add(1)

@@ -6,9 +6,9 @@ from typing import TypeVar
 
 from lskd_nmt.errors import require
 from lskd_nmt.evaluate.metrics import LOWERCASED, METRICS
-from lskd_nmt.storage.files import write_json
+from lskd_nmt.storage.files import hash_of_hashes, write_json
 from lskd_nmt.storage.records import AGAIN, load
-from lskd_nmt.storage.typed import Json, from_json, record, to_json
+from lskd_nmt.storage.typed import Json, absent, from_json, record, to_json
 
 T = TypeVar("T")
 
@@ -37,6 +37,12 @@ class ScoringFacts:
     ref_sha256: str | None = None
     decode: dict[str, Json] | None = None
     commit: str | None = None
+    other_refs_sha256: tuple[str, ...] | None = absent()  # of further references of each sentence
+
+    @property
+    def references(self) -> str | None:
+        """The hash of all references."""
+        return None if self.ref_sha256 is None else hash_of_hashes([self.ref_sha256, *(self.other_refs_sha256 or ())])
 
 
 @dataclass(frozen=True)

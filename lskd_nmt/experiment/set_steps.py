@@ -10,7 +10,7 @@ from lskd_nmt.experiment import steps, test_sets
 from lskd_nmt.experiment.config_values import ALL_SETS, word
 from lskd_nmt.experiment.records import plan_json
 from lskd_nmt.experiment.run import Run
-from lskd_nmt.storage.files import write_json
+from lskd_nmt.storage.files import hash_of_hashes, sha256, write_json
 
 Log = Callable[[str], None]
 
@@ -40,7 +40,7 @@ def require_own_scores(run: Run, name: str) -> None:
     file = run.results(name) / "metrics.json"
     if run.test_set is None or not file.is_file():
         return
-    known, now = read_metrics(file).facts.ref_sha256, steps.hash_of_references(run)
+    known, now = read_metrics(file).facts.references, hash_of_hashes([sha256(each) for each in run.references()])
     require(
         known in (None, now),
         f"{file} is of another test set that is called {run.test_set}, too: give this one another name",

@@ -3,7 +3,6 @@
 `experiments/steps/*.sh` call `run_step` while they hold the model's folder, so that no two do the same at once.
 """
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -294,32 +293,28 @@ def extract_text(run: Run, name: str) -> tuple[Path, int]:
 
 def score(run: Run, name: str, tokenize: str | None = None) -> Metrics:
     """Score test.hyp and write metrics.json; `tokenize` is a tokeniser of BLEU other than the plan's."""
-    hyp, ref, data = run.results(name) / "test.hyp", run.text("test", "target"), run.plan.data
+    hyp, (ref, *others), data = run.results(name) / "test.hyp", run.references(), run.plan.data
     translations, references = read_lines(hyp), read_lines(ref)
     source = run.text("test", "source")
     sources = read_lines(source) if source.is_file() else None
     wish = tokenize or data.tokenize
+    more, names = [read_lines(file) for file in others], at_once(run.plan)
     lang, form = data.target_lang, data.form
-    scores = scoring.scores(translations, references, lang, form, wish, sources, hyp, names=at_once(run.plan))
+    scores = scoring.scores(translations, references, lang, form, wish, sources, hyp, more, names)
     facts = ScoringFacts(
         len(references),
         name,
         changed_by_subwords(run.data, references),
         sha256(hyp),
-        hash_of_references(run),
+        sha256(ref),
         decoded_how(run, name),
         provenance.commit(),
+        tuple(map(sha256, others)) or None,
     )
     file = hyp.with_name("metrics.json")
     found = Metrics(scores | by_programs(file, facts), facts)
     write_metrics(file, found)
     return found
-
-
-def hash_of_references(run: Run) -> str:
-    """The hash of the test set's references; of several that of their hashes, a line each."""
-    found = [sha256(file) for file in run.references()]
-    return found[0] if len(found) == 1 else hashlib.sha256("\n".join(found).encode()).hexdigest()
 
 
 def decoded_how(run: Run, name: str) -> dict[str, Json]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 from lskd_nmt.errors import LskdError, require_file, writing
@@ -44,6 +45,11 @@ def sha256(file: Path) -> str:
     """The hash of a file's bytes, in hexadecimal."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def hash_of_hashes(hashes: Sequence[str]) -> str:
+    """One hash for several files: that of their hashes, a line each; of a single file its own."""
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
 def read_lines(file: Path) -> list[str]:

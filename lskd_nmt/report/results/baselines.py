@@ -16,15 +16,19 @@ def baselines(cells: Sequence[Cell], wishes: Sequence[str]) -> dict[str, dict[st
     return {wish: baseline(cells, wish) for wish in wishes}
 
 
+def names(cells: Sequence[Cell]) -> list[str]:
+    """What a wish may name: plain, a method, or a cell."""
+    methods = dict.fromkeys(cell.setting.method for cell in cells if cell.setting.method)
+    return ["plain", *methods, *(cell.name for cell in cells)]
+
+
 def baseline(cells: Sequence[Cell], wish: str) -> dict[str, Cell]:
     """The baselines of one wish (`plain`, a cell's name, or a method), by the names of the cells that have one."""
-    names = [cell.name for cell in cells]
-    methods = list(dict.fromkeys(cell.setting.method for cell in cells if cell.setting.method))
-    known = wish == "plain" or wish in names or wish in methods
-    require(known, f"--baseline is '{wish}': plain, or one of {', '.join([*methods, *names])}")
+    plain, *others = names(cells)
+    require(wish in (plain, *others), f"--baseline is '{wish}': plain, or one of {', '.join(others)}")
     if wish == "plain":
         chosen = [cell for cell in cells if label(cell.setting) == PLAIN]
-    elif wish in names:
+    elif wish in (cell.name for cell in cells):
         chosen = [cell for cell in cells if cell.name == wish]
     else:
         chosen = [cell for cell in cells if cell.setting.method == wish]

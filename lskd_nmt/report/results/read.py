@@ -33,34 +33,55 @@ class Read(NamedTuple):
 
 
 def results(
-    folders: Sequence[Path], names: Sequence[str] | None = None, wish: Sequence[str] | None = None
+    folders: Sequence[Path],
+    names: Sequence[str] | None = None,
+    wish: Sequence[str] | None = None,
+    test_set: str | None = None,
 ) -> ResultsTable:
     """Every scored model of the runs with what its training cost, the mean over seeds, and the signatures.
 
-    `wish` are the metrics to show, the main one first; without it they are those of the first run's plan.
+    `wish` are the metrics to show, the main one first; without it they are those of the first run's plan. Scores are
+    those on the main test set of each run, or on the one of the name `test_set`.
     """
     runs = dict(zip(names or labels(folders), map(Run, folders), strict=True))
     where = ", ".join(map(str, folders))
+    if test_set is not None:
+        runs, where = {label: run.on(test_set) for label, run in runs.items()}, f"{where} (test set {test_set})"
     found = scored(runs)
     require(bool(found.rows), f"{where} has no scored model: run experiments/steps/decode.sh and score.sh first")
     signatures, lacking = columns(where, found, wish, next(iter(runs.values())).plan.config.metrics)
-    rows = [replace(row, scores={name: row.scores[name] for name in signatures}) for row in found.rows]
-    rows, groups = seeds_of_cells(rows)
-    cells = tell_apart([summary(members) for members in groups], found.expansions)
+    table = assembled(runs, found.rows, found.expansions, signatures, lower_is_better(signatures, found))
+    return replace(
+        table,
+        not_scored=tuple(found.not_scored),
+        without_folder=tuple(found.without_folder),
+        remarks=(*remarks(runs, table.rows), *engines(table.rows, found.expansions), *lacking),
+    )
+
+
+def assembled(
+    runs: Mapping[str, Run],
+    rows: Sequence[TableRow],
+    expansions: Expansions,
+    signatures: Mapping[str, str],
+    lower_is_better: tuple[str, ...],
+) -> ResultsTable:
+    """The table of rows: the metrics that have signatures, and cells of rows that differ in their seed alone."""
+    rows, groups = seeds_of_cells(
+        [replace(row, scores={name: row.scores[name] for name in signatures}) for row in rows]
+    )
+    cells = tell_apart([summary(members) for members in groups], expansions)
     cells = in_order(cells, methods.order(runs.values()))
     if any(cell.setting.method for cell in cells):
         cells = [replace(cell, cost=StepCost(methods.step_cost(cell, cells, rows))) for cell in cells]
     return ResultsTable(
         name=" + ".join(runs),
         runs=tuple(described(label, run) for label, run in runs.items()),
-        signatures=signatures,
+        signatures=dict(signatures),
         rows=tuple(rows),
         cells=tuple(cells),
-        not_scored=tuple(found.not_scored),
-        without_folder=tuple(found.without_folder),
-        remarks=(*remarks(runs, rows), *engines(rows, found.expansions), *lacking),
-        expansions=found.expansions,
-        lower_is_better=lower_is_better(signatures, found),
+        expansions=dict(expansions),
+        lower_is_better=lower_is_better,
     )
 
 
@@ -70,13 +91,13 @@ def scored(runs: Mapping[str, Run]) -> Read:
     for label, run in runs.items():
         for model in run.models:
             folder = run.model_folder(model.name)
-            if (folder / "metrics.json").is_file():
+            if (run.results(model.name) / "metrics.json").is_file():
                 expansion = signature.expansion(run, model)
                 found.rows.append(row(label, run, model, signature.short(expansion)))
-                found.scores.append(read_metrics(folder / "metrics.json").scores)
+                found.scores.append(read_metrics(run.results(model.name) / "metrics.json").scores)
                 found.expansions[found.rows[-1].signature] = expansion
                 continue
-            if not model.is_scored:
+            if not (model.is_scored if run.test_set is None else model.is_translator):
                 continue  # translations that were made elsewhere
             found.not_scored.append(model.name if len(runs) == 1 else f"{label}/{model.name}")
             if not folder.is_dir():
@@ -170,7 +191,7 @@ def described(label: str, run: Run) -> RunData:
 
 def row(label: str, run: Run, model: PlannedModel, signature: str) -> TableRow:
     """One model of the run of this label: what it is, its scores, and what its training cost."""
-    metrics = read_metrics(run.model_folder(model.name) / "metrics.json")
+    metrics = read_metrics(run.results(model.name) / "metrics.json")
     training, curve = run.run_record(model.name), run.curve(model.name)
     return TableRow(
         run=label,

@@ -238,6 +238,9 @@ class ResultsTable:
     effects: tuple[Effect, ...] = ()
     significance: Tests | None = None
     lower_is_better: tuple[str, ...] = ()  # metrics of the user's own programs, which said so
+    main_set: str | None = None  # the name of the test set of this table, where there are others beside it
+    sets: "dict[str, ResultsTable]" = field(default_factory=dict)  # the tables of further test sets, by name
+    over_sets: "ResultsTable | None" = None  # of the models that are scored on all of them: their mean scores
 
     def is_better_higher(self, metric: str) -> bool:
         """Whether more is better by this metric."""
@@ -293,6 +296,8 @@ class TwoTables:
     alone: dict[str, tuple[str, ...]]  # by table, the cells that the other lacks
     cells: tuple[CellPair, ...]
     effects: tuple[EffectPair, ...]
+    main_set: str | None = None  # the name of the test set, where there are others
+    sets: "dict[str, TwoTables]" = field(default_factory=dict)  # on further test sets that both have, by name
 
     @property
     def main(self) -> str:

@@ -71,7 +71,7 @@ def flags(command: Sequence[str]) -> dict[str, str]:
 
 def expansion(run: Run, model: PlannedModel) -> Expansion:
     """What the signature of a trained and scored model says; a teacher stands in it as its own signature."""
-    metrics, training = read_metrics(run.model_folder(model.name) / "metrics.json"), run.run_record(model.name)
+    metrics, training = read_metrics(run.results(model.name) / "metrics.json"), run.run_record(model.name)
     versions = training.versions or {}
     return Expansion(
         train=flags(training.attempts[-1].command if training.attempts else model.train_command),
@@ -85,7 +85,7 @@ def expansion(run: Run, model: PlannedModel) -> Expansion:
             for name, score in metrics.scores.items()
             if name in METRICS and METRICS[name].by_default  # another metric makes no other row
         },
-        reference=metrics.facts.ref_sha256,
+        reference=metrics.facts.references,
         versions={name: versions[name] for name in VERSIONS if name in versions},
         given=given_hashes(run, model) or None,
     )
@@ -94,7 +94,7 @@ def expansion(run: Run, model: PlannedModel) -> Expansion:
 def teacher(run: Run, model: PlannedModel) -> str | None:
     """The signature of the model's teacher, where that is of this run and scored."""
     for other in run.models:
-        if other.name == model.teacher and (run.model_folder(other.name) / "metrics.json").is_file():
+        if other.name == model.teacher and (run.results(other.name) / "metrics.json").is_file():
             return short(expansion(run, other))
     return None
 
@@ -117,7 +117,8 @@ def given_hashes(run: Run, model: PlannedModel) -> dict[str, str]:
         known, folder = record_of(run, each), run.model_folder(each.name)
         if known is not None and known.sha256 is not None:
             found[each.kind] = known.sha256
-        for ledger in (folder / "hypotheses" / "decoded" / "ledger.json", folder / TEST / "ledger.json"):
+        tested = run.results(each.name) / TEST / "ledger.json"
+        for ledger in (folder / "hypotheses" / "decoded" / "ledger.json", tested):
             if ledger.is_file() and each.published != "model.pt":
                 found |= {f"{each.kind} {part.file}": part.sha256 for part in read_record(ledger, Made).teacher}
     return found | monolingual(run, model)

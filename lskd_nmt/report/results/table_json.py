@@ -5,7 +5,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lskd_nmt.evaluate.records import Estimate
-from lskd_nmt.report.results.records import Cell, Expansion, ResultsTable, RunData, Scatter, Setting, TableRow, Tests
+from lskd_nmt.report.results.records import (
+    Cell,
+    Expansion,
+    ResultsTable,
+    RunData,
+    Scatter,
+    Setting,
+    TableRow,
+    Tests,
+    TwoTables,
+)
 from lskd_nmt.storage.records import load
 from lskd_nmt.storage.typed import Json, from_json
 
@@ -25,6 +35,8 @@ LEFT_OUT: dict[type, set[str]] = {
     Expansion: {"given"},
     ResultsTable: {"lower_is_better"},
     Scatter: {"deviation", "degrees", "rows", "smallest", "largest"},
+    TwoTables: {"main_set", "sets"},
+    ResultsTable: {"main_set", "sets", "over_sets"},
 }
 
 
@@ -59,6 +71,11 @@ def read_table(file: Path) -> ResultsTable:
 
 def table_of(content: dict[str, Json], place: str) -> ResultsTable:
     """The table of a table.json's content; `place` is what errors call it."""
+    return from_json(ResultsTable, with_parts(content), place)
+
+
+def with_parts(content: dict[str, Json]) -> dict[str, Json]:
+    """A table of table.json with the parts of its rows, cells and tests as objects of their own, and so its sets'."""
     metrics, tests = content.get("signatures"), content.get("significance")
     names = set(metrics) if isinstance(metrics, dict) else set()
     parts: dict[str, Json] = {}
@@ -68,7 +85,12 @@ def table_of(content: dict[str, Json], place: str) -> ResultsTable:
             parts[key] = [nested(each, names) if isinstance(each, dict) else each for each in entries]
     if isinstance(tests, dict):
         parts["significance"] = {**tests, "settings": tests}
-    return from_json(ResultsTable, {**content, **parts}, place)
+    sets, over = content.get("sets"), content.get("over_sets")
+    if isinstance(sets, dict):
+        parts["sets"] = {name: with_parts(each) if isinstance(each, dict) else each for name, each in sets.items()}
+    if isinstance(over, dict):
+        parts["over_sets"] = with_parts(over)
+    return {**content, **parts}
 
 
 def nested(entry: dict[str, Json], metrics: set[str]) -> dict[str, Json]:

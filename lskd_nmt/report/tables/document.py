@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import pandas as pd
+
 from lskd_nmt.evaluate.bootstrap import ENOUGH_SEEDS
 from lskd_nmt.evaluate.metrics import LOWERCASED, described
 from lskd_nmt.report.results import methods, verdicts
@@ -11,6 +13,7 @@ from lskd_nmt.report.results.rows import label
 from lskd_nmt.report.tables import tables, texts
 
 PROCESSOR = "the same seed gives other BLEU on another kind of processor"
+OVER_ALL = "Mean over all test sets"
 NAMED = 12  # models without scores; of more only the number is said
 
 
@@ -155,10 +158,62 @@ def first(names: Sequence[str]) -> str:
 
 
 def markdown(table: ResultsTable) -> str:
-    """Tables and notes as Markdown."""
-    return texts.markdown(table.name, tables.frame(table), notes(table), tables.sections(table))
+    """Tables and notes as Markdown: the main test set's, then a section for each further one, and their mean."""
+    main = texts.markdown(table.name, tables.frame(table), notes(table), tables.sections(table))
+    return "\n".join([main, *(texts.section(*each) for each in set_sections(table))])
 
 
 def latex(table: ResultsTable) -> str:
-    """Tables as LaTeX (booktabs), notes as comments before the first."""
-    return texts.latex(tables.frame(table), notes(table), tables.sections(table))
+    """Tables as LaTeX (booktabs), notes as comments before the first; those of further test sets behind them."""
+    text = texts.latex(tables.frame(table), notes(table), tables.sections(table))
+    for title, frame, lines, smaller in set_sections(table):
+        text += f"\n% {title}\n" + texts.latex(frame, lines, smaller)
+    return text
+
+
+Section = tuple[str, pd.DataFrame, list[str], dict[str, pd.DataFrame]]  # title, table, notes, smaller tables
+
+
+def set_sections(table: ResultsTable) -> list[Section]:
+    """A section for each further test set, and one of the mean over all."""
+    found = [
+        (f"Test set {name}", tables.set_frame(each), set_notes(each, table), with_lines(each))
+        for name, each in table.sets.items()
+    ]
+    if table.over_sets is not None:
+        over = table.over_sets
+        found.append((OVER_ALL, tables.set_frame(over, is_mean=True), over_notes(over, table), with_lines(over)))
+    return found
+
+
+def with_lines(table: ResultsTable) -> dict[str, pd.DataFrame]:
+    """The effects, if there are any."""
+    found = tables.effects(table)
+    return {"Effects": found} if len(found) else {}
+
+
+def set_notes(table: ResultsTable, main: ResultsTable) -> list[str]:
+    """The lines under the table of a further test set: what differs from the main one's."""
+    lines = [f"{table.rows[0].sentences} test sentences"]
+    lines += [
+        f"{described(metric).label}: {signature}"
+        for metric, signature in table.signatures.items()
+        if main.signatures.get(metric) != signature
+    ]
+    lines += [line for line in tests(table) if line not in tests(main)]
+    return lines + [line for line in cautions(table) if line not in cautions(main)]
+
+
+def over_notes(over: ResultsTable, main: ResultsTable) -> list[str]:
+    """The lines under the table of the mean over all test sets."""
+    settings = over.tests.settings
+    lines = [
+        f"mean of the scores on {main.main_set} (the first table), {', '.join(main.sets)}: each counts the same, "
+        "whatever its size",
+        f"[95 %] and p: {settings.resamples:,} resamples of the sentences of each set by themselves "
+        f"(seed {settings.seed}), and seeds as in one set, a seed's score being its mean over the sets; p: corrected "
+        "by Holm's method",
+    ]
+    lines += [line for line in resampling(over.tests, over.main)[1:] if line not in resampling(main.tests, main.main)]
+    left_out = f"left out, as they have no scores on one of the sets: {first(over.not_scored)}"
+    return [*lines, *([left_out] if over.not_scored else [])]

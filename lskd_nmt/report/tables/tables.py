@@ -28,6 +28,12 @@ def frame(table: ResultsTable) -> pd.DataFrame:
     return lines.drop(columns=[name for name, is_shown in columns(table).items() if not is_shown], errors="ignore")
 
 
+def set_frame(table: ResultsTable, is_mean: bool = False) -> pd.DataFrame:
+    """The table of a further test set, or of the mean over all: what is known of trainings stands in the main one."""
+    unwanted = [STEP_COST, "note", *([COMPARED[2]] if is_mean else [])]
+    return frame(table).drop(columns=unwanted, errors="ignore")
+
+
 def columns(table: ResultsTable) -> dict[str, bool]:
     """Which of the columns are shown that not every table needs."""
     cells = table.cells
@@ -135,10 +141,18 @@ def sections(table: ResultsTable) -> dict[str, pd.DataFrame]:
 
 
 def csv(table: ResultsTable) -> str:
-    """One line per model, numbers only."""
+    """One line per model, numbers only; of several test sets one per set and model, under each other."""
+    if not table.sets:
+        return texts.csv(lines(table))
+    tables = [(table.main_set, table), *table.sets.items()]
+    return texts.csv([{"set": name, **each} for name, of_set in tables for each in lines(of_set)])
+
+
+def lines(table: ResultsTable) -> list[dict[str, Json]]:
+    """The lines of a table's CSV."""
     cells = {member: cell for cell in table.cells for member in cell.members}
     left_out = {*NO_NUMBERS, *(() if any(cell.setting.method for cell in table.cells) else ("method",))}
-    return texts.csv([numbers(row, cells[row.member], left_out) for row in table.rows])
+    return [numbers(row, cells[row.member], left_out) for row in table.rows]
 
 
 def numbers(row: TableRow, cell: Cell, left_out: set[str]) -> dict[str, Json]:

@@ -63,6 +63,14 @@ def markdown(
     return "\n\n".join([*parts, "".join(f"- {line}\n" for line in notes)])
 
 
+def section(title: str, main: pd.DataFrame, notes: Sequence[str], smaller: Mapping[str, pd.DataFrame]) -> str:
+    """A section of a document of several: its heading, table, smaller tables, and notes as a list."""
+    parts = [f"## {title}", body(main)]
+    for heading, table in smaller.items():
+        parts += [f"### {heading}", body(table)]
+    return "\n\n".join([*parts, "".join(f"- {line}\n" for line in notes)])
+
+
 def latex(main: pd.DataFrame, notes: Sequence[str], smaller: Mapping[str, pd.DataFrame] | None = None) -> str:
     """The tables as LaTeX; notes and headings are comments before them."""
     text = "".join(f"% {line}\n" for line in notes) + tabular(main)

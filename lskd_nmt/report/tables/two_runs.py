@@ -20,6 +20,7 @@ from lskd_nmt.report.results.records import (
 from lskd_nmt.report.results.rows import row_title
 from lskd_nmt.report.results.table_json import record_json
 from lskd_nmt.report.tables import document, texts
+from lskd_nmt.storage.typed import Json
 
 T = TypeVar("T")
 
@@ -177,17 +178,33 @@ def notes(tables: TwoTables) -> list[str]:
 
 
 def markdown(tables: TwoTables) -> str:
-    """Both tables as Markdown."""
-    return texts.markdown(" and ".join(tables.names), frame(tables), notes(tables), sections(tables))
+    """Both tables as Markdown; a section for each further test set."""
+    main = texts.markdown(" and ".join(tables.names), frame(tables), notes(tables), sections(tables))
+    more = [
+        texts.section(f"Test set {name}", frame(each), notes(each), sections(each))
+        for name, each in tables.sets.items()
+    ]
+    return "\n".join([main, *more])
 
 
 def latex(tables: TwoTables) -> str:
     """Both tables as LaTeX (booktabs)."""
-    return texts.latex(frame(tables), notes(tables), sections(tables))
+    text = texts.latex(frame(tables), notes(tables), sections(tables))
+    for name, each in tables.sets.items():
+        text += f"\n% Test set {name}\n" + texts.latex(frame(each), notes(each), sections(each))
+    return text
 
 
 def csv(tables: TwoTables) -> str:
-    """One line per pair of cells, numbers only."""
+    """One line per pair of cells, numbers only; of several test sets one per set and pair."""
+    if not tables.sets:
+        return texts.csv(lines_of(tables))
+    sets = [(tables.main_set, tables), *tables.sets.items()]
+    return texts.csv([{"set": name, **each} for name, of_set in sets for each in lines_of(of_set)])
+
+
+def lines_of(tables: TwoTables) -> list[dict[str, Json]]:
+    """The lines of the CSV of one test set."""
     lines = []
     for pair in tables.cells:
         sides = {"first": pair.first, "second": pair.second}
@@ -201,4 +218,4 @@ def csv(tables: TwoTables) -> str:
             | {f"{side}_{tables.main}": cell.scores[tables.main].mean for side, cell in sides.items()}
             | {name: getattr(difference, name, None) for name in ("value", "low", "high", "p", "p_holm")}
         )
-    return texts.csv(lines)
+    return lines
