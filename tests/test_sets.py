@@ -1,10 +1,15 @@
 """Test sets beside the data's own: read, refused, decoded and scored like the main one, which they leave as it is."""
 
+import itertools
+import json
+import os
 import shutil
 
 import numpy as np
 import pytest
 import test_decode_engine
+import test_given_teachers
+from bench import TEXT
 from test_adopt import config
 
 from lskd_nmt import fairseq_io
@@ -12,8 +17,10 @@ from lskd_nmt.cli import main
 from lskd_nmt.data import language_check
 from lskd_nmt.errors import LskdError
 from lskd_nmt.experiment import set_steps, steps, test_sets
+from lskd_nmt.experiment.adopt import adopt
 from lskd_nmt.experiment.plan import plan
 from lskd_nmt.experiment.run import Run
+from lskd_nmt.report.results.signature import expansion
 from lskd_nmt.storage.files import read_json, read_lines, sha256
 
 NAME = test_decode_engine.NAME
@@ -230,3 +237,31 @@ def test_the_first_set_of_files_is_the_main_one(bench, tmp_path, monkeypatch):
     assert view.on("one").results("m") == view.model_folder("m") != view.on("two").results("m")
     with pytest.raises(LskdError, match="has no test set 'three': one of one, two"):
         view.on("three")
+
+
+def test_a_teacher_of_text_translates_each_set_and_what_is_text_already_is_left_out(
+    bench, prepared, monkeypatch, capsys
+):
+    model, theirs = bench.folder / "opus", bench.folder / "theirs.de"
+    model.mkdir()
+    (model / "config.json").touch()
+    theirs.write_text("".join(f"{line}\n" for line in TEXT), encoding="utf-8")
+    sequence = {"arch": "ls_transformer_tiny", "train": {"max-epoch": 2}, "kd_level": "sequence", "plain": False}
+    run = test_given_teachers.planned(bench.folder, prepared, f"hf:{model}", sequence)
+    adopt(run, "elsewhere", None, theirs)
+    run = Run(run.folder)
+    for name, value in {**bench.environment, "PATH": f"{bench.folder / 'bin'}:{os.environ['PATH']}"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("FAKE_TEXT", str(prepared / "clean" / "test.de"))
+    assert steps.run_step(run, "teacher-hf", "train", steps.Machine("cpu"), print, print) == 0
+    more = texts(bench.folder / "more", "late", [f"{line} again" for line in TEXT], TEXT, langs=("en", "de"))
+    words = ["score-set", run.folder, "--name", "late", "--source", f"{more}.en", "--reference", f"{more}.de"]
+    assert main([*map(str, words), "--device", "cpu"]) == 0
+    assert '"bleu": {"teacher-hf": 100.0}' in capsys.readouterr().out
+    (call,) = [each for each in map(json.loads, (bench.folder / "calls").read_text().splitlines()) if each[0] == "lskd"]
+    flags = dict(itertools.pairwise(call[3:]))
+    assert (flags["--data"], flags["--out"]) == ("tests/late/bin", "models/teacher-hf/sets/late/decoded-test")
+    view = Run(run.folder).on("late")
+    assert read_json(view.results("teacher-hf") / "decode.json")["engine"].startswith("ctranslate2")
+    assert expansion(view, view.model("teacher-hf")).given == {"hf opus": "a1"}
+    assert not view.results("elsewhere").exists()
