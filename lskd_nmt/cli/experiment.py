@@ -141,7 +141,8 @@ def run_score(args: argparse.Namespace) -> None:
     run, wish = seen(args), words_of(args.metrics, "--metrics")
     require(args.model is not None or args.tokenize is None, "--tokenize is for one model: give --model")
     if args.model is None:
-        found = run_metrics.add_planned(run, show) if wish is None else run_metrics.add(run, wish, show)
+        adding = run_metrics.add_everywhere if args.set is None else run_metrics.add
+        found = run_metrics.add_planned(run, show) if wish is None else adding(run, wish, show)
         names = run_metrics.wanted(run.plan) if wish is None else wish
         answer(metrics={name: {model: each.scores[name].score for model, each in found.items()} for name in names})
         return

@@ -4,11 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from lskd_nmt.cli.common import answer, held, verb_of
+from lskd_nmt.cli.common import answer, held, show, verb_of
 from lskd_nmt.cli.experiment import log, teller
 from lskd_nmt.cli.verbs import Verbs
 from lskd_nmt.evaluate.records import read_metrics
-from lskd_nmt.experiment import set_steps, steps
+from lskd_nmt.experiment import run_metrics, set_steps, steps
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.storage.files import read_lines
 
@@ -32,7 +32,8 @@ def run_score_set(args: argparse.Namespace) -> None:
     with held(args.folder, "wait for it"):
         view = set_steps.add_set(Run(args.folder), args.name, args.source, args.reference)
         names, code = set_steps.score_set(view, machine, teller, log)
-    if code:
-        sys.exit(code)
+        if code:
+            sys.exit(code)
+        run_metrics.add(view, run_metrics.wanted(view.plan), show, names)
     scores = {name: read_metrics(view.results(name) / "metrics.json").scores["bleu"].score for name in names}
     answer(set=args.name, sentences=len(read_lines(view.text("test", "source"))), bleu=scores)

@@ -56,7 +56,7 @@ def by_programs(file: Path, facts: ScoringFacts) -> dict[str, Score]:
     if not file.is_file():
         return {}
     before = read_metrics(file)
-    is_same = (before.facts.hyp_sha256, before.facts.ref_sha256) == (facts.hyp_sha256, facts.ref_sha256)
+    is_same = (before.facts.hyp_sha256, before.facts.references) == (facts.hyp_sha256, facts.references)
     return {name: score for name, score in before.scores.items() if is_same and described(name).by_program}
 
 
@@ -90,9 +90,20 @@ def add(run: Run, names: Sequence[str], show: Show, models: Sequence[str] = ()) 
     return {model: replace(each.metrics, scores=scores[model]) for model, each in found.items()}
 
 
+def add_everywhere(run: Run, names: Sequence[str], show: Show, models: Sequence[str] = ()) -> dict[str, Metrics]:
+    """As `add`, on all test sets that models are scored on; the scores on the main one."""
+    main, *others = run.views
+    found = add(main, names, show, models)
+    for view in others:
+        there = [name for name in models or [model.name for model in view.models] if is_scored(view, name)]
+        if there:
+            add(view, names, show, there)
+    return found
+
+
 def add_planned(run: Run, show: Show) -> dict[str, Metrics]:
-    """The scores of all models by the plan's metrics, and the file that says so."""
-    found, mark = add(run, wanted(run.plan), show), run.folder / mark_of(run.plan)
+    """The scores of all models by the plan's metrics on all test sets, and the file that says so; those of the main."""
+    found, mark = add_everywhere(run, wanted(run.plan), show), run.folder / mark_of(run.plan)
     for other in run.folder.glob(f"{SCORED}*"):
         if other != mark:
             other.unlink(missing_ok=True)  # if these metrics come back, the table is to be made again
@@ -111,19 +122,25 @@ def require_known(name: str, programs: Mapping[str, str]) -> None:
     require(False, f"the metric is '{name}': one of {', '.join(known)}, or a name of metric_commands in the YAML")
 
 
+def is_scored(run: Run, name: str) -> bool:
+    """Whether a model has scores on the run's test set."""
+    return (run.results(name) / "metrics.json").is_file()
+
+
 def scored_models(run: Run) -> list[str]:
     """The names of the models that are scored."""
-    names = [model.name for model in run.models if (run.model_folder(model.name) / "metrics.json").is_file()]
+    names = [model.name for model in run.models if is_scored(run, model.name)]
     require(bool(names), f"{run.folder} has no scored model: run experiments/steps/decode.sh and score.sh first")
     return names
 
 
 def scored_of(run: Run, name: str) -> Scored:
     """A scored model; its translations and references must be those that were scored."""
-    hyp, data = run.model_folder(run.model(name).name) / "test.hyp", run.plan.data
-    texts = {"hyp": hyp, "ref": run.text("test", "target")}
+    hyp, data, (ref, *others) = run.results(run.model(name).name) / "test.hyp", run.plan.data, run.references()
     metrics = read_metrics(hyp.with_name("metrics.json"))
-    for file, digest in zip(texts.values(), (metrics.facts.hyp_sha256, metrics.facts.ref_sha256), strict=True):
+    texts = {hyp: metrics.facts.hyp_sha256, ref: metrics.facts.ref_sha256}
+    texts |= dict(zip(others, metrics.facts.other_refs_sha256 or (), strict=False))
+    for file, digest in texts.items():
         require(
             digest is None or sha256(file) == digest,
             f"{file} has changed since {name} was scored: put it back, or remove {hyp.with_name('metrics.json')} and "
@@ -131,11 +148,12 @@ def scored_of(run: Run, name: str) -> Scored:
         )
     source = run.text("test", "source")
     evaluated = EvaluationSet(
-        read_lines(texts["ref"]),
+        read_lines(ref),
         data.target_lang,
         data.form,
         metrics.scores["bleu"].tokenizer or USUAL,
         read_lines(source) if source.is_file() else None,
+        [read_lines(file) for file in others],
         source_lang=data.source_lang,
     )
     return Scored(Asked(hyp, read_lines(hyp), evaluated), metrics)

@@ -33,10 +33,9 @@ LEFT_OUT: dict[type, set[str]] = {
     RunData: {"methods"},
     Estimate: {"p_by_seed"},
     Expansion: {"given"},
-    ResultsTable: {"lower_is_better"},
     Scatter: {"deviation", "degrees", "rows", "smallest", "largest"},
     TwoTables: {"main_set", "sets"},
-    ResultsTable: {"main_set", "sets", "over_sets"},
+    ResultsTable: {"lower_is_better", "main_set", "sets", "over_sets"},
 }
 
 
