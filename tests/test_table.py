@@ -227,6 +227,48 @@ def test_effects_are_differences_of_means_within_a_tail(tmp_path):
 def test_one_seed_decides_nothing(tmp_path):
     content = table(tmp_path, sweep(tmp_path / "run", seeds=(1,)))
     assert {each["verdict"] for each in content["effects"]} == {"undecided (one seed)"}
+    assert all(each["needed"]["seeds"] is None and each["needed"]["within"] is None for each in content["effects"])
+
+
+def test_what_would_decide_stands_beside_what_is_open(tmp_path):
+    def lost(model):  # a student's α changes little, its temperature much
+        return 0.1 + (0.001 * model["label_smoothing"] + 0.1 * model["temperature"] if model["temperature"] else 0)
+
+    run = sweep(tmp_path / "run", lost=lost)
+    content = table(tmp_path, run)
+    text = (tmp_path / "out/table.md").read_text(encoding="utf-8")
+    lines = {tuple(line.split("|")[1:3]): line for line in text.split("## Effects")[1].split("##")[0].splitlines()}
+    for each in content["effects"]:
+        gap = each["difference"]
+        line = next(
+            line for name, line in lines.items() if [part.strip() for part in name] == [each["effect"], each["at"]]
+        )
+        is_open = each["verdict"] == "undecided"
+        assert is_open == (gap["low"] <= 0 <= gap["high"]) == ("needed" in each)
+        if is_open:
+            bound = max(abs(gap["low"]), abs(gap["high"]))
+            assert line.rstrip(" |").endswith(f"within ±{bound:.2f}") and each["needed"]["within"] == bound
+            is_same = bound == 0  # teachers of both α translate alike here
+            assert is_same or each["needed"]["test_set"] or each["needed"]["seeds"] > 3
+    assert {"needed" in each for each in content["effects"]} == {True, False}
+    for cell in content["cells"]:
+        gap = cell["difference"]
+        assert ("needed" in cell) == bool(gap and gap["low"] <= 0 <= gap["high"])
+    assert "- would decide: how many seeds" in text and "- within ±x" in text
+
+
+def test_differences_of_an_older_version_are_measured_again_for_what_would_decide(tmp_path):
+    run = sweep(tmp_path / "run", seeds=(1, 2), smoothings=(0.1,), temperatures=(1.0,))
+    content = table(tmp_path, run)
+    file = tmp_path / "out/significance.json"
+    kept = read_json(file)
+    older = {
+        name: {key: value for key, value in each.items() if key != "uncertainty"}
+        for name, each in kept["results"].items()
+    }
+    assert older != kept["results"]
+    write_json(file, kept | {"results": older})
+    assert table(tmp_path, run) == content and read_json(file) == kept
 
 
 def test_the_gain_of_one_teacher_over_another_is_undecided_however_many_students_learn_of_them(tmp_path):
@@ -491,7 +533,8 @@ def test_a_row_that_scatters_more_than_the_others_has_no_p_value_and_is_named(tm
     row = next(
         line for line in text.splitlines() if line.startswith("| student ") and "| 0  " in line and "| 2  " in line
     )
-    assert [field.strip() for field in row.split("|")][-3] == "–"
+    names = [field.strip() for field in text.splitlines()[2].split("|")]
+    assert [field.strip() for field in row.split("|")][names.index("p")] == "–"
     both = table(tmp_path, "--compare", tmp_path / "run", sweep(tmp_path / "other"), name="compare")
     assert "no p for student-ls0-dense-t2 of run, nor over them" in (tmp_path / "out/compare.md").read_text("utf-8")
     assert sum(pair["difference"]["p"] is None for pair in both["cells"]) == 1

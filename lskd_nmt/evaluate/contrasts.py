@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lskd_nmt.errors import require
-from lskd_nmt.evaluate import bootstrap
+from lskd_nmt.evaluate import bootstrap, power
 from lskd_nmt.evaluate.formulas import Array
 from lskd_nmt.evaluate.kept_statistics import Reading
 from lskd_nmt.evaluate.metrics import USUAL, EvaluationSet, Statistics, described
@@ -23,6 +23,7 @@ from lskd_nmt.evaluate.records import (
     PoolScatter,
     Settings,
     Significance,
+    Uncertainty,
     significance_json,
 )
 from lskd_nmt.progress import Progress
@@ -93,11 +94,19 @@ def kept(asked: Significance, file: Path, results: Callable[[], Results]) -> Sig
     if file.is_file():
         kept = load(file, dict)
         if kept.get("key") == key:
-            return from_json(Significance, kept, str(file))
+            known = from_json(Significance, kept, str(file))
+            if has_uncertainty(known):
+                return known
     found, spreads = results()
     measured = replace(asked, key=key, spreads=spreads, results=found)
     write_json(file, significance_json(measured))
     return measured
+
+
+def has_uncertainty(known: Significance) -> bool:
+    """Whether all differences say what makes their intervals wide, which older versions did not keep."""
+    differences = [name for name, contrast in known.contrasts.items() if len(contrast.terms) > 1]
+    return all(known.results[name].uncertainty is not None for name in differences if name in known.results)
 
 
 def question(outputs: Mapping[str, Output], contrasts: Contrasts, pools: Sequence[Pool] | None) -> Significance:
@@ -216,6 +225,7 @@ def results_by(
             seeds=min(map(len, groups)),
             pool=one.pool.name if one and one.spread else None,
             p_by_seed=by_seed.get(name),
+            uncertainty=(one.uncertainty(terms) if one else power.uncertainty(terms)) if len(terms) > 1 else None,
         )
     of_rows = {name: contrast for name, contrast in contrasts.items() if contrast.family != "score"}
     used = {found[name].pool for name in of_rows} | {one.pool.name for one in shared if one.leaves_out(of_rows)}
@@ -245,6 +255,10 @@ class Shared:
         if not self.is_of(groups):
             return bootstrap.contrast(terms)
         return bootstrap.contrast(terms, *((self.spread, None) if self.pool.always else (None, self.spread)))
+
+    def uncertainty(self, terms: Sequence[bootstrap.Term]) -> Uncertainty:
+        """What makes the interval of a contrast of these groups wide: with few seeds their scatter is that of all."""
+        return power.uncertainty(terms, self.spread, self.pool.always)
 
     def leaves_out(self, contrasts: Contrasts) -> bool:
         """Whether one of these lacks a p-value, as a row of it scatters more than the others."""

@@ -103,6 +103,19 @@ class Contrast:
 
 
 @record
+class Uncertainty:
+    """What makes a difference's interval as wide as it is, in the metric's unit.
+
+    With n seeds of each group the squared standard error is sentences² + seeds² / n (see `power`).
+    """
+
+    sentences: float  # standard error by the sentences of the test set, which no number of seeds makes smaller
+    seeds: float | None  # standard deviation of the difference of one seed of each group; None: it was not seen
+    groups: float = 1.0  # n seeds have this times (n - 1) degrees of freedom: 1 where they are paired, else Welch's
+    degrees: float | None = None  # of a scatter that is pooled over rows in intervals, too; None: those of n seeds
+
+
+@record
 class Estimate:
     """A contrast's value, its 95 % interval, and the p-value of its being 0."""
 
@@ -114,6 +127,17 @@ class Estimate:
     pool: str | None = None  # the name of the pool of rows whose scatter of seeds was used
     p_by_seed: dict[str, float] | None = None  # of approximate randomisation, uncorrected, by seed
     p_holm: float | None = None  # corrected for the size of the family (Holm 1979)
+    uncertainty: Uncertainty | None = None  # of differences; older versions did not keep it
+
+
+@record
+class Needed:
+    """What would decide an open question, at the value and the scatter that were seen, and what is bounded already."""
+
+    seeds: int | None  # of each row, in all; None: no number of them, or it is not known how they scatter
+    test_set: float | None  # how many times as many sentences at least, where no number of seeds is enough
+    within: float | None  # the 95 % interval lies within ±this; None: it is of one seed, and bounds nothing
+    teachers: int | None = None  # where seeds say nothing of other teachers, and teachers are to be trained
 
 
 @record
@@ -186,7 +210,7 @@ def significance_json(content: Significance) -> dict[str, Json]:
     """What significance.json holds: keys without a value are left out where older versions knew none."""
     found: dict[str, Json] = without_none(to_json(content), "packages")
     results: dict[str, Json] = {
-        name: without_none(to_json(each), "p_by_seed") for name, each in content.results.items()
+        name: without_none(to_json(each), "p_by_seed", "uncertainty") for name, each in content.results.items()
     }
     of_rows = ("deviation", "degrees", "rows", "smallest", "largest")
     spreads: dict[str, Json] = {

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from lskd_nmt.evaluate.records import Contrast, Estimate, Pool, Significance
-from lskd_nmt.report.results import published, verdicts
+from lskd_nmt.report.results import deciding, published, verdicts
 from lskd_nmt.report.results.baselines import Bases, family
 from lskd_nmt.report.results.effects import LS_GAIN
 from lskd_nmt.report.results.records import (
@@ -55,13 +55,19 @@ def pools(cells: Sequence[Cell], always: bool = False) -> list[Pool]:
 def with_measured(table: ResultsTable, bases: Bases, measured: Significance) -> ResultsTable:
     """The table with intervals, differences with their p-values, and verdicts."""
     cells = tuple(with_estimates(cell, table.published, bases, measured.results) for cell in table.cells)
-    effects = [replace(each, difference=measured.results.get(title("effect", each.terms))) for each in table.effects]
     return replace(
         table,
-        cells=cells,
-        effects=tuple(replace(each, verdict=verdict(each)) for each in effects),
+        cells=tuple(map(deciding.for_cell, cells)),
+        effects=tuple(assessed(each, measured.results.get(title("effect", each.terms))) for each in table.effects),
         significance=tests(cells, measured, table.main),
     )
+
+
+def assessed(each: Effect, difference: Estimate | None) -> Effect:
+    """An effect with its estimate, its verdict, and what would decide it."""
+    found = replace(each, difference=difference)
+    found = replace(found, verdict=verdict(found))
+    return replace(found, needed=deciding.for_effect(found))
 
 
 def with_estimates(cell: Cell, facts: PublishedSource, bases: Bases, results: Mapping[str, Estimate]) -> Cell:

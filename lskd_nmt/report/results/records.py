@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import TypeAlias
 
 from lskd_nmt.evaluate.metrics import USUAL, described
-from lskd_nmt.evaluate.records import Estimate, Settings
+from lskd_nmt.evaluate.records import Estimate, Needed, Settings
 from lskd_nmt.storage.typed import Json, record
 
 Number: TypeAlias = int | float  # as it was written: 1 stays 1 and 1.0 stays 1.0
@@ -86,6 +86,7 @@ class OverBaseline:
 
     baseline: str | None
     difference: Estimate | None
+    needed: Needed | None = None  # where the interval holds 0
 
 
 @record
@@ -129,6 +130,7 @@ class Cell:
     difference: Estimate | None = None
     over: dict[str, OverBaseline] = field(default_factory=dict)  # each baseline, if several were asked for
     published: BesidePublished | None = None
+    needed: Needed | None = None  # to decide the difference, where its interval holds 0
 
 
 @record
@@ -144,6 +146,7 @@ class Effect:
     published: float | None
     difference: Estimate | None = None
     verdict: str | None = None
+    needed: Needed | None = None  # where the verdict is open, or, without one, the interval holds 0
 
 
 @record

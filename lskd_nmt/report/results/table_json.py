@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from lskd_nmt.evaluate.records import Estimate
 from lskd_nmt.report.results.records import (
     Cell,
+    Effect,
     Expansion,
+    OverBaseline,
     ResultsTable,
     RunData,
     Scatter,
@@ -29,9 +31,11 @@ IN_PLACE: dict[type, set[str]] = {
     Tests: {"settings"},
 }
 LEFT_OUT: dict[type, set[str]] = {
-    Cell: {"cost", "over"},
+    Cell: {"cost", "over", "needed"},
+    OverBaseline: {"needed"},
+    Effect: {"needed"},
     RunData: {"methods"},
-    Estimate: {"p_by_seed"},
+    Estimate: {"p_by_seed", "uncertainty"},
     Expansion: {"given"},
     Scatter: {"deviation", "degrees", "rows", "smallest", "largest"},
     TwoTables: {"main_set", "sets"},

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from lskd_nmt.evaluate import power
 from lskd_nmt.evaluate.bootstrap import ENOUGH_SEEDS
 from lskd_nmt.evaluate.metrics import LOWERCASED, described
 from lskd_nmt.report.results import methods, verdicts
@@ -64,6 +65,23 @@ def tests(table: ResultsTable) -> list[str]:
         ]
     if names:
         lines.append(p_each_seed(table.tests, has_several))
+    return [*lines, *what_would_decide(table, has_several)]
+
+
+def what_would_decide(table: ResultsTable, has_several: bool) -> list[str]:
+    """What the column of that name says, where it is shown."""
+    has_effects = any(each.needed for each in table.effects)
+    if not has_effects and not tables.columns(table)[tables.DECIDES]:
+        return []
+    lines = [
+        f"{tables.DECIDES}: how many seeds of each row, in all, it takes for [95 %] to leave out 0 with a power of "
+        f"{power.POWER:.0%} if the value and the scatter seen are the true ones; larger test set: no number of seeds "
+        f"does; –: one seed does not say how seeds scatter{'; for each baseline in table.json' * has_several}"
+    ]
+    if any(each.needed and each.needed.within is not None for each in table.effects):
+        lines.append(
+            "within ±x: the 95 % interval lies inside, so that the effect is equivalent to 0 up to x (two tests)"
+        )
     return lines
 
 

@@ -12,6 +12,7 @@ from lskd_nmt.report.tables.texts import optional
 from lskd_nmt.storage.typed import Json
 
 STEP_COST = "step cost (plain = 1)"
+DECIDES = "would decide"
 COMPARED = ("over baseline [95 %]", "p", "p each seed")  # columns of the comparison with one baseline
 NO_NUMBERS = (
     "translations",
@@ -46,6 +47,7 @@ def columns(table: ResultsTable) -> dict[str, bool]:
         STEP_COST: any(cell.setting.method for cell in cells),
         "note": any(cell.not_converged for cell in cells),
         **dict.fromkeys(COMPARED, any(cell.difference for cell in cells)),
+        DECIDES: any(texts.would_decide(cell.needed) not in ("", texts.NONE) for cell in cells),
     }
 
 
@@ -73,7 +75,7 @@ def differences(cell: Cell) -> dict[str, str]:
     if not cell.over:
         found = cell.difference
         values = (texts.interval(found), texts.p_holm(found), texts.p_by_seed(found))
-        return dict(zip(COMPARED, values, strict=True))
+        return {**dict(zip(COMPARED, values, strict=True)), DECIDES: texts.would_decide(cell.needed)}
     shown: dict[str, str] = {}
     for wish, each in cell.over.items():
         found = each.difference
@@ -83,7 +85,7 @@ def differences(cell: Cell) -> dict[str, str]:
 
 def effects(table: ResultsTable) -> pd.DataFrame:
     """The effects of the teacher's label smoothing and of the temperature, with published values and verdicts."""
-    lines = []
+    lines, has_open = [], any(each.needed for each in table.effects)
     for each in table.effects:
         shown = {
             "effect": each.effect,
@@ -93,7 +95,7 @@ def effects(table: ResultsTable) -> pd.DataFrame:
         }
         if table.published.pair and table.main in KINDS:
             shown |= {"published": optional(each.published, "+.2f"), "verdict": each.verdict or texts.NONE}
-        lines.append(shown)
+        lines.append(shown | ({DECIDES: texts.with_bounds(each.needed)} if has_open else {}))
     return texts.frame(lines)
 
 

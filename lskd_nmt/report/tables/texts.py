@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from lskd_nmt.evaluate.records import Estimate
+from lskd_nmt.evaluate.records import Estimate, Needed
 from lskd_nmt.report.results.records import MeanScore, Number
 from lskd_nmt.storage.typed import Json
 
 NONE = "–"  # where there is no value
-LATEX = {"±": r"$\pm$", "×": r"$\times$", "α": r"$\alpha$", "–": "--", "<": "$<$"}
+LATEX = {"±": r"$\pm$", "×": r"$\times$", "α": r"$\alpha$", "–": "--", "<": "$<$", ">": "$>$", "≥": r"$\geq$"}
+MANY = 100  # seeds: nobody trains more, so that their number is not said
 
 
 def score(value: MeanScore) -> str:
@@ -41,6 +42,27 @@ def p_by_seed(result: Estimate | None) -> str:
     """sacreBLEU's p-value of each pair of models of one seed."""
     values = (result and result.p_by_seed) or {}
     return ", ".join(map(p_value, values.values())) or NONE
+
+
+def would_decide(needed: Needed | None) -> str:
+    """`12 seeds`, `> 100 seeds`, `larger test set (> 3.2 ×)`; – where it is not known, nothing where all is decided."""
+    if needed is None:
+        return ""
+    if needed.test_set is not None:
+        text = f"larger test set (> {needed.test_set:.1f} ×)"
+    elif needed.seeds is None and not needed.within:
+        text = NONE
+    else:
+        text = f"{needed.seeds} seeds" if needed.seeds is not None and needed.seeds <= MANY else f"> {MANY} seeds"
+    return text if needed.teachers is None else f"≥ {needed.teachers} teachers, {text}"
+
+
+def with_bounds(needed: Needed | None) -> str:
+    """What would decide, and what is bounded already: `12 seeds; within ±1.64`."""
+    text = would_decide(needed)
+    if needed is None or needed.within is None:
+        return text
+    return "; ".join([*([text] if text != NONE else []), f"within ±{needed.within:.2f}"])
 
 
 def frame(lines: Sequence[Mapping[str, str]]) -> pd.DataFrame:
