@@ -157,7 +157,10 @@ if (( rc )); then
   log "what is done stays done: the same command continues"
   exit "$rc"
 fi
-if [[ $target == all ]]; then cat -- "$out/table.md"; fi
+if [[ $target == all ]]; then
+  cat -- "$out/table.md"
+  lskd track "$out" --if-planned > /dev/null    # where the YAML says so, beside the curves
+fi
 if [[ $until == report ]]; then
   lskd analyse "$out" --device "${device/gpu/cuda}" > /dev/null
   lskd report "$out" --out "$out/report" > /dev/null

@@ -27,6 +27,7 @@ MODULES = (
     "forecast",
     "table",
     "report",
+    "track",
     "import_teacher",
     "teacher_store",
     "seqkd",

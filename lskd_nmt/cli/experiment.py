@@ -12,7 +12,7 @@ from lskd_nmt.errors import require
 from lskd_nmt.evaluate.records import read_metrics
 from lskd_nmt.experiment import adopt as adopting
 from lskd_nmt.experiment import plan as planning
-from lskd_nmt.experiment import run_metrics, set_steps, steps, stock_data
+from lskd_nmt.experiment import run_metrics, set_steps, steps, stock_data, tracking
 from lskd_nmt.experiment.config import read_config
 from lskd_nmt.experiment.run import Run, record_run
 
@@ -93,6 +93,8 @@ def run_plan(args: argparse.Namespace) -> None:
     """`lskd plan CONFIG [--out RUN]`."""
     config = read_config(args.config)
     run = args.out or Path("runs") / config.name
+    for flags in (tracking.flags_of(config.track), config.train, config.teacher.train, config.student.train):
+        tracking.require_packages({name: value for name, value in flags.items() if name in tracking.PACKAGES})
     if args.check:
         planning.planned(config, run)
         answer(run=str(run))

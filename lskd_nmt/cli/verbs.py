@@ -115,6 +115,10 @@ GROUPS: Mapping[str, Mapping[str, Verb]] = {
             "one static page of runs: tables, figures, sentences",
             "lskd report runs/quickstart --out page --sentences 500",
         ),
+        "track": Verb(
+            "log scores, costs and table in TensorBoard or wandb",
+            "lskd track runs/quickstart --tensorboard-logdir logs",
+        ),
     },
     "deploy": {
         "average": Verb(

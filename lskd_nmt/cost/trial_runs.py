@@ -13,6 +13,7 @@ from lskd_nmt.cost.kinds import flags, signal, with_flags
 from lskd_nmt.cost.records import Speed
 from lskd_nmt.cost.speed import speed
 from lskd_nmt.errors import require
+from lskd_nmt.experiment import tracking
 from lskd_nmt.experiment.records import PlannedModel, plan_json
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.experiment.run_command import watch
@@ -88,6 +89,7 @@ class TrialRuns:
             "save-interval-updates": None,
             "validate-interval-updates": None,
             "no-save": None,
+            **dict.fromkeys(tracking.PACKAGES),
         }
         given = flags(model.train_command)
         if "eval-bleu-args" in given:  # an untrained model never ends: its translations are cut at the source's length

@@ -142,6 +142,10 @@ CONFIG: Checks = {
     },
     "metrics": several(metric_name),  # columns of the table, the main one first
     "metric_commands": commands,  # {comet22: "${COMET}/bin/python …"}: the programs of metrics that are not sacreBLEU's
+    "track": {  # what is logged elsewhere: it changes no training
+        "tensorboard": path,
+        "wandb": line,
+    },
 }
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lskd_nmt.errors import require
+from lskd_nmt.experiment import tracking
 from lskd_nmt.experiment.records import Command, PlannedData, PlannedModel
 from lskd_nmt.experiment.run_config import DecodeConfig, Flags, RunConfig, StudentConfig, TeacherConfig
 from lskd_nmt.experiment.scripts import USER_DIR, words_of
@@ -72,7 +73,7 @@ RESERVED = {
 def with_commands(model: PlannedModel, objective: Flags, config: RunConfig, data: PlannedData) -> PlannedModel:
     """A model with its commands. Paths in them are relative to the run folder; `objective` has the last word."""
     section = config.teacher if model.role == "teacher" else config.student
-    flags = training_flags(section, config.train, data)
+    flags = tracking.flags_of(config.track) | training_flags(section, config.train, data)
     for flag in (*config.train, *section.train):
         way = f"use {RESERVED[flag]}" if RESERVED.get(flag) else "remove it"
         require(flag not in RESERVED, f"train.{flag} is set by the pipeline: {way}")

@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from lskd_nmt.errors import require
+from lskd_nmt.experiment import tracking
 from lskd_nmt.experiment.records import PlannedModel, RunRecord
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.storage.files import sha256, write_json
@@ -65,6 +66,7 @@ def begin(run: Run, model: PlannedModel, show: Callable[[str], None]) -> None:
         show(f"other inputs than at its beginning ({changed}): starts anew")
         for file in checkpoints.glob("checkpoint*.pt*"):  # nobody else's
             file.unlink()
+        (folder / tracking.FILE).unlink(missing_ok=True)  # another training is another run
     if not (checkpoints / "checkpoint_last.pt").is_file():
         forget(folder)
     write_json(folder / FILE, now)

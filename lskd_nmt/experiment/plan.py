@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lskd_nmt.errors import LskdError, require
-from lskd_nmt.experiment import method_files, same_data, test_sets
+from lskd_nmt.experiment import method_files, same_data, test_sets, tracking
 from lskd_nmt.experiment.accepted import require_accepted
 from lskd_nmt.experiment.config import resolve
 from lskd_nmt.experiment.lengths import limits_of, require_fitting
@@ -34,6 +34,7 @@ LEFT = (
     "curve.json",
     "inputs.json",
     "given.json",
+    "tracking.json",
 )
 
 
@@ -169,7 +170,8 @@ def forget(folder: Path) -> None:
 
 def write_scripts(folder: Path, model: PlannedModel) -> None:
     """A model's commands as scripts."""
-    trains = command_script(f"train: {model.name}", model.train_command) if model.train_command else described(model)
+    command = tracking.own(model.train_command, folder.parent.parent, model.name)
+    trains = command_script(f"train: {model.name}", command) if command else described(model)
     write_text(folder / "command.sh", trains)
     if model.decode_command:
         write_text(folder / "decode.sh", command_script(f"decode: {model.name}", model.decode_command))

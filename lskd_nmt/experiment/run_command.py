@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,15 +19,24 @@ Reader = Callable[[str], str | None]  # a log line -> what to show for it
 LAST_LINES = 15  # of the log, shown after a crash
 
 
-def watch(command: Sequence[str], folder: Path, log: Path, progress: Reader, show: Callable[[str], None]) -> int:
+def watch(
+    command: Sequence[str],
+    folder: Path,
+    log: Path,
+    progress: Reader,
+    show: Callable[[str], None],
+    more: Mapping[str, str] | None = None,
+) -> int:
     """Run `command` in `folder`, append its output to `log`, show progress; its exit code (128 + N for signal N).
+
+    `more` is added to its environment.
 
     The command writes the log itself, and what it said is there even if all processes are killed at once.
     """
     tail: deque[str] = deque(maxlen=LAST_LINES)
     explained = False
     # its folder's files, such as a random.py, are not taken for Python's own
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", **(more or {})}
     with (
         log.open("ab") as out,
         subprocess.Popen(

@@ -158,6 +158,14 @@ class DecodeConfig:
 
 
 @record
+class TrackConfig:
+    """Where curves, results and costs of all models are logged, beside the run folder."""
+
+    tensorboard: str | None = absent()  # a folder
+    wandb: str | None = absent()  # a project of Weights & Biases
+
+
+@record
 class RunConfig:
     """A whole experiment: the keys of its YAML, section by section."""
 
@@ -171,6 +179,7 @@ class RunConfig:
     decode: DecodeConfig = DecodeConfig()
     metrics: tuple[str, ...] | None = absent()  # the columns of the table, the main one first; None: the usual three
     metric_commands: dict[str, str] | None = absent()  # the commands of the metrics that programs compute
+    track: TrackConfig = TrackConfig()
 
     @property
     def methods(self) -> Mapping[str, Method]:

@@ -22,6 +22,7 @@ from lskd_nmt.experiment import (
     input_hashes,
     lengths,
     test_sets,
+    tracking,
     training_costs,
     training_log,
     untrained,
@@ -157,8 +158,9 @@ def train(run: Run, name: str, flags: Sequence[str], tell: Tell) -> int:
     Makes train.log, run.json and curve.json, and inputs.json before it starts.
     """
     model, folder = run.model(name), run.model_folder(name)
-    log, command = folder / "train.log", [*model.train_command, *flags]
+    log, command = folder / "train.log", tracking.own([*model.train_command, *flags], run.folder, name)
     require_words(command)
+    tracking.require_packages(tracking.asked(command))
     lengths.require_fitting(run.plan, run.data, [other.name for other in run.models if other is not model])
     long, pairs = lengths.left_out(model.train_command, run.data, run.plan.data.langs)
     if long:
@@ -167,7 +169,8 @@ def train(run: Run, name: str, flags: Sequence[str], tell: Tell) -> int:
     progress = training_log.Progress(training_log.limits(model.train_command))
     before = read_lines(log) if log.is_file() else []
     cost = Cost()
-    code = watch(runnable(command), run.folder, log, progress.line, tell)
+    environment = tracking.environment(command, run.folder, name)
+    code = watch(runnable(command), run.folder, log, progress.line, tell, environment)
     measured, lines = cost.measured(), read_lines(log)
     about = RunRecord(
         name=name,

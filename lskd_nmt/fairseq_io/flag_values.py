@@ -175,7 +175,7 @@ def without(command: Iterable[str], flags: Collection[str]) -> list[str]:
     kept, skipping = list[str](), False
     for word in command:
         if word.startswith("--"):
-            skipping = word[2:] in flags
+            skipping = word[2:].partition("=")[0] in flags
         if not skipping:
             kept.append(word)
     return kept

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from . import activations, batches, building, launch, products, resuming, saving, start, validation
+from . import activations, batches, building, launch, products, resuming, saving, start, tracking, validation
 
 Replace = Callable[[object, str, object], None]  # an attribute of a module or class of fairseq's, by a new value
 
@@ -100,6 +100,14 @@ PATCHES = (
         "and where no word is translated it logs no BLEU and stops with a KeyError.",
         "`TranslationTask._inference_with_bleu`, `fairseq_cli.train.get_valid_stats`",
         validation.apply,
+    ),
+    Patch(
+        "tracking",
+        "A training that is continued goes on in its run of Weights & Biases (`--wandb-project`).",
+        "fairseq tells it the whole configuration in each epoch, and a value that is another one than before, such as "
+        "the port that the workers meet at, ends the training.",
+        "`WandBProgressBarWrapper.update_config`",
+        tracking.apply,
     ),
 )
 

@@ -10,6 +10,7 @@ from fairseq.data import data_utils
 from fairseq.dataclass.configs import FairseqConfig
 
 from lskd_nmt.errors import LskdError, require
+from lskd_nmt.experiment import tracking
 from lskd_nmt.fairseq_io import DictionaryPair, not_left_to_right, read_symbols
 from lskd_nmt.fairseq_io.known_flags import DETOKENISERS, search_misfit
 from lskd_nmt.losses.compatibility import TEACHER
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 def check_training(cfg: FairseqConfig) -> None:
     """Refuse a resolved fairseq configuration that kd_ls could not train with."""
     check_save_dir(cfg)
+    wishes = {tracking.TENSORBOARD: cfg.common.tensorboard_logdir, tracking.WANDB: cfg.common.wandb_project}
+    tracking.require_packages({flag: value for flag, value in wishes.items() if value})
     data = str(getattr(cfg.task, "data", None)).split(":")[0]
     require(Path(data).is_dir(), f"data folder {data} does not exist: give the output folder of fairseq-preprocess")
     arch = getattr(cfg.model, "arch", None) or cfg.model._name

@@ -66,7 +66,8 @@ def flags(command: Sequence[str]) -> dict[str, str]:
             found[name].append(word)
     if "teacher-store" in found:
         found["teacher-store"] = [Path(each).name for each in found["teacher-store"]]
-    return {name: " ".join(values) for name, values in sorted(found.items()) if name not in IRRELEVANT}
+    kept = {name: values for name, values in found.items() if name.partition("=")[0] not in IRRELEVANT}
+    return {name: " ".join(values) for name, values in sorted(kept.items())}
 
 
 def expansion(run: Run, model: PlannedModel) -> Expansion:
