@@ -46,9 +46,12 @@ class Run:
     config, summary = Values("config"), Values("summary")
     def log(self, values, **how): note("log", sorted(values), how)
     def finish(self): note("finish")
+run = None
 def init(**how):
+    global run
     note("init", how)
-    return Run()
+    run = Run()
+    return run
 def log(values, **how): note("log", values, how)
 class Table:
     def __init__(self, columns, data): note("table", columns, data)
@@ -221,6 +224,7 @@ def test_fairseqs_own_curves_and_a_continued_run_whose_configuration_differs(
     before = dict.fromkeys(step for step, tag, _ in events(tmp_path / "tb/train"))
     train(data, tmp_path / "save", *tracked, "--max-epoch", 2)
     assert [*dict.fromkeys(step for step, tag, _ in events(tmp_path / "tb/train"))] == [*before, 2 * max(before)]
+    assert [how["project"] for kind, *rest in wandb() if kind == "init" for how in rest] == ["kd"]
     assert progress_bar.WandBProgressBarWrapper.update_config.__module__ == progress_bar.__name__  # undone
 
 

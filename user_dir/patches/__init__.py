@@ -103,10 +103,10 @@ PATCHES = (
     ),
     Patch(
         "tracking",
-        "A training that is continued goes on in its run of Weights & Biases (`--wandb-project`).",
-        "fairseq tells it the whole configuration in each epoch, and a value that is another one than before, such as "
-        "the port that the workers meet at, ends the training.",
-        "`WandBProgressBarWrapper.update_config`",
+        "A training is one run of Weights & Biases (`--wandb-project`), in which it goes on when it is continued.",
+        "fairseq begins it anew in each epoch, which leaves empty folders, and tells it the whole configuration, where "
+        "another value than before, such as the port that the workers meet at, ends the training.",
+        "`WandBProgressBarWrapper.__init__`, `update_config`",
         tracking.apply,
     ),
 )
