@@ -1,4 +1,4 @@
-"""Verbs of sequence-level distillation: `seqkd decode`, `seqkd import`, `seqkd select`."""
+"""Verbs of sequence-level distillation: `seqkd decode`, `seqkd import`, `seqkd candidates`, `seqkd select`."""
 
 import argparse
 import json
@@ -22,16 +22,17 @@ def register(verbs: Verbs) -> None:
     """Add this file's verbs."""
     about = "sequence-level distillation: a teacher's translations of the training source, decoded, chosen, stored"
     seqkd = verbs.add_parser("seqkd", description=about)
-    steps = seqkd.add_subparsers(dest="step", required=True, metavar="decode|import|select")
+    steps = seqkd.add_subparsers(dest="step", required=True, metavar="decode|import|candidates|select")
     register_decode(steps)
     register_import(steps)
+    register_candidates(steps)
     register_select(steps)
     complete(steps, INNER["seqkd"])
 
 
-def add(steps: Verbs, name: str, run: Callable[..., None], about: str) -> Parser:
+def add(steps: Verbs, name: str, run: Callable[..., None], about: str, out: str = "DIR") -> Parser:
     """A verb of `seqkd` that reads binarised data."""
-    parser = step_of(steps, name, run, about)
+    parser = step_of(steps, name, run, about, out)
     parser.add_argument("--data", required=True, metavar="DIR[:DIR]", help="binarised data of the student")
     parser.add_argument("--source-lang", "-s", help="taken from the data if not given")
     parser.add_argument("--target-lang", "-t", help="taken from the data if not given")
@@ -39,11 +40,12 @@ def add(steps: Verbs, name: str, run: Callable[..., None], about: str) -> Parser
     return parser
 
 
-def step_of(steps: Verbs, name: str, run: Callable[..., None], about: str) -> Parser:
+def step_of(steps: Verbs, name: str, run: Callable[..., None], about: str, out: str = "DIR") -> Parser:
     """A verb of `seqkd`."""
     parser = steps.add_parser(name, help=about, description=about, formatter_class=Defaults)
     parser.set_defaults(run=run)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder, or one to complete")
+    place = "a new folder, or one to complete" if out == "DIR" else "a new file"
+    parser.add_argument("--out", type=Path, required=True, metavar=out, help=place)
     return parser
 
 
@@ -113,27 +115,58 @@ def register_import(steps: Verbs) -> None:
     take.add_argument("--runaway", type=float, default=4.0, metavar="TIMES", help=runaway)
 
 
+def register_candidates(steps: Verbs) -> None:
+    """`seqkd candidates`."""
+    about = "write the translations of decodings as JSON Lines, for a program that scores them: see select --scores"
+    candidates = add(steps, "candidates", run_candidates, about, "FILE")
+    add_decodings(candidates)
+
+
 def register_select(steps: Verbs) -> None:
     """`seqkd select`."""
     select = add(steps, "select", run_select, "choose among decoded hypotheses, and store them for training")
-    united = "of lskd seqkd decode or import, of the source side of --split; several are united"
-    select.add_argument("--decoded", metavar="DIR[:DIR]", help=united)
-    other = "the data that --decoded are of, where their subwords are not those of --data: the same text, line by line"
-    select.add_argument("--decoded-data", metavar="DIR[:DIR]", help=other)
-    text = "of lskd seqkd decode --source or import, of text that has no target side; several follow each other"
-    select.add_argument("--monolingual", metavar="DIR[:DIR]", help=text)
+    add_decodings(select)
     share = "draw monolingual lines until they are this share of the sentences, from 0 to 1 (if not given: all)"
     select.add_argument("--share", type=float, help=share)
     select.add_argument("--seed", type=int, default=1, help="of what is drawn for --share")
-    methods = "beam: the best; interpolate: the one closest to the reference; multi: several"
+    methods = "beam: the best; interpolate: the one closest to the reference; multi: several; mbr: the one that is "
+    methods += "closest to all, by minimum Bayes risk; best-score: the one of the highest score"
     select.add_argument("--method", default="beam", help=methods)
-    select.add_argument("--hypotheses", type=int, default=0, help="of multi, the first so many; 0: all")
+    several = "so many of a sentence: of multi the first (0: all), of mbr and best-score the best (0: one)"
+    select.add_argument("--hypotheses", type=int, default=0, help=several)
     select.add_argument("--similarity", default="bleu", help="of interpolate: smoothed sentence bleu, or chrf")
     select.add_argument(
         "--max-ratio", type=float, default=0, help="of the lengths of source and hypothesis in subwords; 0: any"
     )
     add_tokenize(select, "of the smoothed sentence bleu")
+    select.add_argument("--utility", default="chrf", help="of mbr, how close two translations are: chrf, or bleu")
+    linear = "of mbr, compare with the mean counts of all instead of with each: for long lists"
+    select.add_argument("--aggregate", action="store_true", help=linear)
+    add_scores(select)
+    select.add_argument("--workers", type=int, default=0, help="processes of mbr; 0: one for each core")
     select.add_argument("--drop-copies", action="store_true", help="drop hypotheses that repeat the source")
+
+
+def add_decodings(verb: Parser) -> None:
+    """The flags that name what was decoded."""
+    united = "of lskd seqkd decode or import, of the source side of --split; several are united"
+    verb.add_argument("--decoded", metavar="DIR[:DIR]", help=united)
+    other = "the data that --decoded are of, where their subwords are not those of --data: the same text, line by line"
+    verb.add_argument("--decoded-data", metavar="DIR[:DIR]", help=other)
+    text = "of lskd seqkd decode --source or import, of text that has no target side; several follow each other"
+    verb.add_argument("--monolingual", metavar="DIR[:DIR]", help=text)
+
+
+def add_scores(select: Parser) -> None:
+    """The flags of `seqkd select` about scores of the candidates."""
+    lines = 'a score for each candidate, as JSON Lines: {"source": …, "translation": …, "score": …}'
+    select.add_argument("--scores", type=Path, metavar="FILE", help=lines)
+    asked = "asked for a score of each candidate: JSON Lines in, a number a line out (see docs/sequence-level.md)"
+    select.add_argument("--score-command", metavar="CMD", help=asked)
+    select.add_argument("--score-batch", type=int, default=10_000, help="candidates that it is asked about at a time")
+    worst = "drop this share of all candidates, those of the lowest scores"
+    select.add_argument("--drop-worst", type=float, default=0.0, metavar="R", help=worst)
+    select.add_argument("--min-score", type=float, metavar="S", help="drop candidates with a lower score")
 
 
 def run_decode(args: argparse.Namespace) -> None:
@@ -192,10 +225,26 @@ def run_import(args: argparse.Namespace) -> None:
     print(json.dumps({"decoded": str(args.out), "complete": True, **facts, "runaway_rule": rule}))
 
 
+def run_candidates(args: argparse.Namespace) -> None:
+    """`lskd seqkd candidates --decoded DIR --data bin --out candidates.jsonl`."""
+    from lskd_nmt.seqkd.candidates import write_candidates
+    from lskd_nmt.seqkd.select import opened
+    from lskd_nmt.teacher.online import split_paths
+
+    decoded, texts = (tuple(map(Path, split_paths(given))) for given in (args.decoded, args.monolingual))
+    require(bool(decoded or texts), "there is nothing to write: give --decoded or --monolingual")
+    symbols = symbols_of(args, decoded=(*decoded, *texts)[0])
+    with fairseq_io.quiet():
+        reader = opened(decoded, texts, args.data, symbols, args.split, args.decoded_data)
+        count = write_candidates(args.out, reader, show)
+    print(json.dumps({"candidates": str(args.out), "count": count}))
+
+
 def run_select(args: argparse.Namespace) -> None:
     """`lskd seqkd select --decoded DIR --data bin --out HYPOTHESES`."""
     from lskd_nmt.seqkd.chooser import SelectSettings
     from lskd_nmt.seqkd.mixture import Monolingual
+    from lskd_nmt.seqkd.quality import Scoring
     from lskd_nmt.seqkd.select import select
     from lskd_nmt.teacher.online import split_paths
 
@@ -203,9 +252,12 @@ def run_select(args: argparse.Namespace) -> None:
     decoded, texts = (tuple(map(Path, split_paths(given))) for given in (args.decoded, args.monolingual))
     symbols = symbols_of(args, decoded=next(iter((*decoded, *texts)), None))
     monolingual = Monolingual(texts, args.share, args.seed)
+    scoring = Scoring(args.scores, args.score_command, args.score_batch)
     with fairseq_io.quiet():
         header = select(
-            args.out, decoded, args.data, symbols, settings, show, args.split, monolingual, args.decoded_data
+            *(args.out, decoded, args.data, symbols, settings, show, args.split, monolingual, args.decoded_data),
+            args.workers,
+            scoring,
         )
     shown = (
         "sentences",

@@ -209,6 +209,10 @@ INNER: Mapping[str, Mapping[str, Verb]] = {
             "take translations that were made elsewhere",
             "lskd seqkd import --source train.en --translations train.de --system my-translator --out decoded",
         ),
+        "candidates": Verb(
+            "write decoded translations for a program that scores them",
+            "lskd seqkd candidates --decoded decoded --data data/iwslt14/bin --out candidates.jsonl",
+        ),
         "select": Verb(
             "choose among decoded translations, and store them",
             "lskd seqkd select --decoded decoded --data data/iwslt14/bin --method interpolate --out hypotheses",

@@ -1,9 +1,10 @@
-"""How hypotheses are chosen: the best, the one closest to the reference, or several; and what is dropped before."""
+"""How hypotheses are chosen: the best, the closest to the reference or to all, or several; and what is dropped."""
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeVar
 
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
@@ -12,11 +13,17 @@ from lskd_nmt.data.subwords import joined
 from lskd_nmt.errors import require
 from lskd_nmt.evaluate.metrics import USUAL
 from lskd_nmt.evaluate.scoring import bleu_tokenizer, sentence_bleu
+from lskd_nmt.seqkd.mbr import TIE, Utility, best, with_utilities
+from lskd_nmt.seqkd.quality import NO_SCORES, Quality, Scoring
 from lskd_nmt.seqkd.store import Selection
 from lskd_nmt.teacher.source import Hypothesis
 
-METHODS = ("beam", "interpolate", "multi")
+METHODS = ("beam", "interpolate", "multi", "mbr", "best-score")
+RANKED = ("mbr", "best-score")  # by a number: the best of these is chosen, or the `hypotheses` best
+OF_SEVERAL = ("multi", *RANKED)
 SIMILARITIES = ("bleu", "chrf")
+SCORE = "score"  # why a translation is dropped whose score is too low
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -24,29 +31,66 @@ class SelectSettings:
     """How hypotheses are chosen."""
 
     method: str = "beam"
-    hypotheses: int = 0  # of `multi`; 0: all
+    hypotheses: int = 0  # the first of `multi`, where 0 is all; the best of the `RANKED`, where 0 is one
     similarity: str = "bleu"  # of `interpolate`: smoothed sentence BLEU, or chrF
     max_ratio: float = 0.0  # of the lengths of source and hypothesis in subwords; 0: any
     drop_copies: bool = False
     tokenize: str | None = None  # of the smoothed sentence BLEU, instead of the target language's own
+    utility: str = "chrf"  # of `mbr`, or bleu
+    aggregate: bool = False  # of `mbr`, in time linear in the candidates: see `mbr.Utility`
+    drop_worst: float = 0.0  # the share of all candidates with the lowest scores, see `quality`
+    min_score: float | None = None
 
     def __post_init__(self) -> None:
         require(self.method in METHODS, f"--method is {self.method}: one of {', '.join(METHODS)}")
         require(self.similarity in SIMILARITIES, f"--similarity is {self.similarity}: one of {', '.join(SIMILARITIES)}")
         require(self.hypotheses >= 0, f"--hypotheses is {self.hypotheses}: give a number above 0, or 0 for all")
         require(
-            self.method == "multi" or not self.hypotheses,
-            f"--hypotheses is {self.hypotheses} and --method is {self.method}: it is of multi",
+            self.method in OF_SEVERAL or not self.hypotheses,
+            f"--hypotheses is {self.hypotheses} and --method is {self.method}: it is of {', '.join(OF_SEVERAL)}",
+        )
+        require(
+            self.method == "mbr" or not self.aggregate,
+            f"--aggregate is given and --method is {self.method}: it is of mbr",
+        )
+        Utility(self.utility, self.aggregate)  # refuses what it does not know
+        require(0 <= self.drop_worst < 1, f"--drop-worst is {self.drop_worst:g}: give a share from 0 to below 1")
+        require(
+            self.min_score is None or math.isfinite(self.min_score),
+            f"--min-score is {self.min_score}: give a finite number",
         )
         require(
             self.max_ratio == 0 or self.max_ratio >= 1,
             f"--max-ratio is {self.max_ratio:g}: give at least 1, or 0 for any",
         )
 
-    def content(self, lang: str) -> Selection:
+    @property
+    def reads_scores(self) -> bool:
+        """Whether candidates need scores."""
+        return self.method == "best-score" or self.drop_worst > 0 or self.min_score is not None
+
+    def require_scores(self, scoring: Scoring) -> None:
+        """Refuse scores that nothing reads, and their lack."""
+        name = "--method best-score" if self.method == "best-score" else "--drop-worst" * (self.drop_worst > 0)
+        require(
+            scoring.given or not self.reads_scores,
+            f"{name or '--min-score'} needs scores: give --scores FILE.jsonl or --score-command",
+        )
+        require(
+            self.reads_scores or not scoring.given,
+            "scores are given, and nothing reads them: choose by --method best-score, or drop by --drop-worst or "
+            "--min-score",
+        )
+
+    def content(self, lang: str, scoring: Scoring = NO_SCORES) -> Selection:
         """What decides the choice, with the tokeniser of BLEU where it is not the one that was always taken."""
-        found = Selection(self.method, self.hypotheses, self.similarity, self.max_ratio, self.drop_copies)
-        if self.method == "interpolate" and self.similarity == "bleu":
+        count = max(self.hypotheses, int(self.method in RANKED))
+        found = Selection(self.method, count, self.similarity, self.max_ratio, self.drop_copies)
+        found = replace(found, scores=scoring.sha256(), score_command=scoring.command)
+        found = replace(found, drop_worst=self.drop_worst or None, min_score=self.min_score)
+        if self.method == "mbr":
+            found = replace(found, utility=f"{self.utility}, aggregated" if self.aggregate else self.utility)
+        if (self.method, self.similarity) == ("interpolate", "bleu") or (self.method, self.utility) == ("mbr", "bleu"):
             tokenizer = bleu_tokenizer(lang, self.tokenize)
             return replace(found, tokenizer=tokenizer if tokenizer != USUAL else None)
         return found
@@ -64,32 +108,80 @@ def fault(hypothesis: Hypothesis, source: Sequence[str], settings: SelectSetting
     return None
 
 
+class Candidates(NamedTuple):
+    """What there is to choose from for one source sentence."""
+
+    hypotheses: Sequence[Hypothesis]
+    reference: str  # in subwords; empty where there is none
+    kept: list[int]  # the positions of those that no filter dropped
+    scores: Sequence[float] = ()  # of each, where a program gave some
+
+    @property
+    def texts(self) -> list[str]:
+        """Those that are kept, as text."""
+        return [joined(self.hypotheses[at].pieces) for at in self.kept]
+
+
 class Chooser:
     """Filters and chooses, and counts what it dropped; `lang` is the target language."""
 
-    def __init__(self, settings: SelectSettings, lang: str = "en") -> None:
-        self.settings = settings
+    def __init__(
+        self, settings: SelectSettings, lang: str = "en", workers: int = 1, quality: Quality | None = None
+    ) -> None:
+        """`workers` are the processes of `mbr`, 0: one for each core; `quality` has the scores of all candidates."""
+        self.settings, self.workers, self.quality = settings, workers, quality
         interpolates = settings.method == "interpolate" and settings.similarity == "bleu"
         self.similarity: BLEU | CHRF = sentence_bleu(lang, settings.tokenize) if interpolates else CHRF()
+        self.utility = Utility(settings.utility, settings.aggregate, lang, settings.tokenize)
         self.dropped: Counter[str] = Counter()
         self.without: list[int] = []  # rows that have no hypothesis left
 
-    def choose(self, row: int, hypotheses: Sequence[Hypothesis], source: Sequence[str], reference: str) -> list[int]:
-        """The positions of those chosen.   `reference` in subwords"""
+    def filtered(self, row: int, hypotheses: Sequence[Hypothesis], source: Sequence[str], reference: str) -> Candidates:
+        """What is left to choose from; what is dropped is counted.   `source` and `reference` in subwords"""
         faults = [fault(hypothesis, source, self.settings) for hypothesis in hypotheses]
+        scores: list[float] = []
+        if self.quality is not None:
+            scores = self.quality.of(joined(" ".join(source)), [joined(each.pieces) for each in hypotheses])
+            low = [SCORE if score < self.quality.lowest else None for score in scores]
+            faults = [one or other for one, other in zip(faults, low, strict=True)]
         self.dropped.update(reason for reason in faults if reason)
         kept = [at for at, reason in enumerate(faults) if reason is None]
         if not kept:
             self.without.append(row)
+        return Candidates(hypotheses, reference, kept, scores)
+
+    def chosen(self, sentences: Iterable[tuple[T, Candidates]]) -> Iterator[tuple[T, Candidates, list[int]]]:
+        """The positions of those chosen of each sentence, in the order of the sentences; something goes along."""
+        if self.settings.method != "mbr":
+            yield from ((about, candidates, self.take(candidates)) for about, candidates in sentences)
+            return
+        texts = ((sentence, sentence[1].texts) for sentence in sentences)
+        count = self.settings.hypotheses or 1
+        for (about, candidates), values in with_utilities(texts, self.utility, self.workers):
+            positions = best(values, candidates.texts, count, TIE)
+            yield about, candidates, [candidates.kept[at] for at in positions]
+
+    def take(self, candidates: Candidates) -> list[int]:
+        """The positions of those that are chosen by looking at one sentence at a time."""
+        hypotheses, kept = candidates.hypotheses, candidates.kept
+        if not kept:
             return []
+        if self.settings.method == "best-score":
+            found = best([candidates.scores[at] for at in kept], candidates.texts, self.settings.hypotheses or 1)
+            return [kept[at] for at in found]
         if self.settings.method == "beam":
             return [max(kept, key=lambda at: rank(hypotheses[at].score))]
         if self.settings.method == "interpolate":
-            truth = [joined(reference)]
+            truth = [joined(candidates.reference)]
             return [
                 max(kept, key=lambda at: self.similarity.sentence_score(joined(hypotheses[at].pieces), truth).score)
             ]
         return kept[: self.settings.hypotheses or len(kept)]
+
+    def choose(self, row: int, hypotheses: Sequence[Hypothesis], source: Sequence[str], reference: str) -> list[int]:
+        """The positions of those chosen of one sentence alone; see `filtered` and `chosen`."""
+        candidates = self.filtered(row, hypotheses, source, reference)
+        return next(positions for _, _, positions in self.chosen([(None, candidates)]))
 
 
 def rank(score: float) -> float:

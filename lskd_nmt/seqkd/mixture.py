@@ -2,7 +2,7 @@
 
 import math
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from lskd_nmt.data.subwords import sampled
 from lskd_nmt.errors import require
 from lskd_nmt.progress import Progress
-from lskd_nmt.seqkd.chooser import Chooser
+from lskd_nmt.seqkd.chooser import Candidates, Chooser
 from lskd_nmt.seqkd.decodings import UNKNOWN, Decoded
 from lskd_nmt.seqkd.encoder import Encoder, Known
 from lskd_nmt.seqkd.ledger import Row
@@ -32,7 +32,7 @@ class Monolingual:
         """Refuse what cannot be mixed."""
         require(
             method != "interpolate" or not self.decoded,
-            "--method is interpolate, and --monolingual text has no reference to be close to: use beam or multi",
+            "--method is interpolate, and --monolingual text has no reference to be close to: use beam, multi or mbr",
         )
         require(self.share is None or 0 < self.share < 1, f"--share is {self.share}: give a number between 0 and 1")
         require(
@@ -41,6 +41,13 @@ class Monolingual:
         )
         require(bool(self.decoded) or has_bitext, "there is nothing to choose from: give --decoded or --monolingual")
         require(0 <= self.seed < 1 << 31, f"--seed is {self.seed}: give a number from 0 to {(1 << 31) - 1}")
+
+
+class Line(NamedTuple):
+    """A line that can be learned: its ids, and whether its hypotheses are samples."""
+
+    source: Ids
+    is_drawn: bool
 
 
 class Chosen(NamedTuple):
@@ -60,8 +67,8 @@ class Pool:
         self.rows = sum(each.ledger.rows for each in decoded)
         self.available = 0  # lines that have something to learn from, once they were counted
 
-    def choose(self, row: Row, is_drawn: bool, chooser: Chooser) -> Chosen | None:
-        """What is learned of a row, or None; `chooser` counts what is dropped."""
+    def usable(self, row: Row, is_drawn: bool, chooser: Chooser) -> tuple[Line, Candidates] | None:
+        """What a row has to choose from, or None; `chooser` counts what is dropped."""
         pieces = self.encoder.source_subwords.pieces(row.source_text or "")
         ids = self.encoder.source_ids(pieces)
         is_empty = len(pieces) <= len(self.encoder.source_subwords.prefix)
@@ -72,8 +79,8 @@ class Pool:
         found = self.encoder.hypotheses(row)
         if len(found) < len(row.hypotheses):
             chooser.dropped[UNKNOWN] += len(row.hypotheses) - len(found)
-        positions = chooser.choose(row.number, found, pieces, "")
-        return Chosen(ids, [found[at] for at in positions], is_drawn) if positions else None
+        candidates = chooser.filtered(row.number, found, pieces, "")
+        return (Line(ids, is_drawn), candidates) if candidates.kept else None
 
     def all(self, progress: Progress) -> Iterator[tuple[int, Row, bool]]:
         """The rows of all decodings, with their numbers here, and whether they are samples."""
@@ -87,11 +94,15 @@ class Pool:
 
     def whole(self, chooser: Chooser, progress: Progress) -> Iterator[Chosen]:
         """What is learned of every line."""
-        for _, row, is_drawn in self.all(progress):
-            chosen = self.choose(row, is_drawn, chooser)
-            self.available += chosen is not None
-            if chosen is not None:
-                yield chosen
+        for chosen in self.chosen(((row, is_drawn) for _, row, is_drawn in self.all(progress)), chooser):
+            self.available += 1
+            yield chosen
+
+    def chosen(self, rows: Iterable[tuple[Row, bool]], chooser: Chooser) -> Iterator[Chosen]:
+        """What is learned of rows, of which some may have nothing to choose from."""
+        found = (self.usable(row, is_drawn, chooser) for row, is_drawn in rows)
+        for line, candidates, positions in chooser.chosen(each for each in found if each is not None):
+            yield Chosen(line.source, [candidates.hypotheses[at] for at in positions], line.is_drawn)
 
     def sample(
         self, share: float, seed: int, beside: int, chooser: Chooser, trial: Chooser, progress: Progress
@@ -102,7 +113,7 @@ class Pool:
         """
         usable = array("Q")
         for at, row, is_drawn in self.all(progress):
-            if self.choose(row, is_drawn, trial) is not None:
+            if self.usable(row, is_drawn, trial) is not None:
                 usable.append(at)
         self.available = len(usable)
         count = round(beside * share / (1 - share))
@@ -115,7 +126,5 @@ class Pool:
         drawn = bytearray(self.rows)
         for at in sampled(usable, len(usable), count, seed):
             drawn[at] = 1
-        for at, row, is_drawn in self.all(progress):
-            chosen = self.choose(row, is_drawn, chooser) if drawn[at] else None
-            if chosen is not None:
-                yield chosen
+        rows = ((row, is_drawn) for at, row, is_drawn in self.all(progress) if drawn[at])
+        yield from self.chosen(rows, chooser)

@@ -13,13 +13,16 @@ from lskd_nmt.errors import LskdError, require
 from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.progress import Progress
 from lskd_nmt.seqkd import store
-from lskd_nmt.seqkd.chooser import Chooser, SelectSettings
+from lskd_nmt.seqkd.candidates import CandidateReader
+from lskd_nmt.seqkd.chooser import SCORE, Candidates, Chooser, SelectSettings
 from lskd_nmt.seqkd.corpus import SentencePair, corpus_pairs
 from lskd_nmt.seqkd.decodings import Decoded, of_bitext, of_monolingual
 from lskd_nmt.seqkd.diversity import Diversity
-from lskd_nmt.seqkd.encoder import HELD_OUT, SPLITS, Encoder, known_sources, splits_of
+from lskd_nmt.seqkd.encoder import HELD_OUT, SPLITS, known_sources, splits_of
+from lskd_nmt.seqkd.mbr import Utility
 from lskd_nmt.seqkd.mixture import Monolingual, Pool
-from lskd_nmt.seqkd.store import HypothesesHeader, Mixture
+from lskd_nmt.seqkd.quality import NO_SCORES, Scoring, quality_of
+from lskd_nmt.seqkd.store import HypothesesHeader, Mixture, ScoredFacts
 from lskd_nmt.storage import folders
 from lskd_nmt.storage.arrays import Ids
 from lskd_nmt.storage.pair_keys import Pair, pair_key
@@ -43,31 +46,36 @@ def select(
     split: str = "train",
     monolingual: Monolingual = NO_TEXT,
     decoded_data: str | None = None,
+    workers: int = 1,
+    scoring: Scoring = NO_SCORES,
 ) -> HypothesesHeader:
     """Write the store of chosen hypotheses and its corpus to `out`, whole or not at all; the store's header.
 
     `decoded` are of the source side of the data's `split`, or of that of `decoded_data`: the same text in other
     subwords. With `monolingual` text, whose pairs no data have, the store is of the pairs of its own corpus, in which
-    each hypothesis is the target.
+    each hypothesis is the target. `workers` are the processes of `mbr` (0: one for each core), which change nothing.
     """
+    require(workers >= 0, f"--workers is {workers}: give a number above 0, or 0 for one for each core")
+    if settings.method == "mbr":
+        Utility(settings.utility).require_ready()
+    settings.require_scores(scoring)
     monolingual.require_fit(settings.method, bool(decoded))
     hashes = data_hashes(data, symbols.langs, (split,))
     require(
         len(decoded) <= 1 or settings.method != "beam",
         f"--method is beam and --decoded names {len(decoded)} folders, whose scores may not be compared: "
-        "use multi or interpolate, or give one folder",
+        "use mbr, best-score, multi or interpolate, or give one folder",
     )
-    bitext = of_bitext(decoded, data, symbols.langs, split, hashes, decoded_data)
-    texts = of_monolingual(monolingual.decoded)
-    for each in (*bitext, *texts):
+    reader = opened(decoded, monolingual.decoded, data, symbols, split, decoded_data)
+    for each in reader.decodings:
         require_all_samples(each, settings)
     facts = HypothesesHeader(
-        selection=settings.content(symbols.langs[1]),
-        decoded=[each.origin() for each in (*bitext, *texts)],
+        selection=settings.content(symbols.langs[1], scoring),
+        decoded=[each.origin() for each in reader.decodings],
         split=split,
         data=hashes,
         symbols=stored_as(symbols),
-        mixture=mixture_of(monolingual, data, symbols) if texts else None,
+        mixture=mixture_of(monolingual, data, symbols) if reader.texts else None,
     )
     if (out / store.KIND.file).is_file():
         return same_store(out, facts, show)
@@ -77,7 +85,7 @@ def select(
             is_empty or not out.exists(), f"--out {out} is there already and holds no hypotheses: give a new folder"
         )
         with folders.part_of(out, WHAT, held) as part:
-            choice = Choice(bitext, texts, data, symbols, settings)
+            choice = Choice(reader, symbols, settings, scoring, workers, show)
             header = choice.write(part / "store", split, facts, monolingual, show)
             (part / "store").rename(out)
     return header
@@ -87,7 +95,7 @@ def require_all_samples(decoded: Decoded, settings: SelectSettings) -> None:
     """Refuse to take the first of several samples, which would not be a random choice."""
     search = decoded.ledger.search
     require(
-        not (search.sampling and 0 < settings.hypotheses < search.nbest),
+        settings.method != "multi" or not (search.sampling and 0 < settings.hypotheses < search.nbest),
         f"--hypotheses is {settings.hypotheses} of {search.nbest} samples in {decoded.folder}, and the first are "
         "not a random choice: take all, or decode with a smaller --nbest",
     )
@@ -99,25 +107,44 @@ def mixture_of(monolingual: Monolingual, data: str, symbols: DictionaryPair) -> 
     return Mixture(len(monolingual.decoded), monolingual.share, monolingual.seed, hashes)
 
 
+def opened(
+    decoded: Sequence[Path],
+    monolingual: Sequence[Path],
+    data: str,
+    symbols: DictionaryPair,
+    split: str,
+    decoded_data: str | None = None,
+) -> CandidateReader:
+    """Decodings of a bitext, and of text without a target side, proved to be of the data; see `select`."""
+    hashes = data_hashes(data, symbols.langs, (split,))
+    bitext = of_bitext(decoded, data, symbols.langs, split, hashes, decoded_data)
+    return CandidateReader(bitext, of_monolingual(monolingual), data, symbols, split)
+
+
 class Choice:
     """What is chosen of each sentence, passed on as a corpus and kept as a store."""
 
     def __init__(
         self,
-        bitext: Sequence[Decoded],
-        texts: Sequence[Decoded],
-        data: str,
+        reader: CandidateReader,
         symbols: DictionaryPair,
         settings: SelectSettings,
+        scoring: Scoring,
+        workers: int,
+        show: Callable[[str], None],
     ) -> None:
-        """Of decodings of a bitext that is in `data`, and of text that has no target side."""
-        self.bitext, self.texts, self.data, self.symbols = bitext, texts, data, symbols
-        self.first = data.split(":", maxsplit=1)[0]
+        """`reader` names the decodings, of a bitext that is in its data, and of text that has no target side.
+
+        All candidates have their scores, where these are asked for, before anything is chosen.
+        """
+        self.bitext, self.texts, self.data, self.symbols = reader.bitext, reader.texts, reader.data, symbols
+        self.first = self.data.split(":", maxsplit=1)[0]
         self.dictionaries = fairseq_io.dictionaries(self.first, symbols.langs)
-        has_text = any(each.is_text for each in (*bitext, *texts))
-        self.encoder = Encoder(data, symbols) if has_text else None
-        self.chooser = Chooser(settings, symbols.langs[1])
-        self.trial = Chooser(settings, symbols.langs[1])  # what it drops is not counted
+        self.encoder = reader.encoder
+        drop = settings.drop_worst, settings.min_score
+        quality = quality_of(reader, scoring, *drop, show) if scoring.given else None
+        self.chooser = Chooser(settings, symbols.langs[1], workers, quality)
+        self.trial = Chooser(settings, symbols.langs[1], quality=quality)  # what it drops is not counted
         self.report = Diversity(), Diversity()  # of the hypotheses; of the references
         self.learned, self.learned_text, self.available = 0, 0, 0  # sentences of the bitext; lines; and to draw from
 
@@ -140,19 +167,30 @@ class Choice:
         pairs = self.pairs(split, monolingual, writer, show)
         fairseq_io.write_pairs(str(folder / store.BIN), langs, split, pairs, sizes)
         dropped = dict(self.chooser.dropped)
-        require(self.report[0].count > 0, f"no hypothesis is left ({dropped} dropped): loosen --max-ratio")
+        require(
+            self.report[0].count > 0,
+            f"no hypothesis is left ({dropped} dropped): loosen --max-ratio{' or --min-score' * (SCORE in dropped)}",
+        )
         counts = replace(
             facts,
             **vars(self.report[0].facts()),
             of_references=self.report[1].facts(),
             dropped=dropped,
             sentences_without=len(self.chooser.without),
+            scored=self.scored_facts(),
         )
         if facts.mixture is not None:
             mixed = replace(facts.mixture, bitext=self.learned, monolingual=self.learned_text, available=self.available)
             own = data_hashes(str(folder / store.BIN), langs, (split,))
             counts = replace(counts, data=own, mixture=mixed)
         return writer.finish(counts)
+
+    def scored_facts(self) -> ScoredFacts | None:
+        """Of the candidates' scores, where there are some."""
+        found = self.chooser.quality
+        if found is None:
+            return None
+        return ScoredFacts(found.candidates, found.threshold, dict(found.about), found.digest)
 
     def pairs(
         self, split: str, monolingual: Monolingual, writer: store.StoreWriter, show: Callable[[str], None]
@@ -170,8 +208,27 @@ class Choice:
         self, corpus: Iterable[SentencePair], writer: store.StoreWriter, progress: Progress
     ) -> Iterator[Pair]:
         """What is chosen of a bitext, in its order."""
-        rows = [each.in_subwords(self.encoder, self.chooser.dropped) for each in self.bitext]
         sampled = [each.ledger.search.sampling for each in self.bitext]
+        for (pair, counts), candidates, positions in self.chooser.chosen(self.bitext_candidates(corpus)):
+            origin = [drawn for count, drawn in zip(counts, sampled, strict=True) for _ in range(count)]
+            chosen = [candidates.hypotheses[at] for at in positions]
+            truth, texts = joined(pair.reference), [joined(each.pieces) for each in chosen]
+            self.report[0].add(texts, truth, sum(origin[at] for at in positions))
+            self.report[1].add([truth], truth, 0)
+            found = self.in_ids(chosen)
+            self.learned += bool(found)
+            if self.texts:
+                keep_each(writer, pair.source_ids, found)
+            else:
+                writer.add(pair_key(pair.source_ids, pair.target_ids), found)
+            yield from ((pair.source_ids, ids) for ids, _ in found)
+            progress.add(1)
+
+    def bitext_candidates(
+        self, corpus: Iterable[SentencePair]
+    ) -> Iterator[tuple[tuple[SentencePair, list[int]], Candidates]]:
+        """The hypotheses of each pair of a bitext, and how many of them each decoding has."""
+        rows = [each.in_subwords(self.encoder, self.chooser.dropped) for each in self.bitext]
         pads = [symbols.pad() for symbols in self.dictionaries]
         for number, (pair, entries) in enumerate(zip(corpus, zip(*rows, strict=True), strict=True)):
             for decoded, entry in zip(self.bitext, entries, strict=True):
@@ -181,19 +238,8 @@ class Choice:
                 what = f"a side of pair {number} (from 0) begins with {word}, the symbol of padding"
                 raise LskdError(f"{what}: take the word out of the text")
             hypotheses = [hypothesis for entry in entries for hypothesis in entry.hypotheses]
-            origin = [drawn for entry, drawn in zip(entries, sampled, strict=True) for _ in entry.hypotheses]
-            positions = self.chooser.choose(number, hypotheses, pair.source, pair.reference)
-            truth, texts = joined(pair.reference), [joined(hypotheses[at].pieces) for at in positions]
-            self.report[0].add(texts, truth, sum(origin[at] for at in positions))
-            self.report[1].add([truth], truth, 0)
-            found = self.in_ids([hypotheses[at] for at in positions])
-            self.learned += bool(found)
-            if self.texts:
-                keep_each(writer, pair.source_ids, found)
-            else:
-                writer.add(pair_key(pair.source_ids, pair.target_ids), found)
-            yield from ((pair.source_ids, ids) for ids, _ in found)
-            progress.add(1)
+            counts = [len(entry.hypotheses) for entry in entries]
+            yield (pair, counts), self.chooser.filtered(number, hypotheses, pair.source, pair.reference)
 
     def text_pairs(self, monolingual: Monolingual, writer: store.StoreWriter, progress: Progress) -> Iterator[Pair]:
         """What is chosen of text without a target side, in its order: of all lines, or of a sample."""

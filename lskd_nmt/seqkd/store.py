@@ -24,7 +24,7 @@ from lskd_nmt.storage.arrays import AnyArray, DType, Ids, map_array, new_array, 
 from lskd_nmt.storage.files import sha256
 from lskd_nmt.storage.header import Kind, Origin, StoredSymbols, read_header, write_header
 from lskd_nmt.storage.pair_keys import Pair, ids_key, positions
-from lskd_nmt.storage.typed import absent, record
+from lskd_nmt.storage.typed import Json, absent, record
 from lskd_nmt.teacher import vocabulary
 from lskd_nmt.teacher.layout import id_type
 
@@ -57,6 +57,11 @@ class Selection:
     max_ratio: float = 0.0
     drop_copies: bool = False
     tokenizer: str | None = absent()  # of BLEU, where it is not the usual one
+    utility: str | None = absent()  # of mbr: chrf, bleu, or "chrf, aggregated"
+    scores: str | None = absent()  # the hash of the file of candidates' scores
+    score_command: str | None = absent()
+    drop_worst: float | None = absent()
+    min_score: float | None = absent()
 
 
 @record
@@ -80,6 +85,16 @@ class DiversityFacts:
     distinct_words: int
     type_token_ratio: float
     distinct_bigram_ratio: float
+
+
+@record
+class ScoredFacts:
+    """Of the scores that candidates were chosen by: how many, what gave them, and how low one could be."""
+
+    candidates: int
+    threshold: float | None  # of `drop_worst`; worse ones are dropped
+    about: dict[str, Json]  # what the program of the command says of itself
+    sha256: str  # of all scores
 
 
 @record
@@ -121,6 +136,7 @@ class HypothesesHeader:
     of_references: DiversityFacts | None = absent()  # the same of the references
     dropped: dict[str, int] | None = absent()  # hypotheses, by the reason
     sentences_without: int | None = absent()  # that have no hypothesis left
+    scored: ScoredFacts | None = absent()  # where candidates have scores
     longest: int = 0  # target symbols of a hypothesis, with its end
     arrays: dict[str, str] = field(default_factory=dict)  # the hash of each file
     digest: str | None = absent()

@@ -2,12 +2,10 @@
 
 import multiprocessing
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.connection import wait as wait_for_end
@@ -20,6 +18,7 @@ from lskd_nmt.errors import LskdError
 from lskd_nmt.progress import Progress
 from lskd_nmt.seqkd.corpus import Corpus
 from lskd_nmt.seqkd.engines import translate_all
+from lskd_nmt.seqkd.in_order import environment, ignore_sigint
 from lskd_nmt.seqkd.ledger import Row, shard_file, text_row, write_shard
 from lskd_nmt.seqkd.text import TextLines
 from lskd_nmt.teacher.source import TextTranslationSource, TranslationSource
@@ -162,31 +161,6 @@ def run_in_processes(
             raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-@contextmanager
-def ignore_sigint() -> Iterator[None]:
-    """Processes that are started inside ignore Ctrl-C: this process receives it, and ends them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def environment(**values: str) -> Iterator[None]:
-    """Environment variables for the processes started meanwhile."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 class Worker(NamedTuple):
