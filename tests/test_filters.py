@@ -1,4 +1,4 @@
-"""Filters: planted pairs go, good ones stay but for a stated few, and of pairs by hand each rule says what it states."""
+"""Filters: planted pairs go, good ones stay but for a stated few, and each rule does what it states."""
 
 import random
 import sys

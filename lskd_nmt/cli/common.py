@@ -115,6 +115,16 @@ def add_tokenize(verb: argparse.ArgumentParser, of: str = "of BLEU") -> None:
     verb.add_argument("--tokenize", metavar="NAME", help=about)
 
 
+def add_filters(verb: argparse.ArgumentParser) -> None:
+    """The flags of verbs that drop pairs which are not worth learning."""
+    about = (
+        "drop what is not worth learning: copies, repeats, chatter, numbers, length, language, near-duplicates, or all"
+    )
+    verb.add_argument("--filters", default="", metavar="NAME,…", help=about)
+    shown = "of --filters: pairs that are kept in dropped.jsonl for each reason"
+    verb.add_argument("--examples", type=int, default=5, metavar="N", help=shown)
+
+
 def symbols_of(
     args: argparse.Namespace, checkpoint: str | None = None, decoded: Path | None = None
 ) -> "DictionaryPair":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.cli import text_teacher
-from lskd_nmt.cli.common import add_tokenize, show, symbols_of
+from lskd_nmt.cli.common import add_filters, add_tokenize, show, symbols_of
 from lskd_nmt.cli.verbs import INNER, Parser, Verbs, complete
 from lskd_nmt.errors import LskdError, require
 
@@ -145,6 +145,7 @@ def register_select(steps: Verbs) -> None:
     add_scores(select)
     select.add_argument("--workers", type=int, default=0, help="processes of mbr; 0: one for each core")
     select.add_argument("--drop-copies", action="store_true", help="drop hypotheses that repeat the source")
+    add_filters(select)
 
 
 def add_decodings(verb: Parser) -> None:
@@ -242,12 +243,14 @@ def run_candidates(args: argparse.Namespace) -> None:
 
 def run_select(args: argparse.Namespace) -> None:
     """`lskd seqkd select --decoded DIR --data bin --out HYPOTHESES`."""
+    from lskd_nmt.data.filters.screen import FILE, names_of
     from lskd_nmt.seqkd.chooser import SelectSettings
     from lskd_nmt.seqkd.mixture import Monolingual
     from lskd_nmt.seqkd.quality import Scoring
     from lskd_nmt.seqkd.select import select
     from lskd_nmt.teacher.online import split_paths
 
+    args.filters = names_of(args.filters)
     settings = SelectSettings(**{name: getattr(args, name) for name in SelectSettings.__dataclass_fields__})
     decoded, texts = (tuple(map(Path, split_paths(given))) for given in (args.decoded, args.monolingual))
     symbols = symbols_of(args, decoded=next(iter((*decoded, *texts)), None))
@@ -273,5 +276,6 @@ def run_select(args: argparse.Namespace) -> None:
     )
     facts = {name: getattr(header, name) for name in shown}
     mixed = ("bitext", "monolingual", "available") if header.mixture else ()
+    facts |= {} if header.selection is None or not header.selection.filters else {"examples": str(args.out / FILE)}
     facts |= {f"{name}_sentences": getattr(header.mixture, name) for name in mixed}
     print(json.dumps({"hypotheses_store": str(args.out), **facts}))

@@ -9,6 +9,8 @@ from typing import NamedTuple, TypeVar
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
+from lskd_nmt.data.bitext import Pair
+from lskd_nmt.data.filters.screen import DUPLICATES, EXAMPLES, Examples, Screen, versions_of
 from lskd_nmt.data.subwords import joined
 from lskd_nmt.errors import require
 from lskd_nmt.evaluate.metrics import USUAL
@@ -40,6 +42,8 @@ class SelectSettings:
     aggregate: bool = False  # of `mbr`, in time linear in the candidates: see `mbr.Utility`
     drop_worst: float = 0.0  # the share of all candidates with the lowest scores, see `quality`
     min_score: float | None = None
+    filters: tuple[str, ...] = ()  # see `data/filters/screen.py`
+    examples: int = EXAMPLES  # of each reason, that are kept of what `filters` drop
 
     def __post_init__(self) -> None:
         require(self.method in METHODS, f"--method is {self.method}: one of {', '.join(METHODS)}")
@@ -63,6 +67,7 @@ class SelectSettings:
             self.max_ratio == 0 or self.max_ratio >= 1,
             f"--max-ratio is {self.max_ratio:g}: give at least 1, or 0 for any",
         )
+        require(self.examples >= 0, f"--examples is {self.examples}: give a number above 0, or 0 for none")
 
     @property
     def reads_scores(self) -> bool:
@@ -90,6 +95,7 @@ class SelectSettings:
         found = replace(found, drop_worst=self.drop_worst or None, min_score=self.min_score)
         if self.method == "mbr":
             found = replace(found, utility=f"{self.utility}, aggregated" if self.aggregate else self.utility)
+        found = replace(found, filters=versions_of(self.filters) or None)
         if (self.method, self.similarity) == ("interpolate", "bleu") or (self.method, self.utility) == ("mbr", "bleu"):
             tokenizer = bleu_tokenizer(lang, self.tokenize)
             return replace(found, tokenizer=tokenizer if tokenizer != USUAL else None)
@@ -111,6 +117,8 @@ def fault(hypothesis: Hypothesis, source: Sequence[str], settings: SelectSetting
 class Candidates(NamedTuple):
     """What there is to choose from for one source sentence."""
 
+    row: int
+    pairs: Sequence[Pair]  # source and each hypothesis as text
     hypotheses: Sequence[Hypothesis]
     reference: str  # in subwords; empty where there is none
     kept: list[int]  # the positions of those that no filter dropped
@@ -119,39 +127,80 @@ class Candidates(NamedTuple):
     @property
     def texts(self) -> list[str]:
         """Those that are kept, as text."""
-        return [joined(self.hypotheses[at].pieces) for at in self.kept]
+        return [self.pairs[at][1] for at in self.kept]
 
 
 class Chooser:
     """Filters and chooses, and counts what it dropped; `lang` is the target language."""
 
     def __init__(
-        self, settings: SelectSettings, lang: str = "en", workers: int = 1, quality: Quality | None = None
+        self,
+        settings: SelectSettings,
+        lang: str = "en",
+        workers: int = 1,
+        quality: Quality | None = None,
+        screen: Screen | None = None,
     ) -> None:
-        """`workers` are the processes of `mbr`, 0: one for each core; `quality` has the scores of all candidates."""
-        self.settings, self.workers, self.quality = settings, workers, quality
+        """`workers` are the processes of `mbr`, 0: one for each core; `quality` has the scores of all candidates.
+
+        `screen` has the filters that were asked for.
+        """
+        self.settings, self.lang, self.workers, self.quality, self.screen = settings, lang, workers, quality, screen
         interpolates = settings.method == "interpolate" and settings.similarity == "bleu"
         self.similarity: BLEU | CHRF = sentence_bleu(lang, settings.tokenize) if interpolates else CHRF()
         self.utility = Utility(settings.utility, settings.aggregate, lang, settings.tokenize)
         self.dropped: Counter[str] = Counter()
+        self.examples = Examples(settings.examples if settings.filters else 0)
         self.without: list[int] = []  # rows that have no hypothesis left
+
+    def apart(self) -> "Chooser":
+        """One that goes on by itself: what it drops is not counted here."""
+        screen = None if self.screen is None else self.screen.apart()
+        return Chooser(self.settings, self.lang, self.workers, self.quality, screen)
 
     def filtered(self, row: int, hypotheses: Sequence[Hypothesis], source: Sequence[str], reference: str) -> Candidates:
         """What is left to choose from; what is dropped is counted.   `source` and `reference` in subwords"""
+        pairs = pairs_of(source, hypotheses)
         faults = [fault(hypothesis, source, self.settings) for hypothesis in hypotheses]
+        if self.screen is not None:
+            faults = [reason or self.screen.reason(pair) for reason, pair in zip(faults, pairs, strict=True)]
         scores: list[float] = []
         if self.quality is not None:
-            scores = self.quality.of(joined(" ".join(source)), [joined(each.pieces) for each in hypotheses])
+            scores = self.quality.of(joined(" ".join(source)), [text for _, text in pairs])
             low = [SCORE if score < self.quality.lowest else None for score in scores]
             faults = [one or other for one, other in zip(faults, low, strict=True)]
-        self.dropped.update(reason for reason in faults if reason)
-        kept = [at for at, reason in enumerate(faults) if reason is None]
+        for reason, pair in zip(faults, pairs, strict=True):
+            self.drop(reason, row, pair)
+        kept = [at for at, reason in enumerate(faults) if not reason]
         if not kept:
             self.without.append(row)
-        return Candidates(hypotheses, reference, kept, scores)
+        return Candidates(row, pairs, hypotheses, reference, kept, scores)
+
+    def drop(self, reason: str | None, row: int, pair: Pair) -> None:
+        """Count a hypothesis that goes for a reason."""
+        if reason:
+            self.dropped[reason] += 1
+            self.examples.add(reason, row, pair)
 
     def chosen(self, sentences: Iterable[tuple[T, Candidates]]) -> Iterator[tuple[T, Candidates, list[int]]]:
         """The positions of those chosen of each sentence, in the order of the sentences; something goes along."""
+        for about, candidates, positions in self.picked(sentences):
+            yield about, candidates, self.settled(candidates, positions)
+
+    def settled(self, candidates: Candidates, positions: list[int]) -> list[int]:
+        """Those of the chosen that nearly equal none that was chosen before, if that filter was asked for."""
+        if self.screen is None:
+            return positions
+        again = [at for at in positions if self.screen.is_again(candidates.pairs[at])]
+        for at in again:
+            self.drop(DUPLICATES, candidates.row, candidates.pairs[at])
+        left = [at for at in positions if at not in again]
+        if positions and not left:
+            self.without.append(candidates.row)
+        return left
+
+    def picked(self, sentences: Iterable[tuple[T, Candidates]]) -> Iterator[tuple[T, Candidates, list[int]]]:
+        """The positions of those chosen of each sentence, in their order, before near-duplicates go."""
         if self.settings.method != "mbr":
             yield from ((about, candidates, self.take(candidates)) for about, candidates in sentences)
             return
@@ -182,6 +231,12 @@ class Chooser:
         """The positions of those chosen of one sentence alone; see `filtered` and `chosen`."""
         candidates = self.filtered(row, hypotheses, source, reference)
         return next(positions for _, _, positions in self.chosen([(None, candidates)]))
+
+
+def pairs_of(source: Sequence[str], hypotheses: Iterable[Hypothesis]) -> list[Pair]:
+    """The source and each hypothesis as text."""
+    text = joined(" ".join(source))
+    return [(text, joined(hypothesis.pieces)) for hypothesis in hypotheses]
 
 
 def rank(score: float) -> float:

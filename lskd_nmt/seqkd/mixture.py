@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from lskd_nmt.data.filters.screen import DUPLICATES
 from lskd_nmt.data.subwords import sampled
 from lskd_nmt.errors import require
 from lskd_nmt.progress import Progress
@@ -14,6 +15,7 @@ from lskd_nmt.seqkd.chooser import Candidates, Chooser
 from lskd_nmt.seqkd.decodings import UNKNOWN, Decoded
 from lskd_nmt.seqkd.encoder import Encoder, Known
 from lskd_nmt.seqkd.ledger import Row
+from lskd_nmt.seqkd.screening import text_ahead
 from lskd_nmt.storage.arrays import Ids
 from lskd_nmt.teacher.source import Hypothesis
 
@@ -94,15 +96,27 @@ class Pool:
 
     def whole(self, chooser: Chooser, progress: Progress) -> Iterator[Chosen]:
         """What is learned of every line."""
-        for chosen in self.chosen(((row, is_drawn) for _, row, is_drawn in self.all(progress)), chooser):
+        for _, chosen in self.chosen(self.all(progress), chooser):
             self.available += 1
             yield chosen
 
-    def chosen(self, rows: Iterable[tuple[Row, bool]], chooser: Chooser) -> Iterator[Chosen]:
-        """What is learned of rows, of which some may have nothing to choose from."""
-        found = (self.usable(row, is_drawn, chooser) for row, is_drawn in rows)
-        for line, candidates, positions in chooser.chosen(each for each in found if each is not None):
-            yield Chosen(line.source, [candidates.hypotheses[at] for at in positions], line.is_drawn)
+    def chosen(self, rows: Iterable[tuple[int, Row, bool]], chooser: Chooser) -> Iterator[tuple[int, Chosen]]:
+        """The numbers of rows that have something to learn from, and what."""
+        found = ((at, self.usable(row, is_drawn, chooser)) for at, row, is_drawn in text_ahead(rows, chooser))
+        sentences = (((at, each[0]), each[1]) for at, each in found if each is not None)
+        for (at, line), candidates, positions in chooser.chosen(sentences):
+            if positions:
+                hypotheses = [candidates.hypotheses[place] for place in positions]
+                yield at, Chosen(line.source, hypotheses, line.is_drawn)
+
+    def usable_rows(self, trial: Chooser, progress: Progress) -> Iterator[int]:
+        """The numbers of rows that have something to learn from; nothing is chosen unless near-duplicates go."""
+        if DUPLICATES in trial.settings.filters:
+            yield from (at for at, _ in self.chosen(self.all(progress), trial))
+            return
+        for at, row, is_drawn in text_ahead(self.all(progress), trial):
+            if self.usable(row, is_drawn, trial) is not None:
+                yield at
 
     def sample(
         self, share: float, seed: int, beside: int, chooser: Chooser, trial: Chooser, progress: Progress
@@ -111,10 +125,7 @@ class Pool:
 
         All are looked at twice: first with `trial`, which says how many there are to draw from.
         """
-        usable = array("Q")
-        for at, row, is_drawn in self.all(progress):
-            if self.usable(row, is_drawn, trial) is not None:
-                usable.append(at)
+        usable = array("Q", self.usable_rows(trial, progress))
         self.available = len(usable)
         count = round(beside * share / (1 - share))
         most = math.floor(1000 * len(usable) / max(len(usable) + beside, 1)) / 1000
@@ -126,5 +137,5 @@ class Pool:
         drawn = bytearray(self.rows)
         for at in sampled(usable, len(usable), count, seed):
             drawn[at] = 1
-        rows = ((row, is_drawn) for at, row, is_drawn in self.all(progress) if drawn[at])
-        yield from self.chosen(rows, chooser)
+        rows = (each for each in self.all(progress) if drawn[each[0]])
+        yield from (chosen for _, chosen in self.chosen(rows, chooser))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lskd_nmt import fairseq_io
+from lskd_nmt.data.filters.screen import FILE, LENGTH
 from lskd_nmt.data.subwords import joined
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.fairseq_io import DictionaryPair
@@ -22,6 +23,7 @@ from lskd_nmt.seqkd.encoder import HELD_OUT, SPLITS, known_sources, splits_of
 from lskd_nmt.seqkd.mbr import Utility
 from lskd_nmt.seqkd.mixture import Monolingual, Pool
 from lskd_nmt.seqkd.quality import NO_SCORES, Scoring, quality_of
+from lskd_nmt.seqkd.screening import bitext_ahead, screen_of
 from lskd_nmt.seqkd.store import HypothesesHeader, Mixture, ScoredFacts
 from lskd_nmt.storage import folders
 from lskd_nmt.storage.arrays import Ids
@@ -85,7 +87,7 @@ def select(
             is_empty or not out.exists(), f"--out {out} is there already and holds no hypotheses: give a new folder"
         )
         with folders.part_of(out, WHAT, held) as part:
-            choice = Choice(reader, symbols, settings, scoring, workers, show)
+            choice = Choice(reader, symbols, settings, scoring, workers, split, show)
             header = choice.write(part / "store", split, facts, monolingual, show)
             (part / "store").rename(out)
     return header
@@ -131,6 +133,7 @@ class Choice:
         settings: SelectSettings,
         scoring: Scoring,
         workers: int,
+        split: str,
         show: Callable[[str], None],
     ) -> None:
         """`reader` names the decodings, of a bitext that is in its data, and of text that has no target side.
@@ -143,8 +146,8 @@ class Choice:
         self.encoder = reader.encoder
         drop = settings.drop_worst, settings.min_score
         quality = quality_of(reader, scoring, *drop, show) if scoring.given else None
-        self.chooser = Chooser(settings, symbols.langs[1], workers, quality)
-        self.trial = Chooser(settings, symbols.langs[1], quality=quality)  # what it drops is not counted
+        screen = screen_of(settings, symbols.langs, [*self.bitext, *self.texts], self.data, split)
+        self.chooser = Chooser(settings, symbols.langs[1], workers, quality, screen)
         self.report = Diversity(), Diversity()  # of the hypotheses; of the references
         self.learned, self.learned_text, self.available = 0, 0, 0  # sentences of the bitext; lines; and to draw from
 
@@ -167,10 +170,9 @@ class Choice:
         pairs = self.pairs(split, monolingual, writer, show)
         fairseq_io.write_pairs(str(folder / store.BIN), langs, split, pairs, sizes)
         dropped = dict(self.chooser.dropped)
-        require(
-            self.report[0].count > 0,
-            f"no hypothesis is left ({dropped} dropped): loosen --max-ratio{' or --min-score' * (SCORE in dropped)}",
-        )
+        flags = {"--min-score": SCORE in dropped, "--filters": self.chooser.screen is not None}
+        looser = "".join(f" or {flag}" for flag, is_given in flags.items() if is_given)
+        require(self.report[0].count > 0, f"no hypothesis is left ({dropped} dropped): loosen --max-ratio{looser}")
         counts = replace(
             facts,
             **vars(self.report[0].facts()),
@@ -179,6 +181,7 @@ class Choice:
             sentences_without=len(self.chooser.without),
             scored=self.scored_facts(),
         )
+        counts = self.screened(folder, counts)
         if facts.mixture is not None:
             mixed = replace(facts.mixture, bitext=self.learned, monolingual=self.learned_text, available=self.available)
             own = data_hashes(str(folder / store.BIN), langs, (split,))
@@ -191,6 +194,14 @@ class Choice:
         if found is None:
             return None
         return ScoredFacts(found.candidates, found.threshold, dict(found.about), found.digest)
+
+    def screened(self, folder: Path, counts: HypothesesHeader) -> HypothesesHeader:
+        """The header with what the filters went by; examples of what they dropped are written."""
+        if self.chooser.screen is None:
+            return counts
+        self.chooser.examples.write(folder / FILE)
+        typical = round(self.chooser.screen.typical, 4) if LENGTH in self.chooser.settings.filters else None
+        return replace(counts, typical_ratio=typical)
 
     def pairs(
         self, split: str, monolingual: Monolingual, writer: store.StoreWriter, show: Callable[[str], None]
@@ -229,8 +240,9 @@ class Choice:
     ) -> Iterator[tuple[tuple[SentencePair, list[int]], Candidates]]:
         """The hypotheses of each pair of a bitext, and how many of them each decoding has."""
         rows = [each.in_subwords(self.encoder, self.chooser.dropped) for each in self.bitext]
+        together = zip(corpus, zip(*rows, strict=True), strict=True)
         pads = [symbols.pad() for symbols in self.dictionaries]
-        for number, (pair, entries) in enumerate(zip(corpus, zip(*rows, strict=True), strict=True)):
+        for number, (pair, entries) in enumerate(bitext_ahead(together, self.chooser)):
             for decoded, entry in zip(self.bitext, entries, strict=True):
                 decoded.require_row(number, entry, pair.source_ids)
             if pair.source_ids[0] == pads[0] or pair.target_ids[0] == pads[1]:  # in a batch, it would be padding
@@ -251,7 +263,9 @@ class Choice:
         if share is None:
             chosen = pool.whole(self.chooser, progress)
         else:
-            chosen = pool.sample(share, monolingual.seed, self.learned, self.chooser, self.trial, progress)
+            screen = None if self.chooser.screen is None else self.chooser.screen.apart()
+            trial = Chooser(self.settings, langs[1], screen)  # what it drops is not counted
+            chosen = pool.sample(share, monolingual.seed, self.learned, self.chooser, trial, progress)
         for source, hypotheses, is_drawn in chosen:
             self.report[0].add([joined(each.pieces) for each in hypotheses], "", is_drawn * len(hypotheses))
             found = self.in_ids(hypotheses)

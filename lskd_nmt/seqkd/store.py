@@ -62,6 +62,7 @@ class Selection:
     score_command: str | None = absent()
     drop_worst: float | None = absent()
     min_score: float | None = absent()
+    filters: dict[str, str] | None = absent()  # the version of each that was asked for
 
 
 @record
@@ -137,6 +138,7 @@ class HypothesesHeader:
     dropped: dict[str, int] | None = absent()  # hypotheses, by the reason
     sentences_without: int | None = absent()  # that have no hypothesis left
     scored: ScoredFacts | None = absent()  # where candidates have scores
+    typical_ratio: float | None = absent()  # of the two lengths in characters, for the filter `length`
     longest: int = 0  # target symbols of a hypothesis, with its end
     arrays: dict[str, str] = field(default_factory=dict)  # the hash of each file
     digest: str | None = absent()

@@ -22,7 +22,7 @@ ANNOUNCES = re.compile(
     rf"^.{{0,60}}?(?:{TRANSLATION})[^.!?。]{{0,60}}[:：]|\b(?:{HERE})\b[^.!?。]{{0,40}}(?:{TRANSLATION})", re.I
 )
 ANNOUNCES_AT_END = re.compile(rf"[(\[（【*][^)\]）】]{{0,40}}(?:{TRANSLATION})[^)\]）】]*[)\]）】*]?\W*$", re.I)
-NAMES_TRANSLATION = re.compile(TRANSLATION, re.I)
+STEMS = TRANSLATION.split("|")
 LABELS = (
     r"(?:in |auf |en |em |in het |на |по-)?(?:english|german|french|spanish|italian|portuguese|dutch|polish|russian"
     r"|czech|ukrainian|chinese|japanese|korean|turkish|arabic|englisch|deutsch|französisch|spanisch|anglais"
@@ -81,10 +81,10 @@ def is_chatter(source: str, target: str, langs: tuple[str, str]) -> bool:
     - "Sure!", "Certainly", "Of course", "Here you go" at the beginning, where the target's language is not English;
     - marks of Markdown, HTML or a chat template.
     """
-    if not NAMES_TRANSLATION.search(source) and (ANNOUNCES.search(target) or ANNOUNCES_AT_END.search(target)):
+    if mentions(target) and not mentions(source) and (ANNOUNCES.search(target) or ANNOUNCES_AT_END.search(target)):
         return True
     has_colon = ":" in source or "：" in source
-    if not has_colon and LABEL.search(target):
+    if not has_colon and (":" in target or "：" in target) and LABEL.search(target):
         return True
     if NOTE.search(target) and not NOTE.search(source) and not (has_colon and ":" in target[:40]):
         return True
@@ -94,3 +94,9 @@ def is_chatter(source: str, target: str, langs: tuple[str, str]) -> bool:
         return True
     found = MARKS.search(target)
     return bool(found) and not MARKS.search(source) and not (DIALOGUE.search(target) and DIALOGUE.search(source))
+
+
+def mentions(text: str) -> bool:
+    """Whether a text has the word "translation", or one of its kin in other languages."""
+    text = text.lower()
+    return any(stem in text for stem in STEMS)

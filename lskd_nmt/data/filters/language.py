@@ -53,23 +53,26 @@ class LanguageJudge:
                 )
         self.own = known[base_language(langs[0])], known[base_language(langs[1])]
         self.all = sorted({*self.own, *(known[code] for code in COMMON)}, key=lambda each: each.name)
-        self.detector = detector(self.all)
+        self.quick, self.detector = detectors(self.all)
 
     def is_other(self, texts: Sequence[str], side: int) -> list[bool]:
         """Whether each text is clearly in another language than that of its side: 0 source, 1 target; on all cores.
 
         Addresses and digits are taken out. A text of at least 20 letters (10 of Chinese, Japanese or Korean) is in
         another language if the most probable of source, target and the `COMMON` languages is not the right one,
-        has a confidence of at least 0.5, and ten times that of the right one or more.
+        has a confidence of at least 0.5, and ten times that of the right one or more. That is asked only of texts of
+        which trigrams alone do not say that they are in the right language, which takes a fifth of the time.
         """
         bare = [DROPPED_MARKS.sub(" ", text) for text in texts]
-        judged = [at for at, text in enumerate(bare) if weight(text) >= LETTERS]
         found = [False] * len(texts)
-        given = self.detector.compute_language_confidence_values_in_parallel([bare[at] for at in judged])
-        for at, values in zip(judged, given, strict=True):
-            own = next((each.value for each in values if each.language == self.own[side]), 0.0)
-            best = values[0]
-            found[at] = best.language != self.own[side] and best.value >= max(OTHER, TIMES * own)
+        judged = [at for at, text in enumerate(bare) if weight(text) >= LETTERS]
+        for detector in (self.quick, self.detector):  # the second looks at what the first has doubts about
+            given = detector.compute_language_confidence_values_in_parallel([bare[at] for at in judged])
+            of_text = dict(zip(judged, given, strict=True))
+            judged = [at for at, values in of_text.items() if values[0].language != self.own[side]]
+        for at in judged:
+            own = next((each.value for each in of_text[at] if each.language == self.own[side]), 0.0)
+            found[at] = of_text[at][0].value >= max(OTHER, TIMES * own)
         return found
 
 
@@ -99,11 +102,12 @@ def package() -> "type[Language]":
     return Language
 
 
-def detector(languages: "Sequence[Language]") -> "LanguageDetector":
-    """One for these languages."""
+def detectors(languages: "Sequence[Language]") -> "tuple[LanguageDetector, LanguageDetector]":
+    """Two for these languages: by trigrams, and by n-grams of all lengths."""
     from lingua import LanguageDetectorBuilder
 
-    return LanguageDetectorBuilder.from_languages(*languages).build()
+    quick = LanguageDetectorBuilder.from_languages(*languages).with_low_accuracy_mode().build()
+    return quick, LanguageDetectorBuilder.from_languages(*languages).build()
 
 
 def version() -> str:
