@@ -20,7 +20,7 @@ import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from lskd_nmt.evaluate.bootstrap import LEVEL, Spread, Term
-from lskd_nmt.evaluate.metrics import Array
+from lskd_nmt.evaluate.formulas import Array
 from lskd_nmt.evaluate.records import Uncertainty
 
 POWER = 0.8

@@ -263,8 +263,7 @@ class Choice:
         if share is None:
             chosen = pool.whole(self.chooser, progress)
         else:
-            screen = None if self.chooser.screen is None else self.chooser.screen.apart()
-            trial = Chooser(self.settings, langs[1], screen)  # what it drops is not counted
+            trial = self.chooser.apart()  # what it drops is not counted
             chosen = pool.sample(share, monolingual.seed, self.learned, self.chooser, trial, progress)
         for source, hypotheses, is_drawn in chosen:
             self.report[0].add([joined(each.pieces) for each in hypotheses], "", is_drawn * len(hypotheses))
