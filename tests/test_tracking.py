@@ -14,6 +14,7 @@ from test_plan import config
 from test_table import sweep
 
 from lskd_nmt.cli import main
+from lskd_nmt.cost.trial_runs import Machine, TrialRuns
 from lskd_nmt.errors import LskdError
 from lskd_nmt.experiment import steps, tracking
 from lskd_nmt.experiment.config import resolve
@@ -174,6 +175,12 @@ def test_what_is_tracked_changes_no_signature_and_no_finished_model(tmp_path, tr
     kept = {model.name: model for model in Run(tmp_path / "run").models}
     assert "--wandb-project" not in kept[TEACHER].train_command and "--wandb-project" in kept[STUDENT].train_command
     assert tracking.planned(Run(tmp_path / "run").plan) == {"wandb-project": "kd"}
+
+
+def test_trial_runs_of_a_forecast_are_not_tracked(tmp_path):
+    model = expand(resolve(config(track={"tensorboard": str(tmp_path), "wandb": "kd"}))).models[0]
+    words = TrialRuns.short(types.SimpleNamespace(machine=Machine()), model)
+    assert len(tracking.asked(model.train_command)) == 2 and tracking.asked(words) == {}
 
 
 def test_a_config_without_it_tracks_nothing():
