@@ -22,6 +22,8 @@
 #                        5 in Thai, Lao, Khmer, Burmese and Tibetan
 #   --drop-empty yes|no  drop training pairs with an empty side instead of refusing the file
 #   --keep-repeated yes|no   keep training pairs that stand twice, or in valid or test
+#   --filters NAMES      training pairs that are not worth learning are dropped: copies,repeats,chatter,numbers,length,
+#                        language,near-duplicates, or all; clean/dropped.jsonl has examples
 #   --workers N          processes of fairseq-preprocess
 #   --stage, --stop-stage   first and last of: 1 fetch, 2 clean, 3 subwords, 4 binarise, 5 check
 # A second call continues where the first stopped. To begin anew, remove the folder. A folder with other files in it is
@@ -29,9 +31,9 @@
 # shellcheck disable=SC2034,SC2154   # variables are shared with the corpus file that is sourced
 set -euo pipefail
 options='corpus out source_lang target_lang train valid test pairs seed raw_dir form expected_counts'
-options+=' vocab_size subwords dictionary spm_sentences max_words max_ratio drop_empty keep_repeated workers stage stop_stage'
+options+=' vocab_size subwords dictionary spm_sentences max_words max_ratio drop_empty keep_repeated filters workers stage stop_stage'
 corpus='' out='' source_lang='' target_lang='' train='' valid='' test='' pairs=20000 seed=1 raw_dir='' form=raw
-expected_counts='' vocab_size=8000 subwords=unigram dictionary='' spm_sentences='' max_words=175 max_ratio=0 drop_empty=no keep_repeated=no workers=2 stage=1 stop_stage=5
+expected_counts='' vocab_size=8000 subwords=unigram dictionary='' spm_sentences='' max_words=175 max_ratio=0 drop_empty=no keep_repeated=no filters='' workers=2 stage=1 stop_stage=5
 # shellcheck source=experiments/lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/../experiments/lib.sh"
 parse_options "$@"
@@ -103,7 +105,7 @@ sys.exit(not archive.is_whole(Path(sys.argv[1])))' "$1"; }
 settings() {
   local name
   for name in corpus source_lang target_lang train valid test pairs seed form expected_counts vocab_size subwords \
-    max_words max_ratio drop_empty keep_repeated ${spm_sentences:+spm_sentences}; do
+    max_words max_ratio drop_empty keep_repeated ${spm_sentences:+spm_sentences} ${filters:+filters}; do
     printf '%s=%s\n' "$name" "${!name}"
   done
   if [[ -n $dictionary ]]; then printf 'dictionary=%s\ndictionary_sha256=%s\n' "$dictionary" "$(sha256sum < "$dictionary/dictionary.json")"; fi
@@ -116,7 +118,7 @@ is_made() {                          # is_made FOLDER FILE: whether FILE may be 
   [[ -f $2 || -L $2 ]] || return 1
   local given='dictionary\.json|merges\.txt|vocab-(src|tgt)\.json|tokenizer_config\.json'    # of --dictionary
   case ${1%.part} in
-    raw|clean|pieces) names="$split\\.$lang(\\.part)?|dropped\\.json" ;;
+    raw|clean|pieces) names="$split\\.$lang(\\.part)?|dropped\\.jsonl?" ;;
     spm) names="spm\\.(model|vocab)(\\.part)?|spm\\.$lang\\.model|dict\\.$lang\\.txt|$given" ;;
     bin) names="$split\\.$source_lang-$target_lang\\.$lang(\\.pt[0-9]+)?\\.(bin|idx)|dict\\.$lang\\.txt|preprocess\\.log|spm(\\.$lang)?\\.model|$given" ;;
   esac
@@ -194,6 +196,7 @@ clean_stage() {
   local flags=(--max-words "$max_words" --max-ratio "$max_ratio")
   [[ $drop_empty == no ]] || flags+=(--drop-empty)
   [[ $keep_repeated == no ]] || flags+=(--keep-repeated)
+  [[ -z $filters ]] || flags+=(--filters "$filters")
   [[ $form == raw ]] || flags=(--max-words 1000000 --keep-repeated)   # the recipe has cleaned already, and keeps repeats
   remove_made clean.part             # of older versions
   lskd clean "${langs[@]}" --raw "$out/raw" --out "$out/clean" "${flags[@]}"    # whole or not at all

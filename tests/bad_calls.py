@@ -148,7 +148,7 @@ ENTRIES: dict[str, Entry] = {
     "clean": Entry(
         ["clean", *LANGS, "--raw", "raw", "--out", "o", "--keep-repeated"],
         of(SIDES.format("raw"), "text"),
-        numbers=("--max-words", "--max-ratio"),
+        numbers=("--max-words", "--max-ratio", "--examples"),
         out="o",
     ),
     "subwords": Entry(
@@ -448,7 +448,7 @@ ENTRIES: dict[str, Entry] = {
         {"decoded/ledger.json": "json", "decoded/rows.jsonl": "rows"} | DICTS,
         needs=("bin", "decoded"),
         out="o",
-        numbers=("--hypotheses", "--max-ratio", "--share", "--seed"),
+        numbers=("--hypotheses", "--max-ratio", "--share", "--seed", "--examples"),
     ),
     "seqkd select, text": Entry(
         ["seqkd", "select", "--monolingual", "imported", "--data", "bin", "--out", "o"],

@@ -94,9 +94,7 @@ def test_planted_pairs_leave_a_decoding(select):
     assert code == 0 and facts["dropped"].pop("near-duplicates") >= len(AGAIN)
     left = set(corpus_of(out))
     planted = {(plain(source), plain(target)) for pairs in PLANTED.values() for source, target in pairs}
-    assert not left & planted and {kind: facts["dropped"][kind] >= 19 for kind in PLANTED} == dict.fromkeys(
-        PLANTED, True
-    )
+    assert not left & planted and all(facts["dropped"][kind] >= 19 for kind in PLANTED)
     lost = [pair for pair in [*GOOD, *DISTINCT] if (plain(pair[0]), plain(pair[1])) not in left]
     assert len(lost) <= LOST, lost
     examples = [json.loads(line) for line in (out / "dropped.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -123,3 +121,39 @@ def test_filters_that_cannot_be_are_refused_and_nothing_is_left(select):
     assert code == 2 and "--filters has loops: one of copies, repeats, chatter," in line and not out.exists()
     code, line, out = select("h", "--filters", "copies", "--examples", -1)
     assert code == 2 and "--examples is -1: give a number above 0, or 0 for none" in line and not out.exists()
+
+
+def write_bitext(folder: Path, **splits) -> None:
+    folder.mkdir()
+    for split, pairs in splits.items():
+        for side, lang in enumerate(LANGS):
+            (folder / f"{split}.{lang}").write_text("".join(f"{pair[side]}\n" for pair in pairs), encoding="utf-8")
+
+
+def test_planted_pairs_leave_a_bitext(tmp_path, capsys):
+    held_out = [("Only the test has this.", "Das hat nur der Test.")]
+    write_bitext(tmp_path / "raw", train=PAIRS, valid=held_out, test=held_out)
+    words = ["clean", "--source-lang", "en", "--target-lang", "de", "--raw", tmp_path / "raw", "--out"]
+    assert cli.main([*map(str, [*words, tmp_path / "before"])]) == 0
+    before = json.loads(capsys.readouterr().out)
+    assert before["dropped"] == {} and before["pairs"]["train"] == len(PAIRS)  # all that was planted stays
+    assert not (tmp_path / "before" / "dropped.jsonl").exists()
+    assert cli.main([*map(str, [*words, tmp_path / "clean", "--filters", "all", "--examples", 1])]) == 0
+    dropped = json.loads(capsys.readouterr().out)["dropped"]
+    sides = [(tmp_path / "clean" / f"train.{lang}").read_text(encoding="utf-8").splitlines() for lang in LANGS]
+    left = set(zip(*sides, strict=True))
+    assert not left & {(plain(source), plain(target)) for pairs in PLANTED.values() for source, target in pairs}
+    lost = [pair for pair in [*GOOD, *DISTINCT] if pair not in left]
+    assert len(lost) <= LOST and all(dropped[kind] >= 19 for kind in PLANTED), (lost, dropped)
+    examples = [json.loads(line) for line in (tmp_path / "clean" / "dropped.jsonl").read_text("utf-8").splitlines()]
+    assert {each["reason"] for each in examples} == set(dropped) and len(examples) == len(dropped)
+    assert cli.main([*map(str, [*words, tmp_path / "clean"])]) == 0  # a folder of its own is replaced
+    assert not (tmp_path / "clean" / "dropped.jsonl").exists()
+
+
+def test_a_bitext_of_which_a_filter_leaves_nothing_is_refused(tmp_path, capsys):
+    write_bitext(tmp_path / "raw", train=PLANTED["copies"], valid=GOOD[:1], test=GOOD[:1])
+    words = ["clean", "--source-lang", "en", "--target-lang", "de", "--raw", tmp_path / "raw", "--out", tmp_path / "c"]
+    assert cli.main([*map(str, [*words, "--filters", "copies"])]) == 2
+    assert "all 20 training pairs were dropped ({'copies': 20}): leave the filter out" in capsys.readouterr().err
+    assert not (tmp_path / "c").exists()

@@ -119,9 +119,9 @@ def test_the_runs_of_random_words_are_those_of_all_places_and_sizes():
         ("1,000,000.5", "1.000.000,50", False),
         ("3.14", "3,15", True),
         ("He has 7.", "Er hat sieben.", False),
-        ("25 years", "fünfundzwanzig Jahre", True),  # 21 to 99 that are no tens are not taken for words
+        ("35 years", "fünfunddreißig Jahre", True),  # 32 to 99 that are no tens are not taken for words
         ("5 million", "5000000", False),
-        ("10 men", "100 Männer", False),  # tens may be words
+        ("10 men", "100 Männer", False),  # both may be words
         ("210 men", "2100 Männer", True),
         ("at 3", "um 15", False),
         ("the '90s", "die 1990er", False),

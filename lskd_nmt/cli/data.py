@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from lskd_nmt.cli.common import answer, real, show, verb_of, whole
+from lskd_nmt.cli.common import add_filters, answer, real, show, verb_of, whole
 from lskd_nmt.cli.verbs import Parser, Verbs
 from lskd_nmt.data import bitext
 from lskd_nmt.errors import LskdError, require
@@ -64,6 +64,7 @@ def register_clean(verbs: Verbs) -> None:
     clean.add_argument("--max-ratio", type=real(0), default=0, help="of the two lengths in words; 0 is any")
     clean.add_argument("--drop-empty", action="store_true", help="drop pairs with an empty side instead of refusing")
     clean.add_argument("--keep-repeated", action="store_true", help="keep repeated and held-out pairs in train")
+    add_filters(clean)
     clean.epilog = (
         "Words of a language without spaces are estimated from its characters: a word has 2 in Chinese, "
         "2.5 in Japanese, 5 in Thai, Lao, Khmer, Burmese and Tibetan."
@@ -179,8 +180,10 @@ def run_clean(args: argparse.Namespace) -> None:
     require(
         args.max_ratio == 0 or args.max_ratio >= 1, f"--max-ratio is {args.max_ratio}: give at least 1, or 0 for any"
     )
+    require(args.examples >= 0, f"--examples is {args.examples}: give a number above 0, or 0 for none")
     require_apart(args.raw, "--raw", args.out)
-    with new_folder(args.out, "lskd clean", [*text_names(langs), "dropped.json"], ["dropped.json"]) as new:
+    names = [*text_names(langs), "dropped.json", "dropped.jsonl"]
+    with new_folder(args.out, "lskd clean", names, ["dropped.json"]) as new:
         counts, dropped = clean_splits(args, langs, new)
         write_json(new / "dropped.json", dropped)
     answer(out=str(args.out), pairs={split: counts[split] for split in SPLITS}, dropped=dropped)
@@ -221,10 +224,13 @@ def clean_train(
 ) -> tuple[int, dict[str, int]]:
     """Write the training pairs that are kept; their number, and that of the dropped ones for each cause."""
     from lskd_nmt.data import cleaning  # noqa: PLC0415
+    from lskd_nmt.data.filters import screen  # noqa: PLC0415
 
-    total = bitext.count_lines(args.raw / f"train.{langs[0]}")
-    return cleaning.clean(
-        str(args.raw / "train"),
+    raw, total = str(args.raw / "train"), bitext.count_lines(args.raw / f"train.{langs[0]}")
+    filters = screen.of_bitext(screen.names_of(args.filters), raw, langs, total)
+    examples = screen.Examples(args.examples)
+    found = cleaning.clean(
+        raw,
         new / "train",
         langs,
         cleaning.Limits(args.max_words, args.max_ratio),
@@ -232,7 +238,12 @@ def clean_train(
         not args.keep_repeated,
         args.drop_empty,
         Progress(total, "pairs cleaned", show).add,
+        filters,
+        examples,
     )
+    if filters is not None:
+        examples.write(new / screen.FILE)
+    return found
 
 
 def require_apart(given: Path, flag: str, out: Path) -> None:

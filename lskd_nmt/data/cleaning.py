@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lskd_nmt.data.bitext import Pair, bitext, normalised, words, write_bitext, written
+from lskd_nmt.data.filters.screen import DUPLICATES, NAMES, Examples, Screen, ahead
 
 Rows = NDArray[np.int64]  # numbers of lines, ascending from 0
 DIGEST = 16  # bytes: of 20 million pairs two others have the same with a probability of 6e-25
@@ -17,6 +18,7 @@ REMEDIES = {
     "empty": "one side of each is empty, so look at the files",
     "long": "give a larger --max-words",
     "ratio": "give a larger --max-ratio",
+    **dict.fromkeys(NAMES, "leave the filter out of --filters, or look at what it drops from a part of the text"),
     "repeated": "the same pair stands in many lines, so give other text, or keep it (--keep-repeated)",
     "in valid or test": "the training text is the held-out text, so give other text, or keep it (--keep-repeated)",
 }
@@ -42,13 +44,16 @@ def clean(
     distinct: bool = True,
     drop_empty: bool = True,
     done: Callable[[int], None] = lambda count: None,
+    screen: Screen | None = None,
+    examples: Examples | None = None,
 ) -> tuple[int, dict[str, int]]:
     """Write the pairs of the bitext `raw` that are worth training on as the bitext `out`, in order.
 
     Answers how many were kept, and how many dropped for which reason, the first that applies: a pair is out that is
-    beyond the limits, stands in `held_out`, or (if `distinct`) a second time in `raw`. Memory holds 16 bytes a pair.
+    beyond the limits, that the filters of `screen` drop, that stands in `held_out`, or (if `distinct`) a second time in
+    `raw`. Memory holds 16 bytes a pair. `examples` takes those that the limits, filters and held-out text drop.
     """
-    keep = Filter(langs, limits, {digest(pair) for pair in held_out})
+    keep = Filter(langs, limits, {digest(pair) for pair in held_out}, screen, examples)
     count = write_bitext(out, langs, keep.passed(bitext(raw, langs, drop_empty), done))
     rows = repeated(keep.digests) if distinct else np.array([], dtype=np.int64)
     if len(rows):
@@ -61,21 +66,32 @@ def clean(
 class Filter:
     """Lets pairs pass that are within the limits and whose digests are not among the `tested` ones."""
 
-    def __init__(self, langs: Sequence[str], limits: Limits, tested: Set[bytes]) -> None:
-        self.langs, self.limits, self.tested = langs, limits, tested
+    def __init__(
+        self,
+        langs: Sequence[str],
+        limits: Limits,
+        tested: Set[bytes],
+        screen: Screen | None = None,
+        examples: Examples | None = None,
+    ) -> None:
+        self.langs, self.limits, self.tested, self.screen = langs, limits, tested, screen
+        self.examples = Examples(0) if examples is None else examples
         self.dropped: Counter[str] = Counter()  # pairs by the reason that they did not pass for
         self.digests = bytearray()  # of the pairs that passed, one behind the other
 
     def passed(self, pairs: Iterable[Pair], done: Callable[[int], None]) -> Iterator[Pair]:
         """The pairs that pass, in order; `done` hears of every pair."""
-        for pair in pairs:
+        for row, pair in enumerate(pairs if self.screen is None else ahead(pairs, self.screen.look)):
             done(1)
-            reason = fault(pair, self.langs, self.limits)
+            reason = fault(pair, self.langs, self.limits) or (self.screen.reason(pair) if self.screen else "")
             own = b"" if reason else digest(pair)
             if own in self.tested:
                 reason = "in valid or test"
+            if not reason and self.screen is not None and self.screen.is_again(pair):
+                reason = DUPLICATES
             if reason:
                 self.dropped[reason] += 1
+                self.examples.add(reason, row, pair)
                 continue
             self.digests.extend(own)
             yield pair

@@ -18,6 +18,7 @@ from lskd_nmt.experiment.config_values import (
     average,
     choice,
     commands,
+    filters,
     flags,
     hub,
     integer,
@@ -78,6 +79,7 @@ CONFIG: Checks = {
         "max_ratio": number(0, math.inf, "a number from 1, or 0 for any"),
         "drop_empty": truth,
         "keep_repeated": truth,
+        "filters": filters,  # what is not worth learning, see docs/data.md
         "workers": integer,
         "dictionary": path,  # of lskd import-teacher: its subwords and dictionaries instead of learned ones
         "spm": path,  # of a stock data-bin, whose sentencepiece model nobody else knows
@@ -127,6 +129,7 @@ CONFIG: Checks = {
         "similarity": choice("bleu", "chrf"),
         "max_ratio": number(1, math.inf, "a number from 1 (leave it out for any)"),
         "drop_copies": truth,
+        "filters": filters,
         "shard_sentences": integer,
         "monolingual": monolingual,  # {files: …, share: 0.5}: source text without a target side
     },

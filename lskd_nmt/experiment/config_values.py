@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
+from lskd_nmt.data.filters.screen import NAMES
 from lskd_nmt.evaluate.metrics import RESERVED
 from lskd_nmt.fairseq_io import flag_values
 from lskd_nmt.losses.settings import Tail, default_tail
@@ -82,6 +83,12 @@ def several(check: Check) -> Callable[[Json], list[Json]]:
         return values
 
     return check_all
+
+
+def filters(value: Json) -> str:
+    """One filter or several, see `data/filters/screen.py`, with commas between as a flag has them."""
+    names = several(choice(*NAMES, "all"))(value)
+    return ",".join(map(str, names))
 
 
 def path(value: Json) -> str:

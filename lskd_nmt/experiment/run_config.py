@@ -56,6 +56,7 @@ class DataConfig:
     workers: int | None = None
     tokenize: str | None = None  # of BLEU, instead of the target language's own
     dictionary: str | None = absent()  # a folder of lskd import-teacher, by whose subwords the data are cut
+    filters: str | None = absent()  # of train: names with commas between
     spm: str | None = absent()  # of a stock data-bin: its sentencepiece model
 
 
@@ -143,6 +144,7 @@ class SeqkdConfig:
     drop_copies: bool = False
     shard_sentences: int = SEARCH.shard_sentences
     monolingual: MonolingualConfig | None = absent()
+    filters: str | None = absent()  # of translations: names with commas between
 
 
 @record

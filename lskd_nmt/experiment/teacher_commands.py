@@ -44,6 +44,7 @@ def seqkd_commands(name: str, config: RunConfig, data: PlannedData) -> tuple[Com
         return ()
     filtering = ("similarity", "max_ratio", "drop_copies")
     filters = {option.replace("_", "-"): options[option] for option in filtering} | {"tokenize": data.tokenize}
+    filters["filters"] = config.seqkd.filters
     choosing: list[Flags] = [
         {
             "decoded": f"{folder}/decoded",

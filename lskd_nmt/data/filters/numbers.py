@@ -8,7 +8,7 @@ ADDRESS = re.compile(r"(?:https?://|www\.)[^\s<>\"'）」』，。、]+|[\w.+-]+
 NUMBER = re.compile(r"\d+(?:[.,'’٫٬\u00a0\u202f]\d+)*")
 SEPARATOR = re.compile(r"\D")
 NUMERALS = re.compile("[一二三四五六七八九〇零]{2}|[十百千万萬億亿兆]")  # 一 alone is in every other sentence
-AS_WORDS = {*range(21), *range(30, 101, 10), *range(200, 1001, 100), *(10**power for power in range(4, 13))}
+AS_WORDS = {*range(32), *range(40, 101, 10), *range(200, 1001, 100), *(10**power for power in range(4, 13))}
 FRACTION = re.compile(r"(?<=[.,'’٫٬])(\d{1,2})$")
 
 
@@ -21,7 +21,7 @@ def loses_numbers(source: str, target: str) -> bool:
     of digits between separators are, which dates and hours part in other ways. One that is on one side alone is a fault
     unless
 
-    - it may be a word in the other language: 0 to 20, tens up to 100, hundreds up to 1000, and powers of ten;
+    - it may be a word in the other language: 0 to 31 (as days are), tens to 100, hundreds to 1000, powers of ten;
     - it has a partner among those on the other side alone, that differs by a power of ten from 100 on (5 million,
       5,000,000), by 12 hours (3 pm, 15:00), or by the century ('90s, 1990s);
     - the other side has a number in Chinese numerals, from ten on;

@@ -7,7 +7,7 @@ from copy import copy
 from pathlib import Path
 from typing import TypeVar
 
-from lskd_nmt.data.bitext import Pair, written
+from lskd_nmt.data.bitext import Pair, bitext, written
 from lskd_nmt.data.filters import language
 from lskd_nmt.data.filters.chatter import is_chatter
 from lskd_nmt.data.filters.copies import is_copy
@@ -117,6 +117,14 @@ def ahead(rows: Iterable[T], look: Callable[[list[T]], None], size: int = BLOCK)
             block = []
     look(block)
     yield from block
+
+
+def of_bitext(names: Sequence[str], raw: str, langs: Langs, count: int) -> Screen | None:
+    """The filters for a bitext of so many lines, whose sides may both be at fault; None: no filter was asked for."""
+    if not names:
+        return None
+    typical = typical_of(bitext(raw, langs, drop_empty=True), count) if LENGTH in names else 1.0
+    return Screen(names, langs, typical, both_sides=True)
 
 
 def typical_of(pairs: Iterable[Pair], count: int) -> float:
