@@ -14,6 +14,7 @@ from lskd_nmt.experiment.models import expand
 from lskd_nmt.experiment.plan import plan
 from lskd_nmt.experiment.records import PlannedData
 from lskd_nmt.experiment.scripts import as_arguments, command_script
+from lskd_nmt.storage.typed import to_json
 
 MINIMAL = """
 name: small
@@ -362,6 +363,17 @@ def test_students_of_translations_name_their_level_and_read_what_their_teacher_w
     assert expanded()["teacher-ls0.1-s1"].seqkd_commands == ()
 
 
+def test_filters_reach_the_choice_of_translations_and_the_preparation_and_are_no_key_of_old_runs():
+    student = {"kd_level": "sequence"}
+    models = expanded(student=student, seqkd={"filters": ["repeats", "copies"]})
+    chosen = models["teacher-ls0.1-s1"].seqkd_commands[-1]
+    assert chosen[chosen.index("--filters") + 1] == "repeats,copies"
+    assert "--filters" not in expanded(student=student)["teacher-ls0.1-s1"].seqkd_commands[-1]
+    assert resolve(config(data={"filters": "all"}), "x.yaml").data.filters == "all"
+    content = to_json(resolve(config(), "x.yaml"))
+    assert "filters" not in content["data"] and "filters" not in content["seqkd"]
+
+
 @pytest.mark.parametrize(
     "sections, part",
     [
@@ -380,6 +392,7 @@ def test_students_of_translations_name_their_level_and_read_what_their_teacher_w
             {"student": {"kd_level": "both"}, "seqkd": {"engine": "fairseq", "quantization": "int8"}},
             "it is of ctranslate2",
         ),
+        ({"seqkd": {"filters": ["loops"]}}, "seqkd.filters is ['loops'], it must be one of copies, repeats, chatter"),
         ({"student": {"kd_level": "both"}, "seqkd": {"max_ratio": 0.5}}, "seqkd.max_ratio is 0.5, it must be a number"),
         ({"train": {"kd-level": "both"}}, "train.kd-level is set by the pipeline: use student.kd_level"),
     ],
