@@ -136,6 +136,26 @@ EXPERIMENT_BROKEN = {
         {"kd_level": ("both",), "hypotheses": ("beam", "multi")},
         "student.hypotheses has multi, and seqkd.nbest is 1: decode more hypotheses",
     ),
+    "best-and-nbest": (
+        {"kd_level": ("sequence",), "hypotheses": ("mbr-5",), "most": 5, "nbest": 4},
+        "student.hypotheses asks for the 5 best, and seqkd.nbest is 4: decode more hypotheses",
+    ),
+    "aggregate-and-utility": (
+        {"aggregate": True, "utility": "bleu"},
+        "seqkd.aggregate is true, and seqkd.utility is bleu: use chrf, or remove one",
+    ),
+    "scores-lacking": (
+        {"hypotheses": ("beam", "best-score-2")},
+        "student.hypotheses has best-score-2, and there are no scores: name a file as seqkd.scores",
+    ),
+    "scores-unread": (
+        {"scores": ("score_command",), "hypotheses": ("mbr",)},
+        "seqkd.score_command is given, and nothing reads scores: take student.hypotheses best-score",
+    ),
+    "scores-twice": (
+        {"scores": ("scores", "score_command"), "drops": ("min_score",)},
+        "seqkd.scores and seqkd.score_command are both given: remove one",
+    ),
     "nbest-and-beam": (
         {"kd_level": ("both",), "nbest": 6},
         "seqkd.nbest is 6 and seqkd.beam is 5: give at most the beam",
@@ -174,7 +194,7 @@ EXPERIMENT_BROKEN = {
     ),
     "monolingual-and-interpolate": (
         {"monolingual": True, "hypotheses": ("interpolate",)},
-        "student.hypotheses has interpolate, and seqkd.monolingual has no references: use beam or multi",
+        "student.hypotheses has interpolate, and seqkd.monolingual has no references: use beam, multi or mbr",
     ),
     "monolingual-and-translations": (
         {"monolingual": True, "origin": "translations"},

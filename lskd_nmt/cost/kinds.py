@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from lskd_nmt.experiment.choices import learned
 from lskd_nmt.experiment.records import PlannedModel
 from lskd_nmt.fairseq_io.flag_values import LOGGING
 
@@ -77,7 +78,7 @@ def kind(model: PlannedModel, models: Mapping[str, PlannedModel]) -> str:
     facts = [f"{name}={value}" for name, value in sorted(flags(command).items()) if name not in FREE]
     facts.append(f"signal={signal(command)}")
     if model.teacher is not None:
-        facts.append(f"hypotheses={model.hypotheses == 'multi'}")
+        facts.append(f"hypotheses={learned(model.hypotheses, 0)}")  # 0: as many as are decoded
         facts.append(f"teacher=({kind(models[model.teacher], models)})")
     return " ".join([command[1], *facts])
 

@@ -14,6 +14,7 @@ from lskd_nmt.cost.records import Speed
 from lskd_nmt.cost.speed import speed
 from lskd_nmt.errors import require
 from lskd_nmt.experiment import tracking
+from lskd_nmt.experiment.choices import learned
 from lskd_nmt.experiment.records import PlannedModel, plan_json
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.experiment.run_command import watch
@@ -129,7 +130,7 @@ class TrialRuns:
     def make_store(self, model: PlannedModel, given: Mapping[str, str], store: str) -> None:
         """A student's hypotheses or teacher store, of the sample."""
         if store == given.get("hypotheses"):
-            count = self.run.plan.config.seqkd.nbest if model.hypotheses == "multi" else 1
+            count = learned(model.hypotheses, self.run.plan.config.seqkd.nbest)
             checkpoint = self.folder / "models" / str(model.teacher) / "model.pt"
             data_sample.write_hypotheses(self.folder / store, self.folder / SAMPLE, self.langs, count, checkpoint)
             return

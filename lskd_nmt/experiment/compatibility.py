@@ -16,6 +16,7 @@ class ExperimentSettings:
     tail: tuple[str, ...] = ()
     kd_level: tuple[str, ...] = ()  # empty if methods say it
     hypotheses: tuple[str, ...] = ()
+    most: int = 1  # hypotheses of a sentence that the largest M of `hypotheses` asks for
     nbest: int = 1
     beam: int = 5
     sampling: bool = False
@@ -30,6 +31,10 @@ class ExperimentSettings:
     decoding: tuple[str, ...] = ()  # given keys of `seqkd` that say how a teacher translates
     engine: str = "ctranslate2"  # of seqkd
     plain: bool = True
+    utility: str = "chrf"  # of seqkd
+    aggregate: bool = False
+    scores: tuple[str, ...] = ()  # given keys of `seqkd` that say where scores of candidates come from
+    drops: tuple[str, ...] = ()  # and those that drop candidates by them
     monolingual: bool = False  # whether seqkd.monolingual is given
     translated: bool = False  # whether its translations are
 
@@ -37,6 +42,13 @@ class ExperimentSettings:
     def several(self) -> str:
         """The first way to choose among several hypotheses of a sentence; empty without one."""
         return next((way for way in self.hypotheses if way != "beam"), "")
+
+    @property
+    def of_scores(self) -> str:
+        """The first key whose value reads scores of candidates; empty without one."""
+        by_score = next((name for name in self.hypotheses if name.startswith("best-score")), "")
+        found = f"student.hypotheses has {by_score}" if by_score else ""
+        return found or next((f"seqkd.{name} is given" for name in self.drops), "")
 
     @property
     def above_word(self) -> bool:
@@ -122,6 +134,42 @@ EXPERIMENT_RULES: tuple[Rule[ExperimentSettings], ...] = (
         "student.hypotheses has {0.several}, and seqkd.nbest is 1: decode more hypotheses",
     ),
     Rule(
+        "best-and-nbest",
+        ("student.hypotheses", "seqkd.nbest"),
+        "No more can be chosen than are decoded.",
+        lambda s: s.above_word and 1 < s.nbest < s.most and s.origin != "translations",
+        "student.hypotheses asks for the {0.most} best, and seqkd.nbest is {0.nbest}: decode more hypotheses",
+    ),
+    Rule(
+        "aggregate-and-utility",
+        ("seqkd.aggregate", "seqkd.utility"),
+        "Counts are aggregated for chrF.",
+        lambda s: s.aggregate and s.utility != "chrf",
+        "seqkd.aggregate is true, and seqkd.utility is {0.utility}: use chrf, or remove one",
+    ),
+    Rule(
+        "scores-lacking",
+        ("student.hypotheses", "seqkd.drop_worst", "seqkd.min_score", "seqkd.scores", "seqkd.score_command"),
+        "Candidates are chosen, or dropped, by scores that somebody gives.",
+        lambda s: bool(s.of_scores) and not s.scores,
+        "{0.of_scores}, and there are no scores: name a file as seqkd.scores, or give seqkd.score_command",
+    ),
+    Rule(
+        "scores-unread",
+        ("seqkd.scores", "seqkd.score_command", "student.hypotheses"),
+        "Scores choose or drop candidates.",
+        lambda s: bool(s.scores) and not s.of_scores,
+        "seqkd.{0.scores[0]} is given, and nothing reads scores: take student.hypotheses best-score, "
+        "seqkd.drop_worst or seqkd.min_score",
+    ),
+    Rule(
+        "scores-twice",
+        ("seqkd.scores", "seqkd.score_command"),
+        "A candidate has one score.",
+        lambda s: len(s.scores) > 1,
+        "seqkd.scores and seqkd.score_command are both given: remove one",
+    ),
+    Rule(
         "nbest-and-beam",
         ("seqkd.nbest", "seqkd.beam"),
         "Beam search ends with as many translations as the beam is wide.",
@@ -191,7 +239,7 @@ EXPERIMENT_RULES: tuple[Rule[ExperimentSettings], ...] = (
         ("seqkd.monolingual", "student.hypotheses"),
         "Monolingual text has no reference to be close to.",
         lambda s: s.monolingual and "interpolate" in s.hypotheses,
-        "student.hypotheses has interpolate, and seqkd.monolingual has no references: use beam or multi",
+        "student.hypotheses has interpolate, and seqkd.monolingual has no references: use beam, multi or mbr",
     ),
     Rule(
         "monolingual-and-translations",

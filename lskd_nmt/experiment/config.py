@@ -12,6 +12,7 @@ from lskd_nmt.decode_settings import ENGINES, DecodeSettings
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.evaluate.metrics import METRICS
 from lskd_nmt.experiment import method_files
+from lskd_nmt.experiment.choices import choosing, learned
 from lskd_nmt.experiment.compatibility import EXPERIMENT_RULES, ExperimentSettings
 from lskd_nmt.experiment.config_keys import Checks, Required, resolve_section
 from lskd_nmt.experiment.config_values import (
@@ -109,7 +110,7 @@ CONFIG: Checks = {
         "methods": method_files.named,  # files of flags, instead of the keys in methods.AXES
         "temperature": several(method_files.READ["temperature"]),
         "kd_level": several(choice(*get_args(Level))),
-        "hypotheses": several(choice("beam", "interpolate", "multi")),
+        "hypotheses": several(choosing),
         "kd_weight": several(number(0, 1, "a number above 0, at most 1", low_included=False)),
         "tail": several(tail),
         "store": choice("none", "top-k", "features"),
@@ -131,6 +132,13 @@ CONFIG: Checks = {
         "drop_copies": truth,
         "filters": filters,
         "shard_sentences": integer,
+        "utility": choice("chrf", "bleu"),
+        "aggregate": truth,
+        "scores": path,
+        "score_command": line,
+        "score_batch": integer,
+        "drop_worst": number(0, 1, "a share between 0 and 1", low_included=False, high_included=False),
+        "min_score": number(-math.inf, math.inf, "a number"),
         "monolingual": monolingual,  # {files: …, share: 0.5}: source text without a target side
     },
     "train": flags,
@@ -295,6 +303,7 @@ def settings_of(config: RunConfig, axes: Sequence[str]) -> ExperimentSettings:
         tail=student.tail or (),
         kd_level=student.kd_level or (),
         hypotheses=student.hypotheses or (),
+        most=max((learned(name, 1) for name in student.hypotheses or ()), default=1),
         nbest=seqkd.nbest,
         beam=seqkd.beam,
         sampling=seqkd.sampling,
@@ -309,6 +318,10 @@ def settings_of(config: RunConfig, axes: Sequence[str]) -> ExperimentSettings:
         decoding=changed(seqkd, SeqkdConfig(), DECODING),
         engine=seqkd.engine,
         plain=student.plain,
+        utility=seqkd.utility or "chrf",
+        aggregate=bool(seqkd.aggregate),
+        scores=tuple(name for name in ("scores", "score_command") if getattr(seqkd, name) is not None),
+        drops=tuple(name for name in ("drop_worst", "min_score") if getattr(seqkd, name) is not None),
         monolingual=seqkd.monolingual is not None,
         translated=seqkd.monolingual is not None and seqkd.monolingual.translations is not None,
     )

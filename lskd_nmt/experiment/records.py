@@ -69,7 +69,7 @@ class PlannedModel:
     temperature: float | None = None
     kd_weight: float = 0.0
     kd_level: str | None = None  # word, sequence or both
-    hypotheses: str | None = None  # which translations it learns: beam, interpolate or multi
+    hypotheses: str | None = None  # which translations it learns: beam, mbr-3, …: see `choices`
     tail: str | None = None  # what becomes of symbols outside of the teacher's top k
     top_k: int | None = None  # 0: all symbols
     seqkd_commands: tuple[Command, ...] = ()  # of a teacher: they make the translations that its students learn

@@ -145,6 +145,13 @@ class SeqkdConfig:
     shard_sentences: int = SEARCH.shard_sentences
     monolingual: MonolingualConfig | None = absent()
     filters: str | None = absent()  # of translations: names with commas between
+    utility: str | None = absent()  # of mbr: chrf if not given, or bleu
+    aggregate: bool | None = absent()  # of mbr: compare with the mean counts of all candidates
+    scores: str | None = absent()  # a file with a score for each candidate
+    score_command: str | None = absent()  # or a program that is asked for them, in the run folder
+    score_batch: int | None = absent()  # candidates that it is asked about at a time
+    drop_worst: float | None = absent()  # the share of all candidates with the lowest scores
+    min_score: float | None = absent()
 
 
 @record

@@ -1,6 +1,7 @@
 """The commands that make what students read of a teacher: its translations, and its store."""
 
 from lskd_nmt.decode_settings import DecodeSettings
+from lskd_nmt.experiment.choices import method_of
 from lskd_nmt.experiment.distillations import levels
 from lskd_nmt.experiment.records import Command, PlannedData
 from lskd_nmt.experiment.run_config import Flags, RunConfig, SeqkdConfig
@@ -42,23 +43,33 @@ def seqkd_commands(name: str, config: RunConfig, data: PlannedData) -> tuple[Com
     chosen = dict.fromkeys(hypotheses for _, hypotheses in levels(config.student) if hypotheses)
     if not chosen:
         return ()
-    filtering = ("similarity", "max_ratio", "drop_copies")
-    filters = {option.replace("_", "-"): options[option] for option in filtering} | {"tokenize": data.tokenize}
-    filters["filters"] = config.seqkd.filters
     choosing: list[Flags] = [
         {
             "decoded": f"{folder}/decoded",
             **mixed(folder, config),
             **binarised(data),
             "out": f"{folder}/{kind}",
-            "method": kind,
-            **filters,
+            **choice_of(kind, config, data),
         }
         for kind in chosen
     ]
     decoding = [translating(name, config, data), *monolingual(name, config, data)]
     steps = [*decoding, *(("select", each) for each in choosing)]
     return tuple(("lskd", "seqkd", step, *words_of(flags)) for step, flags in steps)
+
+
+def choice_of(kind: str, config: RunConfig, data: PlannedData) -> Flags:
+    """The flags of `lskd seqkd select` that say which translations are taken: beam, mbr-3, …"""
+    (method, count), section = method_of(kind), config.seqkd
+    found: Flags = {"method": method, "similarity": section.similarity, "max-ratio": section.max_ratio}
+    found |= {"drop-copies": section.drop_copies, "tokenize": data.tokenize, "hypotheses": count}
+    found |= {"filters": section.filters}
+    if method == "mbr":
+        found |= {"utility": section.utility, "aggregate": section.aggregate}
+    found |= {"drop-worst": section.drop_worst, "min-score": section.min_score}
+    if method == "best-score" or section.drop_worst is not None or section.min_score is not None:
+        found |= {"scores": section.scores, "score-command": section.score_command, "score-batch": section.score_batch}
+    return found
 
 
 def binarised(data: PlannedData) -> Flags:

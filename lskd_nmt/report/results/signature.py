@@ -15,6 +15,7 @@ from lskd_nmt.experiment.untrained import record_of
 from lskd_nmt.fairseq_io.flag_values import LOGGING
 from lskd_nmt.report.results.records import Expansion
 from lskd_nmt.report.results.table_json import as_json
+from lskd_nmt.storage.files import read_json
 from lskd_nmt.storage.header import Origin
 from lskd_nmt.storage.typed import Json, read_record, record
 
@@ -50,6 +51,8 @@ IRRELEVANT = {
     "teacher-tokenizer",
     "monolingual",
     "shard-sentences",
+    "scores",
+    "score-batch",
 } | LOGGING
 VERSIONS = ("torch", "fairseq-fixed", "sacrebleu")
 
@@ -122,7 +125,15 @@ def given_hashes(run: Run, model: PlannedModel) -> dict[str, str]:
         for ledger in (folder / "hypotheses" / "decoded" / "ledger.json", tested):
             if ledger.is_file() and each.published != "model.pt":
                 found |= {f"{each.kind} {part.file}": part.sha256 for part in read_record(ledger, Made).teacher}
-    return found | monolingual(run, model)
+    return found | monolingual(run, model) | scores(run, model)
+
+
+def scores(run: Run, model: PlannedModel) -> dict[str, str]:
+    """The hash of the file whose scores chose the translations that a model learns."""
+    chosen = run.folder / f"models/{model.teacher}/hypotheses/{model.hypotheses}/hypotheses.json"
+    selection = read_json(chosen).get("selection") if model.hypotheses and chosen.is_file() else None
+    found = selection.get("scores") if isinstance(selection, dict) else None
+    return {"scores": str(found)} if found else {}
 
 
 def monolingual(run: Run, model: PlannedModel) -> dict[str, str]:
@@ -143,8 +154,12 @@ def hypotheses(run: Run, model: PlannedModel) -> list[dict[str, str]] | None:
     if not model.hypotheses:
         return None
     commands = [command for other in run.models if other.name == model.teacher for command in other.seqkd_commands]
-    settings = [flags(command) for command in commands]
-    return [found for found in settings if found.get("method") in (None, model.hypotheses)]
+    return [flags(command) for command in commands if chosen_by(command) in (None, model.hypotheses)]
+
+
+def chosen_by(command: Sequence[str]) -> str | None:
+    """Which translations a command chooses, such as mbr-3, by the folder that they go to; None for other commands."""
+    return Path(command[command.index("--out") + 1]).name if "--method" in command else None
 
 
 def short(content: Expansion) -> str:

@@ -1,0 +1,116 @@
+"""Students of chosen translations: named, chosen and learned as the YAML says, from the plan to a training."""
+
+import json
+import sys
+from itertools import pairwise
+
+import pytest
+from conftest import train
+from test_plan import complaint, config, expanded
+
+from lskd_nmt import cli, fairseq_io
+from lskd_nmt.experiment.config import resolve
+from lskd_nmt.experiment.plan import plan
+from lskd_nmt.experiment.records import Plan
+from lskd_nmt.experiment.scripts import teacher_scripts
+from lskd_nmt.seqkd import ledger
+from lskd_nmt.seqkd.store import HypothesisStore
+from lskd_nmt.storage.typed import read_record
+
+
+def test_students_of_mbr_and_of_scores_are_named_and_chosen_by_the_yaml(tmp_path):
+    names = ["beam", "mbr", "mbr-3", "best-score", "best-score-2"]
+    seqkd = {"nbest": 4, "sampling": True, "utility": "bleu", "score_command": "my-scorer --fast", "score_batch": 99}
+    student = {"kd_level": "sequence", "hypotheses": names, "plain": False}
+    models = expanded(student=student, seqkd=seqkd)
+    assert list(models)[1:] == [f"student-ls0.1-sequence-{name}-s1" for name in names]
+    _, *steps = models["teacher-ls0.1-s1"].seqkd_commands
+    flags = [dict(pairwise(step)) for step in steps]
+    assert [each["--method"] for each in flags] == ["beam", "mbr", "mbr", "best-score", "best-score"]
+    assert [each.get("--hypotheses") for each in flags] == [None, None, "3", None, "2"]
+    assert [each.get("--utility") for each in flags] == [None, "bleu", "bleu", None, None]
+    assert [each.get("--score-command") for each in flags] == [None] * 3 + ["my-scorer --fast"] * 2
+    assert [each["--out"].rpartition("/")[2] for each in flags] == names
+    both = expanded(student=student, seqkd={**seqkd, "drop_worst": 0.2, "min_score": -1.5})["teacher-ls0.1-s1"]
+    for step in both.seqkd_commands[1:]:
+        words = dict(pairwise(step))
+        assert (words["--drop-worst"], words["--min-score"]) == ("0.2", "-1.5") and words["--score-batch"] == "99"
+    text = teacher_scripts(both)["hypotheses.sh"]
+    assert "  --score-command 'my-scorer --fast' \\\n" in text
+    plan(resolve(config(student=student, seqkd=seqkd)), "", tmp_path)
+    assert read_record(tmp_path / "plan.json", Plan).config.seqkd.score_batch == 99
+
+
+def test_a_method_and_how_many_hypotheses_are_one_name():
+    from lskd_nmt.experiment import choices
+    from lskd_nmt.seqkd import chooser
+
+    assert (*choices.PLAIN, *choices.RANKED) == chooser.METHODS and choices.RANKED == chooser.RANKED
+    assert [choices.method_of(name) for name in ("multi", "mbr-12", "best-score")] == [
+        ("multi", None),
+        ("mbr", 12),
+        ("best-score", None),
+    ]
+    assert [choices.learned(name, 8) for name in (None, "beam", "multi", "mbr", "mbr-3")] == [1, 1, 8, 1, 3]
+
+
+@pytest.mark.parametrize("name", ["mbr-1", "mbr-0", "mbr-", "multi-3", "mbr-3-3", "MBR", "comet", "mbr-1000"])
+def test_a_way_to_choose_that_nobody_knows_names_the_known_ones(name):
+    said = complaint(config(student={"kd_level": "sequence", "hypotheses": name}, seqkd={"nbest": 4}))
+    assert "beam, interpolate, multi, mbr, best-score, mbr-M, best-score-M" in said and "\n" not in said
+
+
+@pytest.mark.parametrize(
+    "hypotheses, seqkd, part",
+    [
+        ("mbr", {}, "student.hypotheses has mbr, and seqkd.nbest is 1: decode more hypotheses"),
+        ("mbr-5", {"nbest": 4}, "asks for the 5 best, and seqkd.nbest is 4"),
+        ("best-score", {"nbest": 4}, "student.hypotheses has best-score, and there are no scores"),
+        ("beam", {"drop_worst": 0.1}, "seqkd.drop_worst is given, and there are no scores"),
+        ("mbr", {"nbest": 4, "scores": "/s"}, "seqkd.scores is given, and nothing reads scores"),
+        ("mbr", {"nbest": 4, "utility": "comet"}, "seqkd.utility is 'comet', it must be one of chrf, bleu"),
+        ("mbr", {"nbest": 4, "utility": "bleu", "aggregate": True}, "seqkd.aggregate is true, and seqkd.utility is"),
+        ("beam", {"drop_worst": 1, "scores": "/s"}, "seqkd.drop_worst is 1, it must be a share between 0 and 1"),
+        ("beam", {"min_score": "low", "scores": "/s"}, "seqkd.min_score is 'low', it must be a number"),
+    ],
+)
+def test_choices_that_cannot_be_made_are_refused(hypotheses, seqkd, part):
+    assert part in complaint(config(student={"kd_level": "sequence", "hypotheses": hypotheses}, seqkd=seqkd))
+
+
+LENGTHS = "import json, sys\nfor line in sys.stdin: print(-len(json.loads(line)['translation']))"
+
+
+def test_from_the_yaml_to_students_of_mbr_and_of_scores(data, teacher, tmp_path, monkeypatch, capsys):
+    """The commands of a plan, in a run folder whose teacher is trained already: samples, three choices, a student."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scorer.py").write_text(LENGTHS)
+    kinds = ["mbr", "mbr-2", "best-score"]
+    seqkd = {"nbest": 5, "sampling": True, "score_command": f"{sys.executable} scorer.py", "drop_worst": 0.1}
+    planned = expanded(student={"kd_level": "sequence", "hypotheses": kinds, "plain": False}, seqkd=seqkd)
+    folder = tmp_path / "models" / "teacher-ls0.1-s1"
+    folder.mkdir(parents=True)
+    (folder / "model.pt").symlink_to(teacher)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "bin").symlink_to(data)
+    for command in planned["teacher-ls0.1-s1"].seqkd_commands:
+        words = ["aa" if word == "en" else "bb" if word == "de" else word for word in command[1:]]
+        more = ["--accept-difference", "--device", "cpu", "--workers", "1"] if "decode" in words else []
+        assert cli.main([*words, *more]) == 0
+    rows = [row.hypotheses for row in ledger.read_rows(folder / "hypotheses" / "decoded" / "rows.jsonl")]
+    counts = {}
+    for kind in kinds:
+        header = HypothesisStore.open(folder / "hypotheses" / kind).header
+        counts[kind] = header.hypotheses
+        assert header.scored.candidates == sum(bool(each.pieces) for row in rows for each in row)
+        assert 0 < header.dropped["score"] <= 0.1 * header.scored.candidates
+    assert counts["mbr"] == counts["best-score"] == len(rows) - header.sentences_without < counts["mbr-2"]
+    asked = [json.loads(file.read_text()) for file in folder.glob("hypotheses/decoded/scores/*/*.json")]
+    assert len(asked) == 1  # of three choices by the same scores
+    model = planned["student-ls0.1-sequence-mbr-2-s1"]
+    where = dict(pairwise(model.train_command))["--hypotheses"]
+    flags = "--kd-level", "sequence", "--kd-weight", 1, "--max-epoch", 1, "--no-epoch-checkpoints"
+    saved = train(data, tmp_path / "s", *flags, "--hypotheses", tmp_path / where) / "checkpoint_last.pt"
+    state = fairseq_io.read_checkpoint(str(saved), "student")
+    assert state["optimizer_history"][-1]["num_updates"] > 0
+    assert state["cfg"]["criterion"]["hypotheses"] == str(tmp_path / where)
