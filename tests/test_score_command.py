@@ -47,6 +47,22 @@ def test_more_than_a_pipe_holds_in_both_directions(tmp_path):
     assert found.scores == [len(json.dumps(each)) + 1 for each in items]
 
 
+def test_a_stop_takes_the_command_along(tmp_path):
+    """SIGTERM is an exception that is raised anywhere, here at the first score; the command would take an hour."""
+    code = "import time\nprint(1, flush=True)\ntime.sleep(3600)"
+
+    class Stopped(KeyboardInterrupt):
+        pass
+
+    class Stopping(Progress):
+        def add(self, count):
+            raise Stopped
+
+    (tmp_path / "program.py").write_text(code)
+    with pytest.raises(Stopped):
+        scored_by(f"{sys.executable} {tmp_path}/program.py", [item("ja")], "--x", Stopping(1, "sentences", quiet))
+
+
 def test_no_sentence_is_no_score(tmp_path):
     assert ask(tmp_path, LENGTHS, []).scores == []
 

@@ -53,6 +53,9 @@ def scored_by(command: str, items: Sequence[Mapping[str, Json]], name: str, prog
             except LskdError as error:
                 process.kill()
                 found, complaint = Scored([]), str(error)
+            except BaseException:  # Ctrl-C, SIGTERM: the command would be waited for
+                process.kill()
+                raise
         require(complaint is not None or process.returncode == 0, failed(name, command, process.returncode, said))
     require(complaint is None, f"{name} '{command}' {complaint}: it must print one number a line, and nothing else")
     count, wanted = len(found.scores), len(items)
