@@ -37,6 +37,9 @@ def test_students_of_mbr_and_of_scores_are_named_and_chosen_by_the_yaml(tmp_path
         assert (words["--drop-worst"], words["--min-score"]) == ("0.2", "-1.5") and words["--score-batch"] == "99"
     text = teacher_scripts(both)["hypotheses.sh"]
     assert "  --score-command 'my-scorer --fast' \\\n" in text
+    tiny = expanded(student={"kd_level": "sequence"}, seqkd={"min_score": -1e-5, "scores": "/s"})
+    low = tiny["teacher-ls0.1-s1"]
+    assert dict(pairwise(low.seqkd_commands[-1]))["--min-score"] == "-0.00001"  # argparse takes -1e-05 for a flag
     plan(resolve(config(student=student, seqkd=seqkd)), "", tmp_path)
     assert read_record(tmp_path / "plan.json", Plan).config.seqkd.score_batch == 99
 

@@ -1,5 +1,7 @@
 """The commands that make what students read of a teacher: its translations, and its store."""
 
+from decimal import Decimal
+
 from lskd_nmt.decode_settings import DecodeSettings
 from lskd_nmt.experiment.choices import method_of
 from lskd_nmt.experiment.distillations import levels
@@ -66,7 +68,8 @@ def choice_of(kind: str, config: RunConfig, data: PlannedData) -> Flags:
     found |= {"filters": section.filters}
     if method == "mbr":
         found |= {"utility": section.utility, "aggregate": section.aggregate}
-    found |= {"drop-worst": section.drop_worst, "min-score": section.min_score}
+    lowest = None if section.min_score is None else f"{Decimal(repr(section.min_score)):f}"  # -1e-05 would be a flag
+    found |= {"drop-worst": section.drop_worst, "min-score": lowest}
     if method == "best-score" or section.drop_worst is not None or section.min_score is not None:
         found |= {"scores": section.scores, "score-command": section.score_command, "score-batch": section.score_batch}
     return found
