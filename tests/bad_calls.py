@@ -448,7 +448,22 @@ ENTRIES: dict[str, Entry] = {
         {"decoded/ledger.json": "json", "decoded/rows.jsonl": "rows"} | DICTS,
         needs=("bin", "decoded"),
         out="o",
-        numbers=("--hypotheses", "--max-ratio", "--share", "--seed", "--examples"),
+        numbers=(
+            "--hypotheses",
+            "--max-ratio",
+            "--share",
+            "--seed",
+            "--examples",
+            "--workers",
+            "--drop-worst",
+            "--min-score",
+        ),
+    ),
+    "seqkd candidates": Entry(
+        ["seqkd", "candidates", "--decoded", "decoded", "--data", "bin", "--out", "o"],
+        {"decoded/ledger.json": "json", "decoded/rows.jsonl": "rows"} | DICTS,
+        needs=("bin", "decoded"),
+        out="o",
     ),
     "seqkd select, text": Entry(
         ["seqkd", "select", "--monolingual", "imported", "--data", "bin", "--out", "o"],
