@@ -182,3 +182,31 @@ def test_the_header_says_what_was_compared_and_old_ones_are_as_they_were():
     keys = ["method", "hypotheses", "similarity", "max_ratio", "drop_copies"]
     for method in ("beam", "interpolate", "multi"):
         assert list(to_json(SelectSettings(method=method).content("de"))) == keys, json.dumps(keys)
+
+
+def test_decodings_are_united_and_text_without_a_target_side_is_chosen_from(pieces, tmp_path):
+    """Of a bitext with two decodings, where what both have weighs twice, and of a share of monolingual lines."""
+    from test_mixing import chosen, corpus_of, plain, take
+
+    from lskd_nmt import fairseq_io
+
+    source = list(map(plain, fairseq_io.piece_lines(str(pieces), ("aa", "bb"), "train")[0]))
+    one = take(tmp_path / "one", source, [{"translations": ["a b c d", "e f g h"]}] * len(source))
+    two = take(tmp_path / "two", source, [{"translations": ["h h", "e f g h"]}] * len(source))
+    lines = ["a b c d e", "h g f e d"]
+    mono = take(tmp_path / "mono", lines, [{"translations": ["h", "a b c", "a b d"]}] * 2)
+    united = ["a b c d", "e f g h", "h h", "e f g h"]
+    for count in (1, 2):
+        out = tmp_path / f"h{count}"
+        header = chosen(out, pieces, [one, two], [mono], method="mbr", hypotheses=count)
+        by_value = dict(zip(united, by_definition(united, CHRF()), strict=True))
+        best_united = sorted(by_value, key=lambda text: -by_value[text])[:count]
+        assert best_united[0] == "e f g h"
+        texts = ["h", "a b c", "a b d"]
+        of_mono = dict(zip(texts, by_definition(texts, CHRF()), strict=True))
+        best_mono = sorted(of_mono, key=lambda text: -of_mono[text])[:count]
+        expected = [(line, text) for line in source for text in best_united]
+        assert corpus_of(out) == expected + [(line, text) for line in lines for text in best_mono]
+        assert header.selection.utility == "chrf" and header.mixture.monolingual == 2
+    chosen(tmp_path / "share", pieces, [one], [mono], 1 / 61, method="mbr")
+    assert len(corpus_of(tmp_path / "share")) == len(source) + 1
