@@ -228,6 +228,7 @@ def test_a_program_that_fails_changes_nothing(run, stub, name, capsys):
         run_metrics.add(Run(run), [name], quiet)
     assert before == {file: file.read_bytes() for file in before}
     assert not list(run.glob(f"models/*/{FOLDER}/{name}.bin")) and not list(run.rglob("*.part"))
+    assert not list(run.rglob("*.jsonl"))
     assert not list(run.glob(".metrics-*"))
 
 
@@ -337,6 +338,50 @@ def test_kept_scores_are_of_their_text_alone(stub, tmp_path):
     write_text(asked.file, text(["a b", "c e"]))
     with pytest.raises(LskdError, match=r"comet22.bin does not hold the scores of .*test.hyp: lskd score --run RUN"):
         Reading("comet22", asked.data, score.signature).statistics(asked.file)
+
+
+COUNTING = """
+import json, os, signal, sys
+print(json.dumps({about}), flush=True)
+for number, line in enumerate(sys.stdin):
+    open({log!r}, "a").write(line)
+    if number == {last}:
+        {end}
+    print(len(json.loads(line)["translation"]), flush=True)
+"""
+
+
+@pytest.mark.parametrize("end", ["sys.exit('out of memory')", "os.kill(os.getpid(), signal.SIGKILL)"])
+@pytest.mark.parametrize("is_same", [True, False])
+def test_after_a_kill_a_program_is_asked_for_the_rest_alone(tmp_path, end, is_same):
+    program, log = tmp_path / "program.py", tmp_path / "log"
+    lines = ["a", "bb", "ccc", "bb", "dddd"]
+    asked = Asked(tmp_path / "test.hyp", lines, EvaluationSet(lines, "de"))
+
+    def ask(about, last):
+        program.write_text(COUNTING.format(about=about, log=str(log), last=last, end=end), encoding="utf-8")
+        return scores_by_program("mine", f"{sys.executable} {program}", [asked], quiet)
+
+    with pytest.raises(LskdError, match="ended with exit code"):
+        ask({"signature": "one"}, 2)
+    so_far = tmp_path / FOLDER / "mine.jsonl"
+    assert len(so_far.read_text().splitlines()) == 3 and kept("mine", asked) is None
+    with so_far.open("a") as cut:
+        cut.write('["0123')
+    log.unlink()
+    (score,) = ask({"signature": "one" if is_same else "two"}, 9)
+    again = [json.loads(line)["translation"] for line in log.read_text().splitlines()]
+    # another program, as its first line says, is asked the rest, and then everything
+    assert again == ["ccc", "dddd"] if is_same else again == ["ccc", "dddd", "a", "bb", "ccc", "dddd"]
+    assert score.score == 2.4 and score.signature == f"mine|{'one' if is_same else 'two'}"
+    assert kept("mine", asked)[:, 0].tolist() == [1, 2, 3, 2, 4] and not so_far.exists()
+
+
+def test_nothing_is_kept_of_a_program_that_does_not_say_what_it_is(tmp_path):
+    asked = Asked(tmp_path / "test.hyp", ["a", "b"], EvaluationSet(["a", "b"], "de"))
+    with pytest.raises(LskdError, match="ended with exit code 3"):
+        scores_by_program("mine", "echo 1; exit 3", [asked], quiet)
+    assert not list(tmp_path.rglob("*.jsonl"))
 
 
 def test_signatures_say_what_the_program_says():

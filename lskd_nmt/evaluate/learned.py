@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from lskd_nmt.errors import require
+from lskd_nmt.evaluate.answers_so_far import all_answers
 from lskd_nmt.evaluate.formulas import Array
 from lskd_nmt.evaluate.kept_statistics import Reading, about_of, key_of, place_of, read
 from lskd_nmt.evaluate.metrics import METRICS, EvaluationSet, Statistics, described, detokenised_text
 from lskd_nmt.evaluate.records import Score
-from lskd_nmt.evaluate.score_command import item, scored_by
+from lskd_nmt.evaluate.score_command import item
 from lskd_nmt.progress import Progress, Show
 from lskd_nmt.storage.typed import Json
 
@@ -38,7 +39,7 @@ class Asked:
 def scores_by_program(name: str, command: str, asked: Sequence[Asked], show: Show) -> list[Score]:
     """The score of each model by the metric of that name; the command is asked of those alone that lack it.
 
-    Nothing is kept unless the command answers for every sentence.
+    No score is kept unless the command answers for every sentence; after a kill it is asked for the rest alone.
     """
     for each in asked:
         require_texts(name, each.data)
@@ -47,11 +48,13 @@ def scores_by_program(name: str, command: str, asked: Sequence[Asked], show: Sho
         questions = [items(name, each) for each in lacking]
         distinct = {as_key(one): one for question in questions for one in question}
         progress = Progress(len(distinct), f"sentences scored by {name}", show)
-        found = scored_by(command, list(distinct.values()), f"metric_commands.{name}", progress)
+        so_far = place_of(lacking[0].file, name).with_suffix(".jsonl")
+        found = all_answers(command, distinct, f"metric_commands.{name}", so_far, progress)
         scores = dict(zip(distinct, found.scores, strict=True))
         for each, question in zip(lacking, questions, strict=True):
             values = np.array([scores[as_key(one)] for one in question])
             keep(name, each, np.stack([values, np.ones_like(values)], axis=1), found.about)
+        so_far.unlink(missing_ok=True)
     return [score_of(name, each) for each in asked]
 
 

@@ -10,7 +10,7 @@ import json
 import math
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -18,7 +18,12 @@ from lskd_nmt.errors import LskdError, require
 from lskd_nmt.progress import Progress
 from lskd_nmt.storage.typed import Json
 
+Heard = Callable[[float | dict[str, Json]], None]  # takes each whole line that a command said, as it comes
 LONGEST = 200  # characters quoted of what a command printed
+
+
+class CommandError(LskdError):
+    """The command ended with an error; what it said before that counts."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,12 @@ def item(translation: str, source: str | None = None, references: Sequence[str] 
     return found | {"translation": translation} | ({"references": list(references)} if references else {})
 
 
-def scored_by(command: str, items: Sequence[Mapping[str, Json]], name: str, progress: Progress) -> Scored:
+def scored_by(
+    command: str, items: Sequence[Mapping[str, Json]], name: str, progress: Progress, heard: Heard | None = None
+) -> Scored:
     """What the command answers; `name` is what errors call it, such as `--score-command`.
 
-    `LskdError` if it fails, or if its answer is not one finite number for each item.
+    `CommandError` if it fails, `LskdError` if its answer is not one finite number for each item.
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8") as asked, tempfile.TemporaryFile("w+b") as said:
         asked.writelines(f"{json.dumps(dict(each), ensure_ascii=False)}\n" for each in items)
@@ -48,7 +55,8 @@ def scored_by(command: str, items: Sequence[Mapping[str, Json]], name: str, prog
         assert process.stdout is not None
         with process:
             try:
-                found = answers((line.decode("utf-8", "replace") for line in process.stdout), len(items), progress)
+                lines = (line.decode("utf-8", "replace") for line in process.stdout)
+                found = answers(lines, len(items), progress, heard)
                 complaint = None
             except LskdError as error:
                 process.kill()
@@ -56,7 +64,8 @@ def scored_by(command: str, items: Sequence[Mapping[str, Json]], name: str, prog
             except BaseException:  # Ctrl-C, SIGTERM: the command would be waited for
                 process.kill()
                 raise
-        require(complaint is not None or process.returncode == 0, failed(name, command, process.returncode, said))
+        if complaint is None and process.returncode != 0:
+            raise CommandError(failed(name, command, process.returncode, said))
     require(complaint is None, f"{name} '{command}' {complaint}: it must print one number a line, and nothing else")
     count, wanted = len(found.scores), len(items)
     require(count == wanted, f"{name} '{command}' gave {count} scores of {wanted} sentences: one a line is needed")
@@ -71,7 +80,7 @@ def failed(name: str, command: str, code: int, said: IO[bytes]) -> str:
     return f"{name} '{command}' ended with exit code {code} ({last}): run it by hand to see why"
 
 
-def answers(lines: Iterable[str], most: int, progress: Progress) -> Scored:
+def answers(lines: Iterable[str], most: int, progress: Progress, heard: Heard | None = None) -> Scored:
     """The numbers in a command's output, and what its first line says of it."""
     found = Scored([])
     for number, line in enumerate(lines, start=1):
@@ -79,10 +88,12 @@ def answers(lines: Iterable[str], most: int, progress: Progress) -> Scored:
         if isinstance(said, dict):
             require(number == 1, f"said on line {number} {line.strip()[:LONGEST]}, which has no 'score'")
             found.about.update(said)
-            continue
-        require(len(found.scores) < most, f"printed more than {most} scores")
-        found.scores.append(said)
-        progress.add(1)
+        else:
+            require(len(found.scores) < most, f"printed more than {most} scores")
+            found.scores.append(said)
+            progress.add(1)
+        if heard is not None and line.endswith("\n"):  # a line that a kill cut is none
+            heard(said)
     return found
 
 
