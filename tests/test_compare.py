@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -20,6 +21,7 @@ from lskd_nmt.deploy.benchmark_settings import CompareSettings, cores
 from lskd_nmt.deploy.speed import Clocks
 from lskd_nmt.errors import LskdError
 from lskd_nmt.evaluate.benchmark import Benchmark, BenchmarkedModel, Latency, Ratios, Speed, Spread, comparison_json
+from lskd_nmt.evaluate.references import References
 from lskd_nmt.report.figures import bleu_by_speed
 from lskd_nmt.report.tables import benchmark as tables_benchmark
 from lskd_nmt.seqkd.engines import CTranslate2Engine, translate_all, translate_at_once
@@ -426,3 +428,34 @@ def test_the_figure_shows_every_model_and_no_name_covers_another(content):
     assert not any(first.overlaps(second) for first, second in combinations(boxes, 2))
     centres = axes.transData.transform([dot.get_offsets()[0] for dot in dots])
     assert not any(box.contains(*centre) for box in boxes for centre in centres)
+
+
+def test_other_metrics_are_columns_behind_bleu_and_chrf(content):
+    plain = record(content)
+    found = replace(plain, models=tuple(replace(each, scores={"ter": 41.5, "chrf++": 60.25}) for each in plain.models))
+    lines = tables_benchmark.markdown(found).splitlines()
+    header, _, first = [[word.strip() for word in line.split("|")] for line in lines if line.startswith("|")][:3]
+    assert header[5:9] == ["BLEU", "chrF", "TER", "chrF++"] and first[7:9] == ["41.50", "60.25"]
+    numbers = next(csv.DictReader(io.StringIO(tables_benchmark.csv(found))))
+    assert (numbers["ter"], numbers["chrf++"]) == ("41.5", "60.25")
+    assert comparison_json(found)["models"][0]["scores"] == {"ter": 41.5, "chrf++": 60.25}
+    assert "scores" not in comparison_json(plain)["models"][0] and "metrics" not in comparison_json(plain)["settings"]
+
+
+def test_a_model_is_scored_by_the_metrics_that_are_asked_for():
+    truth = References(["a b c d", "e f"], "raw", "", None)
+    settings = CompareSettings(metrics=("ter", "chrf"))
+    found = benchmark.quality_of(
+        "x", lambda sentences, threads: ["▁a ▁b ▁c ▁d", "▁e ▁g"], [["▁x"], ["▁y"]], 2, truth, "de", settings, print
+    )
+    assert list(found) == ["bleu", "chrf", "ter"] and found["ter"].score == round(100 / 6, 2)
+    assert benchmark.other_metrics(settings.metrics, "de") == ["ter"]
+
+
+@pytest.mark.parametrize(
+    "name, part",
+    [("comet", "the metric is 'comet': one of bleu"), ("comet22", "--metrics has comet22, which a program computes")],
+)
+def test_metrics_that_cannot_be_are_refused_before_anything_is_translated(name, part):
+    with pytest.raises(LskdError, match=part):
+        benchmark.other_metrics([name], "de")

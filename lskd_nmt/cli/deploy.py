@@ -6,7 +6,17 @@ import sys
 from pathlib import Path
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.cli.common import add_languages, add_subwords, add_tokenize, direction_of, origin, show, verb_of, whole
+from lskd_nmt.cli.common import (
+    add_languages,
+    add_subwords,
+    add_tokenize,
+    direction_of,
+    origin,
+    show,
+    verb_of,
+    whole,
+    words_of,
+)
 from lskd_nmt.cli.verbs import Verbs
 from lskd_nmt.errors import require
 from lskd_nmt.storage import folders, provenance
@@ -71,6 +81,7 @@ def register_benchmark(verbs: Verbs) -> None:
         "--threads", type=whole(0), default=0, metavar="N", help="all threads (default: cores it may use)"
     )
     add_tokenize(verb)
+    verb.add_argument("--metrics", metavar="NAMES", help="of sacreBLEU beside BLEU and chrF, such as ter,chrf++")
     verb.add_argument(
         "--batch-tokens", type=whole(1), default=2048, help="padded source subwords of a batch (default: %(default)s)"
     )
@@ -118,7 +129,14 @@ def run_benchmark(args: argparse.Namespace) -> None:
     from lskd_nmt.evaluate.benchmark import comparison_json
 
     settings = CompareSettings(
-        args.split, args.beam, args.repeats, args.sentences, args.threads or cores(), args.batch_tokens, args.tokenize
+        args.split,
+        args.beam,
+        args.repeats,
+        args.sentences,
+        args.threads or cores(),
+        args.batch_tokens,
+        args.tokenize,
+        tuple(words_of(args.metrics, "--metrics") or ()),
     )
     models = parse_models(args.models)
     fairseq_io.require_data(str(args.data), several=False)

@@ -21,6 +21,7 @@ from lskd_nmt.evaluate.benchmark import (
     ScoreSignature,
     Timed,
 )
+from lskd_nmt.evaluate.metrics import EvaluationSet, metric
 from lskd_nmt.evaluate.records import Score
 from lskd_nmt.evaluate.references import References, references
 from lskd_nmt.evaluate.scoring import bleu_tokenizer, scores
@@ -50,6 +51,7 @@ def compare(
     langs, symbols = vocabulary_of(data, langs)
     candidates = [examine(name, path, symbols) for name, path in models.items()]
     tokenizer = bleu_tokenizer(langs[1], settings.tokenize)  # refused before anything is translated
+    others = other_metrics(settings.metrics, langs[1])
     source, _ = fairseq_io.piece_lines(str(data), langs, settings.split)
     require(bool(source), f"--data {data} has no sentence in {settings.split}: give another --split")
     sentences = [line.split() for line in source]
@@ -62,15 +64,24 @@ def compare(
         for name, translate in loaded.items()
     }
     timings = measure(loaded, timed, settings, show, clocks or Clocks())
-    first, *_ = rows = [row(each, quality[each.name], timings[each.name]) for each in candidates]
+    first, *_ = rows = [row(each, quality[each.name], timings[each.name], others) for each in candidates]
     about = (langs, len(sentences), truth.source, truth.changed_by_subwords, tokenizer)
     return Comparison(
-        BenchmarkSettings(**asdict(settings)),
+        BenchmarkSettings(**{**asdict(settings), "metrics": tuple(others) or None}),
         BenchmarkData(*about, folder=str(data), form=truth.form),
         Timed(len(timed), round(load_before, 2), len(list(batches(timed, settings.batch_tokens)))),
-        {name: ScoreSignature(quality[first.name][name].signature, quality[first.name][name].text) for name in SHOWN},
+        {name: ScoreSignature(score.signature, score.text) for name, score in quality[first.name].items()},
         tuple(replace(each, ratios=ratios(each, first)) for each in rows),
     )
+
+
+def other_metrics(names: Sequence[str], lang: str) -> list[str]:
+    """The metrics beside BLEU and chrF, refused before anything is translated if they do not work here."""
+    for name in names:
+        program = metric(name).by_program
+        require(not program, f"--metrics has {name}, which a program computes: here are those of sacreBLEU alone")
+        metric(name).scorer(EvaluationSet(["x"], lang))
+    return [name for name in names if name not in SHOWN]
 
 
 def vocabulary_of(data: Path, langs: tuple[str, str] | None = None) -> tuple[tuple[str, str], DictionaryPair]:
@@ -102,10 +113,13 @@ def quality_of(
     require(not is_mute, f"model '{name}' translates every sentence into nothing: train it longer")
     source = [joined(" ".join(sentence)) for sentence in sentences]
     lines = [joined(line) for line in translated]
-    return scores(lines, truth.lines, lang, truth.form, settings.tokenize, source)
+    names = list(dict.fromkeys([*SHOWN, *settings.metrics]))
+    return scores(lines, truth.lines, lang, truth.form, settings.tokenize, source, names=names)
 
 
-def row(candidate: Candidate, quality: Mapping[str, Score], timing: Timing) -> BenchmarkedModel:
+def row(
+    candidate: Candidate, quality: Mapping[str, Score], timing: Timing, others: Sequence[str] = ()
+) -> BenchmarkedModel:
     """All of one model, for now with ratios to itself."""
     bleu, chrf = (quality[name].score for name in SHOWN)
     return BenchmarkedModel(
@@ -120,6 +134,7 @@ def row(candidate: Candidate, quality: Mapping[str, Score], timing: Timing) -> B
         *timing,
         Ratios(1, (1,) * len(timing.subwords_per_second), 1),
         path=candidate.path,
+        scores={name: quality[name].score for name in others} or None,
     )
 
 

@@ -23,6 +23,7 @@ class CompareSettings:
     threads: int = 1  # that count as all
     batch_tokens: int = DecodeSettings.batch_tokens
     tokenize: str | None = None  # of BLEU, instead of the target language's own
+    metrics: tuple[str, ...] = ()  # beside BLEU and chrF
 
     def __post_init__(self) -> None:
         self.decoding()  # refuses what it cannot do

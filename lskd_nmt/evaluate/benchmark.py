@@ -2,7 +2,7 @@
 
 from dataclasses import field
 
-from lskd_nmt.storage.typed import Json, record, to_json
+from lskd_nmt.storage.typed import Json, absent, record, to_json
 
 Number = int | float  # a whole number stays one when its file is written again
 
@@ -60,6 +60,7 @@ class BenchmarkedModel:
     subwords_per_second: tuple[Speed, ...]  # at each number of threads
     latency: Latency
     ratios: Ratios
+    scores: dict[str, Number] | None = absent()  # by the metrics beside BLEU and chrF
 
 
 @record
@@ -94,6 +95,7 @@ class BenchmarkSettings:
     threads: int = field(default=1, kw_only=True)  # that counted as all
     batch_tokens: int
     tokenize: str | None = None  # of BLEU, if the user wished another tokeniser
+    metrics: tuple[str, ...] | None = absent()  # beside BLEU and chrF
 
 
 @record

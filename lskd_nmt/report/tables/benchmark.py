@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from lskd_nmt.evaluate.benchmark import Benchmark, BenchmarkData, BenchmarkedModel, Spread
-from lskd_nmt.evaluate.metrics import METRICS
+from lskd_nmt.evaluate.metrics import described
 from lskd_nmt.evaluate.scoring import remark
 from lskd_nmt.report.results.read import rewritten
 from lskd_nmt.report.tables import texts
@@ -41,6 +41,7 @@ def line(model: BenchmarkedModel) -> dict[str, str]:
         "MB": f"{model.megabytes:.1f}",
         "BLEU": f"{model.bleu:.2f}",
         "chrF": f"{model.chrf:.2f}",
+        **{described(name).label: f"{score:.2f}" for name, score in (model.scores or {}).items()},
         **{f"subwords/s, {threads(speed.threads)}": with_range(speed, ",.0f") for speed in speeds},
         "ms, median": with_range(model.latency.median_ms, ".1f"),
         "ms, p95": with_range(model.latency.p95_ms, ".1f"),
@@ -55,7 +56,7 @@ def notes(content: Benchmark) -> list[str]:
     timed, settings = content.timed, content.settings
     return [
         *(
-            f"{METRICS[name].label}: {found.signature} (text {found.text})"
+            f"{described(name).label}: {found.signature} (text {found.text})"
             for name, found in content.signatures.items()
         ),
         *about_scores(content.data),
@@ -118,6 +119,7 @@ def numbers(model: BenchmarkedModel) -> dict[str, Json]:
     factors = zip(speeds, ratios.subwords_per_second, strict=True)
     names = ("name", "kind", "quantization", "parameters", "megabytes", "file_megabytes", "bleu", "chrf")
     found: dict[str, Json] = {name: getattr(model, name) for name in names}
+    found |= model.scores or {}
     found |= {
         f"subwords_per_second_{speed.threads}_{name}": getattr(speed, name) for speed in speeds for name in SPREAD
     }
