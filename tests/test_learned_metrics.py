@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import sys
 from dataclasses import fields, replace
 
@@ -184,8 +185,27 @@ def test_a_plan_with_other_metrics_is_no_other_run(run, stub):
     assert without == Run(run).plan and "metrics" not in read_json(run / "plan.json")["config"]
 
 
+def test_two_runs_are_compared_by_the_metric_that_comes_first(run, tmp_path, capsys):
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    for folder in (run, other):
+        run_metrics.add(Run(folder), ["ter"], quiet)
+    words = ["table", "--compare", str(run), str(other), "--out", str(tmp_path / "both")]
+    assert main([*words, "--metrics", "ter,bleu"]) == 0
+    found = read_json(tmp_path / "both" / "significance.json")["contrasts"]
+    assert {contrast["metric"] for contrast in found.values()} == {"ter"}
+    assert "- TER: nrefs:1|case:lc|tok:tercom" in (tmp_path / "both" / "compare.md").read_text(encoding="utf-8")
+    shutil.rmtree(other / "models" / "student-plain-s1" / FOLDER)
+    plain = other / "models" / "student-plain-s1" / "metrics.json"
+    write_json(plain, {name: value for name, value in read_json(plain).items() if name != "ter"})
+    assert main([*words, "--metrics", "ter,bleu"]) == 2
+    assert "have not both ter, or not of one signature: choose others by --metrics" in capsys.readouterr().err
+
+
 def test_a_file_says_which_metrics_in_which_order_all_models_have(run):
     names = []
+    run_metrics.add_planned(Run(run), quiet)
+    assert not list(run.glob(".metrics-*"))
     for chosen in (["chrf", "ter"], ["ter", "chrf"], ["chrf", "ter"]):
         grown(run, metrics=chosen)
         run_metrics.add_planned(Run(run), quiet)

@@ -104,10 +104,11 @@ def add_everywhere(run: Run, names: Sequence[str], show: Show, models: Sequence[
 def add_planned(run: Run, show: Show) -> dict[str, Metrics]:
     """The scores of all models by the plan's metrics on all test sets, and the file that says so; those of the main."""
     found, mark = add_everywhere(run, wanted(run.plan), show), run.folder / mark_of(run.plan)
-    for other in run.folder.glob(f"{SCORED}*"):
-        if other != mark:
+    before = list(run.folder.glob(f"{SCORED}*"))
+    if before or wanted(run.plan):
+        for other in before:
             other.unlink(missing_ok=True)  # if these metrics come back, the table is to be made again
-    write_text(mark, "".join(f"{name}\n" for name in wanted(run.plan)))
+        write_text(mark, "".join(f"{name}\n" for name in wanted(run.plan)))
     return found
 
 
