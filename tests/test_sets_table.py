@@ -5,17 +5,19 @@ import random
 
 import numpy as np
 import pytest
+import test_learned_metrics
 from sacrebleu.metrics.bleu import BLEU
 from test_table import REFS, share, sweep, translations
 
 from lskd_nmt.cli import main
 from lskd_nmt.evaluate import bootstrap, over_sets
 from lskd_nmt.evaluate.contrasts import Output, wanted
-from lskd_nmt.experiment import steps
+from lskd_nmt.experiment import run_metrics, steps
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.report.results import table_json
 from lskd_nmt.storage.files import read_json, sha256, write_json, write_text
 
+learned, stub = test_learned_metrics.run, test_learned_metrics.stub  # a finished run, and a program that scores
 MORE = {"second": REFS[::-1], "third": [f"{line} w0 w1" for line in REFS[:20]]}
 
 
@@ -208,3 +210,20 @@ def test_several_references_count_in_all_scores_and_signatures(run, tmp_path):
     row = next(row for row in found["rows"] if row["name"] == "student-plain-s1")
     assert row["bleu"] == 100 and plain["interval"][1] >= plain["bleu"]["mean"]
     assert "nrefs:2" in found["signatures"]["bleu"]
+
+
+def test_a_programs_metric_is_of_all_sets_and_of_their_mean(learned, stub, tmp_path):
+    test_learned_metrics.grown(learned, metrics=["mine", "bleu"], metric_commands={"mine": stub()})
+    run_metrics.add_planned(Run(learned), print)
+    give(learned, "second", test_learned_metrics.REFS[::-1])
+    assert main(["score", "--run", str(learned)]) == 0
+    assert test_learned_metrics.runs(tmp_path) == 2  # once for all models
+    found = tabulated(learned, tmp_path / "out")
+    second, over = found["sets"]["second"], found["over_sets"]
+    assert list(second["signatures"]) == list(over["signatures"]) == ["mine", "bleu"]
+    for tables in zip(found["rows"], second["rows"], over["rows"], strict=True):
+        first, other, mean = (row["mine"] for row in tables)
+        assert mean == pytest.approx((first + other) / 2, abs=0.01)
+    cell = over["cells"][-1]
+    assert cell["interval"][0] < cell["mine"]["mean"] < cell["interval"][1] <= 1
+    assert test_learned_metrics.runs(tmp_path) == 2  # no table runs it
