@@ -3,8 +3,6 @@
 S sentences of a test set.
 """
 
-import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,13 +13,12 @@ from sacrebleu.metrics.chrf import CHRF
 from lskd_nmt.analysis.intervals import Interval, resampled, with_interval
 from lskd_nmt.errors import require
 from lskd_nmt.evaluate.scoring import sentence_bleu
+from lskd_nmt.evaluate.words import capitalised, has_digit, words
 from lskd_nmt.storage.arrays import Float64s, Mask
 from lskd_nmt.storage.typed import absent, record
 
 Scores = Mapping[str, Mapping[str, Float64s]]  # by system (teacher, student) and metric (chrf, bleu), (S,) each
 
-WORD = re.compile(r"\w+(?:[.,'’-]\w+)*")
-BEGINNING = re.compile(r"[.!?:;…]|[\"„“”«»(]$")  # between two words, where the second may begin a sentence
 LENGTHS = (0, 8, 12, 16, 24)  # reference words, each the start of a range
 FEW = 20  # sentences: fewer give no interval
 
@@ -86,31 +83,6 @@ class Comparison:
     groups: dict[str, SentenceGroup]
     words: dict[str, dict[str, int]]  # of each kind, how many the reference has and each system writes
     examples: list[Example]
-
-
-def words(line: str) -> list[str]:
-    """The words of a line, without punctuation around them."""
-    return WORD.findall(line)
-
-
-def has_digit(word: str) -> bool:
-    """Whether the word is a number, or part of it is."""
-    return any(sign.isdigit() for sign in word)
-
-
-def word_counts(lines: Sequence[str]) -> Counter[str]:
-    """How often each word stands in these lines."""
-    return Counter(word for line in lines for word in words(line))
-
-
-def capitalised(line: str) -> set[str]:
-    """Words of two letters or more with a capital, not at the beginning of a sentence."""
-    found = list(WORD.finditer(line))
-    return {
-        after[0]
-        for before, after in pairwise(found)
-        if after[0][0].isupper() and len(after[0]) > 1 and not BEGINNING.search(line[before.end() : after.start()])
-    }
 
 
 def special_words(texts: Texts, rules: Rules) -> dict[str, list[set[str]]]:

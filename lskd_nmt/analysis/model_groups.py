@@ -1,5 +1,6 @@
 """Which models, seeds and temperatures of a run go together."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -53,3 +54,16 @@ def shared(
         if seeds:
             found.setdefault(tuple(sorted(seeds)), []).append(t)
     return [(temperatures, list(seeds)) for seeds, temperatures in found.items()]
+
+
+def over_seeds(models: Iterable[PlannedModel]) -> dict[str, list[PlannedModel]]:
+    """Models that differ in their seed alone (and their teacher's), in order, by a name without the seed."""
+    alike: dict[tuple[object, ...], list[PlannedModel]] = {}
+    for model in models:
+        own = (model.role, model.teacher is None, model.label_smoothing, model.temperature, model.origin)
+        alike.setdefault((*own, *(getattr(model, name) for name in Group._fields)), []).append(model)
+    found: dict[str, list[PlannedModel]] = {}
+    for members in alike.values():
+        name = re.sub(r"-s\d+$", "", members[0].name)
+        found[name if name not in found else members[0].name] = members
+    return found

@@ -61,6 +61,7 @@ class Analyses:
             *self.diffusions(),
             *self.projections(),
             *self.diagnoses(),
+            *self.robustness(),
         ]
 
     def folder(self, model: PlannedModel, split: str) -> Path:
@@ -184,6 +185,14 @@ class Analyses:
                 words += ["--tokenize", wish] if (wish := self.run.plan.data.tokenize) else []
                 used += pair
             yield self.step(words, out, out / "diagnosis.json", used)
+
+    def robustness(self) -> Iterable[Step]:
+        """Of all models that have translations of the test set, those of others among them."""
+        files = [file for model in self.run.models if (file := self.translations(model)).is_file()]
+        texts = [self.run.text(split, side) for split in ("test", "train") for side in ("source", "target")]
+        if files and all(file.is_file() for file in texts):
+            words, made = ["robustness", str(self.run.folder), "--device", self.device], self.out / "robustness.json"
+            yield self.step(words, self.out, made, files)
 
     def students_of(self, teacher: PlannedModel) -> list[PlannedModel]:
         """A teacher's trained students, in the order of the plan."""

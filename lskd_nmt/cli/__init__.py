@@ -36,6 +36,7 @@ MODULES = (
     "features",
     "geometry",
     "diagnose",
+    "robustness",
     "analyse_run",
 )
 ALONE = {"translate": "translate"}  # verbs that people wait for: of these nothing but their own module is imported

@@ -85,6 +85,7 @@ def run_diagnose(args: argparse.Namespace) -> None:
 def compared(args: argparse.Namespace) -> dict[str, object]:
     """What the teacher gets right and the student wrong, with the hashes of what was read."""
     from lskd_nmt.analysis import lost_translations
+    from lskd_nmt.evaluate.words import word_counts
 
     files = {
         "teacher": args.hypotheses[0],
@@ -95,7 +96,7 @@ def compared(args: argparse.Namespace) -> dict[str, object]:
     }
     teacher, student, reference = map(read_lines, (*args.hypotheses, args.reference))
     source = read_lines(args.source) if args.source else None
-    frequency = lost_translations.word_counts(read_lines(args.train_target)) if args.train_target else None
+    frequency = word_counts(read_lines(args.train_target)) if args.train_target else None
     texts = lost_translations.Texts(reference, teacher, student, source, frequency)
     lang = args.target_lang or args.reference.suffix.removeprefix(".")
     rules = lost_translations.Rules(

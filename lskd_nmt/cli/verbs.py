@@ -170,6 +170,10 @@ GROUPS: Mapping[str, Mapping[str, Verb]] = {
             "a teacher's tail, and what its student gets wrong",
             "lskd diagnose --teacher features/teacher --temperatures 1,2,64 --out diagnosis",
         ),
+        "robustness": Verb(
+            "loops, hallucinations, memorised sentences, and the like",
+            "lskd robustness runs/quickstart --perturbations upper typo --out robustness",
+        ),
     },
     "steps that experiments/run.sh calls": {
         "run-step": Verb(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import pandas as pd
 
 from lskd_nmt.errors import LskdError
-from lskd_nmt.report.page import confidence, diagnosis, geometry
+from lskd_nmt.report.page import confidence, diagnosis, geometry, robustness
 from lskd_nmt.report.page.estimates import frame
 from lskd_nmt.report.page.parts import Fact, Part, Picture, Section, slug, table
 from lskd_nmt.report.page.sources import Analysis
@@ -31,6 +31,11 @@ KINDS: dict[str, tuple[str, str, Builder]] = {
         "Diagnosis",
         "The teacher's tail, and where the teacher is right and the student wrong.",
         diagnosis.diagnosis,
+    ),
+    "robustness": (
+        "Robustness",
+        "Defects of translations beside their score, and what small changes of the source do to them.",
+        robustness.robustness,
     ),
 }
 SHORT = 1000  # letters of a value that stands behind a click; longer ones are in the data only
