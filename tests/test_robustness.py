@@ -1,5 +1,6 @@
 """Robustness: every measure counts planted defects exactly, and changed sources are decoded once."""
 
+import hashlib
 import json
 import math
 import random
@@ -21,6 +22,7 @@ from lskd_nmt.evaluate.hallucination import adjusted_bleu, echoes, is_hallucinat
 from lskd_nmt.evaluate.memorised import Queries, distance, read_training
 from lskd_nmt.evaluate.perturbations import PERTURBATIONS, letters, perturbed, prefix, short_input
 from lskd_nmt.evaluate.words import numbers, units
+from lskd_nmt.experiment.line_decoding import require_decodable
 from lskd_nmt.experiment.records import PlannedModel
 
 
@@ -334,6 +336,12 @@ def test_an_unknown_change_names_the_known_ones():
         Settings(perturbations=("shout",))
 
 
+@pytest.mark.parametrize("origin", ["hf:opus-mt-en-de", "ct2:/models/x", "translations:/x.de", "adopted-text:/x.de"])
+def test_models_that_give_text_alone_say_why_they_are_not_asked(origin):
+    with pytest.raises(LskdError, match=r"made elsewhere|translator of others"):
+        require_decodable(PlannedModel("x", "teacher", 1, origin=origin, decode_command=("lskd",)))
+
+
 # a run of one trained model, and of translations that were made elsewhere
 
 
@@ -386,6 +394,8 @@ def test_a_run_is_measured_and_decoded_once(run, tmp_path, capsys, monkeypatch):
     assert other["texts"]["loops"]["difference"]["value"] == pytest.approx(100 * 2 / 12)
     assert list(teacher["perturbed"]) == ["clean", "upper", "doubled", "short", "training"] and not other["perturbed"]
     assert teacher["engines"][0].startswith("ctranslate2")
+    hyp = run / "models" / "other" / "test.hyp"
+    assert found["sha256"]["other"] == hashlib.sha256(hyp.read_bytes()).hexdigest()
     assert {each["model"] for each in found["sentences"]["examples"] if each["defect"] == "loops"} == {"other"}
     text = (tmp_path / "one" / "robustness.md").read_text()
     assert "| other" in text and "not decoded anew" in text
@@ -414,9 +424,8 @@ def test_a_kill_leaves_what_is_decoded_and_the_rest_is_done_later(run, tmp_path,
 
     monkeypatch.setattr(LineTranslator, "translate", dying)
     assert main(words) == 130
-    kept = sorted(file.name for file in (folder / "robustness" / "teacher-s1").iterdir())
+    kept = sorted(file.name for file in (folder / "robustness" / "teacher-s1").iterdir())  # and no converted model
     assert kept == ["upper.json"] and not (folder / "analysis").exists()
-    assert not list((folder / "models" / "teacher-s1").glob("ctranslate2*"))
     monkeypatch.setattr(LineTranslator, "translate", translate)
     assert main(words) == 0, capsys.readouterr().err
     assert (folder / "analysis" / "robustness.json").is_file()
@@ -439,6 +448,10 @@ def test_what_is_wrong_with_a_run_is_told_in_a_line(run, tmp_path, capsys):
     for name in ("other", "teacher-s1"):
         (folder / "models" / name / "test.hyp").unlink()
     assert "has no model with translations of the test set: decode it first" in told(folder)
+    shutil.copyfile(run / "models" / "other" / "test.hyp", hyp)
+    (folder / "data" / "clean" / "train.aa").write_text("a\n")
+    assert "train.bb 60: the text of train is needed, line by line" in told(folder)
+    assert "--sentences is -1: give a whole number from 0" in told(folder, "--sentences", "-1")
 
 
 def test_the_page_has_a_section(run, tmp_path, capsys):

@@ -133,6 +133,22 @@ def test_a_teachers_translations_are_held_against_those_of_its_first_student(run
     )
 
 
+def test_robustness_is_measured_once_texts_and_translations_are_there(run):
+    made = run([teacher(0.1), student(0.1, 1, 1)])
+    assert calls(made, "robustness") == []
+    for split in ("test", "train"):
+        for lang in ("en", "de"):
+            file = made.folder / "data" / "clean" / f"{split}.{lang}"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+    assert calls(made, "robustness") == []
+    (made.model_folder("t-0.1") / "test.hyp").touch()
+    (step,) = [step for step in Analyses(made, 500, "cpu").steps() if step.words[0] == "robustness"]
+    out = made.folder / "analysis"
+    assert list(step.words) == ["robustness", str(made.folder), "--device", "cpu", "--out", str(out)]
+    assert step.output == out / "robustness.json" and list(step.inputs) == [made.model_folder("t-0.1") / "test.hyp"]
+
+
 def test_groups_that_differ_in_more_than_temperature_have_names_of_their_own(run):
     kinds = [
         {},

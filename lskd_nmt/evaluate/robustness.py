@@ -1,5 +1,7 @@
 """What `lskd robustness` writes, as types: read by tables, figures and the page."""
 
+from dataclasses import field
+
 from lskd_nmt.storage.typed import AnyFloat, absent, record
 
 
@@ -81,4 +83,5 @@ class Robustness:
     perturbed_definitions: dict[str, Definition]
     perturbations: dict[str, PerturbedText]
     models: tuple[RobustModel, ...]
+    sha256: dict[str, str] = field(default_factory=dict)  # of the texts: of each model, and of test and train
     sentences: Examples | None = absent()

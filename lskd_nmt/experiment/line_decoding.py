@@ -4,12 +4,12 @@ Text becomes subwords as in the data folder, which is proved on the test set. CT
 CTranslate2 does not, as `decode.engine` says.
 """
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.data import given
@@ -67,19 +67,25 @@ def require_decodable(model: PlannedModel) -> None:
 
 
 @contextmanager
-def opened(run: Run, model: PlannedModel, wish: str, threads: int, show: Show) -> Iterator[LineTranslator]:
-    """A trained model of a run; `wish` is the device: auto, gpu or cpu. `LskdError` says why it translates no lines."""
+def opened(
+    run: Run, model: PlannedModel, converted: Path, wish: str, threads: int, show: Show
+) -> Iterator[LineTranslator]:
+    """A trained model of a run; `LskdError` says why it translates no lines.
+
+    `converted` is where it lies for CTranslate2 meanwhile; `wish` is the device: auto, gpu or cpu.
+    """
     require_decodable(model)
     file = run.model_folder(model.name) / "model.pt"
     state = fairseq_io.read_checkpoint(str(file), model.name, built=False)
     parts = transformer_parts(state)
     source = source_subwords(run, parts)
     how = run.plan.decode.engine
-    with TemporaryDirectory(dir=file.parent, prefix="ctranslate2.part.") as folder:
-        best, engine, why = None, "", ""
+    shutil.rmtree(converted, ignore_errors=True)  # left by a process that was killed
+    best, engine, why = None, "", ""
+    try:
         if how != "fairseq":
             try:
-                best, engine = with_ctranslate2(run, model, parts, Path(folder, "model"), wish, threads, show)
+                best, engine = with_ctranslate2(run, model, parts, converted, wish, threads, show)
             except LskdError as error:
                 why = str(error)
                 require(how == "auto", f"decode.engine is ctranslate2, which does not translate with it ({why})")
@@ -89,6 +95,8 @@ def opened(run: Run, model: PlannedModel, wish: str, threads: int, show: Show) -
             best, engine = with_fairseq(run, file, wish)
         longest = min((parts.max_positions[0] if parts else usual.LONGEST), usual.LONGEST)
         yield LineTranslator(source, run.data / "spm", run.plan.data.target_lang, longest, engine, best)
+    finally:
+        shutil.rmtree(converted, ignore_errors=True)
 
 
 def source_subwords(run: Run, parts: TransformerParts | None) -> Subwords:

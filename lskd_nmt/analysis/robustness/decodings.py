@@ -13,7 +13,8 @@ from pathlib import Path
 
 from lskd_nmt.data.given import MODEL
 from lskd_nmt.errors import LskdError, require
-from lskd_nmt.experiment.line_decoding import opened, require_decodable
+from lskd_nmt.experiment.ctranslate2_decoding import only_one
+from lskd_nmt.experiment.line_decoding import LineTranslator, opened, require_decodable
 from lskd_nmt.experiment.records import PlannedModel
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.progress import Progress
@@ -21,6 +22,7 @@ from lskd_nmt.storage.files import sha256
 from lskd_nmt.storage.typed import read_record, record, to_json, write_record
 
 FOLDER = "robustness"  # in the run folder
+CONVERTED = "ctranslate2.part"  # in the model's folder there, while it translates
 Tasks = Mapping[str, Sequence[str]]  # sources by task
 
 
@@ -52,43 +54,50 @@ class Machine:
 def decode_all(
     run: Run, models: Sequence[PlannedModel], tasks: Tasks, machine: Machine, show: Callable[[str], None]
 ) -> dict[str, Decoded]:
-    """The translations of all tasks by every model, by its name; what an earlier call translated is not done again."""
+    """The translations of all tasks by every model, by its name; what an earlier call translated is not done again.
+
+    Another process that does the same in this run is waited for.
+    """
     progress = Progress(len(models) * sum(map(len, tasks.values())), "changed sentences", show, brief=False)
-    return {model.name: decode(run, model, tasks, machine, progress, show) for model in models}
+    with only_one(run.folder / FOLDER / ".lock"):
+        return {model.name: decode(run, model, tasks, machine, progress, show) for model in models}
 
 
 def decode(
     run: Run, model: PlannedModel, tasks: Tasks, machine: Machine, progress: Progress, show: Callable[[str], None]
 ) -> Decoded:
     """The translations of one model."""
-    total = sum(map(len, tasks.values()))
     try:
         require_decodable(model)
         require(checkpoint(run, model).is_file(), f"{checkpoint(run, model)} is not there")
     except LskdError as error:
-        progress.skip(total)
+        progress.skip(sum(map(len, tasks.values())))
         return Decoded({}, str(error))
-    keys = {task: key(run, model, lines) for task, lines in tasks.items()}
+    keys = keys_of(run, model, tasks)
     found = kept(run, model, keys)
+    missing = {task: lines for task, lines in tasks.items() if task not in found}
     progress.skip(sum(len(tasks[task]) for task in found))
-    missing = [task for task in tasks if task not in found]
+    if not missing:
+        return Decoded(found)
+    converted = run.folder / FOLDER / model.name / CONVERTED
     with ExitStack() as stack:
         try:
-            translator = (
-                stack.enter_context(opened(run, model, machine.device, machine.threads, show)) if missing else None
-            )
+            translator = stack.enter_context(opened(run, model, converted, machine.device, machine.threads, show))
         except LskdError as error:
-            progress.skip(sum(len(tasks[task]) for task in missing))
+            progress.skip(sum(map(len, missing.values())))
             return Decoded({}, str(error))
-        for task in missing:
-            assert translator is not None
-            lines = tasks[task]
-            distinct = list(dict.fromkeys(lines))
-            answers = dict(zip(distinct, translator.translate(distinct, progress.add), strict=True))
-            progress.skip(len(lines) - len(distinct))
-            found[task] = Translated(keys[task], translator.engine, [answers[line] for line in lines])
+        for task, lines in missing.items():
+            found[task] = Translated(keys[task], translator.engine, answers(translator, lines, progress))
             write_record(place(run, model, task), found[task])
     return Decoded(found)
+
+
+def answers(translator: LineTranslator, lines: Sequence[str], progress: Progress) -> list[str | None]:
+    """The translations of lines, of which equal ones are translated once."""
+    distinct = list(dict.fromkeys(lines))
+    found = dict(zip(distinct, translator.translate(distinct, progress.add), strict=True))
+    progress.skip(len(lines) - len(distinct))
+    return [found[line] for line in lines]
 
 
 def kept(run: Run, model: PlannedModel, keys: Mapping[str, str]) -> dict[str, Translated]:
@@ -110,14 +119,14 @@ def checkpoint(run: Run, model: PlannedModel) -> Path:
     return run.model_folder(model.name) / "model.pt"
 
 
-def key(run: Run, model: PlannedModel, lines: Sequence[str]) -> str:
-    """A hash of all that decides a model's translations of these lines."""
+def keys_of(run: Run, model: PlannedModel, tasks: Tasks) -> dict[str, str]:
+    """By task a hash of all that decides a model's translations of its lines."""
     spm = run.data / "spm" / MODEL
     facts = {
-        "lines": list(lines),
         "model": sha256(checkpoint(run, model)),
         "subwords": sha256(spm) if spm.is_file() else None,
         "decode": to_json(run.plan.decode),
         "command": model.decode_command,
     }
-    return hashlib.sha256(json.dumps(facts, ensure_ascii=False).encode()).hexdigest()
+    texts = {task: json.dumps({**facts, "lines": lines}, ensure_ascii=False) for task, lines in tasks.items()}
+    return {task: hashlib.sha256(text.encode()).hexdigest() for task, text in texts.items()}

@@ -31,7 +31,7 @@ from lskd_nmt.evaluate.words import units
 from lskd_nmt.experiment.records import PlannedModel
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.progress import Progress
-from lskd_nmt.storage.files import read_lines
+from lskd_nmt.storage.files import read_lines, sha256
 
 SHOWN = 3  # examples of a defect of a model
 REFERENCE = "reference"
@@ -130,8 +130,16 @@ def compared(
             if task != BEGINNINGS
         },
         tuple(rows),
+        hashes(run, models),
         Examples(tuple(examples(base, {name: lines[group[0].name] for name, group in groups.items()}))),
     )
+
+
+def hashes(run: Run, models: Sequence[PlannedModel]) -> dict[str, str]:
+    """The hashes of the texts that were measured."""
+    texts = {f"{split} {side}": run.text(split, side) for split in ("test", "train") for side in ("source", "target")}
+    files = texts | {model.name: run.model_folder(model.name) / "test.hyp" for model in models}
+    return {name: sha256(file) for name, file in files.items()}
 
 
 @dataclass(frozen=True)
