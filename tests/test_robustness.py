@@ -10,6 +10,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from lskd_nmt.analysis.model_groups import over_seeds as seeds_together
 from lskd_nmt.analysis.robustness import estimates
@@ -304,8 +305,15 @@ def test_intervals_hold_for_shares_over_seeds_and_at_the_edge():
     assert found.low == pytest.approx(30 - 1.96 * 4.58, abs=1.5) and found.high == pytest.approx(
         30 + 1.96 * 4.58, abs=1.5
     )
+    assert found.low <= 21.9 and found.high >= 39.58  # Wilson's
+    for count, size in ((30, 100), (0, 7), (7, 7), (1, 2000)):
+        theirs = binomtest(count, size).proportion_ci(method="wilson")
+        ours = estimates.wilson(100 * count / size, size)
+        assert ours == pytest.approx((100 * theirs.low, 100 * theirs.high), abs=1e-9)
     none = estimates.measured(estimates.drawn({"x": sensitivity.share_of(rows * [0, 1])})["x"])
-    assert none.low == 0 and pytest.approx((1 - none.high / 100) ** 100) == 0.025  # Clopper and Pearson
+    assert none.low == 0 and none.high == pytest.approx(100 * 1.959964**2 / (100 + 1.959964**2), abs=1e-4)
+    once = estimates.measured(estimates.drawn({"x": sensitivity.share_of(np.array([[1, 1]] + [[0, 1]] * 99))})["x"])
+    assert once.low == 0 and once.high > none.high  # of no resample's width alone
     same = estimates.measured(one, one).difference
     assert same.value == 0 and same.low is None  # nothing differs in any resample
     other = estimates.drawn({"x": sensitivity.share_of(rows[::-1])})["x"]

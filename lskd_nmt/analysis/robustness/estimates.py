@@ -1,11 +1,14 @@
 """Measures with their intervals, over the seeds of a model and beside its teacher.
 
 Sentences are drawn again with replacement, the same for all models, so that differences are paired. Of several seeds
-the weights are drawn, too, as in the table's intervals. S sentences, K numbers of each, R resamples.
+the weights are drawn, too, as in the table's intervals. Of a share of sentences the interval reaches at least as far as
+Wilson's on either side. S sentences, K numbers of each, R resamples.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -62,8 +65,9 @@ def measured(found: Drawn, beside: Drawn | None = None) -> Measured:
         value, low, high = interval(found.value - beside.value, found.draws - beside.draws)
         difference = Measured(value, low, high)
     value, low, high = interval(found.value, found.draws)
-    if low is None and found.sentences:
-        low, high = at_the_edge(found.value, found.sentences)
+    if found.sentences:
+        edges = wilson(found.value, found.sentences)
+        low, high = min(edges[0], edges[0] if low is None else low), max(edges[1], edges[1] if high is None else high)
     return Measured(value, low, high, found.count, found.of, difference)
 
 
@@ -76,9 +80,10 @@ def interval(value: float, draws: Float64s) -> tuple[float, float | None, float 
     return found.value, found.low, found.high
 
 
-def at_the_edge(percent: float, sentences: int) -> tuple[float | None, float | None]:
-    """The exact interval (Clopper & Pearson) where no sentence has a defect, or every one has it, in percent."""
-    tail = 100 * ((1 - LEVEL) / 2) ** (1 / sentences)
-    if percent == 0:
-        return 0.0, 100 - tail
-    return (tail, 100.0) if percent == 100 else (None, None)
+def wilson(percent: float, sentences: int) -> tuple[float, float]:
+    """Wilson's interval (1927) of a share, in percent: of rare defects resamples have too few, and of none no other."""
+    p, z = percent / 100, NormalDist().inv_cdf((1 + LEVEL) / 2)
+    scale = 1 + z**2 / sentences
+    centre = (p + z**2 / (2 * sentences)) / scale
+    half = z / scale * math.sqrt(p * (1 - p) / sentences + z**2 / (4 * sentences**2))
+    return 100 * max(0.0, centre - half), 100 * min(1.0, centre + half)
