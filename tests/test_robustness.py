@@ -23,8 +23,9 @@ from lskd_nmt.evaluate.hallucination import adjusted_bleu, echoes, is_hallucinat
 from lskd_nmt.evaluate.memorised import Queries, distance, read_training
 from lskd_nmt.evaluate.perturbations import PERTURBATIONS, letters, perturbed, prefix, short_input
 from lskd_nmt.evaluate.words import numbers, units
-from lskd_nmt.experiment.line_decoding import require_decodable
+from lskd_nmt.experiment.line_decoding import opened, require_decodable
 from lskd_nmt.experiment.records import PlannedModel
+from lskd_nmt.experiment.run import Run
 
 
 def parts(text):
@@ -476,3 +477,42 @@ def test_the_page_has_a_section(run, tmp_path, capsys):
     (hidden,) = sections(analyses({"x": folder}, with_text=False))
     shown = " ".join(cell.text for part in hidden.parts if part.kind == "table" for row in part.rows for cell in row)
     assert "other" in shown and "a a a a a" not in shown
+
+
+def test_lines_are_translated_alike_by_both_engines_and_long_ones_by_none(run, tmp_path):
+    lines = ["a b c", "h", "a " * 1100, "d d e f", " "]
+    found = {}
+    for engine in ("fairseq", "ctranslate2"):
+        folder = tmp_path / engine
+        shutil.copytree(run, folder, symlinks=True)
+        plan = json.loads((folder / "plan.json").read_text())
+        (folder / "plan.json").write_text(json.dumps({**plan, "decode": {"beam": 2, "engine": engine}}))
+        made, shown = Run(folder), []
+        with opened(made, made.model("teacher-s1"), folder / "converted", "cpu", 1, shown.append) as translator:
+            done = []
+            found[engine] = translator.translate(lines, done.append)
+            assert translator.engine.startswith(engine) and sum(done) == 3
+        assert not (folder / "converted").exists()
+    assert found["fairseq"] == found["ctranslate2"]
+    assert [line is None for line in found["fairseq"]] == [False, False, True, False, True]
+
+
+def test_data_that_the_subwords_do_not_cut_are_refused(run, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder, symlinks=True)
+    test = folder / "data" / "clean" / "test.aa"
+    test.write_text(test.read_text().replace("a", "b", 1))
+    made = Run(folder)
+    with (
+        pytest.raises(
+            LskdError, match=r"spm\.model does not cut the test set as it is cut in .*: prepare the data again"
+        ),
+        opened(made, made.model("teacher-s1"), folder / "converted", "cpu", 1, print),
+    ):
+        pass
+    (folder / "data" / "spm" / "spm.model").unlink()
+    with (
+        pytest.raises(LskdError, match="has no sentencepiece model, by which other text would become subwords"),
+        opened(made, made.model("teacher-s1"), folder / "converted", "cpu", 1, print),
+    ):
+        pass
