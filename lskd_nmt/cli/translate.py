@@ -7,16 +7,19 @@ import select
 import stat
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from lskd_nmt.cli.common import show, verb_of, whole
 from lskd_nmt.cli.verbs import Verbs
 from lskd_nmt.data.bitext import count_lines
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.progress import Progress
+
+if TYPE_CHECKING:
+    from lskd_nmt.deploy.translate import Translation, Translator
 
 SHOWN = 5  # bad lines that are named
 MOST_THREADS = 1024
@@ -49,6 +52,10 @@ def register(verbs: Verbs) -> None:
         metavar="N",
         help=about,
     )
+    about = "keep blank lines, the white space around lines, and their ends: the output has the shape of the input"
+    verb.add_argument("--document", action="store_true", help=about)
+    about = "add ' ||| 0-0 1-2', pairs of words of source and translation, counted from 0, by the model's attention"
+    verb.add_argument("--alignment", action="store_true", help=about)
     about = "do not split lines into sentences, each of which is translated by itself"
     verb.add_argument("--one-sentence-a-line", action="store_true", help=about)
     about = (
@@ -62,6 +69,10 @@ def run(args: argparse.Namespace) -> None:
     """`lskd translate MODEL < in > out`."""
     from lskd_nmt.deploy.translate import Translator
 
+    require(
+        not args.document or (args.nbest == 1 and not args.alignment),
+        "--document prints one text: leave --nbest and --alignment out, or leave --document out",
+    )
     require(args.threads <= MOST_THREADS, f"--threads is {args.threads}: give 1 to {MOST_THREADS}, or 0 for all")
     require(sys.stdin is not None, "standard input is closed: give the text on it, a sentence or more a line")
     require(sys.stdout is not None, "standard output is closed: send the translations to a file, or to a program")
@@ -76,18 +87,36 @@ def run(args: argparse.Namespace) -> None:
     )
     if not translator.is_sealed:
         show(f"{args.model} has no hashes, as older versions made it: its files cannot be proved to be those exported")
-    bad, progress, numbers = BadLines(args.bad_lines), progress_of_input(), count()
+    bad, progress = BadLines(args.bad_lines), progress_of_input()
     source = Input(sys.stdin.buffer)
-    for group in translator.groups(bad.decoded(source), args.beam, args.nbest, source.ready):
-        for best, number in zip(group, numbers, strict=False):
-            for translation in best:
-                rich = f"{number} ||| {translation.text} ||| {translation.score:.4f}"
-                line = translation.text if args.nbest == 1 else rich
-                sys.stdout.buffer.write(line.encode() + b"\n")  # UTF-8 whatever the locale
+    for group in answers(translator, args, bad.decoded(source, ends=args.document), source.ready):
+        sys.stdout.buffer.write("".join(group).encode())  # UTF-8 whatever the locale
         sys.stdout.buffer.flush()
         if progress is not None:
             progress.add(len(group))
     bad.complain()
+
+
+def answers(
+    translator: "Translator", args: argparse.Namespace, lines: Iterator[str], ready: Callable[[float | None], bool]
+) -> Iterator[list[str]]:
+    """What is printed for each line, all that is there together."""
+    if args.document:
+        yield from translator.document_groups(lines, args.beam, ready)
+        return
+    numbers = count()
+    for group in translator.groups(lines, args.beam, args.nbest, ready, args.alignment):
+        numbered = zip(group, numbers, strict=False)
+        yield ["".join(printed(each, number, args) for each in best) for best, number in numbered]
+
+
+def printed(translation: "Translation", number: int, args: argparse.Namespace) -> str:
+    """A translation as it is printed, with its end."""
+    rich = [str(number), translation.text, f"{translation.score:.4f}"]
+    parts = [translation.text] if args.nbest == 1 else rich
+    if args.alignment:
+        parts.append(" ".join(f"{source}-{target}" for source, target in translation.words().pairs))
+    return " ||| ".join(parts) + "\n"
 
 
 def progress_of_input() -> Progress | None:
@@ -163,11 +192,13 @@ class BadLines:
         self.first: list[tuple[int, int]] = []  # numbers of lines, and of their first bad byte
         self.count = 0
 
-    def decoded(self, lines: Iterable[bytes]) -> Iterator[str]:
-        """The lines as text, without their ends."""
+    def decoded(self, lines: Iterable[bytes], ends: bool = False) -> Iterator[str]:
+        """The lines as text, with their ends or without them; of one that is answered by an empty line the end."""
         for number, line in enumerate(lines, 1):
+            body = line.removesuffix(b"\n")
+            end = "\n" if ends and line.endswith(b"\n") else ""
             try:
-                yield line.removesuffix(b"\n").decode("utf-8")
+                yield body.decode("utf-8") + end
             except UnicodeDecodeError as error:
                 self.count += 1
                 if self.count <= SHOWN:
@@ -177,7 +208,7 @@ class BadLines:
                 if self.count <= SHOWN:
                     how = "with U+FFFD for its bad bytes" if self.way == "replace" else "by an empty line"
                     show(f"line {number} of the input is not UTF-8 (byte {error.start + 1}): answered {how}")
-                yield line.removesuffix(b"\n").decode("utf-8", "replace") if self.way == "replace" else ""
+                yield (body.decode("utf-8", "replace") if self.way == "replace" else "") + end
 
     def complain(self) -> None:
         """Refuse bad lines, unless the user has said how to answer them."""

@@ -21,10 +21,14 @@ SHORTEST, LONGEST = 0.0002, 0.01  # seconds between two looks at what is done
 
 
 class Hypotheses(Protocol):
-    """What CTranslate2 answers for one piece: the best hypotheses, as subwords, and their scores."""
+    """What CTranslate2 answers for one piece: the best hypotheses, as subwords, their scores, and their attention.
+
+    The attention has a row for each subword of a hypothesis; it is empty where it was not asked for.
+    """
 
     hypotheses: list[list[str]]
     scores: list[float]
+    attention: list[list[list[float]]]
 
 
 class Future(Protocol):

@@ -10,7 +10,9 @@ the data were. Each of its sentences is translated by itself, a very long one in
 """
 
 import heapq
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -21,8 +23,11 @@ from lskd_nmt.data.sentences import sentences, united
 from lskd_nmt.data.text_form import CODES, SPM
 from lskd_nmt.data.tokenisation import PREPARED
 from lskd_nmt.decode_settings import WIDEST
+from lskd_nmt.deploy import attention as attentions
 from lskd_nmt.deploy import sealed
+from lskd_nmt.deploy.attention import Attention, Words
 from lskd_nmt.deploy.benchmark_settings import cores
+from lskd_nmt.deploy.document import Framed, framed, lines_of
 from lskd_nmt.deploy.in_flight import Flight, Future, Hypotheses, Piece, Ready, always, answered
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.storage.records import load
@@ -54,6 +59,7 @@ class Search(Protocol):
         beam_size: int,
         num_hypotheses: int,
         return_scores: bool,
+        return_attention: bool,
         max_decoding_length: int,
     ) -> list[Future]:
         """The answers for pieces, in order."""
@@ -63,11 +69,16 @@ class Translation(NamedTuple):
     """A line's translation and its score.
 
     The score of a piece, which most often is a sentence, is the mean log-probability of its subwords with its end; that
-    of a line is the mean over its pieces.
+    of a line is the mean over its pieces. `attention` has an entry for each piece where it was asked for, else none.
     """
 
     text: str
     score: float
+    attention: tuple[Attention, ...] = ()
+
+    def words(self) -> Words:
+        """The words of source and translation and which belong together, by the attention; without it, none."""
+        return attentions.of_line(self.attention)
 
 
 def begins_word(pieces: Sequence[str], at: int) -> bool:
@@ -99,7 +110,8 @@ def segments(
 class Translator:
     """An exported student that translates text: `Translator("student-int8").translate(["A sentence."])`.
 
-    Whatever cannot be opened is an `LskdError` of one line. Needs ctranslate2, neither fairseq nor torch.
+    Several threads may call one translator at a time: they share its workers, and each call is answered in its own
+    order. Whatever cannot be opened is an `LskdError` of one line. Needs ctranslate2, neither fairseq nor torch.
     """
 
     def __init__(
@@ -145,17 +157,48 @@ class Translator:
         require(not isinstance(lines, str), "translate takes lines, and this is one text: put it into a list")
         return [best[0].text for best in self.translations(lines, beam)]
 
-    def translations(self, lines: Iterable[str], beam: int = 5, nbest: int = 1) -> Iterator[list[Translation]]:
+    def translate_document(self, text: str, beam: int = 5) -> str:
+        """A text of any number of lines, translated line by line, with blank lines and white space where they were.
+
+        Each line is a paragraph, whose sentences are translated as `translate` does it. The white space around a line
+        stays as it is, and so do the ends of lines, of Windows too, and whether the last line has one.
+        """
+        require(isinstance(text, str), "translate_document takes one text: join the lines, or use translate")
+        return "".join(line for group in self.document_groups(lines_of(text), beam) for line in group)
+
+    def document_groups(self, lines: Iterable[str], beam: int = 5, ready: Ready = always) -> Iterator[list[str]]:
+        """The lines of a document, which have their ends, translated, see `translate_document`; as `groups` gives them.
+
+        Joined, all of them are the document.
+        """
+        frames: deque[Framed] = deque()  # of the lines that are read and not answered
+
+        def texts() -> Iterator[str]:
+            for frame in map(framed, lines):
+                frames.append(frame)
+                yield frame.text
+
+        for group in self.groups(texts(), beam, ready=ready):
+            yield [frames.popleft().around(best[0].text) for best in group]
+
+    def translations(
+        self, lines: Iterable[str], beam: int = 5, nbest: int = 1, attention: bool = False
+    ) -> Iterator[list[Translation]]:
         """The `nbest` best translations of each line with their scores, in order, as soon as they are there.
 
         Those of a line of several pieces are the best of all combinations of its pieces' `nbest` best. Some thousand
-        subwords are read ahead of what is answered.
+        subwords are read ahead of what is answered. With `attention` each translation tells what it looked at.
         """
-        for group in self.groups(lines, beam, nbest):
+        for group in self.groups(lines, beam, nbest, attention=attention):
             yield from group
 
     def groups(
-        self, lines: Iterable[str], beam: int = 5, nbest: int = 1, ready: Ready = always
+        self,
+        lines: Iterable[str],
+        beam: int = 5,
+        nbest: int = 1,
+        ready: Ready = always,
+        attention: bool = False,
     ) -> Iterator[list[list[Translation]]]:
         """As `translations`, with all that are there together; `ready`, of `in_flight.answered`, lets nobody wait."""
         require(1 <= beam <= WIDEST, f"--beam is {beam}: give 1 to {WIDEST}")
@@ -168,6 +211,7 @@ class Translator:
                 beam_size=beam,
                 num_hypotheses=nbest,
                 return_scores=True,
+                return_attention=attention,
                 max_decoding_length=self.most,
             )
 
@@ -179,7 +223,7 @@ class Translator:
                 raise LskdError(
                     f"CTranslate2 cannot translate with this model ({_reason(error)}): {sealed.AGAIN}"
                 ) from None
-            yield [self.joined(pieces, results, nbest) for pieces, results in found]
+            yield [self.joined(pieces, results, nbest, attention) for pieces, results in found]
 
     def pieces(self, line: str) -> list[Piece]:
         """What of a line is translated at once."""
@@ -189,16 +233,35 @@ class Translator:
         cut = [segments(subwords.split(), longest, self.begins) for subwords in self.subwords.encode(parts)]
         return [Piece([*self.prefix, *part], at == len(of_one)) for of_one in cut for at, part in enumerate(of_one, 1)]
 
-    def joined(self, pieces: Sequence[Piece], results: Sequence[Hypotheses], nbest: int) -> list[Translation]:
+    def joined(
+        self, pieces: Sequence[Piece], results: Sequence[Hypotheses], nbest: int, attention: bool = False
+    ) -> list[Translation]:
         """The pieces of a line put together again; of an empty line, nothing."""
-        best: list[tuple[float, tuple[str, ...]]] = [(0.0, ())]
+        best: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]  # a score for each piece added up; which of its best
         for result in results:
-            texts = self.subwords.decode(" ".join(hypothesis) for hypothesis in result.hypotheses)
-            choices = list(zip(result.scores, texts, strict=True))
-            combined = [(total + score, (*before, text)) for total, before in best for score, text in choices]
-            best = heapq.nlargest(nbest, combined, key=lambda each: each[0])
-        found = [Translation(self.text(pieces, texts), total / max(len(results), 1)) for total, texts in best]
+            choices = list(enumerate(result.scores))
+            combined = [(total + score, (*before, at)) for total, before in best for at, score in choices]
+            best = heapq.nlargest(nbest, combined, key=itemgetter(0))
+        texts = [self.subwords.decode(" ".join(each) for each in result.hypotheses) for result in results]
+        found = [
+            Translation(
+                self.text(pieces, [of_one[at] for of_one, at in zip(texts, chosen, strict=True)]),
+                total / max(len(results), 1),
+                self.attention(pieces, results, chosen) if attention else (),
+            )
+            for total, chosen in best
+        ]
         return found + [found[-1]] * (nbest - len(found))
+
+    def attention(
+        self, pieces: Sequence[Piece], results: Sequence[Hypotheses], chosen: Sequence[int]
+    ) -> tuple[Attention, ...]:
+        """What the chosen hypothesis of each piece looked at; the symbol of a language is no part of the source."""
+        begin = len(self.prefix)
+        return tuple(
+            Attention(piece.subwords[begin:], result.hypotheses[at], [row[begin:] for row in result.attention[at]])
+            for piece, result, at in zip(pieces, results, chosen, strict=True)
+        )
 
     def text(self, pieces: Sequence[Piece], texts: Sequence[str]) -> str:
         """Translated pieces as a line."""
