@@ -52,7 +52,7 @@ def register_export(verbs: Verbs) -> None:
     add_languages(export)
     add_subwords(export)
     export.add_argument("--out", type=Path, required=True, metavar="PATH", help="a .pt file, or a new folder")
-    export.add_argument("--to", choices=("fairseq", "ctranslate2"), required=True)
+    export.add_argument("--to", choices=("fairseq", "ctranslate2", "transformers"), required=True)
     export.add_argument("--quantization", default="float32", help="of ctranslate2, such as int8 (default: %(default)s)")
     export.add_argument("--split", default="valid", help="that it is proved on (default: %(default)s)")
 
@@ -113,7 +113,13 @@ def run_export(args: argparse.Namespace) -> None:
     with fairseq_io.quiet():
         langs = direction_of(args, str(args.data), str(args.checkpoint))
         place = (args.checkpoint, args.data, langs, args.out, show)
-        if args.to == "fairseq":
+        if args.to == "transformers":
+            from lskd_nmt.deploy.export_transformers import export_transformers
+
+            given = [name for name in ("spm", "bpe_codes", "form") if getattr(args, name) is not None]
+            require(not given, "--spm, --bpe-codes and --form are of --to ctranslate2: leave them out")
+            facts = to_json(export_transformers(*place, split=args.split))
+        elif args.to == "fairseq":
             facts = to_json(export.export_fairseq(*place, split=args.split))
         else:
             how = (args.quantization, args.split, Stated(args.spm, args.bpe_codes, args.form))
