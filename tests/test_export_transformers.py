@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import train
+from conftest import call, train
 
 from lskd_nmt import cli, fairseq_io
+from lskd_nmt.deploy import export_transformers as to_transformers
 from lskd_nmt.deploy.export_transformers import export_transformers
 from lskd_nmt.deploy.model_card import UNKNOWN, model_card
 from lskd_nmt.deploy.translate import Translator
@@ -98,6 +99,36 @@ def test_embeddings_that_are_not_shared_are_carried_over(pieces, checkpoint, tmp
     facts = export_transformers(tmp_path / "apart.pt", pieces, LANGS, tmp_path / "out", quiet)
     assert facts.greedy == facts.sentences
     assert json.loads((tmp_path / "out" / "config.json").read_text())["tie_word_embeddings"] is False
+
+
+@pytest.fixture
+def two_dictionaries(plugin, pieces, tmp_path):
+    """Binarised pieces whose target has symbols in another order than the source, and more of them."""
+    from fairseq_cli import preprocess
+
+    text, out = tmp_path / "text", tmp_path / "bin"
+    text.mkdir()
+    for split in ("train", "valid"):
+        source = (pieces.parent / "text" / f"{split}.aa").read_text().splitlines()
+        (text / f"{split}.aa").write_text("".join(f"{line}\n" for line in source))
+        (text / f"{split}.bb").write_text("".join(f"{line} ▁h .\n" for line in source))
+    flags = [f"--{split}pref={text / split}" for split in ("train", "valid")]
+    call(preprocess.cli_main, "fairseq-preprocess", "-s", "aa", "-t", "bb", *flags, "--destdir", out, "--workers", 1)
+    shutil.copyfile(pieces / "spm.model", out / "spm.model")
+    return out
+
+
+def test_two_dictionaries_are_carried_over(two_dictionaries, tmp_path, monkeypatch):
+    monkeypatch.setattr(to_transformers, "require_own_subwords", lambda *_: None)  # the model has no full stop
+    flags = ["--kd-weight", 0, "--arch", "transformer", "--max-epoch", 6, "--dropout", 0]
+    checkpoint = train(two_dictionaries, tmp_path / "m", *flags) / "checkpoint_last.pt"
+    facts = export_transformers(checkpoint, two_dictionaries, LANGS, tmp_path / "out", quiet)
+    assert facts.kind == "FSMT" and facts.greedy + facts.beam + facts.cut >= 24
+    source, target = (json.loads((tmp_path / "out" / name).read_text()) for name in ("vocab.json", "target_vocab.json"))
+    assert "." in target and "." not in source
+    assert all(str(tmp_path) not in file.read_text(errors="replace") for file in (tmp_path / "out").glob("*.json"))
+    moved = shutil.move(tmp_path / "out", tmp_path / "elsewhere")
+    assert len(translated(moved, LINES)) == len(LINES)
 
 
 def broken_weights(student):

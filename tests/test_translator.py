@@ -1,6 +1,7 @@
 """The translator in a program: threads that share it, what it looked at, and documents that keep their shape."""
 
 import io
+import pickle
 import random
 from concurrent.futures import ThreadPoolExecutor
 
@@ -56,6 +57,14 @@ def test_attention_is_that_of_fairseqs_own_last_layer(model, checkpoint, pieces)
 def test_no_attention_unless_it_is_asked_for(model):
     ((best,),) = Translator(model, threads=1).translations(["a b"])
     assert best.attention == () and best.words() == ([], [], [])
+
+
+def test_a_translation_is_a_pair_of_text_and_score(model):
+    """With attention, too: programs take it apart, hand it on to processes, and compare it."""
+    ((best,),) = Translator(model, threads=1).translations(["a b"], attention=True)
+    text, score = best
+    assert (text, score) == (best.text, best.score) == best == Translation(text, score)
+    assert pickle.loads(pickle.dumps(best)).attention == best.attention != ()
 
 
 def test_words_are_aligned_by_what_their_subwords_looked_at_most():

@@ -65,16 +65,27 @@ class Search(Protocol):
         """The answers for pieces, in order."""
 
 
-class Translation(NamedTuple):
-    """A line's translation and its score.
+class Scored(NamedTuple):
+    """A text and its score."""
+
+    text: str
+    score: float
+
+
+class Translation(Scored):
+    """A line's translation and its score, a pair of both.
 
     The score of a piece, which most often is a sentence, is the mean log-probability of its subwords with its end; that
     of a line is the mean over its pieces. `attention` has an entry for each piece where it was asked for, else none.
     """
 
-    text: str
-    score: float
-    attention: tuple[Attention, ...] = ()
+    attention: tuple[Attention, ...]
+
+    def __new__(cls, text: str, score: float, attention: tuple[Attention, ...] = ()) -> "Translation":
+        """The attention is no part of the pair, which programs take apart."""
+        made = super().__new__(cls, text, score)
+        made.attention = attention
+        return made
 
     def words(self) -> Words:
         """The words of source and translation and which belong together, by the attention; without it, none."""
