@@ -322,6 +322,26 @@ def test_a_score_of_other_text_has_no_interval(run, tmp_path):
     assert "| – |" in next(line for line in card.splitlines() if line.startswith("| BLEU |"))
 
 
+def test_a_teacher_of_another_run_has_its_name(run, tmp_path):
+    plan = json.loads((run / "plan.json").read_text())
+    (run / "plan.json").write_text(json.dumps({**plan, "models": plan["models"][1:]}))
+    shutil.rmtree(run / "models" / "teacher-s1")
+    card = card_of(run / "models" / "kd-s1" / "model.pt", run, tmp_path)
+    assert "\n- teacher: teacher-s1\n" in card and "its teacher:" not in card
+
+
+@pytest.mark.parametrize(
+    "origin, shown",
+    [("fairseq:/home/me/big/teacher.pt", "fairseq:teacher.pt"), ("hf:Helsinki-NLP/opus", "hf:Helsinki-NLP/opus")],
+)
+def test_a_card_names_no_folder_of_a_machine(origin, shown, run, tmp_path):
+    plan = json.loads((run / "plan.json").read_text())
+    plan["models"][0]["origin"] = origin
+    (run / "plan.json").write_text(json.dumps(plan))
+    card = card_of(run / "models" / "kd-s1" / "model.pt", run, tmp_path)
+    assert f"- teacher: teacher-s1, {shown}, BLEU" in card and "/home/me" not in card
+
+
 def test_a_model_without_scores_says_so(run, tmp_path):
     (run / "models" / "kd-s1" / "metrics.json").unlink()
     assert "\nNot scored yet.\n" in card_of(run / "models" / "kd-s1" / "model.pt", run, tmp_path)

@@ -23,6 +23,7 @@ from lskd_nmt.storage.files import read_json, read_lines, sha256
 UNKNOWN = "not known: the checkpoint is not the `model.pt` of a model of a run (`experiments/run.sh`). Fill this in."
 ENDS = 40  # quantiles of which the first and the last leave 2.5 % beyond them
 HOUR = 3600
+SACREBLEU = frozenset({"sacrebleu", "sacremoses"})  # whose statistics take seconds
 
 
 @dataclass(frozen=True)
@@ -154,10 +155,11 @@ def of_method(found: Recorded) -> Iterable[str]:
     if model.teacher is None:
         yield "teacher: none"
     else:
-        teacher = found.run.model(model.teacher)
-        metrics = found.metrics(teacher.name)
+        metrics = found.metrics(model.teacher)
         bleu = f", BLEU {metrics.scores['bleu'].score:.2f} on the same test set" if metrics else ""
-        yield f"teacher: {teacher.name}, {teacher.origin or f'`--arch {teacher.arch}`'}{bleu}"
+        planned = [each for each in found.run.models if each.name == model.teacher]  # none if it is of another run
+        what = "".join(f", {place_of(each.origin) if each.origin else f'`--arch {each.arch}`'}" for each in planned)
+        yield f"teacher: {model.teacher}{what}{bleu}"
     facts = {
         "method": model.method,
         "level": model.kd_level,
@@ -169,6 +171,12 @@ def of_method(found: Recorded) -> Iterable[str]:
         "what became of the others": model.tail if model.top_k else None,
     }
     yield from (f"{name}: {value}" for name, value in facts.items() if value is not None)
+
+
+def place_of(origin: str) -> str:
+    """Where a model is from, without the folders of somebody's machine."""
+    kind, _, place = origin.partition(":")
+    return f"{kind}:{Path(place).name if Path(place).is_absolute() else place}"
 
 
 def scores(found: Recorded) -> str:
@@ -189,11 +197,12 @@ def scores(found: Recorded) -> str:
 
 
 def interval(found: Recorded, name: str, score: Score, metrics: Metrics) -> tuple[float, float] | None:
-    """The 95 % interval of a score by resampling sentences; None where the text that was scored is no longer there."""
+    """The 95 % interval by resampling sentences; None of learned metrics, and where the scored text is gone."""
     run, hypotheses = found.run, found.folder / "test.hyp"
     reference = run.text("test", "target")
     wanted = ((hypotheses, metrics.facts.hyp_sha256), (reference, metrics.facts.ref_sha256))
-    if METRICS[name].needs_source or any(not file.is_file() or sha256(file) != known for file, known in wanted):
+    is_cheap = not METRICS[name].needs_source and SACREBLEU.issuperset(METRICS[name].packages)
+    if not is_cheap or any(not file.is_file() or sha256(file) != known for file, known in wanted):
         return None
     lang = run.plan.data.target_lang
     tokenizer = score.tokenizer or bleu_tokenizer(lang, run.plan.data.tokenize) or USUAL
