@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import call, train
+from test_archs import TRAINED, fit
 
 from lskd_nmt import cli, fairseq_io
 from lskd_nmt.deploy import export_transformers as to_transformers
@@ -253,6 +254,17 @@ def test_exports_that_cannot_be_take_one_line(extra, part, checkpoint, pieces, d
     errors = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
     assert len(errors) == 1 and part in errors[0]
     assert list(tmp_path.iterdir()) == [world]
+
+
+@pytest.mark.parametrize(
+    "arch, part", [("lstm", "is of --arch lstm: give a transformer"), ("transformer_align", "has alignment_")]
+)
+def test_other_architectures_are_refused(arch, part, pieces, tmp_path):
+    checkpoint = fit(pieces, tmp_path / "m", "--kd-weight", 0, *TRAINED[arch])
+    with pytest.raises(LskdError) as refused:
+        export_transformers(checkpoint, pieces, LANGS, tmp_path / "out", quiet)
+    assert part in str(refused.value) and "\n" not in str(refused.value)
+    assert list(tmp_path.iterdir()) == [tmp_path / "m"]
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ are fairseq's, and greedy and beam search, as the folder itself proposes them, f
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -91,9 +91,7 @@ def export_transformers(
     state = fairseq_io.read_checkpoint(str(checkpoint), "student")
     fairseq_io.require_finite(state, str(checkpoint), "student")
     require_plain_text(data)
-    for name in UNUSUAL:
-        unusual = fairseq_io.section(state, "model").get(name)
-        require(not unusual, f"{checkpoint} has {name} = {unusual}, which no model of transformers computes: {INSTEAD}")
+    require_transformer(checkpoint, fairseq_io.section(state, "model"))
     with folders.hold(out, WHAT) as held:
         require(not out.exists(), f"--out {out} is there already: give a new folder")
         source, target = fairseq_io.piece_lines(str(data), langs, split)
@@ -102,8 +100,10 @@ def export_transformers(
         if symbols is None:
             raise LskdError(f"--data {data} lacks a dictionary: give the output folder of fairseq-preprocess")
         examine("student", checkpoint, symbols)
-        settings = fairseq_io.section(stock_state(state, langs), "model")
         engine = FairseqEngine([str(checkpoint)], str(data), langs)
+        is_plain = fairseq_io.own_transformer(engine.models[0]) is not None
+        require(is_plain, f"{checkpoint} is no plain transformer of fairseq's: {INSTEAD}")
+        settings = fairseq_io.section(stock_state(state, langs), "model")
         student = Student(settings, learned(engine), (symbols.source, symbols.target), langs, given.models(data))
         students.require_carried(student)
         sentences = [(one.split(), two.split()) for one, two in zip(source, target, strict=True)]
@@ -118,6 +118,16 @@ def export_transformers(
             write_json(new / PROOF, to_json(found))
             new.replace(out)
     return found
+
+
+def require_transformer(checkpoint: Path, settings: Mapping[str, object]) -> None:
+    """Refuse what is no transformer, or one that computes more than transformers has."""
+    arch = str(settings.get("arch"))
+    is_known = arch.startswith(("ls_transformer_", "transformer"))
+    require(is_known, f"{checkpoint} is of --arch {arch}: give a transformer, such as one of an ls_transformer_* arch")
+    for name in UNUSUAL:
+        unusual = settings.get(name)
+        require(not unusual, f"{checkpoint} has {name} = {unusual}, which no model of transformers computes: {INSTEAD}")
 
 
 def said(found: TransformersExport, split: str) -> list[str]:

@@ -93,10 +93,9 @@ def configuration(student: Student) -> Any:
         "tie_word_embeddings": shared(student.weights),
         "is_encoder_decoder": True,
         "decoder_start_token_id": EOS,
-        **{
-            f"{name}_token_id": SPECIAL.index(symbol)
-            for name, symbol in zip(("bos", "pad", "eos"), SPECIAL, strict=False)
-        },
+        "bos_token_id": BOS,
+        "pad_token_id": PAD,
+        "eos_token_id": EOS,
         **{name: float(settings.get(name) or 0) for name in ("dropout", "attention_dropout", "activation_dropout")},
     }
     for side in ("encoder", "decoder"):
