@@ -11,7 +11,7 @@ from lskd_nmt.cli import main
 from lskd_nmt.report.figures import bleu_by_cost, reliability
 from lskd_nmt.report.page import analysed, figures, parts, render, sources
 from lskd_nmt.report.results.analyses import Bins
-from lskd_nmt.report.tables import tables, texts
+from lskd_nmt.report.tables import numbers, tables, texts
 from lskd_nmt.storage import files
 
 
@@ -55,12 +55,12 @@ def cells(tree, table):
     ],
 )
 def test_a_cell_is_sorted_by_the_number_that_it_begins_with(text, value):
-    assert parts.number(text) == value
+    assert numbers.number(text) == value
 
 
 def test_a_column_is_numeric_if_all_but_its_dashes_are():
     texts = [["1", "–", "12345678", "–"], ["2 [1, 3]", "–", "008561ab", "0.5"]]
-    assert parts.numeric(texts, 4) == [True, False, False, True]
+    assert numbers.numeric(texts, 4) == [True, False, False, True]
 
 
 def test_different_names_have_different_slugs():

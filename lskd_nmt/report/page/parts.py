@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 from matplotlib.figure import Figure
 
-DASHES = ("–", "")  # what tables write where there is no value
-NUMBER = re.compile(r"[<≈]?\s*([+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+-]?\d+)?)(?=$|[\s,;±\[(%])")
+from lskd_nmt.report.tables.numbers import number, numeric
 
 
 @dataclass(frozen=True)
@@ -78,12 +77,6 @@ class Section:
     parts: Sequence[Part] = field(default_factory=list)
 
 
-def number(text: str) -> float | None:
-    """The number with which a table's text begins: `+0.66 [-0.27, +1.64]` is 0.66, `1,949,696` 1949696."""
-    found = NUMBER.match(text)
-    return float(found[1].replace(",", "")) if found else None
-
-
 def slug(text: str) -> str:
     """A name as it may stand in an id and in a file name: other signs by their number, so that names stay apart."""
     return re.sub(r"[^\w.-]", lambda found: f"_{ord(found[0]):x}", text, flags=re.ASCII)
@@ -96,12 +89,6 @@ def table(
     columns = [str(column) for column in frame.columns]
     texts = [[str(value) for value in line] for line in frame.itertuples(index=False)]
     return Table(name, caption, columns, numeric(texts, len(columns)), rows(texts, links), notes)
-
-
-def numeric(texts: Sequence[Sequence[str]], width: int) -> list[bool]:
-    """Which columns hold numbers and dashes only, and at least one number."""
-    columns = [[line[place] for line in texts if line[place] not in DASHES] for place in range(width)]
-    return [bool(column) and all(number(text) is not None for text in column) for column in columns]
 
 
 def rows(texts: Sequence[Sequence[str]], links: Sequence[str | None] | None) -> list[list[TableCell]]:

@@ -104,7 +104,7 @@ def markdown(content: Benchmark) -> str:
 
 
 def latex(content: Benchmark) -> str:
-    """The table as LaTeX (booktabs), its notes as comments."""
+    """The table as LaTeX (booktabs), its notes as comments after it."""
     return texts.latex(frame(content), notes(content))
 
 

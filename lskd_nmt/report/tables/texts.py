@@ -6,11 +6,12 @@ import pandas as pd
 
 from lskd_nmt.evaluate.records import Estimate, Needed
 from lskd_nmt.report.results.records import MeanScore, Number
+from lskd_nmt.report.tables.latex import tabular
 from lskd_nmt.storage.typed import Json
 
 NONE = "–"  # where there is no value
-LATEX = {"±": r"$\pm$", "×": r"$\times$", "α": r"$\alpha$", "–": "--", "<": "$<$", ">": "$>$", "≥": r"$\geq$"}
 MANY = 100  # seeds: nobody trains more, so that their number is not said
+NEEDS = "% needs \\usepackage{booktabs}; one that is too wide: \\resizebox{\\linewidth}{!}{...} of graphicx\n"
 
 
 def score(value: MeanScore) -> str:
@@ -94,17 +95,10 @@ def section(title: str, main: pd.DataFrame, notes: Sequence[str], smaller: Mappi
 
 
 def latex(main: pd.DataFrame, notes: Sequence[str], smaller: Mapping[str, pd.DataFrame] | None = None) -> str:
-    """The tables as LaTeX; notes and headings are comments before them."""
-    text = "".join(f"% {line}\n" for line in notes) + tabular(main)
-    return text + "".join(f"\n% {heading}\n{tabular(table)}" for heading, table in (smaller or {}).items())
-
-
-def tabular(table: pd.DataFrame) -> str:
-    """One table of texts as LaTeX, its signs as commands."""
-    text = str(table.to_latex(index=False, escape=True))
-    for sign, command in LATEX.items():
-        text = text.replace(sign, command)
-    return text
+    """The tables as LaTeX, each ready to be pasted; headings are comments, and so are the notes, after all tables."""
+    parts = [NEEDS + tabular(main), *(f"% {heading}\n{tabular(table)}" for heading, table in (smaller or {}).items())]
+    lines = [line for note in notes for line in note.splitlines()]
+    return "\n\\bigskip\n\n".join(parts) + "\n% Notes\n" + "".join(f"% {line}\n" for line in lines)
 
 
 def csv(lines: Sequence[Mapping[str, Json]]) -> str:
