@@ -454,6 +454,7 @@ ENTRIES: dict[str, Entry] = {
             "--share",
             "--seed",
             "--examples",
+            "--drop-worst-reverse",
             "--workers",
             "--drop-worst",
             "--min-score",

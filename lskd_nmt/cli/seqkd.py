@@ -146,6 +146,10 @@ def register_select(steps: Verbs) -> None:
     select.add_argument("--workers", type=int, default=0, help="processes of mbr; 0: one for each core")
     select.add_argument("--drop-copies", action="store_true", help="drop hypotheses that repeat the source")
     add_filters(select)
+    about = "a fairseq checkpoint of the other direction, with the data's dictionaries: drop what it scores worst"
+    select.add_argument("--reverse-model", metavar="R.pt", help=about)
+    share = "the share of translations that --reverse-model drops"
+    select.add_argument("--drop-worst-reverse", type=float, default=0.05, metavar="SHARE", help=share)
 
 
 def add_decodings(verb: Parser) -> None:
@@ -276,6 +280,6 @@ def run_select(args: argparse.Namespace) -> None:
     )
     facts = {name: getattr(header, name) for name in shown}
     mixed = ("bitext", "monolingual", "available") if header.mixture else ()
-    facts |= {} if header.selection is None or not header.selection.filters else {"examples": str(args.out / FILE)}
+    facts |= {"examples": str(args.out / FILE)} if settings.is_filtered else {}
     facts |= {f"{name}_sentences": getattr(header.mixture, name) for name in mixed}
     print(json.dumps({"hypotheses_store": str(args.out), **facts}))

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
@@ -44,6 +44,8 @@ class SelectSettings:
     min_score: float | None = None
     filters: tuple[str, ...] = ()  # see `data/filters/screen.py`
     examples: int = EXAMPLES  # of each reason, that are kept of what `filters` drop
+    reverse_model: str | None = None  # a checkpoint of the other direction, see `reverse.py`
+    drop_worst_reverse: float = 0.05  # the share that goes by it
 
     def __post_init__(self) -> None:
         require(self.method in METHODS, f"--method is {self.method}: one of {', '.join(METHODS)}")
@@ -67,7 +69,16 @@ class SelectSettings:
             self.max_ratio == 0 or self.max_ratio >= 1,
             f"--max-ratio is {self.max_ratio:g}: give at least 1, or 0 for any",
         )
+        require(
+            0 < self.drop_worst_reverse < 1,
+            f"--drop-worst-reverse is {self.drop_worst_reverse:g}: give a share between 0 and 1",
+        )
         require(self.examples >= 0, f"--examples is {self.examples}: give a number above 0, or 0 for none")
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether anything was asked for that keeps examples."""
+        return bool(self.filters or self.reverse_model)
 
     @property
     def reads_scores(self) -> bool:
@@ -130,6 +141,18 @@ class Candidates(NamedTuple):
         return [self.pairs[at][1] for at in self.kept]
 
 
+class ReverseScreen(Protocol):
+    """What knows a model of the other direction; it is `reverse.ReverseFilter`."""
+
+    limit: float
+
+    def look(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Look at the pairs of a block together, sources and translations in subwords."""
+
+    def reasons(self, pairs: Sequence[tuple[str, str]]) -> list[str]:
+        """Why each goes, or nothing."""
+
+
 class Chooser:
     """Filters and chooses, and counts what it dropped; `lang` is the target language."""
 
@@ -146,17 +169,20 @@ class Chooser:
         `screen` has the filters that were asked for.
         """
         self.settings, self.lang, self.workers, self.quality, self.screen = settings, lang, workers, quality, screen
+        self.reverse: ReverseScreen | None = None
         interpolates = settings.method == "interpolate" and settings.similarity == "bleu"
         self.similarity: BLEU | CHRF = sentence_bleu(lang, settings.tokenize) if interpolates else CHRF()
         self.utility = Utility(settings.utility, settings.aggregate, lang, settings.tokenize)
         self.dropped: Counter[str] = Counter()
-        self.examples = Examples(settings.examples if settings.filters else 0)
+        self.examples = Examples(settings.examples if settings.is_filtered else 0)
         self.without: list[int] = []  # rows that have no hypothesis left
 
     def apart(self) -> "Chooser":
         """One that goes on by itself: what it drops is not counted here."""
         screen = None if self.screen is None else self.screen.apart()
-        return Chooser(self.settings, self.lang, self.workers, self.quality, screen)
+        found = Chooser(self.settings, self.lang, self.workers, self.quality, screen)
+        found.reverse = self.reverse
+        return found
 
     def filtered(self, row: int, hypotheses: Sequence[Hypothesis], source: Sequence[str], reference: str) -> Candidates:
         """What is left to choose from; what is dropped is counted.   `source` and `reference` in subwords"""
@@ -164,6 +190,11 @@ class Chooser:
         faults = [fault(hypothesis, source, self.settings) for hypothesis in hypotheses]
         if self.screen is not None:
             faults = [reason or self.screen.reason(pair) for reason, pair in zip(faults, pairs, strict=True)]
+        if self.reverse is not None:
+            left = [at for at, reason in enumerate(faults) if not reason]
+            cut = [(" ".join(source), hypotheses[at].pieces) for at in left]
+            for at, found in zip(left, self.reverse.reasons(cut), strict=True):
+                faults[at] = found
         scores: list[float] = []
         if self.quality is not None:
             scores = self.quality.of(joined(" ".join(source)), [text for _, text in pairs])

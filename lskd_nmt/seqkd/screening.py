@@ -51,6 +51,14 @@ def bitext_ahead(
         for pair, entries in block:
             yield from pairs_of(pair.source, [each for entry in entries for each in entry.hypotheses])
 
+    def cut(block: Iterable[tuple[SentencePair, tuple[Row, ...]]]) -> Iterator[Pair]:
+        for pair, entries in block:
+            source = " ".join(pair.source)
+            yield from ((source, each.pieces) for entry in entries for each in entry.hypotheses)
+
+    reverse = chooser.reverse
+    if reverse is not None:
+        rows = ahead(rows, lambda block: reverse.look(cut(block)))
     return looked_at(rows, chooser, pairs)
 
 

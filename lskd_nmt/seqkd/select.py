@@ -1,5 +1,6 @@
 """Which of the teacher's translations the student learns, written as a store and as a corpus."""
 
+import math
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -23,8 +24,9 @@ from lskd_nmt.seqkd.encoder import HELD_OUT, SPLITS, known_sources, splits_of
 from lskd_nmt.seqkd.mbr import Utility
 from lskd_nmt.seqkd.mixture import Monolingual, Pool
 from lskd_nmt.seqkd.quality import NO_SCORES, Scoring, quality_of
+from lskd_nmt.seqkd.reverse import ReverseFilter, ReverseModel, facts_of, sample_of
 from lskd_nmt.seqkd.screening import bitext_ahead, screen_of
-from lskd_nmt.seqkd.store import HypothesesHeader, Mixture, ScoredFacts
+from lskd_nmt.seqkd.store import HypothesesHeader, Mixture, ScoredFacts, Selection
 from lskd_nmt.storage import folders
 from lskd_nmt.storage.arrays import Ids
 from lskd_nmt.storage.pair_keys import Pair, pair_key
@@ -72,7 +74,7 @@ def select(
     for each in reader.decodings:
         require_all_samples(each, settings)
     facts = HypothesesHeader(
-        selection=settings.content(symbols.langs[1], scoring),
+        selection=selection_of(settings, symbols, scoring),
         decoded=[each.origin() for each in reader.decodings],
         split=split,
         data=hashes,
@@ -91,6 +93,15 @@ def select(
             header = choice.write(part / "store", split, facts, monolingual, show)
             (part / "store").rename(out)
     return header
+
+
+def selection_of(settings: SelectSettings, symbols: DictionaryPair, scoring: Scoring) -> Selection:
+    """What decides the choice, with the model of the other direction by its hash."""
+    found = settings.content(symbols.langs[1], scoring)
+    if settings.reverse_model is None:
+        return found
+    model = facts_of(settings.reverse_model, symbols).origin()
+    return replace(found, reverse_model=model, drop_worst_reverse=settings.drop_worst_reverse)
 
 
 def require_all_samples(decoded: Decoded, settings: SelectSettings) -> None:
@@ -148,6 +159,10 @@ class Choice:
         quality = quality_of(reader, scoring, *drop, show) if scoring.given else None
         screen = screen_of(settings, symbols.langs, [*self.bitext, *self.texts], self.data, split)
         self.chooser = Chooser(settings, symbols.langs[1], workers, quality, screen)
+        if settings.reverse_model is not None:
+            sample = sample_of([*self.bitext, *self.texts], self.data, symbols.langs, split, self.encoder)
+            model = ReverseModel(settings.reverse_model, self.data, symbols)
+            self.chooser.reverse = ReverseFilter(model, settings.drop_worst_reverse, sample)
         self.report = Diversity(), Diversity()  # of the hypotheses; of the references
         self.learned, self.learned_text, self.available = 0, 0, 0  # sentences of the bitext; lines; and to draw from
 
@@ -197,11 +212,12 @@ class Choice:
 
     def screened(self, folder: Path, counts: HypothesesHeader) -> HypothesesHeader:
         """The header with what the filters went by; examples of what they dropped are written."""
-        if self.chooser.screen is None:
-            return counts
-        self.chooser.examples.write(folder / FILE)
-        typical = round(self.chooser.screen.typical, 4) if LENGTH in self.chooser.settings.filters else None
-        return replace(counts, typical_ratio=typical)
+        screen, reverse = self.chooser.screen, self.chooser.reverse
+        if self.chooser.settings.is_filtered:
+            self.chooser.examples.write(folder / FILE)
+        typical = round(screen.typical, 4) if screen is not None and LENGTH in screen.names else None
+        limit = None if reverse is None or math.isinf(reverse.limit) else round(reverse.limit, 6)
+        return replace(counts, typical_ratio=typical, reverse_limit=limit)
 
     def pairs(
         self, split: str, monolingual: Monolingual, writer: store.StoreWriter, show: Callable[[str], None]

@@ -63,6 +63,8 @@ class Selection:
     drop_worst: float | None = absent()
     min_score: float | None = absent()
     filters: dict[str, str] | None = absent()  # the version of each that was asked for
+    reverse_model: Origin | None = absent()
+    drop_worst_reverse: float | None = absent()  # the share that goes by this model
 
 
 @record
@@ -139,6 +141,7 @@ class HypothesesHeader:
     sentences_without: int | None = absent()  # that have no hypothesis left
     scored: ScoredFacts | None = absent()  # where candidates have scores
     typical_ratio: float | None = absent()  # of the two lengths in characters, for the filter `length`
+    reverse_limit: float | None = absent()  # the largest reverse cross-entropy that stays, in nats a subword
     longest: int = 0  # target symbols of a hypothesis, with its end
     arrays: dict[str, str] = field(default_factory=dict)  # the hash of each file
     digest: str | None = absent()
