@@ -149,20 +149,36 @@ def test_the_figures_show_the_numbers(run):
     assert list(loss.lines[0].get_ydata()) == [5.0, 4.0] and list(bleu.lines[0].get_ydata()) == [10.0, 12.5]
 
 
-def test_of_many_learning_curves_those_to_compare_with_and_the_best_are_named(tmp_path):
-    names = ["teacher-ls0-s1", "student-plain-s1", *(f"student-ls0-{i}-s1" for i in range(20))]
+def write_curves(run, names):
+    """A run of models whose only epoch has their number as its BLEU."""
     models = [
         {"name": name, "role": name.split("-")[0], "seed": 1, "label_smoothing": None if "plain" in name else 0.0}
         for name in names
     ]
     data = {"folder": "data", "source_lang": "en", "target_lang": "de"}
-    plan = {"name": "many", "data": data, "models": models}
-    write_json(tmp_path / "plan.json", plan)
+    write_json(run / "plan.json", {"name": "many", "data": data, "models": models})
     for number, name in enumerate(names):
-        write_json(tmp_path / "models" / name / "curve.json", [{"epoch": 1, "valid_bleu": number}])
-    (_, bleu) = learning_curves.curves(tmp_path).axes
-    shown = [text.get_text() for text in bleu.get_legend().get_texts()]
-    assert shown == ["9 others", *names[:2], *names[11:]] and len(bleu.lines) == len(names)
+        write_json(run / "models" / name / "curve.json", [{"epoch": 1, "valid_bleu": number}])
+
+
+def test_of_many_learning_curves_those_to_compare_with_and_the_best_have_panels(tmp_path):
+    names = ["teacher-ls0-s1", "student-plain-s1", *(f"student-ls0-{i}-s1" for i in range(30))]
+    write_curves(tmp_path, names)
+    panels = [axes for axes in learning_curves.curves(tmp_path).axes if axes.axison]
+    assert [axes.get_title(loc="left") for axes in panels] == [*names[:2], *names[-22:]] * 2
+    for axes, title in zip(panels[24:], [*names[:2], *names[-22:]], strict=True):  # of BLEU
+        *grey, own = axes.lines
+        assert len(grey) == len(names) and own.get_label() == title and list(own.get_ydata()) == [names.index(title)]
+
+
+def test_seeds_of_many_settings_share_a_panel(tmp_path):
+    names = [f"student-ls0-{setting}-s{seed}" for setting in range(9) for seed in (1, 2)]
+    write_curves(tmp_path, names)
+    panels = [axes for axes in learning_curves.curves(tmp_path).axes if axes.axison]
+    assert [axes.get_title(loc="left") for axes in panels[:9]] == [f"student-ls0-{n} (2 seeds)" for n in range(9)]
+    seeds = [[line for line in axes.lines if not line.get_label().startswith("_")] for axes in panels[9:]]
+    assert [[list(line.get_ydata()) for line in lines] for lines in seeds] == [[[2 * n], [2 * n + 1]] for n in range(9)]
+    assert len({line.get_color() for lines in seeds for line in lines}) == 1
 
 
 def test_the_verbs_write_everything_beside_and_the_same_twice(run, tmp_path, capsys):

@@ -3,7 +3,6 @@
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -13,16 +12,20 @@ from lskd_nmt.experiment.run import Run
 from lskd_nmt.report.figures.style import COLOURS, FAINT, STYLES, tidy
 from lskd_nmt.report.results.rows import label, setting
 
-NAMED = 14  # rows with a colour of their own in learning curves
+FEW = 8  # rows that can be told apart by their colours
+NAMED = 24  # rows with panels of their own
+WIDEST = 6  # panels in a line
 TITLES = ("validation loss, one-hot (bits per subword)", "validation BLEU, greedy")  # of the two panels
 
 Curves = Mapping[str, Sequence[CurvePoint]]  # by the model's name
+Rows = Mapping[str, Sequence[str]]  # names of models by that of their row
 
 
 def curves(folder: Path) -> Figure:
     """Validation loss and greedy BLEU after each epoch, a line for each model that has begun; seeds look alike.
 
-    Of more than `NAMED` rows teachers, the student without KD and the best have a colour.
+    Up to `FEW` rows have a colour each, in one panel of loss and one of BLEU; of more each has small panels of its own,
+    with all others in grey. Of more than `NAMED` rows teachers, the student without KD and the best have panels.
     """
     run = Run(folder)
     models = [model for model in run.models if (run.model_folder(model.name) / "curve.json").is_file()]
@@ -31,11 +34,23 @@ def curves(folder: Path) -> Figure:
     rows: dict[str, list[str]] = {}
     for name in begun:
         rows.setdefault(without_seed(name), []).append(name)
+    if len(rows) <= FEW:
+        return two_panels(begun, rows)
     students = {without_seed(model.name) for model in run.models if label(setting(model)) == "student"}
     named = in_colour({row: [best_bleu(begun[name]) for name in names] for row, names in rows.items()}, students)
+    return small_panels(begun, rows, named)
+
+
+def two_panels(begun: Curves, rows: Rows) -> Figure:
+    """All rows in a panel of loss and in one of BLEU, each row in a colour."""
     figure = Figure(figsize=(10, 4))
     panels = figure.subplots(1, 2)
-    draw(panels, begun, rows, named)
+    for number, (row, names) in enumerate(rows.items()):
+        colour, style = COLOURS[number % len(COLOURS)], STYLES[number // len(COLOURS) % len(STYLES)]
+        for name in names:
+            text = titled(row, names) if name == names[0] else f"_{name}"
+            for axes, points in zip(panels, points_of(begun[name]), strict=True):
+                axes.plot(*points, label=text, marker=".", linewidth=1.4, color=colour, linestyle=style)
     for axes, title in zip(panels, TITLES, strict=True):
         axes.set_title(title, loc="left", fontsize=11)
         axes.set_xlabel("epoch")
@@ -45,25 +60,37 @@ def curves(folder: Path) -> Figure:
     return figure
 
 
+def small_panels(begun: Curves, rows: Rows, named: Sequence[str]) -> Figure:
+    """A small panel of loss and one of BLEU for each named row, with the lines of all models in grey behind it."""
+    lines = -(-len(named) // WIDEST)
+    columns = -(-len(named) // lines)
+    figure = Figure(figsize=(2.05 * columns, 1.75 * lines * 2 + 0.8), layout="constrained")
+    for block in range(2):
+        part = figure.add_subfigure(figure.add_gridspec(2, 1)[block])
+        part.suptitle(f"{TITLES[block]}, by epoch; grey: all other models", x=0.01, ha="left", fontsize=11)
+        grid = list(part.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).flat)
+        for axes, row in zip(grid, named, strict=False):
+            for name in begun:
+                axes.plot(*points_of(begun[name])[block], label=f"_{name}", color=FAINT, linewidth=0.4, zorder=1)
+            for name in rows[row]:
+                axes.plot(*points_of(begun[name])[block], label=name, marker=".", linewidth=1.2, color=COLOURS[0])
+            axes.set_title(titled(row, rows[row]), loc="left", fontsize=7, parse_math=False)
+            axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+            axes.tick_params(labelsize=7)
+            tidy(axes, grid="y")
+        for axes in grid[len(named) :]:
+            axes.set_axis_off()
+    return figure
+
+
+def titled(row: str, names: Sequence[str]) -> str:
+    """What a row is called: its model, or how many seeds it has."""
+    return names[0] if len(names) == 1 else f"{row} ({len(names)} seeds)"
+
+
 def without_seed(name: str) -> str:
     """A model's name without its seed: `student-plain` of `student-plain-s1`."""
     return name.rsplit("-s", 1)[0]
-
-
-def draw(panels: Sequence[Axes], begun: Curves, rows: Mapping[str, Sequence[str]], named: Sequence[str]) -> None:
-    """The lines of rows without a colour, which are behind, and of those that have one; `rows` has their models."""
-    rest = [name for row, names in rows.items() if row not in named for name in names]
-    for name in rest:
-        text = f"{len(rows) - len(named)} others" if name == rest[0] else f"_{name}"
-        for axes, points in zip(panels, points_of(begun[name]), strict=True):
-            axes.plot(*points, label=text, color=FAINT, linewidth=0.8, zorder=1)
-    for number, row in enumerate(named):
-        colour, style = COLOURS[number % len(COLOURS)], STYLES[number // len(COLOURS) % len(STYLES)]
-        for name in rows[row]:
-            text = name if len(rows[row]) == 1 else f"{row} ({len(rows[row])} seeds)"
-            text = text if name == rows[row][0] else f"_{name}"
-            for axes, points in zip(panels, points_of(begun[name]), strict=True):
-                axes.plot(*points, label=text, marker=".", linewidth=1.4, color=colour, linestyle=style)
 
 
 def points_of(curve: Sequence[CurvePoint]) -> list[tuple[list[int], list[float]]]:
@@ -79,8 +106,8 @@ def best_bleu(curve: Sequence[CurvePoint]) -> float:
 
 
 def in_colour(scores: Mapping[str, Sequence[float]], students: Container[str]) -> list[str]:
-    """The rows that are told apart, in their order: all, or those to compare with and the best of the students."""
+    """The rows that have panels, in their order: all, or those to compare with and the best of the students."""
     fixed = [row for row in scores if row not in students]
     others = sorted(scores.keys() - set(fixed), key=lambda row: (-sum(scores[row]) / len(scores[row]), row))
-    kept = {*fixed, *(others if len(scores) <= NAMED else others[: max(NAMED - len(fixed) - 1, 0)])}
+    kept = {*fixed, *(others if len(scores) <= NAMED else others[: max(NAMED - len(fixed), 0)])}
     return [row for row in scores if row in kept]
