@@ -3,14 +3,15 @@
 import json
 
 import pytest
-from hostile import HOSTILE, NAME, calibration, diagnosis, embedded, hostile_run, report, write_texts
+from hostile import HOSTILE, NAME, calibration, diagnosis, embedded, estimate, hostile_run, report, write_texts
 from lxml import html
 from test_table import record, sweep
 
 from lskd_nmt.cli import main
 from lskd_nmt.report.figures import bleu_by_cost, reliability
-from lskd_nmt.report.page import analysed, figures, parts, render, sources
-from lskd_nmt.report.results.analyses import Bins
+from lskd_nmt.report.page import analysed, figures, parts, render, seeds, sources
+from lskd_nmt.report.results.analyses import Bins, Histogram
+from lskd_nmt.report.results.rows import row_title
 from lskd_nmt.report.tables import numbers, tables, texts
 from lskd_nmt.storage import files
 
@@ -98,7 +99,9 @@ def test_the_page_has_the_numbers_of_the_table(run, tmp_path):
     page = report(tmp_path / "out", run)
     tree = html.parse(page).getroot()
     content = files.read_json(tmp_path / "out/data/table.json")
-    assert cells(tree, "results") == tables.frame(record(content)).values.tolist()
+    found = cells(tree, "results")
+    assert [line[0] for line in found] == [row_title(cell) for cell in record(content).cells]
+    assert [line[1:] for line in found] == [line[1:] for line in tables.frame(record(content)).values.tolist()]
     ((alpha, *scores),) = cells(tree, "grid-1")
     students = [cell for cell in record(content).cells if cell.setting.temperature is not None]
     assert alpha == "0.1"
@@ -245,7 +248,7 @@ def test_the_figure_of_costs_shows_size_and_hours(run, tmp_path):
 
 def test_a_reliability_diagram_leaves_out_empty_bins():
     bins = Bins(count=(10, 0, 30), confidence=(0.3, 0.0, 0.9), accuracy=(0.2, 0.0, 0.8))
-    axes = reliability.diagrams({"$a_{": bins}).axes[0]
+    axes = reliability.diagrams({"$a_{": [bins]}).axes[0]
     assert list(axes.lines[1].get_xdata()) == [0.3, 0.9] and list(axes.lines[1].get_ydata()) == [0.2, 0.8]
     assert [bar.get_height() for bar in axes.patches] == [0.25, 0.75]
 
@@ -261,3 +264,72 @@ def test_features_that_lie_among_the_analyses_are_none(tmp_path):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("{}")
     assert [(found.name, found.kind) for found in sources.analyses({"run": tmp_path})] == [("mine-of-a-model", "mine")]
+
+
+def seed_of(value, edges=(0.0, 0.5, 1.0)):
+    """The calibration of one seed: its ECE, and bins that hold 10 and 30 tokens of which `value` are right."""
+    content = calibration()
+    bins = {"edges": list(edges), "count": [10.0, 30.0], "confidence": [0.3, 0.8], "accuracy": [0.2, value]}
+    for level in ("token", "word"):
+        content[level] = {"units": 40, "numbers": {"ece_2": estimate(value)}, "reliability": {"ece_2": bins}}
+    return content
+
+
+def test_seeds_are_averaged_and_folded(run, tmp_path):
+    for name, value in (("student-s1", 0.5), ("student-s2", 0.7), ("teacher-s1", 0.9)):
+        files.write_json(run / f"analysis/calibration-{name}.json", seed_of(value))
+    tree = html.parse(report(tmp_path / "out", run)).getroot()
+    assert [row[:4] for row in cells(tree, "calibration-forced-token")] == [
+        ["student", "2", "40", "0.6 (0.5–0.7)"],
+        ["teacher-s1", "1", "40", "0.9 [0.8, 1]"],
+    ]
+    every = tree.get_element_by_id("calibration-forced-token-seeds")
+    assert [row[0] for row in cells(tree, every.get("id"))] == ["student-s1", "student-s2", "teacher-s1"]
+    assert next(every.iterancestors("details")).find("summary").text == "Each of the 3 models"
+    text = tree.get_element_by_id("calibration-forced-token-reliability").text_content()
+    assert "A panel for each setting: student, ECE-2 0.600; teacher-s1, ECE-2 0.900." in text
+
+
+def test_a_panel_has_all_tokens_of_its_seeds_and_each_seed_as_a_thin_line():
+    """By hand: 10 of 10 and 30 tokens' 0.2 and 0.6 are 0.5 in the first bin; the second is empty in one of them."""
+    one = Bins(count=(10, 0), confidence=(0.2, None), accuracy=(0.2, None))
+    two = Bins(count=(30, 20), confidence=(0.4, 0.9), accuracy=(0.6, 0.8))
+    (axes,) = reliability.diagrams({"student": [one, two]}).axes
+    _, mean, *thin = axes.lines
+    assert list(mean.get_xdata()) == pytest.approx([0.35, 0.9]) and list(mean.get_ydata()) == pytest.approx([0.5, 0.8])
+    assert [list(line.get_ydata()) for line in thin] == [[0.2], [0.6, 0.8]]
+    assert all(line.get_linewidth() < mean.get_linewidth() for line in thin)
+    assert [bar.get_height() for bar in axes.patches] == pytest.approx([40 / 60, 20 / 60])
+
+
+def test_entropies_of_up_to_eight_settings_share_a_panel_and_more_have_their_own():
+    one, two = Histogram((0.0, 1.0, 2.0), (3, 1)), Histogram((0.0, 1.0, 2.0), (1, 3))
+    (axes,) = reliability.histograms({f"setting {n}": [one, two] for n in range(8)}).axes
+    means = [patch for patch in axes.patches if patch.get_label().startswith("setting")]
+    assert len({(patch.get_edgecolor(), patch.get_linestyle()) for patch in means}) == 8
+    assert [list(patch.get_data().values) for patch in means] == [[0.5, 0.5]] * 8
+    many = reliability.histograms({f"setting {n}": [one, two] for n in range(9)})
+    assert [axes.get_title(loc="left") for axes in many.axes if axes.axison] == [f"setting {n}" for n in range(9)]
+
+
+@pytest.mark.parametrize(
+    "name, without",
+    [
+        ("student-ls0-t1-s1", "student-ls0-t1"),
+        ("student-ls0-t1-s12-own", "student-ls0-t1-own"),
+        ("run: teacher-s3", "run: teacher"),
+        ("student-s1x", "student-s1x"),
+        ("student", "student"),
+    ],
+)
+def test_a_seed_is_the_end_of_a_name(name, without):
+    assert seeds.without_seed(name) == without
+
+
+def test_of_many_systems_the_best_and_those_to_compare_with_are_seen_at_first(tmp_path):
+    folder = sweep(tmp_path / "run", seeds=(1,), temperatures=(1.0, 2.0, 3.0), smoothings=(0.0, 0.1))
+    write_texts(folder, ["uno", "due"], ["eins", "zwei"], lambda number, line: f"{line} {number}")
+    systems = embedded(report(tmp_path / "out", folder))["systems"]
+    shown = [each["name"] for each in systems if each["shown"]]
+    assert len(systems) == 9 and shown[:3] == ["teacher-ls0-s1", "teacher-ls0.1-s1", "student-plain-s1"]
+    assert len(shown) == 4 and shown[3].startswith("student-ls")

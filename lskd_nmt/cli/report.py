@@ -61,6 +61,7 @@ def write_report(args: argparse.Namespace) -> None:
     names = read.labels(args.folders)
     places = dict(zip(names, args.folders, strict=True))
     content = assessed(args, args.folders, names, known_differences(args))
+    sets = {"test": content}
     found = {name: run.Run(folder) for name, folder in places.items()}
     analyses = sources.analyses(places, args.sentences > 0)
     calls = {
@@ -69,8 +70,9 @@ def write_report(args: argparse.Namespace) -> None:
         "versions": ", ".join(f"{name} {version}" for name, version in provenance.versions().items()),
     }
     parts = [
-        sections.results(content),
-        sections.effects(content, f"command: {args.command}"),
+        sections.pictures(sets),
+        sections.results(sets),
+        sections.effects(sets, f"command: {args.command}"),
         *analysed.sections(analyses),
         sections.costs(content),
         sections.curves(places),
@@ -83,7 +85,8 @@ def write_report(args: argparse.Namespace) -> None:
     }
     data |= {f"analysis-{slug(each.run)}-{slug(each.name)}.json": as_json(each.content) for each in analyses}
     texts = sources.sentences(found, content, args.sentences)
-    page = render.write(args.out, args.title or content.name, [part for part in parts if part], texts, data)
+    opening = sections.opening(args.title, sets)
+    page = render.write(args.out, opening, [part for part in parts if part], texts, data)
     print(
         json.dumps(
             {

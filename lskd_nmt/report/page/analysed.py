@@ -8,7 +8,7 @@ import pandas as pd
 from lskd_nmt.errors import LskdError
 from lskd_nmt.report.page import confidence, diagnosis, geometry, robustness
 from lskd_nmt.report.page.estimates import frame
-from lskd_nmt.report.page.parts import Fact, Part, Picture, Section, slug, table
+from lskd_nmt.report.page.parts import Fact, Folded, Part, Picture, Section, slug, table
 from lskd_nmt.report.page.sources import Analysis
 from lskd_nmt.storage.typed import Json
 
@@ -38,6 +38,7 @@ KINDS: dict[str, tuple[str, str, Builder]] = {
         robustness.robustness,
     ),
 }
+MANY = 3  # clicks in a row, which stand behind one where there are more
 SHORT = 1000  # letters of a value that stands behind a click; longer ones are in the data only
 
 
@@ -64,7 +65,10 @@ def section(kind: str, mine: Sequence[Analysis]) -> Section:
             f"{files}: no {kind} as lskd writes it ({type(error).__name__}: {error}): write it again, or remove it"
         ) from None
     origins = [Fact(f"{each.id}-origin", f"Settings and command: {each.title}", origin(each.content)) for each in mine]
-    return Section(f"analysis-{slug(kind)}", title, text, [*pictures, *parts, *origins])
+    several = [Folded(f"analysis-{slug(kind)}-origins", f"Settings and commands of {len(origins)} files", origins)]
+    return Section(
+        f"analysis-{slug(kind)}", title, text, [*pictures, *parts, *(several if len(origins) > MANY else origins)]
+    )
 
 
 def origin(content: Mapping[str, Json]) -> list[tuple[str, str]]:

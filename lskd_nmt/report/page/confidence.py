@@ -1,12 +1,15 @@
 """What `lskd calibrate` and `lskd confidence` found, as tables and figures."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 
 from lskd_nmt.report.figures import reliability
-from lskd_nmt.report.page.estimates import Row, frame
-from lskd_nmt.report.page.parts import Drawing, Part, table
+from lskd_nmt.report.page.estimates import DIGITS, Row, frame
+from lskd_nmt.report.page.parts import Drawing, Folded, Part, table
+from lskd_nmt.report.page.seeds import by_setting
 from lskd_nmt.report.page.sources import Analysis
 from lskd_nmt.report.results.analyses import (
+    Bins,
     Bucket,
     Calibration,
     CalibrationLevel,
@@ -15,6 +18,7 @@ from lskd_nmt.report.results.analyses import (
     Estimate,
     Histogram,
 )
+from lskd_nmt.storage.typed import Json
 
 # a level of a calibration -> what was measured there, in words
 LEVELS = {"token": "tokens", "word": "words", "token_all": "tokens, those that TER aligns to nothing counted as wrong"}
@@ -22,7 +26,10 @@ BUCKETS = {"all": "all tokens", "frequency": "by the target's frequency in train
 
 
 def calibration(mine: Sequence[Analysis]) -> list[Part]:
-    """For each level and kind of decoding: a table of all models, and a reliability diagram of each."""
+    """For each level and kind of decoding: reliability diagrams and a table, a panel and a row for each setting.
+
+    Seeds are averaged; each of them is a thin line in the panel, and has a row of its own behind a click.
+    """
     found = {each.title: each.read(Calibration) for each in mine}
     parts: list[Part] = []
     for decoding in sorted({content.decoding for content in found.values()}, reverse=True):  # teacher-forced first
@@ -31,12 +38,9 @@ def calibration(mine: Sequence[Analysis]) -> list[Part]:
         for level, words in LEVELS.items():
             known = {name: each for name, content in models.items() if (each := getattr(content, level)) is not None}
             if known:
+                rows = {name: numbers(name, each, models[name], level == "token") for name, each in known.items()}
                 title = f"Calibration, {decoding}, {words}"
-                rows = [numbers(name, each, models[name], level == "token") for name, each in known.items()]
-                parts += [
-                    table(f"{prefix}-{level}", title, frame(rows)),
-                    diagram(f"{prefix}-{level}", title, known),
-                ]
+                parts += [diagram(f"{prefix}-{level}", title, known), *rows_of(f"{prefix}-{level}", title, rows)]
         histograms = {name: content.entropy_histogram for name, content in models.items()}
         parts.append(histogram(f"{prefix}-entropy", f"Entropy of the next token, {decoding}", histograms))
     return parts
@@ -48,22 +52,59 @@ def numbers(name: str, level: CalibrationLevel, content: Calibration, is_of_toke
     return {"model": name, "measured": level.units, **level.numbers, **fitted}
 
 
+def rows_of(name: str, title: str, rows: Mapping[str, Row]) -> list[Part]:
+    """The table of all settings, and behind a click that of all seeds where there are several."""
+    settings = by_setting(rows)
+    if len(settings) == len(rows):
+        return [table(name, title, frame(list(rows.values())))]
+    notes = ["the mean over seeds (the smallest–the largest of them); of one seed alone its 95 % interval"]
+    means = [over_seeds(setting, list(seeds.values())) for setting, seeds in settings.items()]
+    every = table(f"{name}-seeds", f"{title}: each seed", frame(list(rows.values())))
+    return [
+        table(name, f"{title}: mean over seeds", frame(means), notes=notes),
+        Folded(f"{name}-folded", f"Each of the {len(rows)} models", [every]),
+    ]
+
+
+def over_seeds(setting: str, rows: Sequence[Row]) -> Row:
+    """A setting's row: of each number the mean over its seeds, with the smallest and the largest."""
+    found: dict[str, Estimate | Json] = {"model": setting, "seeds": len(rows)}
+    for key in dict.fromkeys(key for row in rows for key in row if key != "model"):
+        values = [row.get(key) for row in rows]
+        known = [each.value if isinstance(each, Estimate) else each for each in values if each is not None]
+        if len(rows) == 1:
+            found[key] = values[0]
+        elif known:
+            found[key] = spread([each for each in known if isinstance(each, int | float)])
+    return found
+
+
+def spread(values: Sequence[float]) -> str:
+    """`0.062 (0.058–0.066)`: the mean, the smallest and the largest; of equal values one."""
+    mean, low, high = (f"{each:{DIGITS}}" for each in (statistics.fmean(values), min(values), max(values)))
+    if all(isinstance(each, int) for each in values):
+        mean, low, high = (f"{round(each)}" for each in (statistics.fmean(values), min(values), max(values)))
+    return mean if low == high else f"{mean} ({low}–{high})"
+
+
 def diagram(name: str, title: str, models: Mapping[str, CalibrationLevel]) -> Drawing:
-    """The reliability of each model, in the first bins that it has."""
-    found = {}
-    for model, level in models.items():
-        first, bins = next(iter(level.reliability.items()))
-        error = level.numbers[first]
-        value = "" if error is None else f" {error.value:.3f}"
-        found[f"{model}, {first.upper().replace('_', '-')}{value}"] = bins
-    text = f"A panel for each model: {'; '.join(found)}. The numbers are those of the table before it."
+    """The reliability of each setting, in the first bins that it has: of all its seeds together, and of each."""
+    found: dict[str, list[Bins]] = {}
+    for setting, seeds in by_setting(models).items():
+        first = next(iter(next(iter(seeds.values())).reliability))
+        errors = [error.value for level in seeds.values() if (error := level.numbers.get(first)) is not None]
+        value = f" {statistics.fmean(errors):.3f}" if errors else ""
+        bins = [level.reliability[first] for level in seeds.values() if first in level.reliability]
+        found[f"{setting}, {first.upper().replace('_', '-')}{value}"] = bins
+    text = f"A panel for each setting: {'; '.join(found)}. The numbers are those of the table after it."
     return Drawing(f"{name}-reliability", f"Reliability: {title}", text, reliability.diagrams(found))
 
 
 def histogram(name: str, title: str, found: Mapping[str, Histogram]) -> Drawing:
-    """How each model's entropy is distributed over tokens."""
-    text = f"A line for each model, {', '.join(found)}: the share of tokens by entropy in nats."
-    return Drawing(name, title, text, reliability.histograms(found))
+    """How entropy is distributed over tokens: a line for each setting, and thin ones for its seeds."""
+    settings = {setting: list(seeds.values()) for setting, seeds in by_setting(found).items()}
+    text = f"A line for each setting, {', '.join(settings)}: the share of tokens by entropy in nats."
+    return Drawing(name, title, text, reliability.histograms(settings))
 
 
 def confidence(mine: Sequence[Analysis]) -> list[Part]:

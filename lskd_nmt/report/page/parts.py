@@ -1,13 +1,15 @@
 """What a page is made of: sections with tables, drawings and notes. All text is plain; the template escapes it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lskd_nmt.report.tables.numbers import number, numeric
+from lskd_nmt.report.tables.numbers import number, numeric, pieces
+
+LONG = 30  # rows from which on a table scrolls in a box of its own
 
 
 @dataclass(frozen=True)
@@ -18,10 +20,18 @@ class TableCell:
     sort: float | None = None
     link: str | None = None
 
+    @property
+    def pieces(self) -> list[str]:
+        """The text in parts that no line may break."""
+        return pieces(self.text)
+
 
 @dataclass(frozen=True)
 class Table:
-    """Texts in rows; `numeric` says of each column whether it is sorted as numbers."""
+    """Texts in rows; `numeric` says of each column whether it is sorted as numbers.
+
+    Columns that `chosen` names are shown or hidden by the reader; those that it has as False are hidden at first.
+    """
 
     id: str
     caption: str
@@ -29,7 +39,13 @@ class Table:
     numeric: Sequence[bool]
     rows: Sequence[Sequence[TableCell]]
     notes: Sequence[str] = ()  # one click away
+    chosen: Mapping[str, bool] = field(default_factory=dict)
     kind = "table"
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it scrolls in a box of its own."""
+        return len(self.rows) >= LONG
 
 
 @dataclass(frozen=True)
@@ -64,7 +80,51 @@ class Fact:
     kind = "fact"
 
 
-Part = Table | Drawing | Picture | Fact
+@dataclass(frozen=True)
+class Folded:
+    """Parts behind a click."""
+
+    id: str
+    title: str
+    parts: Sequence["Part"]
+    kind = "folded"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Parts for each of several names, such as test sets, of which the reader sees those of one; all on paper.
+
+    A page's choices of one `label` change together.
+    """
+
+    id: str
+    label: str
+    options: Mapping[str, Sequence["Part"]]
+    kind = "choice"
+
+
+Part = Table | Drawing | Picture | Fact | Folded | Choice
+
+
+def leaves(parts: Sequence[Part]) -> Iterator[Part]:
+    """All parts in order, those within others in the place of these."""
+    for part in parts:
+        if isinstance(part, Folded):
+            yield from leaves(part.parts)
+        elif isinstance(part, Choice):
+            for mine in part.options.values():
+                yield from leaves(mine)
+        else:
+            yield part
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What stands on top of a page: its title, what it is about in a line, and its answer in sentences."""
+
+    title: str
+    about: str = ""
+    sentences: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -83,12 +143,17 @@ def slug(text: str) -> str:
 
 
 def table(
-    name: str, caption: str, frame: pd.DataFrame, links: Sequence[str | None] | None = None, notes: Sequence[str] = ()
+    name: str,
+    caption: str,
+    frame: pd.DataFrame,
+    links: Sequence[str | None] | None = None,
+    notes: Sequence[str] = (),
+    chosen: Mapping[str, bool] | None = None,
 ) -> Table:
-    """A frame of texts; `links` leads each row's first cell somewhere."""
+    """A frame of texts; `links` leads each row's first cell somewhere. See `Table` for `chosen`."""
     columns = [str(column) for column in frame.columns]
     texts = [[str(value) for value in line] for line in frame.itertuples(index=False)]
-    return Table(name, caption, columns, numeric(texts, len(columns)), rows(texts, links), notes)
+    return Table(name, caption, columns, numeric(texts, len(columns)), rows(texts, links), notes, chosen or {})
 
 
 def rows(texts: Sequence[Sequence[str]], links: Sequence[str | None] | None) -> list[list[TableCell]]:

@@ -12,7 +12,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from lskd_nmt.report.page import figures
-from lskd_nmt.report.page.parts import Drawing, Picture, Section
+from lskd_nmt.report.page.parts import Drawing, Opening, Picture, Section, leaves
 from lskd_nmt.report.page.sources import Sentences
 from lskd_nmt.storage.files import write_json, write_text
 from lskd_nmt.storage.typed import Json, to_json
@@ -22,7 +22,7 @@ TYPES = {".json": "application/json", ".csv": "text/csv", ".pdf": "application/p
 
 
 def write(
-    out: Path, title: str, sections: Sequence[Section], sentences: Sentences | None, data: Mapping[str, str]
+    out: Path, opening: Opening, sections: Sequence[Section], sentences: Sentences | None, data: Mapping[str, str]
 ) -> Path:
     """Write figures and data into OUT, and index.html last; `data` is text by file name."""
     for name, text in data.items():
@@ -30,11 +30,11 @@ def write(
     texts = to_json(sentences)
     if sentences is not None:
         write_json(out / "data" / "sentences.json", texts)
-    parts = [part for section in sections for part in section.parts]
+    parts = [part for section in sections for part in leaves(section.parts)]
     drawn = {part.id: drawing(part, out / "figures") for part in parts if isinstance(part, Drawing)}
     drawn |= {part.id: picture(part, out / "figures") for part in parts if isinstance(part, Picture)}
     files = {name: data_uri(name, text.encode()) for name, text in data.items()}
-    write_text(out / "index.html", html(title, sections, sentences, as_script(texts), drawn, files))
+    write_text(out / "index.html", html(opening, sections, sentences, as_script(texts), drawn, files))
     return out / "index.html"
 
 
@@ -61,7 +61,7 @@ def picture(part: Picture, folder: Path) -> Drawn:
 
 
 def html(
-    title: str,
+    opening: Opening,
     sections: Sequence[Section],
     sentences: Sentences | None,
     embedded: str,
@@ -81,7 +81,7 @@ def html(
     )
     script = "".join(map(asset, SCRIPTS))
     return environment.get_template("page.html").render(
-        title=title,
+        opening=opening,
         sections=sections,
         sentences=sentences,
         drawn=drawn,

@@ -10,11 +10,14 @@ from lskd_nmt.errors import require
 from lskd_nmt.experiment.records import DecodeRecord
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.report.page.parts import slug
+from lskd_nmt.report.results import answer
 from lskd_nmt.report.results.records import Cell, ResultsTable
+from lskd_nmt.report.results.rows import label
 from lskd_nmt.storage.files import read_json, read_lines
 from lskd_nmt.storage.typed import Json, from_json, read_record, record
 
 T = TypeVar("T")
+SHOWN = 8  # cells whose translations are all seen at first
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ class Sentences:
 def sentences(runs: Mapping[str, Run], table: ResultsTable, most: int) -> Sentences | None:
     """The first `most` test sentences with every system's translation; None if no texts are there.
 
-    Of each cell one seed is seen at first.
+    Of each cell one seed is seen at first, or, of many cells, of those to compare with and of the best student.
     """
     first = next(iter(runs.values()))
     reference = first.text("test", "target")
@@ -138,8 +141,9 @@ def sentences(runs: Mapping[str, Run], table: ResultsTable, most: int) -> Senten
         return None
     references = read_lines(reference)
     source = first.text("test", "source")
+    seen = shown_at_first(table)
     systems = [
-        system(runs[member.rsplit("/", 1)[0]], cell, member, len(references), most)
+        system(runs[member.rsplit("/", 1)[0]], cell, member, len(references), most, cell.name in seen)
         for cell in table.cells
         for member in cell.members
     ]
@@ -154,12 +158,19 @@ def sentences(runs: Mapping[str, Run], table: ResultsTable, most: int) -> Senten
     )
 
 
-def system(run: Run, cell: Cell, member: str, count: int, most: int) -> System | None:
-    """One model's translations; None if they are not there."""
+def shown_at_first(table: ResultsTable) -> set[str]:
+    """The names of all cells; of more than `SHOWN` teachers, students without KD and the best student alone."""
+    top = answer.best(table)
+    few = [cell.name for cell in table.cells if label(cell.setting) != "student"][: SHOWN - 1]
+    return {cell.name for cell in table.cells} if len(table.cells) <= SHOWN else {*few, *([top.name] if top else [])}
+
+
+def system(run: Run, cell: Cell, member: str, count: int, most: int, seen: bool) -> System | None:
+    """One model's translations; None if they are not there. Where its cell is `seen` at first, its first seed is."""
     file = run.model_folder(member.rsplit("/", 1)[1]) / "test.hyp"
     if not file.is_file():
         return None
     lines = read_lines(file)
     require(len(lines) == count, f"{file} has {len(lines)} lines and the test set {count}: decode it again")
     name = member if len(cell.runs) > 1 or cell.named_runs else member.rsplit("/", 1)[1]
-    return System(name, member == cell.members[0], lines[:most])
+    return System(name, seen and member == cell.members[0], lines[:most])

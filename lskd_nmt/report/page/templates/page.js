@@ -52,7 +52,8 @@ function download(name, type, text) {
     const name = decodeURIComponent(location.hash.slice(1));
     const target = name && document.getElementById(name);
     const closed = target && target.closest("details");
-    if (closed) { closed.open = true; closed.querySelector("summary").focus(); closed.scrollIntoView(); }
+    for (let each = closed; each; each = each.parentElement.closest("details")) each.open = true;
+    if (closed) { closed.querySelector("summary").focus(); closed.scrollIntoView(); }
   }
   addEventListener("hashchange", open);
   // a second click on the same link changes no hash
