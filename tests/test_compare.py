@@ -257,6 +257,9 @@ def test_threads_are_those_asked_for_whatever_the_environment_sets(threads, envi
         (["a=OTHER"], "model 'a' has another source vocabulary than the data"),
         (["a=FOREIGN"], "model 'a' has another source vocabulary than the data"),
         (["a=STOCK"], "symbols in its encoder and the data's dictionary"),
+        (["a=MODEL", "b=SHORT.hyp"], "model 'b': SHORT.hyp has 1 lines and the split "),
+        (["a=MODEL", "b=none.hyp"], "model 'b': none.hyp does not exist"),
+        (["b=SHORT.hyp", "a=MODEL"], "give a model first, which the others' ratios are to"),
     ],
 )
 def test_what_is_no_model_of_the_data_is_refused(models, part, checkpoint, model, teacher, pieces, tmp_path, capsys):
@@ -269,6 +272,8 @@ def test_what_is_no_model_of_the_data_is_refused(models, part, checkpoint, model
     for name, found in (("DAMAGED", symbols), ("FOREIGN", symbols[::-1])):
         (places[name] / "shared_vocabulary.json").write_text(json.dumps(found))
     places["TEXT"].write_text("no checkpoint")
+    (tmp_path / "SHORT.hyp").write_text("eins\n")
+    places["SHORT.hyp"] = tmp_path / "SHORT.hyp"
     state = export.stock_state(fairseq_io.read_checkpoint(str(checkpoint), "x"))
     state["model"] = {
         name: tensor[:-1] if "embed_tokens" in name else tensor for name, tensor in state["model"].items()
@@ -459,3 +464,32 @@ def test_a_model_is_scored_by_the_metrics_that_are_asked_for():
 def test_metrics_that_cannot_be_are_refused_before_anything_is_translated(name, part):
     with pytest.raises(LskdError, match=part):
         benchmark.other_metrics([name], "de")
+
+
+def test_another_translators_translations_have_scores_and_no_speed(content):
+    """By hand: 29 of 30 BLEU are 96.7 %."""
+    other = {"name": "online", "kind": "translations", "bleu": 29.0, "chrf": 58.0, "subwords_per_second": []}
+    unknown = dict.fromkeys(("quantization", "parameters", "megabytes", "file_megabytes", "latency"))
+    ratios = {"megabytes": None, "subwords_per_second": [], "bleu": 0.9667}
+    found = record({**content, "models": [*content["models"], {**other, **unknown, "ratios": ratios}]})
+    row = tables_benchmark.frame(found).iloc[-1].tolist()
+    assert row == ["online", "translations", "–", "–", "29.00", "58.00", *["–"] * 7, "96.7 %"]
+    text = tables_benchmark.markdown(found)
+    assert "translations alone, neither timed nor weighed: online" in text and "int8 0.99\n" in text
+    last = list(csv.DictReader(io.StringIO(tables_benchmark.csv(found))))[-1]
+    assert (last["bleu"], last["megabytes"], last["p95_ms_median"], last["speed_ratio_4"]) == ("29.0", "", "", "")
+    (axes,) = bleu_by_speed.comparison(found).axes
+    (line,) = axes.lines
+    assert list(line.get_ydata()) == [29.0, 29.0] and "online, 29.00 BLEU" in axes.texts[0].get_text()
+
+
+def test_translations_are_scored_as_a_models_and_only_models_are_timed(checkpoint, pieces, monkeypatch, tmp_path):
+    truth = benchmark.references(pieces, LANGS, "test")
+    (tmp_path / "perfect.hyp").write_text("".join(f"{line}\n" for line in truth.lines), encoding="utf-8")
+    monkeypatch.setattr(benchmark, "load_model", lambda *_: lambda sentences, threads: ["▁x"] * len(sentences))
+    settings = CompareSettings(repeats=1, sentences=2)
+    models = {"model": checkpoint, "perfect": tmp_path / "perfect.hyp"}
+    ours, perfect = benchmark.compare(models, pieces, settings, lambda line: None).models
+    assert (perfect.kind, perfect.megabytes, perfect.subwords_per_second) == ("translations", None, ())
+    assert perfect.latency is None and perfect.chrf == 100 and perfect.ratios.megabytes is None
+    assert ours.latency is not None and len(ours.subwords_per_second) == 1

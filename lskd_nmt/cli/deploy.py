@@ -67,7 +67,8 @@ def register_benchmark(verbs: Verbs) -> None:
         nargs="+",
         required=True,
         metavar="NAME=PATH",
-        help="a fairseq checkpoint or a folder of lskd export --to ctranslate2; the others' ratios are to the first",
+        help="a fairseq checkpoint, a folder of lskd export --to ctranslate2, or another translator's translations of "
+        "the split, NAME=FILE.hyp, which have scores alone; the others' ratios are to the first",
     )
     verb.add_argument("--out", type=Path, required=True, metavar="DIR")
     add_languages(verb)

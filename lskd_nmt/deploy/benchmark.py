@@ -9,7 +9,7 @@ from lskd_nmt import fairseq_io
 from lskd_nmt.data.subwords import joined
 from lskd_nmt.decode_settings import Pieces, batches
 from lskd_nmt.deploy.benchmark_settings import CompareSettings
-from lskd_nmt.deploy.candidates import Candidate, examine
+from lskd_nmt.deploy.candidates import TRANSLATIONS, Candidate, examine, is_translations
 from lskd_nmt.deploy.speed import Clocks, Show, Timing, Translate, load_model, measure
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.evaluate.benchmark import (
@@ -26,6 +26,7 @@ from lskd_nmt.evaluate.records import Score
 from lskd_nmt.evaluate.references import References, references
 from lskd_nmt.evaluate.scoring import bleu_tokenizer, scores
 from lskd_nmt.fairseq_io import DictionaryPair
+from lskd_nmt.storage.files import read_lines
 
 SHOWN = ("bleu", "chrf")  # the metrics of the table
 
@@ -46,8 +47,12 @@ def compare(
 ) -> Comparison:
     """Everything measured of every model; the first one is what the others' ratios are to.
 
-    Without `langs` the data are read in the direction of their files' names.
+    A path to translations (.hyp) is of a translator whose scores alone can be known. Without `langs` the data are read
+    in the direction of their files' names.
     """
+    first_name, path = next(iter(models.items()))
+    what = f"--models begins with the translations {first_name}={path}, of which no size and no speed is known"
+    require(not is_translations(path), f"{what}: give a model first, which the others' ratios are to")
     langs, symbols = vocabulary_of(data, langs)
     candidates = [examine(name, path, symbols) for name, path in models.items()]
     tokenizer = bleu_tokenizer(langs[1], settings.tokenize)  # refused before anything is translated
@@ -57,14 +62,15 @@ def compare(
     sentences = [line.split() for line in source]
     timed = sentences[: settings.sentences or None]
     load_before = os.getloadavg()[0]
-    loaded = {candidate.name: load_model(candidate, data, langs, settings) for candidate in candidates}
+    given = {each.name: given_lines(each, len(sentences)) for each in candidates if each.kind == TRANSLATIONS}
+    loaded = {each.name: load_model(each, data, langs, settings) for each in candidates if each.name not in given}
     truth = references(data, langs, settings.split)
     quality = {
         name: quality_of(name, translate, sentences, len(timed), truth, langs[1], settings, show)
-        for name, translate in loaded.items()
+        for name, translate in {**loaded, **given}.items()
     }
     timings = measure(loaded, timed, settings, show, clocks or Clocks())
-    first, *_ = rows = [row(each, quality[each.name], timings[each.name], others) for each in candidates]
+    first, *_ = rows = [row(each, quality[each.name], timings.get(each.name, Timing()), others) for each in candidates]
     about = (langs, len(sentences), truth.source, truth.changed_by_subwords, tokenizer)
     return Comparison(
         BenchmarkSettings(**{**asdict(settings), "metrics": tuple(others) or None}),
@@ -82,6 +88,17 @@ def other_metrics(names: Sequence[str], lang: str) -> list[str]:
         require(not program, f"--metrics has {name}, which a program computes: here are those of sacreBLEU alone")
         metric(name).scorer(EvaluationSet(["x"], lang))
     return [name for name in names if name not in SHOWN]
+
+
+def given_lines(candidate: Candidate, count: int) -> Translate:
+    """The translations in a file, as many as there are sentences; subwords in them are joined as those of models."""
+    lines = read_lines(Path(candidate.path))
+    require(
+        len(lines) == count,
+        f"model '{candidate.name}': {candidate.path} has {len(lines):,} lines and the split {count:,} sentences: "
+        "give a translation of each, in its order",
+    )
+    return lambda sentences, threads: lines
 
 
 def vocabulary_of(data: Path, langs: tuple[str, str] | None = None) -> tuple[tuple[str, str], DictionaryPair]:
@@ -107,7 +124,7 @@ def quality_of(
     show: Show,
 ) -> dict[str, Score]:
     """A model's scores on all sentences; one that translates all that are `timed` into nothing is refused."""
-    show(f"{name}: translating {len(sentences)} sentences for its scores")
+    show(f"{name}: translations of {len(sentences)} sentences for its scores")
     translated = translate(sentences, 1)
     is_mute = not any(translated[:timed])
     require(not is_mute, f"model '{name}' translates every sentence into nothing: train it longer")
@@ -139,10 +156,11 @@ def row(
 
 
 def ratios(model: BenchmarkedModel, first: BenchmarkedModel) -> Ratios:
-    """Size, speed at each number of threads, and BLEU, each over that of the first model."""
-    speeds = zip(model.subwords_per_second, first.subwords_per_second, strict=True)
+    """Size, speed at each number of threads, and BLEU, each over that of the first model, as far as they are known."""
+    speeds = zip(model.subwords_per_second, first.subwords_per_second, strict=False)
+    sizes = (model.megabytes, first.megabytes)
     return Ratios(
-        round(model.megabytes / first.megabytes, 4),
+        round(sizes[0] / sizes[1], 4) if sizes[0] is not None and sizes[1] is not None else None,
         tuple(round(ours.median / theirs.median, 4) for ours, theirs in speeds),
         round(model.bleu / first.bleu, 4) if first.bleu else None,
     )

@@ -12,18 +12,20 @@ from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.storage.records import load
 from lskd_nmt.teacher.vocabulary import differences, folder_symbols, stored_symbols
 
+TRANSLATIONS = "translations"  # the kind of what is no model of ours: a file of translations of the split
+
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model on disk."""
+    """A model on disk, or the translations of another translator, whose size is not known."""
 
     name: str
     path: str
-    kind: str  # fairseq or ctranslate2
+    kind: str  # fairseq, ctranslate2 or translations
     quantization: str | None
     parameters: int | None
-    megabytes: float  # of 10⁶ bytes; without the optimizer's state
-    file_megabytes: float
+    megabytes: float | None  # of 10⁶ bytes; without the optimizer's state
+    file_megabytes: float | None
 
 
 def parse_models(words: Sequence[str]) -> dict[str, Path]:
@@ -39,6 +41,11 @@ def parse_models(words: Sequence[str]) -> dict[str, Path]:
         require(name not in models, f"--models has the name '{name}' twice: give each model its own")
         models[name] = Path(path)
     return models
+
+
+def is_translations(path: Path) -> bool:
+    """Whether a path names translations and not a model."""
+    return path.suffix == ".hyp"
 
 
 def own_direction(path: Path) -> tuple[str, str] | None:
@@ -57,8 +64,10 @@ def examine(name: str, path: Path, symbols: DictionaryPair) -> Candidate:
     require(
         path.exists(),
         f"model '{name}': {path} does not exist: give a fairseq checkpoint (.pt) or a folder of "
-        "lskd export --to ctranslate2",
+        "lskd export --to ctranslate2, or translations of the split (.hyp)",
     )
+    if is_translations(path):
+        return Candidate(name, str(path), TRANSLATIONS, None, None, None, None)
     return examine_folder(name, path, symbols) if path.is_dir() else examine_checkpoint(name, path, symbols)
 
 

@@ -41,10 +41,10 @@ class Span(NamedTuple):
 
 
 class Timing(NamedTuple):
-    """A model's speed at each number of threads, and its latency."""
+    """A model's speed at each number of threads, and its latency; neither is known of translations alone."""
 
-    subwords_per_second: tuple[Speed, ...]
-    latency: Latency
+    subwords_per_second: tuple[Speed, ...] = ()
+    latency: Latency | None = None
 
 
 def load_model(candidate: Candidate, data: Path, langs: tuple[str, str], settings: CompareSettings) -> Translate:

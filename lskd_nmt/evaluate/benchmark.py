@@ -39,26 +39,26 @@ class Latency:
 class Ratios:
     """A model's numbers over those of the first model."""
 
-    megabytes: Number
+    megabytes: Number | None  # None, as are speeds: a translator of which translations alone are known
     subwords_per_second: tuple[Number, ...]  # in the order of the model's own
     bleu: Number | None  # None: the first model's BLEU is 0
 
 
 @record
 class BenchmarkedModel:
-    """One model: what it is, how large, how good, how fast."""
+    """One model: what it is, how large, how good, how fast; of translations alone neither size nor speed is known."""
 
     name: str
     path: str = field(default="", kw_only=True)
-    kind: str  # fairseq or ctranslate2
+    kind: str  # fairseq, ctranslate2 or translations
     quantization: str | None
     parameters: int | None
-    megabytes: Number  # of 10⁶ bytes; of a checkpoint without the optimizer's state
-    file_megabytes: Number
+    megabytes: Number | None  # of 10⁶ bytes; of a checkpoint without the optimizer's state
+    file_megabytes: Number | None
     bleu: Number
     chrf: Number
     subwords_per_second: tuple[Speed, ...]  # at each number of threads
-    latency: Latency
+    latency: Latency | None
     ratios: Ratios
     scores: dict[str, Number] | None = absent()  # by the metrics beside BLEU and chrF
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
 from lskd_nmt.evaluate.benchmark import Benchmark
-from lskd_nmt.report.figures.style import COLOURS, tidy
+from lskd_nmt.report.figures.style import COLOURS, GREY, tidy
 
 LARGEST = 1400.0  # area of the heaviest model's point, in square points of print
 ANGLES = (0, 90, 270, 180, 45, 315, 135, 225)  # degrees, in the order in which a name's place is tried
@@ -20,10 +20,11 @@ STEPS = (4.0, 14.0, 26.0, 40.0, 56.0)  # printer's points between a point's rim 
 
 def comparison(content: Benchmark) -> Figure:
     """BLEU against subwords a second on one thread: a point for each model, its area the megabytes."""
-    models = content.models
+    models = [model for model in content.models if model.subwords_per_second]
+    others = [model for model in content.models if not model.subwords_per_second]
     speeds = [model.subwords_per_second[0] for model in models]
-    heaviest = max(model.megabytes for model in models)
-    areas = [LARGEST * model.megabytes / heaviest for model in models]
+    sizes = [model.megabytes or 0.0 for model in models]
+    areas = [LARGEST * size / max(sizes) for size in sizes]
     figure = Figure(figsize=(7.5, 5))
     FigureCanvasAgg(figure)  # measures texts
     axes = figure.subplots()
@@ -32,13 +33,17 @@ def comparison(content: Benchmark) -> Figure:
         colour = COLOURS[number % len(COLOURS)]
         axes.hlines(model.bleu, speed.smallest, speed.largest, color=colour, linewidth=1.5)
         axes.scatter([speed.median], [model.bleu], s=area, color=colour, alpha=0.75, linewidth=0)
-    limits(axes, [speed.median for speed in speeds], [model.bleu for model in models])
+    limits(axes, [speed.median for speed in speeds], [model.bleu for model in content.models])
+    for model in others:
+        axes.axhline(model.bleu, color=GREY, linewidth=1, linestyle=":")
+        text, ends = f"{model.name}, {model.bleu:.2f} BLEU (speed not known)", axes.get_yaxis_transform()
+        axes.text(0.99, model.bleu, text, transform=ends, ha="right", va="bottom", fontsize=8, color=GREY)
     axes.set_xlabel("output subwords a second, 1 thread (logarithmic)")
     axes.set_ylabel("BLEU (sacreBLEU)")
     axes.set_title(f"{content.title}\narea: megabytes; line: slowest to fastest repeat", loc="left", fontsize=10)
     tidy(axes, grid="both")
     points = [(float(speed.median), float(model.bleu)) for speed, model in zip(speeds, models, strict=True)]
-    names = [f"{model.name}\n{model.bleu:.2f} BLEU, {model.megabytes:.1f} MB" for model in models]
+    names = [f"{model.name}\n{model.bleu:.2f} BLEU, {size:.1f} MB" for model, size in zip(models, sizes, strict=True)]
     place_names(axes, points, [math.sqrt(area / math.pi) for area in areas], names)
     return figure
 

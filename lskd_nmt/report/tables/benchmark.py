@@ -27,26 +27,32 @@ def with_range(spread: Spread, form: str) -> str:
 
 def frame(content: Benchmark) -> pd.DataFrame:
     """The table that people read: one row per model, as text."""
-    return texts.frame([line(model) for model in content.models])
+    counts = [speed.threads for speed in content.models[0].subwords_per_second]
+    return texts.frame([line(model, counts) for model in content.models])
 
 
-def line(model: BenchmarkedModel) -> dict[str, str]:
-    """A model's texts by column."""
-    speeds, ratios = model.subwords_per_second, model.ratios
-    factors = zip(speeds, ratios.subwords_per_second, strict=True)
+def line(model: BenchmarkedModel, counts: Sequence[int]) -> dict[str, str]:
+    """A model's texts by column; `counts`: of threads, for which a model that is not timed has a dash."""
+    speeds, ratios, latency = model.subwords_per_second, model.ratios, model.latency
+    known = dict(zip(counts, zip(speeds, ratios.subwords_per_second, strict=True), strict=False))
     return {
         "model": model.name,
         "kind": " ".join(filter(None, (model.kind, model.quantization))),
         "parameters": texts.optional(model.parameters, ","),
-        "MB": f"{model.megabytes:.1f}",
+        "MB": texts.optional(model.megabytes, ".1f"),
         "BLEU": f"{model.bleu:.2f}",
         "chrF": f"{model.chrf:.2f}",
         **{described(name).label: f"{score:.2f}" for name, score in (model.scores or {}).items()},
-        **{f"subwords/s, {threads(speed.threads)}": with_range(speed, ",.0f") for speed in speeds},
-        "ms, median": with_range(model.latency.median_ms, ".1f"),
-        "ms, p95": with_range(model.latency.p95_ms, ".1f"),
-        "size": f"{ratios.megabytes:.2f} ×",
-        **{f"speed, {threads(speed.threads)}": f"{ratio:.2f} ×" for speed, ratio in factors},
+        **{
+            f"subwords/s, {threads(count)}": with_range(known[count][0], ",.0f") if count in known else texts.NONE
+            for count in counts
+        },
+        "ms, median": with_range(latency.median_ms, ".1f") if latency else texts.NONE,
+        "ms, p95": with_range(latency.p95_ms, ".1f") if latency else texts.NONE,
+        "size": texts.NONE if ratios.megabytes is None else f"{ratios.megabytes:.2f} ×",
+        **{
+            f"speed, {threads(count)}": f"{known[count][1]:.2f} ×" if count in known else texts.NONE for count in counts
+        },
         "BLEU share": texts.NONE if ratios.bleu is None else f"{100 * ratios.bleu:.1f} %",
     }
 
@@ -67,7 +73,8 @@ def notes(content: Benchmark) -> list[str]:
         f"repeats: {settings.repeats}, interleaved over the models; their median (smallest–largest)",
         f"size, speed and BLEU share: relative to {content.models[0].name}",
         "MB: 10⁶ bytes, of a checkpoint its weights alone, of a CTranslate2 folder model.bin",
-        *busy(content.models),
+        *others(content.models),
+        *busy([model for model in content.models if model.subwords_per_second]),
         f"machine: {content.host.cores} cores, load {timed.load_before:g} before the measurement, "
         f"commit {content.commit}",
         f"command: {content.command}",
@@ -87,6 +94,12 @@ def about_scores(data: BenchmarkData) -> list[str]:
     if data.references_changed_by_subwords:
         said.append(rewritten(data.references_changed_by_subwords, data.sentences))
     return [line for line in said if line]
+
+
+def others(models: Sequence[BenchmarkedModel]) -> list[str]:
+    """What is said of translators whose translations alone were given."""
+    names = [model.name for model in models if not model.subwords_per_second]
+    return [f"translations alone, neither timed nor weighed: {', '.join(names)}"] if names else []
 
 
 def busy(models: Sequence[BenchmarkedModel]) -> list[str]:
@@ -123,7 +136,7 @@ def numbers(model: BenchmarkedModel) -> dict[str, Json]:
     found |= {
         f"subwords_per_second_{speed.threads}_{name}": getattr(speed, name) for speed in speeds for name in SPREAD
     }
-    for key, spread in (("median_ms", model.latency.median_ms), ("p95_ms", model.latency.p95_ms)):
-        found |= {f"{key}_{name}": getattr(spread, name) for name in SPREAD}
+    for key in ("median_ms", "p95_ms"):
+        found |= {f"{key}_{name}": getattr(getattr(model.latency, key, None), name, None) for name in SPREAD}
     found |= {"size_ratio": ratios.megabytes, "bleu_ratio": ratios.bleu}
     return found | {f"speed_ratio_{speed.threads}": ratio for speed, ratio in factors}

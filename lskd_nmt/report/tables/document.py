@@ -182,7 +182,7 @@ def markdown(table: ResultsTable) -> str:
 
 
 def latex(table: ResultsTable) -> str:
-    """Tables as LaTeX (booktabs), notes as comments after the last; then those of each further test set in the same way."""
+    """Tables as LaTeX (booktabs), notes as comments after the last; those of further test sets follow so."""
     text = texts.latex(tables.frame(table), notes(table), tables.sections(table))
     for title, frame, lines, smaller in set_sections(table):
         text += f"\n% {title}\n" + texts.latex(frame, lines, smaller)
