@@ -6,7 +6,7 @@ import pandas as pd
 
 from lskd_nmt.evaluate.robustness import Example, Robustness
 from lskd_nmt.report.figures import robustness as figures
-from lskd_nmt.report.page.parts import Drawing, Part, slug, table
+from lskd_nmt.report.page.parts import Drawing, Part, table
 from lskd_nmt.report.page.sources import Analysis
 from lskd_nmt.report.tables import robustness as tables
 from lskd_nmt.report.tables.texts import NONE
@@ -19,8 +19,8 @@ def robustness(mine: Sequence[Analysis]) -> list[Part]:
         content = each.read(Robustness)
         title = "" if each.title == each.kind else f"{each.title}: "
         parts += drawings(each.id, title, content)
-        notes = tables.notes(content)
         for number, (name, found) in enumerate(tables.frames(content).items(), start=1):
+            notes = tables.notes(content) if number == 1 else ()
             parts.append(table(f"{each.id}-{number}", f"{title}{name}", found, notes=notes))
         if content.sentences is not None and content.sentences.examples:
             shown = examples(content, content.sentences.examples)
@@ -32,7 +32,7 @@ def drawings(name: str, title: str, content: Robustness) -> list[Part]:
     """Of the models' own translations, and of changed sources."""
     text = "A row for each model, a panel for each measure that is not 0 for all; the numbers are in the tables below."
     parts: list[Part] = [
-        Drawing(f"{name}-{slug('texts')}", f"{title}Defects of translations", text, figures.texts(content))
+        Drawing(f"{name}-texts", f"{title}Defects of translations", text, figures.texts(content))
     ]
     changed = figures.changes(content)
     if changed is not None:
