@@ -96,6 +96,28 @@ def test_a_set_that_comes_later_has_the_scores_of_one_that_was_planned(trained, 
         assert (planned / "models" / NAME / name).read_bytes() == (trained / "models" / NAME / name).read_bytes()
 
 
+def test_a_set_whose_call_was_killed_goes_on_with_what_is_left(trained, tmp_path, monkeypatch):
+    more = texts(tmp_path / "more", "late", ["a b c", "d e"], ["c b a", "e d"])
+    view = set_steps.add_set(Run(trained), "late", more.with_suffix(".aa"), [more.with_suffix(".bb")])
+
+    def killed(*what):
+        raise KeyboardInterrupt
+
+    for name in ("extract_text", "score"):  # after the search; and before the scores
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(steps, name, killed)
+            evaluate(trained, "late")
+    translated = view.results(NAME) / "test.hyp"
+    before = translated.stat().st_mtime_ns
+    assert not (view.results(NAME) / "metrics.json").exists()
+    evaluate(trained, "late")
+    assert translated.stat().st_mtime_ns == before and (view.results(NAME) / "metrics.json").exists()
+    whole = {name: (view.results(NAME) / name).read_bytes() for name in ("test.hyp", "generate.log", "metrics.json")}
+    shutil.rmtree(view.results(NAME))
+    evaluate(trained, "late")
+    assert {name: (view.results(NAME) / name).read_bytes() for name in whole} == whole
+
+
 def test_fairseq_decodes_the_sets_folder_where_ctranslate2_does_not(trained, tmp_path, monkeypatch):
     calls = []
 
