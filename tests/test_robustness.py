@@ -301,7 +301,11 @@ def test_intervals_hold_for_shares_over_seeds_and_at_the_edge():
     rows = np.array([[1, 1]] * 30 + [[0, 1]] * 70)
     numbers = sensitivity.share_of(rows)
     one = estimates.drawn({"x": numbers})["x"]
-    found = estimates.measured(one)
+
+    def alone(rows):
+        return estimates.OverSeeds((1,), (estimates.drawn({"x": sensitivity.share_of(rows)})["x"],))
+
+    found = estimates.measured(alone(rows))
     assert (found.value, found.count, found.of) == (30, 30, 100)
     assert found.low == pytest.approx(30 - 1.96 * 4.58, abs=1.5) and found.high == pytest.approx(
         30 + 1.96 * 4.58, abs=1.5
@@ -311,15 +315,20 @@ def test_intervals_hold_for_shares_over_seeds_and_at_the_edge():
         theirs = binomtest(count, size).proportion_ci(method="wilson")
         ours = estimates.wilson(100 * count / size, size)
         assert ours == pytest.approx((100 * theirs.low, 100 * theirs.high), abs=1e-9)
-    none = estimates.measured(estimates.drawn({"x": sensitivity.share_of(rows * [0, 1])})["x"])
+    none = estimates.measured(alone(rows * [0, 1]))
     assert none.low == 0 and none.high == pytest.approx(100 * 1.959964**2 / (100 + 1.959964**2), abs=1e-4)
-    once = estimates.measured(estimates.drawn({"x": sensitivity.share_of(np.array([[1, 1]] + [[0, 1]] * 99))})["x"])
+    once = estimates.measured(alone(np.array([[1, 1]] + [[0, 1]] * 99)))
     assert once.low == 0 and once.high > none.high  # of no resample's width alone
-    same = estimates.measured(one, one).difference
+    same = estimates.measured(alone(rows), alone(rows)).difference
     assert same.value == 0 and same.low is None  # nothing differs in any resample
-    other = estimates.drawn({"x": sensitivity.share_of(rows[::-1])})["x"]
-    both = estimates.over_seeds((1, 2), [one, other])
-    assert both.value == 30 and both.count == 60 and both.of == 200
+    less = np.array([[1, 1]] * 26 + [[0, 1]] * 74)
+    other = estimates.drawn({"x": sensitivity.share_of(less)})["x"]
+    both = estimates.measured(estimates.OverSeeds((1, 2), (one, other)))
+    assert (both.value, both.count, both.of) == (28, 56, 200)
+    t_of_one = 12.706 * np.std([30, 26], ddof=1) / math.sqrt(2)  # Student's t with one degree of freedom: 25.4
+    assert both.high - 28 == pytest.approx(t_of_one, rel=0.2)  # of 10,000 draws, whose quantile has an error of 6 %
+    far = estimates.OverSeeds((1, 2), (one, estimates.drawn({"x": sensitivity.share_of(rows * [0, 1])})["x"]))
+    assert (estimates.measured(far).low, estimates.measured(far).high) == (0, 100)  # a share stays one
     assert estimates.drawn({"x": sensitivity.share_of(rows * 0)}) == {}  # nothing to divide by
 
 

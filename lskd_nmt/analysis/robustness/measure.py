@@ -17,7 +17,7 @@ from lskd_nmt.analysis.robustness.asked import (
     changed_sources,
 )
 from lskd_nmt.analysis.robustness.decodings import Decoded, Machine, decode_all
-from lskd_nmt.analysis.robustness.estimates import Drawn
+from lskd_nmt.analysis.robustness.estimates import Drawn, OverSeeds
 from lskd_nmt.data.bitext import count_lines, lines_of
 from lskd_nmt.errors import require
 from lskd_nmt.evaluate import sensitivity
@@ -167,12 +167,13 @@ class Texts:
         theirs = beside.drawn(task) if beside is not None else {}
         return {name: estimates.measured(each, theirs.get(name)) for name, each in self.drawn(task).items()}
 
-    def drawn(self, task: str | None) -> dict[str, Drawn]:
-        """The means over those seeds that have the task; measures that some of them lack are left out."""
+    def drawn(self, task: str | None) -> dict[str, OverSeeds]:
+        """The measures of those seeds that have the task; measures that some of them lack are left out."""
         sides = [texts if task is None else anew.get(task) for texts, anew in zip(self.texts, self.anew, strict=True)]
         there = [(member.seed, side) for member, side in zip(self.members, sides, strict=True) if side is not None]
         names = [name for name in there[0][1] if all(name in side for _, side in there)] if there else []
-        return {name: estimates.over_seeds([s for s, _ in there], [side[name] for _, side in there]) for name in names}
+        seeds = tuple(seed for seed, _ in there)
+        return {name: OverSeeds(seeds, tuple(side[name] for _, side in there)) for name in names}
 
 
 def teachers_of(members: Sequence[PlannedModel], groups: Mapping[str, Sequence[PlannedModel]]) -> list[str]:
@@ -203,7 +204,7 @@ def defects(each: Translations, of_reference: bool = False) -> dict[str, Numbers
 def reference_row(base: Translations) -> RobustModel:
     """What the references themselves have, for scale; measures that compare with them are left out."""
     found = estimates.drawn(defects(base, of_reference=True))
-    texts = {name: estimates.measured(each) for name, each in found.items()}
+    texts = {name: estimates.measured(OverSeeds((1,), (each,))) for name, each in found.items()}
     return RobustModel(REFERENCE, REFERENCE, (), (), texts, {})
 
 

@@ -31,9 +31,7 @@ def robustness(mine: Sequence[Analysis]) -> list[Part]:
 def drawings(name: str, title: str, content: Robustness) -> list[Part]:
     """Of the models' own translations, and of changed sources."""
     text = "A row for each model, a panel for each measure that is not 0 for all; the numbers are in the tables below."
-    parts: list[Part] = [
-        Drawing(f"{name}-texts", f"{title}Defects of translations", text, figures.texts(content))
-    ]
+    parts: list[Part] = [Drawing(f"{name}-texts", f"{title}Defects of translations", text, figures.texts(content))]
     changed = figures.changes(content)
     if changed is not None:
         text = "A row for each model, a column for each change of the source; the numbers are in the tables below."
