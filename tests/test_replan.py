@@ -76,6 +76,16 @@ def test_models_that_were_not_begun_may_change_while_others_are_trained(tmp_path
     assert not (tmp_path / "models" / STUDENT).exists() and "student-ls0.1-t3-s1" in models
 
 
+def test_students_of_another_choice_join_those_of_the_same_decodings(tmp_path):
+    before = {"kd_level": ["sequence"], "hypotheses": ["beam"]}
+    planned(tmp_path, student=before, seqkd={"beam": 4, "nbest": 4})
+    train(tmp_path, TEACHER, "student-ls0.1-sequence-beam-s1")
+    models = planned(tmp_path, student={**before, "hypotheses": ["beam", "mbr"]}, seqkd={"beam": 4, "nbest": 4})
+    assert "student-ls0.1-sequence-mbr-s1" in models and len(models[TEACHER].seqkd_commands) == 3
+    with pytest.raises(LskdError, match=r"was made with seqkd.beam = 4, the config now says 5"):
+        planned(tmp_path, student={**before, "hypotheses": ["beam", "mbr"]}, seqkd={"beam": 5, "nbest": 4})
+
+
 def test_prepared_data_of_other_settings_are_named_with_the_way_out(tmp_path):
     planned(tmp_path, data={"pairs": 5})
     (tmp_path / "data" / "clean").mkdir(parents=True)
