@@ -4,7 +4,8 @@
 
 Makes corpora of random subwords (Zipf's law over 8,000 of them) and decodings of them, runs lskd seqkd select on each,
 and notes the largest resident memory of the process, its seconds, and a hash of all that it wrote. --checkout names
-another version of this repository to measure beside this one.
+another version of this repository to measure beside this one. --filters are those of select, but language: no library
+knows that of random words.
 """
 
 import hashlib
@@ -76,10 +77,11 @@ def make(folder: Path, rows: int, hypotheses: int) -> None:
     files.write_json(decoded / ledger.FILE, content)
 
 
-def measure(checkout: Path, folder: Path, rows: int, method: str) -> dict[str, Any]:
+def measure(checkout: Path, folder: Path, rows: int, method: str, filters: str = "") -> dict[str, Any]:
     """One call of lskd seqkd select in a process of its own."""
     out = folder / f"chosen-{method}-{time.monotonic_ns()}"
     words = ["seqkd", "select", "--decoded", folder / "decoded", "--data", folder / "bin", "--out", out]
+    words += ["--filters", filters] if filters else []
     start = time.monotonic()
     result = subprocess.run(
         [sys.executable, "-c", PROGRAM, checkout, *map(str, words), "--method", method],
@@ -96,7 +98,7 @@ def measure(checkout: Path, folder: Path, rows: int, method: str) -> dict[str, A
     size = sum(file.stat().st_size for file in out.rglob("*"))
     return {
         "rows": rows,
-        "method": method,
+        "method": f"{method}, {filters}" if filters else method,
         "hypotheses": json.loads(result.stdout)["hypotheses"],
         "peak_megabytes": round(int(result.stderr.split()[-1]) / 1e6, 1),
         "seconds": round(seconds, 1),
@@ -146,6 +148,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[50_000, 200_000])
     parser.add_argument("--hypotheses", type=int, default=5, metavar="M")
     parser.add_argument("--methods", nargs="+", default=["multi"])
+    parser.add_argument("--filters", default="", metavar="NAME,…", help="drop pairs by these")
     parser.add_argument("--checkout", action="append", default=[], metavar="NAME=DIR", help="another version")
     args = parser.parse_args()
     versions = {**dict(word.split("=", 1) for word in args.checkout), "now": str(ROOT)}
@@ -155,7 +158,10 @@ def main() -> None:
             make(Path(scratch) / str(rows), rows, args.hypotheses)
             for method in args.methods:
                 for name, checkout in versions.items():
-                    row = {"version": name, **measure(Path(checkout), Path(scratch) / str(rows), rows, method)}
+                    row = {
+                        "version": name,
+                        **measure(Path(checkout), Path(scratch) / str(rows), rows, method, args.filters),
+                    }
                     found.append(row)
                     show(json.dumps(row))
     write_results(args.out, {**origin(), "measured": found}, table(found))

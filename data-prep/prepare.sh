@@ -196,8 +196,8 @@ clean_stage() {
   local flags=(--max-words "$max_words" --max-ratio "$max_ratio")
   [[ $drop_empty == no ]] || flags+=(--drop-empty)
   [[ $keep_repeated == no ]] || flags+=(--keep-repeated)
-  [[ -z $filters ]] || flags+=(--filters "$filters")
   [[ $form == raw ]] || flags=(--max-words 1000000 --keep-repeated)   # the recipe has cleaned already, and keeps repeats
+  [[ -z $filters ]] || flags+=(--filters "$filters")
   remove_made clean.part             # of older versions
   lskd clean "${langs[@]}" --raw "$out/raw" --out "$out/clean" "${flags[@]}"    # whole or not at all
   made+=(clean)
