@@ -4,8 +4,8 @@
 
 Makes corpora of random subwords (Zipf's law over 8,000 of them) and decodings of them, runs lskd seqkd select on each,
 and notes the largest resident memory of the process, its seconds, and a hash of all that it wrote. --checkout names
-another version of this repository to measure beside this one. --filters are those of select, but language: no library
-knows that of random words.
+another version of this repository to measure beside this one. --filters are those of select; of random words with
+digits, numbers and length leave next to nothing, and language is refused.
 """
 
 import hashlib
