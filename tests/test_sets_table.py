@@ -227,3 +227,14 @@ def test_a_programs_metric_is_of_all_sets_and_of_their_mean(learned, stub, tmp_p
     cell = over["cells"][-1]
     assert cell["interval"][0] < cell["mine"]["mean"] < cell["interval"][1] <= 1
     assert test_learned_metrics.runs(tmp_path) == 2  # no table runs it
+
+
+def test_the_page_has_a_choice_of_test_sets_and_their_mean(run, tmp_path):
+    give(run, "second", MORE["second"])
+    assert main(["report", str(run), "--out", str(tmp_path / "page"), "--sentences", "0"]) == 0
+    page = (tmp_path / "page" / "index.html").read_text()
+    for name in ("test", "second", "mean over all"):
+        assert page.count(f'data-option="{name}"') == 3, name  # of pictures, results and effects
+    found = read_json(tmp_path / "page" / "data" / "table.json")
+    assert list(found["sets"]) == ["second"] and found["over_sets"]["rows"]
+    assert (tmp_path / "page" / "data" / "significance-second.json").is_file()

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from lskd_nmt.cli.common import verb_of
-from lskd_nmt.cli.table import PAIRS, add_baseline, assessed
+from lskd_nmt.cli.table import PAIRS, add_baseline, assessed, with_sets
 from lskd_nmt.cli.verbs import Verbs
 from lskd_nmt.errors import require
 from lskd_nmt.experiment import run
@@ -61,7 +61,9 @@ def write_report(args: argparse.Namespace) -> None:
     names = read.labels(args.folders)
     places = dict(zip(names, args.folders, strict=True))
     content = assessed(args, args.folders, names, known_differences(args))
-    sets = {"test": content}
+    content = with_sets(args, args.folders, names, args.out / "data", content)
+    over = {} if content.over_sets is None else {"mean over all": content.over_sets}
+    sets = {content.main_set or "test": content, **content.sets, **over}
     found = {name: run.Run(folder) for name, folder in places.items()}
     analyses = sources.analyses(places, args.sentences > 0)
     calls = {
