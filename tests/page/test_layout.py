@@ -4,6 +4,7 @@ import pytest
 from browser import Browser, program
 from hand_tables import METRICS, many, winner
 
+from lskd_nmt.evaluate.metrics import described
 from lskd_nmt.report.page import render, sections
 
 pytestmark = pytest.mark.skipif(program() is None, reason="no chromium: apt install chromium")
@@ -91,7 +92,7 @@ def test_columns_of_metrics_beyond_the_third_are_chosen(page):
     assert tab("all('.columns input').map(e => e.checked)") == [True] * 3 + [False] * 5
     tab.click(".columns label:nth-of-type(6) input")
     tab.click(".columns label:nth-of-type(2) input")
-    assert tab(HEADS) == [*first[:5], first[6], "comet22", *first[7:]]
+    assert tab(HEADS) == [*first[:5], first[6], described("comet22").label, *first[7:]]
     shown = tab("[...document.querySelector('#results').tBodies[0].rows[0].cells].filter(e => !e.hidden).length")
     assert shown == len(first)
 
