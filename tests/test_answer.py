@@ -142,6 +142,17 @@ def test_of_error_rates_the_lowest_is_best(metric, best, monkeypatch):
     )
 
 
+def test_of_a_metric_whose_own_program_said_that_lower_is_better_the_lowest_is_best():
+    cells = [
+        cell("t1", STUDENT, 40.0, metrics=("mine",), baseline="t2", difference=estimate(10.0, 0.001)),
+        cell("t2", setting("student", 0.1, 2.0), 30.0, metrics=("mine",)),
+    ]
+    first, second, _ = answer.sentences(replace(table(*cells), lower_is_better=("mine",)))
+    assert "T = 2" in first and "0 students are better, 1 worse" in second
+    first, second, _ = answer.sentences(table(*cells))
+    assert "T = 1" in first and "1 student is better" in second
+
+
 def test_the_best_of_other_test_sets_is_said_to_be_the_same_or_named():
     other = table(cell("t1", STUDENT, 20.0), cell("t2", setting("student", 0.1, 2.0), 21.0))
     found = answer.other_sets({"test2016": winner(), "flickr2017": winner(), "mscoco2017": other})

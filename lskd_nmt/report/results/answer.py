@@ -60,7 +60,7 @@ def best(table: ResultsTable) -> Cell | None:
 
 def sign_of(table: ResultsTable) -> int:
     """1 where higher scores of the main metric are better, -1 where lower ones are."""
-    return 1 if described(table.main).higher_is_better else -1
+    return 1 if table.is_better_higher(table.main) else -1
 
 
 def the_best(table: ResultsTable) -> str:
