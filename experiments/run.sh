@@ -69,6 +69,7 @@ else
 fi
 
 log "run.sh ${arguments[*]}"
+export LSKD_CALLED_IN=$PWD            # where programs of metrics run, while steps run in the run folder
 lskd() { "$python" -m lskd_nmt.cli "$@"; }
 checked=$(lskd plan "$config" ${out:+--out "$out"} --check)
 out=$("$python" -c 'import json, sys; print(json.loads(sys.argv[1])["run"])' "$checked")

@@ -1,13 +1,16 @@
 """Metrics that programs compute: plan, score, table and page with a stand-in for a trained one, and what is refused."""
 
 import json
+import os
 import random
 import shutil
+import subprocess
 import sys
 from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from lxml import html
 from test_plan import config
 
@@ -149,6 +152,24 @@ def test_a_metric_of_a_program_goes_from_the_yaml_to_table_and_page(run, stub, t
     page = html.parse(tmp_path / "page" / "index.html").getroot().text_content()
     assert "COMET-22 of every model" in page and "BLEU of every model" not in page and runs(tmp_path) == 1
     capsys.readouterr()
+
+
+def test_in_the_pipeline_a_program_runs_in_the_folder_from_which_run_sh_is_called(run, stub, tmp_path):
+    stub()
+    grown(run, metrics=["bleu", "near"], metric_commands={"near": f"{sys.executable} stub.py"})
+    scripts = ROOT / "experiments"
+    assert "export LSKD_CALLED_IN=$PWD " in (scripts / "run.sh").read_text(encoding="utf-8")
+    words = ["bash", scripts / "steps" / "metrics.sh", "--run", run]  # the engine's jobs run in the run folder
+
+    def called_in(folder):
+        environment = {**os.environ, "LSKD_PYTHON": sys.executable, "LSKD_CALLED_IN": str(folder)}
+        return subprocess.run(words, cwd=run, env=environment, capture_output=True, text=True, check=False)
+
+    gone = called_in(tmp_path / "gone")
+    assert gone.returncode == 2 and f"{tmp_path}/gone, from which run.sh was called, is not there" in gone.stderr
+    done = called_in(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert runs(tmp_path) == 1 and "near" in table(run)["signatures"]
 
 
 def test_a_metric_that_comes_later_is_scored_alone(run, stub, tmp_path, capsys):

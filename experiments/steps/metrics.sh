@@ -12,4 +12,6 @@ run=''
 source "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
 parse_options "$@"
 [[ -n $run ]] || die "--run is needed: see --help"
+cd -- "${LSKD_CALLED_IN:-.}" 2> /dev/null \
+  || die "$LSKD_CALLED_IN, from which run.sh was called, is not there: programs of metrics run in it"
 "$python" -m lskd_nmt.cli score --run "$run"
