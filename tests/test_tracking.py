@@ -260,6 +260,20 @@ def test_results_costs_and_table_are_read_back_from_the_event_files(tabled, tmp_
     assert not list((tmp_path / "logs").rglob("*.part"))
 
 
+def test_further_test_sets_are_logged_and_names_are_those_that_tensorboard_has(tabled, tmp_path):
+    assert main(["score", "--run", str(tabled), "--metrics", "chrf++"]) == 0
+    assert main(["table", str(tabled), "--metrics", "bleu,chrf++"]) == 0
+    content = read_json(tabled / "table.json")
+    first, *_ = content["rows"]
+    news = {**content, "rows": [{**first, "bleu": 12.5}]}  # of one model alone
+    write_json(tabled / "table.json", {**content, "main_set": "test", "sets": {"news": news}})
+    assert main(["track", str(tabled), "--tensorboard-logdir", str(tmp_path / "logs")]) == 0
+    for row in content["rows"]:
+        found = {tag: value for _, tag, value in events(tmp_path / "logs/run" / row["name"])}
+        assert found["test/chrfpp"] == pytest.approx(row["chrf++"]) and not any("chrf_" in tag for tag in found)
+        assert found.get("test-news/bleu") == (12.5 if row == first else None)
+
+
 def test_results_go_to_the_run_that_has_the_models_curves(tabled, wandb, tmp_path):
     ids = {
         row["name"]: tracking.wandb_id(tabled / "models" / row["name"])

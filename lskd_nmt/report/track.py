@@ -1,7 +1,7 @@
 """A run's results, logged where its curves are: in TensorBoard and in Weights & Biases. Nothing is measured here."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,11 +26,18 @@ class Logged:
     numbers: dict[str, float]
 
 
-def logged(row: TableRow) -> Logged:
-    """A row of the table as it is logged; what is not known is left out."""
+def logged(row: TableRow, sets: Mapping[str, ResultsTable]) -> Logged:
+    """A row of the table as it is logged, with the model's scores on further test sets; what is not known is left out.
+
+    TensorBoard has no `+` in names of numbers, and would show `_` in its place: chrF++ is `chrfpp`.
+    """
     setting = {"arch": row.arch, "seed": row.seed, "signature": row.signature, **record_json(row.setting)}
     costs = {f"cost/{name}": getattr(row, name) for name in COSTS}
-    numbers = {"valid/best_bleu": row.best_valid_bleu, **{f"test/{name}": value for name, value in row.scores.items()}}
+    scores = {"test": row.scores}
+    for place, of_set in sets.items():
+        scores |= {f"test-{place}": each.scores for each in of_set.rows if each.member == row.member}
+    tested = {f"{on}/{name.replace('+', 'p')}": value for on, mine in scores.items() for name, value in mine.items()}
+    numbers = {"valid/best_bleu": row.best_valid_bleu, **tested}
     return Logged(
         row.name,
         {name: value for name, value in setting.items() if isinstance(value, int | float | str)},
@@ -49,7 +56,7 @@ def track(run: Run, wishes: dict[str, str], show: Callable[[str], None]) -> list
     require(file.is_file(), f"{file} does not exist: run lskd table {run.folder} first")
     table = read_table(file)
     names = {model.name for model in run.models}
-    models = [logged(row) for row in table.rows if row.name in names]
+    models = [logged(row, table.sets) for row in table.rows if row.name in names]
     if tracking.TENSORBOARD in wishes:
         place = run.folder / tracking.folder(Path(wishes[tracking.TENSORBOARD]), run.folder)
         to_tensorboard(models, document.markdown(table), place)
