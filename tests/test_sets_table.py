@@ -171,6 +171,16 @@ def test_sets_of_their_own_make_the_mean_surer_than_one_set(tmp_path):
     assert width(["a", "b"]) == pytest.approx(both, rel=0.1) and len(refs) == 60
 
 
+def test_without_a_metric_that_all_sets_have_there_is_no_mean(run, tmp_path):
+    view = give(run, "second", MORE["second"])
+    run_metrics.add(Run(run), ["ter"], print)
+    run_metrics.add(view, ["ter"], print, ["student-plain-s1"])  # as where a call was killed
+    found = tabulated(run, tmp_path / "out", "--metrics", "ter")
+    assert list(found["signatures"]) == ["ter"] and "ter" not in found["sets"]["second"]["signatures"]
+    assert "over_sets" not in found
+    assert "- TER is not in the table, as " in (tmp_path / "out" / "table.md").read_text()
+
+
 def test_two_runs_are_compared_on_the_sets_that_both_have(run, tmp_path):
     other = sweep(tmp_path / "other", seeds=(1, 2), smoothings=(0.1,), lost=lambda model: share(model) + 0.05)
     alone = compared(run, other, tmp_path / "alone")
@@ -185,6 +195,16 @@ def test_two_runs_are_compared_on_the_sets_that_both_have(run, tmp_path):
         assert pair["difference"]["value"] < 0
     assert "## Test set second" in (tmp_path / "both" / "compare.md").read_text()
     assert (tmp_path / "both" / "compare.csv").read_text().startswith("set,first_name")
+
+
+def test_runs_of_other_main_sets_are_compared_on_what_they_share_and_it_is_named(run, tmp_path):
+    other = sweep(tmp_path / "other", seeds=(1, 2), smoothings=(0.1,), refs=MORE["third"] + REFS[:10])
+    give(run, "second", MORE["second"])
+    give(other, "news", MORE["second"])
+    found = compared(run, other, tmp_path / "out")
+    assert found["main_set"] == "second" and "sets" not in found
+    assert all(pair["difference"]["value"] == 0 for pair in found["cells"])
+    assert "- test set: second\n" in (tmp_path / "out" / "compare.md").read_text()
 
 
 def compared(one, other, out):

@@ -118,11 +118,10 @@ def run_compare(args: argparse.Namespace) -> None:
     names = read.labels(args.compare)
     first, *others = same_sets(args.compare)
     content = compared(args, names, first, "")
-    more = {}
-    for pair in others:
-        name = pair[0] or Run(args.compare[0]).set_name
-        more[name] = compared(args, names, pair, f"-{name}")
-    content = replace(content, sets=more, main_set=Run(args.compare[0]).set_name if more else None)
+    of_first = {pair: pair[0] or Run(args.compare[0]).set_name for pair in (first, *others)}
+    more = {of_first[pair]: compared(args, names, pair, f"-{of_first[pair]}") for pair in others}
+    is_named = bool(more) or first != (None, None)
+    content = replace(content, sets=more, main_set=of_first[first] if is_named else None)
     write(
         args.out,
         "compare",

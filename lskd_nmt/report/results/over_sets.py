@@ -37,12 +37,17 @@ def mean_table(
 ) -> ResultsTable | None:
     """The table of the mean scores over test sets (by name) of the models that are in all of these tables.
 
-    None where there is no such model.
+    None where there is no such model, or no metric that all tables have.
     """
     rows_of = {name: {row.member: row for row in table.rows} for name, table in tables.items()}
     main = next(iter(tables.values()))
     shared = [row.member for row in main.rows if all(row.member in rows for rows in rows_of.values())]
-    if not shared:
+    signatures = {
+        metric: " | ".join(dict.fromkeys(table.signatures[metric] for table in tables.values()))
+        for metric in main.signatures
+        if all(metric in table.signatures for table in tables.values())
+    }
+    if not (shared and signatures):
         return None
     rows, expansions = [], dict[str, Expansion]()
     for member in shared:
@@ -51,11 +56,6 @@ def mean_table(
         rows.append(mean_row(list(mine.values()), short([row.signature for row in mine.values()])))
         expansions[rows[-1].signature] = expansion
     runs = dict(zip(names, map(Run, folders), strict=True))
-    signatures = {
-        metric: " | ".join(dict.fromkeys(table.signatures[metric] for table in tables.values()))
-        for metric in main.signatures
-        if all(metric in table.signatures for table in tables.values())
-    }
     found = assembled(runs, rows, expansions, signatures, main.lower_is_better)
     lacking = [row.member for table in tables.values() for row in table.rows if row.member not in shared]
     return replace(found, not_scored=tuple(dict.fromkeys(lacking)))

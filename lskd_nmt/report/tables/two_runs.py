@@ -170,6 +170,7 @@ def notes(tables: TwoTables) -> list[str]:
     return [
         f"{described(tables.main).label}: {tables.signatures[tables.main]}",
         f"difference: {second} less {first}",
+        *([f"test set: {tables.main_set}"] if tables.main_set else []),
         *document.resampling(tables.significance, tables.main),
         "p: corrected for the number of rows by Holm's method; p each seed: sacreBLEU's paired approximate "
         f"randomisation, {tables.significance.settings.trials:,} trials, uncorrected",
