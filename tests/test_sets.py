@@ -174,6 +174,13 @@ def test_a_wrong_call_is_one_line(trained, tmp_path, capsys, name, files, part):
     assert not (trained / "tests").exists()
 
 
+def test_no_lock_is_left_where_there_is_no_run(tmp_path, capsys):
+    prefix = texts(tmp_path / "more", "x", ["a b", "c"], ["b a", "d"])
+    words = ["score-set", tmp_path / "none", "--name", "x", "--source", f"{prefix}.aa", "--reference", f"{prefix}.bb"]
+    assert main([*map(str, words)]) == 2
+    assert "none/plan.json does not exist" in capsys.readouterr().err and not (tmp_path / "none").exists()
+
+
 def zip_flags(folder, files):
     return [
         word for pair in zip(("--source", "--reference"), files, strict=True) for word in (pair[0], folder / pair[1])

@@ -258,3 +258,12 @@ def test_the_page_has_a_choice_of_test_sets_and_their_mean(run, tmp_path):
     found = read_json(tmp_path / "page" / "data" / "table.json")
     assert list(found["sets"]) == ["second"] and found["over_sets"]["rows"]
     assert (tmp_path / "page" / "data" / "significance-second.json").is_file()
+
+
+def test_the_page_takes_over_what_was_measured_of_all_test_sets(run, tmp_path, monkeypatch):
+    give(run, "second", MORE["second"])
+    assert main(["table", str(run)]) == 0
+    monkeypatch.setattr(bootstrap, "resampled", None)  # nothing is drawn again
+    assert main(["report", str(run), "--out", str(tmp_path / "page"), "--sentences", "0"]) == 0
+    for name in ("significance.json", "significance-second.json", "significance-all.json"):
+        assert (tmp_path / "page" / "data" / name).read_bytes() == (run / name).read_bytes()

@@ -9,6 +9,7 @@ from lskd_nmt.cli.table import PAIRS, add_baseline, assessed, with_sets
 from lskd_nmt.cli.verbs import Verbs
 from lskd_nmt.errors import require
 from lskd_nmt.experiment import run
+from lskd_nmt.experiment.config_values import ALL_SETS
 from lskd_nmt.storage import files, folders, provenance
 
 SENTENCES = 5000
@@ -103,12 +104,15 @@ def write_report(args: argparse.Namespace) -> None:
 
 
 def known_differences(args: argparse.Namespace) -> Path:
-    """Where the page keeps what was measured; one run's own measurements are taken over."""
-    file: Path = args.out / "data" / "significance.json"
-    own = args.folders[0] / "significance.json"
-    if len(args.folders) == 1 and own.is_file() and not file.is_file():
-        files.write_text(file, own.read_text(encoding="utf-8"))
-    return file
+    """Where the page keeps what was measured; one run's own measurements are taken over, of all its test sets."""
+    place: Path = args.out / "data"
+    folder, *others = args.folders
+    sets = (*run.Run(folder).plan.set_names[1:], ALL_SETS)
+    for name in ["significance.json", *(f"significance-{each}.json" for each in sets)] if not others else []:
+        own, file = folder / name, place / name
+        if own.is_file() and not file.is_file():
+            files.write_text(file, own.read_text(encoding="utf-8"))
+    return place / "significance.json"
 
 
 def as_json(content: object) -> str:

@@ -29,6 +29,7 @@ def register(verbs: Verbs) -> None:
 def run_score_set(args: argparse.Namespace) -> None:
     """`lskd score-set RUN --name NAME --source FILE --reference FILE`: every model has scores on it."""
     machine = steps.Machine(args.device, args.workers, ("--cpu",) if args.device == "cpu" else ())
+    Run(args.folder)  # what is no run folder is refused before a lock is left in it
     with held(args.folder, "wait for it"):
         view = set_steps.add_set(Run(args.folder), args.name, args.source, args.reference)
         names, code = set_steps.score_set(view, machine, teller, log)
