@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 
 import pytest
@@ -10,7 +11,7 @@ from test_plan import config, flag
 from lskd_nmt.cli import main
 from lskd_nmt.errors import LskdError
 from lskd_nmt.experiment.config import resolve
-from lskd_nmt.experiment.plan import plan
+from lskd_nmt.experiment.plan import plan, preview
 from lskd_nmt.report.results.signature import flags as signed
 from lskd_nmt.storage.files import write_json
 
@@ -27,6 +28,16 @@ def train(run, *names):
     for name in names:
         (run / "models" / name / "checkpoints").mkdir()
         (run / "models" / name / "checkpoints" / "checkpoint_last.pt").touch()
+
+
+def test_a_view_has_the_times_of_its_files_by_which_a_dry_run_knows_what_is_old(tmp_path):
+    run, view = tmp_path / "run", tmp_path / "view"
+    planned(run)
+    for second, name in enumerate(("table.json", ".metrics-12345678")):  # the table is the older one
+        (run / name).touch()
+        os.utime(run / name, (1000 + second, 1000 + second))
+    preview(resolve(config()), run, view)
+    assert (view / "table.json").lstat().st_mtime == 1000 and (view / ".metrics-12345678").lstat().st_mtime == 1001
 
 
 def test_a_plan_of_which_nothing_was_made_is_replaced(tmp_path):

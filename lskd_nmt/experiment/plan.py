@@ -1,5 +1,6 @@
 """A run folder's plan: every model with its commands, which a person can read, copy and run."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -85,6 +86,8 @@ def preview(config: RunConfig, run: Path, view: Path) -> Plan:
     for name, there in shown.items():
         if there.exists():
             link(view / name, there)
+            times = there.stat()  # the engine asks a link for its own, too: what is older is made again
+            os.utime(view / name, ns=(times.st_atime_ns, times.st_mtime_ns), follow_symlinks=False)
     write_json(view / "plan.json", plan_json(resolved))
     return resolved
 
