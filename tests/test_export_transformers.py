@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from conftest import call, train
@@ -15,8 +16,11 @@ from lskd_nmt.deploy.export_transformers import export_transformers
 from lskd_nmt.deploy.model_card import UNKNOWN, model_card
 from lskd_nmt.deploy.translate import Translator
 from lskd_nmt.errors import LskdError
+from lskd_nmt.evaluate.learned import keep, score_of
 from lskd_nmt.evaluate.records import Metrics, ScoringFacts, write_metrics
 from lskd_nmt.evaluate.scoring import scores
+from lskd_nmt.experiment.run import Run
+from lskd_nmt.experiment.run_metrics import scored_of
 from lskd_nmt.fairseq_io import read_checkpoint
 from lskd_nmt.hf_io import students
 from lskd_nmt.hf_io.students import Student
@@ -332,6 +336,41 @@ def test_a_score_of_other_text_has_no_interval(run, tmp_path):
     (run / "models" / "kd-s1" / "test.hyp").write_text("one two three of them came\n" * 30)
     card = card_of(run / "models" / "kd-s1" / "model.pt", run, tmp_path)
     assert "| – |" in next(line for line in card.splitlines() if line.startswith("| BLEU |"))
+
+
+def rows_of(card):
+    """The rows of the table of scores by their metric, as cells."""
+    lines = (line.replace("\\|", "!").strip("| ").split(" | ") for line in card.splitlines() if line.startswith("| "))
+    return {cells[0]: cells for cells in lines}
+
+
+def test_metrics_that_programs_compute_have_their_row_and_interval(run, tmp_path):
+    folder = run / "models" / "kd-s1"
+    found = folder / "metrics.json"
+    content = json.loads(found.read_text())
+    asked = scored_of(Run(run), "kd-s1").asked
+    sentences = np.array([[at / 40, 1] for at in range(30)])  # mean 0.3625
+    for name in ("mine", "comet22"):
+        keep(name, asked, sentences, {"signature": "v1"})
+        signature = score_of(name, asked).signature
+        content[name] = {**content["bleu"], "score": 36.25, "signature": signature}
+    content["lost"] = {**content["mine"], "signature": "lost|v1"}  # its sentences' scores are not kept
+    found.write_text(json.dumps(content))
+    rows = rows_of(card_of(folder / "model.pt", run, tmp_path))
+    assert rows["mine"][1] == rows["COMET-22"][1] == "36.25" and rows["lost"][2] == "–"
+    ends = {name: [float(end) for end in rows[name][2].split(" to ")] for name in ("mine", "COMET-22")}
+    deviation = 100 * sentences[:, 0].std() / 30**0.5
+    of_normal = [36.25 - 1.96 * deviation, 36.25 + 1.96 * deviation]
+    assert ends["COMET-22"] == pytest.approx(of_normal, abs=1)  # of 1000 resamples
+    assert ends["mine"] == pytest.approx([end / 100 for end in ends["COMET-22"]], abs=0.01)  # its scale is 1
+
+
+def test_a_card_counts_all_references(run, tmp_path):
+    folder, clean = run / "models" / "kd-s1", Run(run).set_folder(Run(run).set_name) / "clean"
+    clean.mkdir(parents=True)
+    shutil.copyfile(folder / "test.hyp", clean / "test.bb.1")  # a second reference: all is right
+    card = card_of(folder / "model.pt", run, tmp_path)
+    assert rows_of(card)["BLEU"][2] == "100.00 to 100.00"
 
 
 def test_a_teacher_of_another_run_has_its_name(run, tmp_path):

@@ -12,13 +12,13 @@ from lskd_nmt import __version__
 from lskd_nmt.errors import LskdError
 from lskd_nmt.evaluate.bootstrap import resampled
 from lskd_nmt.evaluate.kept_statistics import Reading
-from lskd_nmt.evaluate.metrics import METRICS, USUAL, EvaluationSet
-from lskd_nmt.evaluate.records import Metrics, Score, read_metrics
-from lskd_nmt.evaluate.scoring import bleu_tokenizer
+from lskd_nmt.evaluate.metrics import described
+from lskd_nmt.evaluate.records import Metrics, read_metrics
 from lskd_nmt.experiment.records import PlannedModel, RunRecord
 from lskd_nmt.experiment.run import Run
+from lskd_nmt.experiment.run_metrics import scored_of
 from lskd_nmt.hf_io.students import KIND_NAMES, LONGEST, Student
-from lskd_nmt.storage.files import read_json, read_lines, sha256
+from lskd_nmt.storage.files import read_json, sha256
 
 UNKNOWN = "not known: the checkpoint is not the `model.pt` of a model of a run (`experiments/run.sh`). Fill this in."
 ENDS = 40  # quantiles of which the first and the last leave 2.5 % beyond them
@@ -186,28 +186,28 @@ def scores(found: Recorded) -> str:
         return "Not scored yet."
     rows = ["| metric | score | 95 % interval | signature |", "|---|---|---|---|"]
     for name, score in metrics.scores.items():
-        low, high = interval(found, name, score, metrics) or ("", "")
+        low, high = interval(found, name) or ("", "")
         ends = f"{low:.2f} to {high:.2f}" if low != "" else "–"
         signature = score.signature.replace("|", "\\|")  # or a table would end its cell there
-        rows.append(f"| {METRICS[name].label} | {score.score:.2f} | {ends} | `{signature}` |")
+        rows.append(f"| {described(name).label} | {score.score:.2f} | {ends} | `{signature}` |")
     search = metrics.facts.decode or {}
     how = ", ".join(f"{name} {value}" for name, value in search.items())
     said = f"{metrics.facts.sentences} sentences of test{f', decoded with {how}' if how else ''}."
     return "\n".join([*rows, "", f"{said} Intervals are of a bootstrap of sentences, for one training."])
 
 
-def interval(found: Recorded, name: str, score: Score, metrics: Metrics) -> tuple[float, float] | None:
-    """The 95 % interval by resampling sentences; None of learned metrics, and where the scored text is gone."""
-    run, hypotheses = found.run, found.folder / "test.hyp"
-    reference = run.text("test", "target")
-    wanted = ((hypotheses, metrics.facts.hyp_sha256), (reference, metrics.facts.ref_sha256))
-    is_cheap = not METRICS[name].needs_source and SACREBLEU.issuperset(METRICS[name].packages)
-    if not is_cheap or any(not file.is_file() or sha256(file) != known for file, known in wanted):
+def interval(found: Recorded, name: str) -> tuple[float, float] | None:
+    """The 95 % interval by resampling sentences; None where the scored text, or a program's scores of it, are gone."""
+    entry = described(name)
+    if not entry.by_program and not SACREBLEU.issuperset(entry.packages):
         return None
-    lang = run.plan.data.target_lang
-    tokenizer = score.tokenizer or bleu_tokenizer(lang, run.plan.data.tokenize) or USUAL
-    reading = Reading(name, EvaluationSet(read_lines(reference), lang, run.plan.data.form, tokenizer))
-    sample = resampled([reading.statistics(hypotheses)], reading.score)[0].tolist()
+    try:
+        scored = scored_of(found.run, found.model.name)
+        signature = scored.metrics.scores[name].signature if entry.by_program else ""
+        reading = Reading(name, scored.asked.data, signature)
+        sample = resampled([reading.statistics(scored.asked.file)], reading.score)[0].tolist()
+    except (LskdError, FileNotFoundError):
+        return None
     ends = statistics.quantiles(sample, n=ENDS, method="inclusive")
     return ends[0], ends[-1]
 
