@@ -129,7 +129,15 @@ def test_the_runs_of_random_words_are_those_of_all_places_and_sizes():
         ("35 people", "三十五人", False),
         ("nothing", "1984", False),
         ("in 1812", "1812 und 1984", True),
+        ("52 cards, as 52 weeks", "52 Karten, so viele wie Wochen", False),  # said once instead of twice
+        ("52 cards", "52 Karten und 52 Wochen", False),
+        ("52 cards, as 52 weeks", "53 Karten, so viele wie Wochen", True),
         ("12/31/2003", "31.12.2003", False),
+        ("5.45 pm, on 45 seats", "17.45 Uhr, auf 45 Plätzen", False),
+        ("7.30 pm", "um 19.30", False),
+        ("7.30 pm", "um 20.30", True),
+        ("up to 2,350 men and 2 of 14", "2 350 Mann und zwei von 14", False),  # a space between thousands
+        ("up to 2,350 men and 2 of 14", "2 360 Mann und zwei von 14", True),
         ("see https://example.org/x", "siehe", True),
         ("see https://example.org/x.", "siehe (https://example.org/x)", False),
         ("siehe", "see www.example.org", True),
@@ -197,7 +205,9 @@ def test_a_language_that_lingua_does_not_know_is_refused_by_its_name():
 
 def test_lingua_that_is_not_installed_is_asked_for(monkeypatch):
     monkeypatch.setitem(sys.modules, "lingua", None)
-    with pytest.raises(LskdError, match=r"lingua-language-detector is not installed: pip install '.\[filters\]'"):
+    with pytest.raises(
+        LskdError, match=r"lingua-language-detector is not installed: pip install 'lskd_nmt\[filters\]'"
+    ):
         language.package()
 
 

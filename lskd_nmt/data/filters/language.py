@@ -97,7 +97,8 @@ def package() -> "type[Language]":
         from lingua import Language
     except ImportError:
         raise LskdError(
-            f"--filters has language, and {PACKAGE} is not installed: pip install '.[filters]', or leave language out"
+            f"--filters has language, and {PACKAGE} is not installed: pip install 'lskd_nmt[filters]', "
+            "or leave language out"
         ) from None
     return Language
 

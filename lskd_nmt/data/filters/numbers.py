@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Collection
 
 ADDRESS = re.compile(r"(?:https?://|www\.)[^\s<>\"'）」』，。、]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.IGNORECASE)
 NUMBER = re.compile(r"\d+(?:[.,'’٫٬\u00a0\u202f]\d+)*")
@@ -17,13 +18,13 @@ def loses_numbers(source: str, target: str) -> bool:
 
     Addresses are compared as they are, but for case and punctuation at their end. Outside of them all digits, of any
     script, with separators between them (1,000.5) are a number; separators do not count, nor zeros before it and at
-    the end of a fraction of one or two digits. Numbers are compared as multisets, and if these differ the groups
-    of digits between separators are, which dates and hours part in other ways. One that is on one side alone is a fault
+    the end of a fraction of one or two digits. If the numbers differ, so must the groups of digits between separators,
+    which dates and hours part in other ways. One that is on one side alone, not only more often there, is a fault
     unless
 
     - it may be a word in the other language: 0 to 31 (as days are), tens to 100, hundreds to 1000, powers of ten;
     - it has a partner among those on the other side alone, that differs by a power of ten from 100 on (5 million,
-      5,000,000), by 12 hours (3 pm, 15:00), or by the century ('90s, 1990s);
+      5,000,000), by 12 hours (3 pm, 15:00; 7.30 pm, 19.30), or by the century ('90s, 1990s);
     - the other side has a number in Chinese numerals, from ten on;
     - or it is in the target, and the source has no digits: then its numbers are words.
     """
@@ -46,14 +47,14 @@ def addresses(text: str) -> Counter[str]:
     return Counter(found.lower().rstrip(".,;:!?)]}") for found in ADDRESS.findall(text))
 
 
-def numbers(text: str) -> Counter[str]:
+def numbers(text: str) -> set[str]:
     """Each number's digits as ASCII, without separators and leading zeros."""
-    return Counter(ascii_digits(found).lstrip("0") or "0" for found in NUMBER.findall(text))
+    return {ascii_digits(found).lstrip("0") or "0" for found in NUMBER.findall(text)}
 
 
-def groups(text: str) -> Counter[str]:
+def groups(text: str) -> set[str]:
     """The same of the groups of digits that all separators part, as those of a date or an hour."""
-    return Counter(ascii_digits(found).lstrip("0") or "0" for found in re.findall(r"\d+", text))
+    return {ascii_digits(found).lstrip("0") or "0" for found in re.findall(r"\d+", text)}
 
 
 def ascii_digits(number: str) -> str:
@@ -62,7 +63,7 @@ def ascii_digits(number: str) -> str:
     return "".join(str(unicodedata.digit(digit)) for digit in SEPARATOR.sub("", cut))
 
 
-def is_excused(number: str, others: Counter[str]) -> bool:
+def is_excused(number: str, others: Collection[str]) -> bool:
     """Whether a number that one side alone has is no fault; see `loses_numbers`."""
     return (len(number) <= 13 and int(number) in AS_WORDS) or any(is_same(number, other) for other in others)
 
@@ -73,7 +74,9 @@ def is_same(number: str, other: str) -> bool:
     if len(long) > 15:
         return False
     values = sorted((int(number), int(other)))
-    is_clock = values[1] - values[0] == 12 and values[0] <= 12
+    is_clock = any(
+        values[1] - values[0] == 12 * unit and values[0] < 13 * unit for unit in (1, 10, 100)
+    )  # 7, 7.3, 7.30
     is_century = len(short) == 2 and len(long) == 4 and long.endswith(short)
     is_scaled = len(long) - len(short) >= 2 and short + "0" * (len(long) - len(short)) == long
     return is_clock or is_century or is_scaled
