@@ -11,9 +11,11 @@ from test_mixing import LANGS, plain, take
 
 from lskd_nmt import cli, fairseq_io
 from lskd_nmt.errors import LskdError
-from lskd_nmt.seqkd.quality import ScoreTable, Scoring, candidate_key, read_scores
+from lskd_nmt.seqkd.chooser import Chooser, SelectSettings
+from lskd_nmt.seqkd.quality import Quality, ScoreTable, Scoring, candidate_key, read_scores
 from lskd_nmt.seqkd.store import HypothesesHeader
 from lskd_nmt.storage.typed import read_record
+from lskd_nmt.teacher.source import Hypothesis
 
 # A program that scores by `SCORES`, a JSON of translation -> score, and notes what it was asked
 PROGRAM = """
@@ -281,6 +283,17 @@ def test_what_cannot_be_scored_is_one_line(words, part, world):
     code, said, (line,) = world.call(*words, "--out", "h")
     assert code == 2 and said is None and part in line
     assert not (world.folder / "h").exists() and not list(world.folder.glob("h*"))
+
+
+def test_a_translation_that_is_no_text_needs_no_score_and_is_never_the_best():
+    """Samples may be a subword alone that joins to nothing: no program is asked about it."""
+    table = ScoreTable([candidate_key("x", "a")], [-3.0])
+    for pieces in (["▁", "▁a"], ["▁a", "▁"]):
+        chooser = Chooser(SelectSettings(method="best-score"), quality=Quality(table))
+        found = chooser.choose(0, [Hypothesis(each, 0.0) for each in pieces], ["▁x"], "")
+        assert found == [pieces.index("▁a")] and chooser.dropped == {"empty": 1}
+    chooser = Chooser(SelectSettings(method="best-score"), quality=Quality(table))
+    assert chooser.choose(0, [Hypothesis("▁", 0.0)], ["▁x"], "") == [] and chooser.without == [0]
 
 
 def test_scores_that_leave_nothing_are_one_line(world):

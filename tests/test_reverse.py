@@ -140,3 +140,9 @@ def test_a_share_that_is_none_is_refused(share, data, tmp_path, capsys):
     ]
     assert cli.main([*map(str, words)]) == 2
     assert f"--drop-worst-reverse is {share:g}: give a share between 0 and 1" in capsys.readouterr().err
+
+
+def test_a_share_without_a_model_is_refused(data, tmp_path, capsys):
+    words = ["seqkd", "select", "--data", data, "--decoded", "x", "--out", tmp_path / "h", "--drop-worst-reverse", 0.2]
+    assert cli.main([*map(str, words)]) == 2
+    assert "--drop-worst-reverse is 0.2, and no --reverse-model is given" in capsys.readouterr().err

@@ -24,7 +24,8 @@ METHODS = ("beam", "interpolate", "multi", "mbr", "best-score")
 RANKED = ("mbr", "best-score")  # by a number: the best of these is chosen, or the `hypotheses` best
 OF_SEVERAL = ("multi", *RANKED)
 SIMILARITIES = ("bleu", "chrf")
-SCORE = "score"  # why a translation is dropped whose score is too low
+EMPTY, SCORE = "empty", "score"  # why a translation is dropped: it is no text, or its score is too low
+WORST_REVERSE = 0.05
 T = TypeVar("T")
 
 
@@ -45,7 +46,7 @@ class SelectSettings:
     filters: tuple[str, ...] = ()  # see `data/filters/screen.py`
     examples: int = EXAMPLES  # of each reason, that are kept of what `filters` drop
     reverse_model: str | None = None  # a checkpoint of the other direction, see `reverse.py`
-    drop_worst_reverse: float = 0.05  # the share that goes by it
+    drop_worst_reverse: float = WORST_REVERSE  # the share that goes by it
 
     def __post_init__(self) -> None:
         require(self.method in METHODS, f"--method is {self.method}: one of {', '.join(METHODS)}")
@@ -72,6 +73,11 @@ class SelectSettings:
         require(
             0 < self.drop_worst_reverse < 1,
             f"--drop-worst-reverse is {self.drop_worst_reverse:g}: give a share between 0 and 1",
+        )
+        require(
+            self.reverse_model is not None or self.drop_worst_reverse == WORST_REVERSE,
+            f"--drop-worst-reverse is {self.drop_worst_reverse:g}, and no --reverse-model is given: give one, or leave "
+            "it out",
         )
         require(self.examples >= 0, f"--examples is {self.examples}: give a number above 0, or 0 for none")
 
@@ -117,7 +123,7 @@ def fault(hypothesis: Hypothesis, source: Sequence[str], settings: SelectSetting
     """Why a hypothesis is dropped, or None."""
     lengths = len(hypothesis.pieces.split()), len(source)
     if not lengths[0]:
-        return "empty"
+        return EMPTY
     if settings.max_ratio and max(lengths) > settings.max_ratio * min(lengths):
         return "ratio"
     if settings.drop_copies and joined(hypothesis.pieces) == joined(" ".join(source)):
@@ -187,7 +193,8 @@ class Chooser:
     def filtered(self, row: int, hypotheses: Sequence[Hypothesis], source: Sequence[str], reference: str) -> Candidates:
         """What is left to choose from; what is dropped is counted.   `source` and `reference` in subwords"""
         pairs = pairs_of(source, hypotheses)
-        faults = [fault(hypothesis, source, self.settings) for hypothesis in hypotheses]
+        faults = [fault(each, source, self.settings) for each in hypotheses]
+        faults = [reason or (None if text else EMPTY) for reason, (_, text) in zip(faults, pairs, strict=True)]
         if self.screen is not None:
             faults = [reason or self.screen.reason(pair) for reason, pair in zip(faults, pairs, strict=True)]
         if self.reverse is not None:

@@ -24,7 +24,7 @@ from lskd_nmt.seqkd.encoder import HELD_OUT, SPLITS, known_sources, splits_of
 from lskd_nmt.seqkd.mbr import Utility
 from lskd_nmt.seqkd.mixture import Monolingual, Pool
 from lskd_nmt.seqkd.quality import NO_SCORES, Scoring, quality_of
-from lskd_nmt.seqkd.reverse import ReverseFilter, ReverseModel, facts_of, sample_of
+from lskd_nmt.seqkd.reverse import REVERSE, ReverseFilter, ReverseModel, facts_of, sample_of
 from lskd_nmt.seqkd.screening import bitext_ahead, screen_of
 from lskd_nmt.seqkd.store import HypothesesHeader, Mixture, ScoredFacts, Selection
 from lskd_nmt.storage import folders
@@ -186,6 +186,7 @@ class Choice:
         fairseq_io.write_pairs(str(folder / store.BIN), langs, split, pairs, sizes)
         dropped = dict(self.chooser.dropped)
         flags = {"--min-score": SCORE in dropped, "--filters": self.chooser.screen is not None}
+        flags["--drop-worst-reverse"] = REVERSE in dropped
         looser = "".join(f" or {flag}" for flag, is_given in flags.items() if is_given)
         require(self.report[0].count > 0, f"no hypothesis is left ({dropped} dropped): loosen --max-ratio{looser}")
         counts = replace(
