@@ -44,7 +44,7 @@ def planned(plan: Plan) -> dict[str, str]:
 def asked(words: Sequence[str]) -> dict[str, str]:
     """What a command tracks with: the values of both flags, as far as it has them; the last one counts."""
     found = {}
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+    for word, after in zip(words, [*words[1:], ""], strict=False):  # a model that is not trained has no words
         flag, given, value = word.removeprefix("--").partition("=")
         if word.startswith("--") and flag in PACKAGES:
             found[flag] = value if given else after
