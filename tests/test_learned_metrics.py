@@ -215,7 +215,10 @@ def test_two_runs_are_compared_by_the_metric_that_comes_first(run, tmp_path, cap
     assert main([*words, "--metrics", "ter,bleu"]) == 0
     found = read_json(tmp_path / "both" / "significance.json")["contrasts"]
     assert {contrast["metric"] for contrast in found.values()} == {"ter"}
-    assert "- TER: nrefs:1|case:lc|tok:tercom" in (tmp_path / "both" / "compare.md").read_text(encoding="utf-8")
+    text = (tmp_path / "both" / "compare.md").read_text(encoding="utf-8")
+    assert "- TER: nrefs:1|case:lc|tok:tercom" in text and "- TER: lower is better, so that a difference" in text
+    assert main([*words, "--metrics", "bleu,ter"]) == 0
+    assert "lower is better" not in (tmp_path / "both" / "compare.md").read_text(encoding="utf-8")
     shutil.rmtree(other / "models" / "student-plain-s1" / FOLDER)
     plain = other / "models" / "student-plain-s1" / "metrics.json"
     write_json(plain, {name: value for name, value in read_json(plain).items() if name != "ter"})
@@ -243,7 +246,9 @@ def test_a_program_may_say_that_less_is_better(run, stub, capsys):
     assert found["lower_is_better"] == ["errors"] and found["signatures"]["errors"].startswith(
         "errors|stub|version:1|sha"
     )
-    assert "errors: lower is better" in (run / "table.md").read_text(encoding="utf-8")
+    assert "errors: lower is better, so that" in (run / "table.md").read_text(encoding="utf-8")
+    table(run, "--metrics", "bleu,errors")  # a column has its direction, too
+    assert "\n- errors: lower is better\n" in (run / "table.md").read_text(encoding="utf-8")
     capsys.readouterr()
 
 

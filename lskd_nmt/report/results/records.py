@@ -299,6 +299,7 @@ class TwoTables:
     alone: dict[str, tuple[str, ...]]  # by table, the cells that the other lacks
     cells: tuple[CellPair, ...]
     effects: tuple[EffectPair, ...]
+    lower_is_better: tuple[str, ...] = ()  # metrics of which less is better
     main_set: str | None = None  # the name of the test set, where there are others
     sets: "dict[str, TwoTables]" = field(default_factory=dict)  # on further test sets that both have, by name
 

@@ -38,7 +38,7 @@ LEFT_OUT: dict[type, set[str]] = {
     Estimate: {"p_by_seed", "uncertainty"},
     Expansion: {"given"},
     Scatter: {"deviation", "degrees", "rows", "smallest", "largest"},
-    TwoTables: {"main_set", "sets"},
+    TwoTables: {"lower_is_better", "main_set", "sets"},
     ResultsTable: {"lower_is_better", "main_set", "sets", "over_sets"},
 }
 

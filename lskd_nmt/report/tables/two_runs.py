@@ -89,6 +89,7 @@ def side_by_side(first: ResultsTable, second: ResultsTable) -> TwoTables:
         alone=alone,
         cells=tuple(pairs),
         effects=tuple(effect_pairs(first, second)),
+        lower_is_better=tuple(metric for metric in first.signatures if not first.is_better_higher(metric)),
     )
 
 
@@ -170,6 +171,7 @@ def notes(tables: TwoTables) -> list[str]:
     return [
         f"{described(tables.main).label}: {tables.signatures[tables.main]}",
         f"difference: {second} less {first}",
+        *document.main_is_lower(tables.main, tables.lower_is_better),
         *([f"test set: {tables.main_set}"] if tables.main_set else []),
         *document.resampling(tables.significance, tables.main),
         "p: corrected for the number of rows by Holm's method; p each seed: sacreBLEU's paired approximate "
