@@ -161,3 +161,9 @@ def test_the_best_of_other_test_sets_is_said_to_be_the_same_or_named():
         "21.00 [20.00, 22.00] (mean of 3 seeds)."
     )
     assert answer.other_sets({"test": winner()}) is None
+
+
+def test_a_test_set_whose_main_metric_is_another_is_not_spoken_of():
+    other = table(cell("t1", STUDENT, 20.0, metrics=("chrf",)), cell("t2", STUDENT, 60.0, metrics=("chrf",)))
+    assert answer.other_sets({"test": winner(), "news": other}) is None
+    assert answer.other_sets({"test": winner(), "news": other, "web": winner()}) == "It is the best on web, too."

@@ -37,8 +37,12 @@ def sentences(table: ResultsTable) -> list[str]:
 
 
 def other_sets(tables: Mapping[str, ResultsTable]) -> str | None:
-    """Whether the best student of the first test set is the best of the others; None if there is one set alone."""
-    found = {name: best(table) for name, table in tables.items()}
+    """Whether the best student of the first test set is the best of the others; None if there is one set alone.
+
+    A set whose models do not all have the first one's main metric, so that another is its main one, is left out.
+    """
+    main = next(iter(tables.values())).main
+    found = {name: best(table) for name, table in tables.items() if table.main == main}
     first, *others = found
     top = found[first]
     if top is None or not others:
