@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 from conftest import ROOT
+from hand_tables import PLAIN, cell
 from lxml import html
 from test_plan import config
 
@@ -27,6 +29,7 @@ from lskd_nmt.experiment.plan import plan
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.report.results import read
 from lskd_nmt.report.results.records import Cell, Setting, TableRow
+from lskd_nmt.report.tables import tables
 from lskd_nmt.storage.files import read_json, write_json, write_text
 
 WORDS = [f"w{number}" for number in range(40)]
@@ -444,6 +447,13 @@ def test_no_metric_can_be_called_as_a_key_beside_its_scores():
     keys = {each.name for record in (TableRow, Cell, Setting, ScoringFacts) for each in fields(record)}
     assert keys - {"_"} <= metrics.RESERVED | {"scores"}
     assert not metrics.RESERVED & {*metrics.METRICS}
+
+
+def test_no_metric_can_be_called_as_a_column_of_the_table():
+    columns = {name for name in tables.line(cell("plain", PLAIN, 30.0)) if re.fullmatch("[a-z_]+", name)}
+    assert {"model", "p", "note"} <= columns <= metrics.RESERVED
+    with pytest.raises(LskdError, match="metrics is \\['p'\\], it must be names of metrics"):
+        resolve(config(metrics=["p"], metric_commands={"p": "true"}))
 
 
 def test_programs_of_two_signatures_are_refused_in_one_table(run, stub, tmp_path):

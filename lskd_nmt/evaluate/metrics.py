@@ -29,7 +29,7 @@ Statistics = NDArray[np.number]  # of sentences: whole numbers may be kept in a 
 USUAL = "13a"  # sacreBLEU's tokeniser of languages that separate words by spaces
 FORMS = ("raw", "fairseq14", "tokenised")
 LOWERCASED = "bleu_tokenised_lowercased"
-# keys beside scores in metrics.json and in rows and cells of table.json: no metric is called so
+# keys beside scores in metrics.json and in rows and cells of table.json, and columns: no metric is called so
 RESERVED = frozenset(
     {
         *("run", "name", "teacher", "arch", "seed", "setting", "scores", "sentences", "tokenizer"),
@@ -39,6 +39,7 @@ RESERVED = frozenset(
         *("named_runs", "differs_in", "cost", "interval", "baseline", "difference", "over", "published", "role"),
         *("label_smoothing", "kd_level", "hypotheses", "tail", "top_k", "kd_weight", "temperature", "method"),
         *("step_cost", "hyp_sha256", "ref_sha256", "other_refs_sha256", "decode", "needed", "set"),
+        *("model", "p", "note"),  # columns of the table that people read
     }
 )
 FLORES = "flores200"  # the sentencepiece model of spBLEU
