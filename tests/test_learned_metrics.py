@@ -342,6 +342,12 @@ def test_metrics_that_cannot_be_are_refused_in_one_line(run, words, message, cap
     assert message.replace("RUN", str(run)) in said
 
 
+def test_translations_that_are_gone_are_named_with_what_to_do(run, capsys):
+    (run / "models" / "student-plain-s1" / "test.hyp").unlink()
+    assert main(["score", "--run", str(run), "--metrics", "ter"]) == 2
+    assert "test.hyp does not exist: student-plain-s1 was scored with it, so put it back" in capsys.readouterr().err
+
+
 def test_a_metric_that_reads_sources_is_refused_where_there_are_none(run, stub, tmp_path):
     grown(run, metrics=["cometkiwi22"], metric_commands={"cometkiwi22": stub()})
     (run / "data/clean/test.en").unlink()

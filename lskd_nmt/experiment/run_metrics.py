@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lskd_nmt.errors import require
+from lskd_nmt.errors import require, require_file
 from lskd_nmt.evaluate import scoring
 from lskd_nmt.evaluate.learned import Asked, kept, scores_by_program
 from lskd_nmt.evaluate.metrics import METRICS, USUAL, EvaluationSet, defaults, described
@@ -142,6 +142,7 @@ def scored_of(run: Run, name: str) -> Scored:
     texts = {hyp: metrics.facts.hyp_sha256, ref: metrics.facts.ref_sha256}
     texts |= dict(zip(others, metrics.facts.other_refs_sha256 or (), strict=False))
     for file, digest in texts.items():
+        require_file(file, f"{name} was scored with it, so put it back, or decode again")
         require(
             digest is None or sha256(file) == digest,
             f"{file} has changed since {name} was scored: put it back, or remove {hyp.with_name('metrics.json')} and "
