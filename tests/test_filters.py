@@ -133,6 +133,8 @@ def test_the_runs_of_random_words_are_those_of_all_places_and_sizes():
         ("52 cards", "52 Karten und 52 Wochen", False),
         ("52 cards, as 52 weeks", "53 Karten, so viele wie Wochen", True),
         ("12/31/2003", "31.12.2003", False),
+        ("wellness", "wellness &#91; wohlsein &#93;", False),
+        ("wellness in 45 &#91; days &#93;", "wellness in 46 tagen", True),
         ("5.45 pm, on 45 seats", "17.45 Uhr, auf 45 Plätzen", False),
         ("7.30 pm", "um 19.30", False),
         ("7.30 pm", "um 20.30", True),

@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 ADDRESS = re.compile(r"(?:https?://|www\.)[^\s<>\"'）」』，。、]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.IGNORECASE)
 NUMBER = re.compile(r"\d+(?:[.,'’٫٬\u00a0\u202f]\d+)*")
+ESCAPED = re.compile(r"&#x?[\da-f]+;", re.IGNORECASE)  # a sign, such as a bracket in Moses' text
 SEPARATOR = re.compile(r"\D")
 NUMERALS = re.compile("[一二三四五六七八九〇零]{2}|[十百千万萬億亿兆]")  # 一 alone is in every other sentence
 AS_WORDS = {*range(32), *range(40, 101, 10), *range(200, 1001, 100), *(10**power for power in range(4, 13))}
@@ -17,10 +18,10 @@ def loses_numbers(source: str, target: str) -> bool:
     """Whether numbers, or addresses of the web and of mail, are not the same on both sides.
 
     Addresses are compared as they are, but for case and punctuation at their end. Outside of them all digits, of any
-    script, with separators between them (1,000.5) are a number; separators do not count, nor zeros before it and at
-    the end of a fraction of one or two digits. If the numbers differ, so must the groups of digits between separators,
-    which dates and hours part in other ways. One that is on one side alone, not only more often there, is a fault
-    unless
+    script and not those of an escaped sign (&#91;), with separators between them (1,000.5) are a number; separators do
+    not count, nor zeros before it and at the end of a fraction of one or two digits. If the numbers differ, so must the
+    groups of digits between separators, which dates and hours part in other ways. One that is on one side alone, not
+    only more often there, is a fault unless
 
     - it may be a word in the other language: 0 to 31 (as days are), tens to 100, hundreds to 1000, powers of ten;
     - it has a partner among those on the other side alone, that differs by a power of ten from 100 on (5 million,
@@ -30,7 +31,7 @@ def loses_numbers(source: str, target: str) -> bool:
     """
     if addresses(source) != addresses(target):
         return True
-    texts = ADDRESS.sub(" ", source), ADDRESS.sub(" ", target)
+    texts = [ADDRESS.sub(" ", ESCAPED.sub(" ", side)) for side in (source, target)]
     own, other = map(numbers, texts)
     if own == other or groups(texts[0]) == groups(texts[1]):
         return False
