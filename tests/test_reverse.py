@@ -4,20 +4,25 @@ import json
 import math
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from conftest import train
 
 from lskd_nmt import cli, fairseq_io
+from lskd_nmt.data.filters.screen import BLOCK
 from lskd_nmt.errors import LskdError
 from lskd_nmt.seqkd import corpus, ledger, reverse
+from lskd_nmt.seqkd.chooser import Chooser, SelectSettings
 from lskd_nmt.seqkd.ledger import Hypothesis, Row
 from lskd_nmt.seqkd.reverse import ReverseFilter, ReverseModel
+from lskd_nmt.seqkd.screening import text_ahead
 from lskd_nmt.storage.files import sha256, write_json
 from lskd_nmt.storage.header import Origin
 from lskd_nmt.storage.typed import to_json
 from lskd_nmt.teacher.coverage import data_hashes
+from lskd_nmt.teacher.source import TextHypothesis
 
 LANGS = ("aa", "bb")
 
@@ -116,6 +121,25 @@ def test_the_worst_translations_leave_the_choice(reverse_model, backwards, data,
     assert header["selection"]["reverse_model"]["sha256"] == sha256(backwards)
     lines = (tmp_path / "h" / "dropped.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == len(worst) and all(json.loads(line)["reason"] == "reverse" for line in lines)
+
+
+def test_lines_of_text_are_scored_a_block_at_a_time():
+    """As pairs of a bitext are: a model that is asked line by line leaves most cores idle."""
+    asked = []
+
+    class Counted:
+        def cross_entropies(self, pairs):
+            asked.append(len(pairs))
+            return [1.0] * len(pairs)
+
+    chooser = Chooser(SelectSettings())
+    chooser.reverse = ReverseFilter(Counted(), 0.1, [])
+    asked.clear()
+    words = SimpleNamespace(source_subwords=SimpleNamespace(pieces=str.split), hypotheses=lambda row: row.hypotheses)
+    rows = [(at, ledger.text_row(at, f"x {at}", "", [TextHypothesis(f"y {at}", 0.0)]), False) for at in range(700)]
+    for at, row, _ in text_ahead(rows, chooser, words):
+        assert chooser.reverse.reasons([(f"x {at}", each.pieces) for each in row.hypotheses]) == [""]
+    assert asked == [BLOCK, 700 - BLOCK]
 
 
 def test_a_model_of_the_same_direction_is_refused(backwards, data):

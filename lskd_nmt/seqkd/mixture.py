@@ -102,7 +102,8 @@ class Pool:
 
     def chosen(self, rows: Iterable[tuple[int, Row, bool]], chooser: Chooser) -> Iterator[tuple[int, Chosen]]:
         """The numbers of rows that have something to learn from, and what."""
-        found = ((at, self.usable(row, is_drawn, chooser)) for at, row, is_drawn in text_ahead(rows, chooser))
+        looked_at = text_ahead(rows, chooser, self.encoder)
+        found = ((at, self.usable(row, is_drawn, chooser)) for at, row, is_drawn in looked_at)
         sentences = (((at, each[0]), each[1]) for at, each in found if each is not None)
         for (at, line), candidates, positions in chooser.chosen(sentences):
             if positions:
@@ -114,7 +115,7 @@ class Pool:
         if DUPLICATES in trial.settings.filters:
             yield from (at for at, _ in self.chosen(self.all(progress), trial))
             return
-        for at, row, is_drawn in text_ahead(self.all(progress), trial):
+        for at, row, is_drawn in text_ahead(self.all(progress), trial, self.encoder):
             if self.usable(row, is_drawn, trial) is not None:
                 yield at
 

@@ -11,6 +11,7 @@ from lskd_nmt.seqkd import ledger
 from lskd_nmt.seqkd.chooser import Chooser, SelectSettings, pairs_of
 from lskd_nmt.seqkd.corpus import SentencePair, read_corpus
 from lskd_nmt.seqkd.decodings import Decoded
+from lskd_nmt.seqkd.encoder import Encoder
 from lskd_nmt.seqkd.ledger import Row
 
 T = TypeVar("T")
@@ -56,23 +57,32 @@ def bitext_ahead(
             source = " ".join(pair.source)
             yield from ((source, each.pieces) for entry in entries for each in entry.hypotheses)
 
-    reverse = chooser.reverse
-    if reverse is not None:
-        rows = ahead(rows, lambda block: reverse.look(cut(block)))
-    return looked_at(rows, chooser, pairs)
+    return looked_at(rows, chooser, pairs, cut)
 
 
-def text_ahead(rows: Iterable[Numbered], chooser: Chooser) -> Iterator[Numbered]:
+def text_ahead(rows: Iterable[Numbered], chooser: Chooser, encoder: Encoder) -> Iterator[Numbered]:
     """Lines of text, passed on after the filters looked at a whole block of them."""
 
     def pairs(block: Iterable[Numbered]) -> Iterator[Pair]:
         for _, row, _ in block:
             yield from ((row.source_text or "", text) for text in row.texts or ())
 
-    return looked_at(rows, chooser, pairs)
+    def cut(block: Iterable[Numbered]) -> Iterator[Pair]:
+        for _, row, _ in block:
+            source = " ".join(encoder.source_subwords.pieces(row.source_text or ""))
+            yield from ((source, each.pieces) for each in encoder.hypotheses(row))
+
+    return looked_at(rows, chooser, pairs, cut)
 
 
-def looked_at(rows: Iterable[T], chooser: Chooser, pairs: Callable[[list[T]], Iterator[Pair]]) -> Iterator[T]:
-    """The rows, passed on; `pairs` are those of a block."""
-    screen = chooser.screen
+def looked_at(
+    rows: Iterable[T],
+    chooser: Chooser,
+    pairs: Callable[[list[T]], Iterator[Pair]],
+    cut: Callable[[list[T]], Iterator[Pair]],
+) -> Iterator[T]:
+    """The rows, passed on; `pairs` are those of a block as text, `cut` in subwords."""
+    screen, reverse = chooser.screen, chooser.reverse
+    if reverse is not None:
+        rows = ahead(rows, lambda block: reverse.look(cut(block)))
     return iter(rows) if screen is None else ahead(rows, lambda block: screen.look(pairs(block)))
