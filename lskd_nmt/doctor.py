@@ -78,7 +78,8 @@ OPTIONAL: Mapping[str, tuple[str, Sequence[str], Sequence[str]]] = {
     "export, translate, fast decoding": ("ctranslate2", ("ctranslate2",), ()),
     "teachers from Hugging Face": ("hf", ("ctranslate2", "transformers"), ()),
     "MBR and language filters": ("filters", ("fastchrf", "lingua-language-detector"), ()),
-    "experiment tracking": ("tracking", ("tensorboardX", "wandb"), ()),
+    "tracking by TensorBoard": ("tracking", ("tensorboardX",), ()),
+    "tracking by Weights & Biases": ("tracking", ("wandb",), ()),
     "SLURM": ("slurm", ("snakemake-executor-plugin-slurm",), ("sbatch",)),
 }
 PROGRAMS = {"flock": "util-linux", "setsid": "util-linux", "sbatch": "slurm-client"}  # Debian's packages
