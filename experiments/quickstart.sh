@@ -4,7 +4,7 @@
 #
 #   bash experiments/quickstart.sh
 #
-#   --out RUN        run folder; runs/quickstart of this checkout if not given
+#   --out RUN        run folder; runs/quickstart of this checkout if not given (lskd quickstart: of the current folder)
 #   --jobs N         models at a time, with one thread each
 set -euo pipefail
 options='out jobs'

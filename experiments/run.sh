@@ -45,7 +45,7 @@ esac
 
 need_tools flock setsid
 "$python" -c 'import snakemake' 2> /dev/null \
-  || die "snakemake is not installed beside $python: pip install -c constraints.txt '.[pipeline]'"
+  || die "snakemake is not installed beside $python: pip install 'lskd_nmt[pipeline]'"
 
 # What each job gets. With a profile the jobs run elsewhere, and what is here does not count.
 limit=$threads                       # 0: one job alone takes what the environment gives

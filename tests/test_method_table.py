@@ -191,9 +191,11 @@ def test_the_same_name_with_other_flags_is_another_row_in_every_view(tmp_path, r
     assert cell_of(content, "other:student-ls0.1-reverse")["differs_in"] == ["temperature (2.0 or 3.0)"]
     frame = tables.frame(record(content))
     assert not frame[["model", "run", "teacher LS", "T"]].duplicated().any()
-    page = sections.results(record(content)).parts
+    sets = {"test": record(content)}
+    page, drawn = sections.results(sets).parts, sections.pictures(sets).parts
     anchors = [row[0].link for row in page[0].rows]
-    assert len(set(anchors)) == 6 and [part.id for part in page] == ["results", "methods", "bleu"]
+    assert len(set(anchors)) == 6 and [part.id for part in page] == ["results"]
+    assert [part.id for part in drawn] == ["methods", "bleu-by-cost", "bleu"]
     costs = [row[0].text for row in sections.costs(record(content)).parts[0].rows]
     assert sorted(costs) == sorted(titles)
 
