@@ -81,7 +81,8 @@ def test_every_call_is_recorded_with_versions_and_without_names(tmp_path):
 
 
 def test_outside_of_git_there_is_no_commit_but_a_named_one(monkeypatch, tmp_path):
-    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)  # somebody else's, around the folder of packages
+    monkeypatch.setattr(provenance, "INSTALLED", tmp_path / "site-packages")
     monkeypatch.delenv("LSKD_COMMIT", raising=False)
     assert provenance.commit() is None
     monkeypatch.setenv("LSKD_COMMIT", "")  # of an image that was built without one
