@@ -266,12 +266,16 @@ def columns(
         name for name in METRICS if all(name in scores for scores in found.scores)
     ]
     remarks = [
-        f"{metric_of(name).label} is not in the table, as {len(models)} models lack it, such as {models[0]}: "
-        f"lskd score --run RUN --metrics {name}"
+        f"{metric_of(name).label} is not in the table, as {lacks(models)}: lskd score --run RUN --metrics {name}"
         for name, models in lacking.items()
         if models and (wish or planned)
     ]
     return same_metrics(where, found, names), remarks
+
+
+def lacks(models: Sequence[str]) -> str:
+    """Which models lack something, in words."""
+    return f"{models[0]} lacks it" if len(models) == 1 else f"{len(models)} models lack it, such as {models[0]}"
 
 
 def lower_is_better(metrics: Iterable[str], found: Read) -> tuple[str, ...]:
