@@ -192,6 +192,7 @@ def test_a_crash_is_tried_again_and_a_refusal_is_not(bench):
     assert crashed.returncode == 0 and trained(bench)[STUDENT] == 3
 
 
+@pytest.mark.long
 def test_every_job_has_gpus_of_its_own(bench, prepared):
     bench.config.write_text(GRID.format(data=prepared))
     torch = bench.folder / "stub" / "torch"
@@ -231,6 +232,7 @@ def test_no_more_jobs_run_at_once_than_are_allowed(jobs, bench, prepared):
     assert max(sum(start <= begin < end for start, end in spans) for begin, _ in spans) == jobs
 
 
+@pytest.mark.long
 def test_a_run_killed_in_every_step_ends_with_the_table_of_one_never_killed(cleaned, once_finished):
     bench, last = cleaned, Path("checkpoints", "checkpoint_last.pt")
     marks = {

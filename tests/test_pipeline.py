@@ -232,6 +232,7 @@ seqkd: {{nbest: 5}}
 """
 
 
+@pytest.mark.long
 def test_students_of_translations_wait_for_them(bench, prepared):
     bench.config.write_text(SEQUENCE_LEVEL.format(data=prepared))
     half = ("--until", "hypotheses")
