@@ -211,7 +211,6 @@ def test_a_row_that_a_model_does_not_take_is_named(trained, tmp_path):
 def test_plain_text_of_another_language_is_told_and_what_may_be_is_not(capsys):
     german = ["Der Hund läuft über die Straße und die Frau ruft ihn.", "Niemand weiß, wohin er gegangen ist."] * 20
     english = ["The dog runs across the street and the woman calls it.", "Nobody knows where it has gone."] * 20
-    pytest.importorskip("lingua")
     assert language_check.complaint(german, "de") is language_check.complaint(english, "en") is None
     assert language_check.complaint(german, "fr") == "reads like de, and not like fr"
     told = "reads like en, and not like de (are source and reference swapped?)"

@@ -38,7 +38,7 @@ def in_processes(work: Callable[[Job], Result], jobs: Iterator[Job], count: int)
     """See `in_order`."""
     pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=end_with_parent)
     waiting: deque[Future[Result]] = deque()
-    try:
+    with ending(pool, count):
         for job in jobs:
             with environment(**ONE_THREAD), ignore_sigint():
                 waiting.append(pool.submit(work, job))
@@ -46,9 +46,16 @@ def in_processes(work: Callable[[Job], Result], jobs: Iterator[Job], count: int)
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+@contextmanager
+def ending(pool: ProcessPoolExecutor, workers: int, kept: str = "") -> Iterator[None]:
+    """End a pool of worker processes with what is done inside, whatever ends that; `kept` is said of a dead worker."""
+    try:
+        yield
     except BrokenProcessPool:
         raise LskdError(
-            f"one of {count} worker processes ended, perhaps for want of memory: run again with fewer --workers"
+            f"one of {workers} worker processes ended, perhaps for want of memory: run again with fewer --workers{kept}"
         ) from None
     except KeyboardInterrupt:
         for child in multiprocessing.active_children():

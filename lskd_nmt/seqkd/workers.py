@@ -5,7 +5,6 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.connection import wait as wait_for_end
@@ -14,11 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.decode_settings import DecodeSettings
-from lskd_nmt.errors import LskdError
 from lskd_nmt.progress import Progress
 from lskd_nmt.seqkd.corpus import Corpus
 from lskd_nmt.seqkd.engines import translate_all
-from lskd_nmt.seqkd.in_order import environment, ignore_sigint
+from lskd_nmt.seqkd.in_order import ending, environment, ignore_sigint
 from lskd_nmt.seqkd.ledger import Row, shard_file, text_row, write_shard
 from lskd_nmt.seqkd.text import TextLines
 from lskd_nmt.teacher.source import TextTranslationSource, TranslationSource
@@ -139,7 +137,7 @@ def run_in_processes(
     counter = context.Value("i", 0)
     with environment(OMP_NUM_THREADS=str(work.threads)):
         pool = ProcessPoolExecutor(workers, context, initializer=start, initargs=(makers, work, counter))
-        try:
+        with ending(pool, workers, "; finished shards are kept"):
             waiting: set[Future[int]] = set()
             done: set[Future[int]] = set()
             while True:
@@ -150,17 +148,6 @@ def run_in_processes(
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in done:
                     progress.add(future.result())
-        except BrokenProcessPool:
-            raise LskdError(
-                f"one of {workers} worker processes ended, perhaps for want of memory: run again with "
-                "fewer --workers; finished shards are kept"
-            ) from None
-        except KeyboardInterrupt:
-            for child in multiprocessing.active_children():
-                child.terminate()
-            raise
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Worker(NamedTuple):
