@@ -31,7 +31,7 @@ setup(
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
-    python_requires=">=3.11,<3.12",
+    python_requires=">=3.11,<3.13",
     packages=find_packages(include=["lskd_nmt", "lskd_nmt.*", "user_dir", "user_dir.*"]),
     package_data={
         "lskd_nmt": ["py.typed"],
@@ -55,7 +55,8 @@ setup(
         "zstandard",
     ],
     extras_require={
-        # with torch, numpy, cython, setuptools and wheel installed first, and --no-build-isolation
+        # on Python 3.12 (Linux x86-64) a wheel; else torch, numpy, cython, setuptools and wheel come first, and
+        # --no-build-isolation
         "fairseq": ["fairseq-fixed==0.12.3.1"],
         "ctranslate2": ["ctranslate2"],
         "hf": ["ctranslate2", "transformers>=5"],  # teachers from Hugging Face
