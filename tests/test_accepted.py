@@ -50,6 +50,7 @@ EXAMPLES = {
     "temper": "both",
     "tail": "bucket",
     "kd-level": "word",
+    "hypotheses-drawn": "0",  # more are of hypotheses
     "adam-betas": "(0.9, 0.98)",
     "lr": "1e-4",
     "source-lang": "a",

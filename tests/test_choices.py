@@ -9,10 +9,13 @@ from conftest import train
 from test_plan import complaint, config, expanded
 
 from lskd_nmt import cli, fairseq_io
+from lskd_nmt.cost import kinds
 from lskd_nmt.experiment.config import resolve
 from lskd_nmt.experiment.plan import plan
-from lskd_nmt.experiment.records import Plan
+from lskd_nmt.experiment.records import Plan, model_json
 from lskd_nmt.experiment.scripts import teacher_scripts
+from lskd_nmt.report.results import rows
+from lskd_nmt.report.results.table_json import record_json
 from lskd_nmt.seqkd import ledger
 from lskd_nmt.seqkd.store import HypothesisStore
 from lskd_nmt.storage.typed import read_record
@@ -55,6 +58,64 @@ def test_a_method_and_how_many_hypotheses_are_one_name():
         ("best-score", None),
     ]
     assert [choices.learned(name, 8) for name in (None, "beam", "multi", "mbr", "mbr-3")] == [1, 1, 8, 1, 3]
+
+
+def test_students_of_some_of_several_translations_are_named_after_how_many_are_drawn():
+    names = ["beam", "mbr", "mbr-3", "multi"]
+    student = {"kd_level": ["word", "sequence"], "hypotheses": names, "plain": False}
+    usual = expanded(student=student, seqkd={"nbest": 4})
+    drawn = expanded(student={**student, "hypotheses_drawn": 1}, seqkd={"nbest": 4})
+    both = expanded(student={**student, "hypotheses_drawn": [0, 1]}, seqkd={"nbest": 4})
+    kept = ["teacher-ls0.1-s1", *(f"student-ls0.1-{name}-s1" for name in ("t1", "sequence-beam", "sequence-mbr"))]
+    several = [f"student-ls0.1-sequence-{name}-s1" for name in ("mbr-3", "multi")]
+    some = [f"student-ls0.1-sequence-{name}-drawn1-s1" for name in ("mbr-3", "multi")]
+    assert [*usual] == [*kept, *several] and [*drawn] == [*kept, *some] and {*both} == {*kept, *several, *some}
+    assert all(both[name] == usual[name] for name in usual) and all(both[name] == drawn[name] for name in drawn)
+    for name in some:
+        words = [*drawn[name].train_command]
+        assert words.pop(words.index("--hypotheses-drawn") + 1) == "1" and drawn[name].hypotheses_drawn == 1
+        words.remove("--hypotheses-drawn")
+        whole = usual[name.replace("-drawn1", "")]
+        assert [word.replace("-drawn1", "") for word in words] == [*whole.train_command]
+        assert model_json(drawn[name])["hypotheses_drawn"] == 1 and "hypotheses_drawn" not in model_json(whole)
+    assert all("hypotheses_drawn" not in model_json(usual[name]) for name in usual)
+
+
+@pytest.mark.parametrize("number", [-1, 0.5, "many", True])
+def test_a_number_to_draw_that_is_none_is_refused(number):
+    student = {"kd_level": "sequence", "hypotheses": "multi", "hypotheses_drawn": number}
+    said = complaint(config(student=student, seqkd={"nbest": 4}))
+    assert "student.hypotheses_drawn is" in said and "it must be a whole number from 0" in said
+    assert "a method's flags say that" in complaint(
+        config(student={"hypotheses_drawn": 1, "methods": resolved_method()})
+    )
+
+
+def resolved_method():
+    """A method as it is once its file was read."""
+    return {"mine": {"about": "x", "flags": {"temperature": 1}}}
+
+
+def test_students_of_draws_are_forecast_by_what_they_learn_at_an_update():
+    student = {"kd_level": "sequence", "hypotheses": ["beam", "mbr-3", "multi"], "plain": False}
+    models = expanded(student={**student, "hypotheses_drawn": [0, 1, 5]}, seqkd={"nbest": 4})
+    found = {tuple(model.name[22:-3] for model in group) for group in kinds.groups([*models.values()])[1:]}
+    assert found == {
+        ("-beam", "-mbr-3-drawn1", "-multi-drawn1"),
+        ("-mbr-3", "-mbr-3-drawn5"),
+        ("-multi",),
+        ("-multi-drawn5",),
+    }
+
+
+def test_a_row_of_draws_says_so_and_others_are_as_they_were():
+    models = expanded(
+        student={"kd_level": "sequence", "hypotheses": "multi", "hypotheses_drawn": [0, 2]}, seqkd={"nbest": 4}
+    )
+    of_all, of_two = (rows.setting(models[f"student-ls0.1-sequence-multi{name}-s1"]) for name in ("", "-drawn2"))
+    assert rows.setting_title(of_all) == "student, teacher LS 0.1, sequence (multi)"
+    assert rows.setting_title(of_two) == "student, teacher LS 0.1, sequence (multi, 2 drawn)"
+    assert "hypotheses_drawn" not in record_json(of_all) and record_json(of_two)["hypotheses_drawn"] == 2
 
 
 @pytest.mark.parametrize("name", ["mbr-1", "mbr-0", "mbr-", "multi-3", "mbr-3-3", "MBR", "comet", "mbr-1000"])

@@ -41,6 +41,11 @@ BROKEN = {
     "r-drop-level": ({"r_drop": 1.0, **HYPOTHESES}, "--r-drop is 1 and --kd-level is both: "),
     "hypotheses-level": ({"hypotheses": "h"}, "--hypotheses h is given and --kd-level is word: "),
     "level-hypotheses": ({"kd_level": "sequence"}, "--kd-level is sequence and --hypotheses is not given: "),
+    "drawn-number": ({"hypotheses_drawn": -1, **HYPOTHESES}, "--hypotheses-drawn is -1: give 0 "),
+    "drawn-hypotheses": (
+        {"hypotheses_drawn": 2},
+        "--hypotheses-drawn is 2 and --hypotheses is not given: name a folder that ",
+    ),
     "gate-level": ({"select": "hard-gate", **HYPOTHESES}, "--select is hard-gate, which chooses between "),
     "level-weight": ({"kd_weight": 0.0, **HYPOTHESES}, "--kd-level is both and --kd-weight is 0: "),
     "sequence-unread": (

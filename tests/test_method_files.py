@@ -32,6 +32,7 @@ def test_a_method_may_set_all_flags_of_the_criterion_but_the_pipelines(plugin):
         "teacher-store",
         "kd-level",
         "hypotheses",
+        "hypotheses-drawn",
         "report-accuracy",
         "cpu-products",  # no method, but how it is computed: it stands under train
         "_name",

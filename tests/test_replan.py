@@ -97,6 +97,17 @@ def test_students_of_another_choice_join_those_of_the_same_decodings(tmp_path):
         planned(tmp_path, student={**before, "hypotheses": ["beam", "mbr"]}, seqkd={"beam": 5, "nbest": 4})
 
 
+def test_students_of_draws_join_those_of_all_translations(tmp_path):
+    before = {"kd_level": ["sequence"], "hypotheses": ["beam", "multi"]}
+    planned(tmp_path, student=before, seqkd={"nbest": 4})
+    train(tmp_path, TEACHER, "student-ls0.1-sequence-beam-s1", "student-ls0.1-sequence-multi-s1")
+    models = planned(tmp_path, student={**before, "hypotheses_drawn": [0, 1]}, seqkd={"nbest": 4})
+    assert {"student-ls0.1-sequence-multi-s1", "student-ls0.1-sequence-multi-drawn1-s1"} < {*models}
+    assert "student-ls0.1-sequence-beam-drawn1-s1" not in models
+    with pytest.raises(LskdError, match=r"student.hypotheses_drawn = \[0, 1\], the config now says \[1\]"):
+        planned(tmp_path, student={**before, "hypotheses_drawn": 1}, seqkd={"nbest": 4})
+
+
 def test_prepared_data_of_other_settings_are_named_with_the_way_out(tmp_path):
     planned(tmp_path, data={"pairs": 5})
     (tmp_path / "data" / "clean").mkdir(parents=True)

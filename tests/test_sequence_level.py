@@ -1,8 +1,10 @@
 """Training on a teacher's translations: the equation, one encoder pass or whole forwards, and all that is refused."""
 
+import itertools
 import random
 import subprocess
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -147,6 +149,109 @@ def test_a_batch_without_hypotheses_keeps_its_references_share(weight, data, tea
     assert logs["seq_ntokens"] == 0 and loss.requires_grad
 
 
+def drawing(data, hypotheses, number, *flags):
+    """`at(update, batch)`: loss and gradients of N drawn hypotheses; and the task."""
+    words = flags_of("sequence", hypotheses, None, "--kd-weight", 0.7, "--hypotheses-drawn", number, *flags)
+    task, model, criterion = build(data, *words)
+    model.train()
+
+    def at(update, batch):
+        criterion._updates.made = update
+        return gradients(criterion, model, batch)
+
+    return at, task
+
+
+@pytest.mark.parametrize("level", ["sequence", "both"])
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_mean_over_all_draws_is_the_loss_of_all_hypotheses(number, level, data, teacher, hypotheses, monkeypatch):
+    """Of sentences with 0 to 3 hypotheses: the m-th of their draws in turn, until each had as many turns as others."""
+    extra = "--kd-weight", 0.7, "--hypotheses-drawn", number
+    task, model, criterion = build(data, *flags_of(level, hypotheses, teacher, *extra))
+    model.train().double()
+    if level == "both":
+        criterion._teacher.live.models[0].double()
+    batch, turns, losses, tokens = batch_of(task), 6, [], []
+    for turn in range(turns):  # 6 is a multiple of the 1, 2 or 3 draws of a sentence
+
+        def drawn(key, count, turn=turn):
+            draws = [*itertools.combinations(range(count), min(number, count))]
+            return draws[turn % len(draws)]
+
+        monkeypatch.setattr(criterion, "_drawn", drawn)
+        loss, slopes = gradients(criterion, model, batch)
+        losses.append((loss, slopes))
+        tokens.append(criterion(model, batch)[2]["seq_ntokens"])
+    monkeypatch.setattr(criterion, "_drawn", stores.every_one)
+    loss, slopes = gradients(criterion, model, batch)
+    assert len({float(each) for each, _ in losses}) > 1  # draws differ
+    # in double precision but for the shares 1/M and 1/N, which are single: 6e-8
+    torch.testing.assert_close(sum(each for each, _ in losses) / turns, loss, rtol=1e-7, atol=0)
+    for place, slope in enumerate(slopes):
+        mean = sum(each[place] for _, each in losses) / turns
+        torch.testing.assert_close(mean, slope, rtol=1e-6, atol=1e-6)
+    assert max(tokens) < criterion(model, batch)[2]["seq_ntokens"]
+
+
+def test_each_subset_of_a_sentences_hypotheses_is_drawn_as_often_as_any_other(plugin):
+    from types import SimpleNamespace
+
+    from user_dir.criterions.hypotheses import Drawn
+
+    updates = SimpleNamespace(made=0)
+    drawn, found = Drawn(SimpleNamespace(hypotheses_drawn=2, seed=1), updates), Counter()
+    for update in range(3000):
+        updates.made = update
+        found[tuple(drawn(2**63 + 5, 4))] += 1
+    assert set(found) == set(itertools.combinations(range(4), 2))
+    expected = 3000 / 6
+    assert sum((count - expected) ** 2 / expected for count in found.values()) < 20.5  # χ² of 5 degrees at p = 0.001
+
+
+def test_a_draw_is_of_the_seed_the_update_and_the_sentence_alone(data, hypotheses):
+    at, task = drawing(data, hypotheses, 1)
+    batch = batch_of(task)
+    first = at(4, batch)
+    losses = [float(at(update, batch)[0]) for update in range(8)]
+    assert float(first[0]) == losses[4] and len(set(losses)) > 4
+    other = drawing(data, hypotheses, 1)[0]  # as after a resume: the same seed, nothing drawn before
+    again = other(4, batch)
+    assert again[0].equal(first[0]) and all(map(torch.equal, again[1], first[1]))
+    seeded = drawing(data, hypotheses, 1, "--seed", 2)[0]
+    assert [float(seeded(update, batch)[0]) for update in range(8)] != losses
+    dataset = task.dataset("train")
+    parts = [dataset.collater([dataset[number] for number in rows]) for rows in ([0, 2, 9, 7], [1, 3, 4, 5, 6, 8])]
+    whole = sum(float(at(4, part)[0]) for part in parts)
+    assert whole == pytest.approx(losses[4], rel=1e-5)  # beside others it has the same draw
+    assert all(whole != pytest.approx(loss, rel=1e-4) for loss in {*losses} - {losses[4]})
+
+
+@pytest.mark.parametrize("number", [3, 99])
+def test_to_draw_as_many_as_there_are_is_to_learn_all(number, data, hypotheses):
+    at, task = drawing(data, hypotheses, number)
+    loss, slopes = at(3, batch_of(task))
+    found = drawing(data, hypotheses, 0)[0](8, batch_of(task))
+    assert loss.equal(found[0]) and all(map(torch.equal, slopes, found[1]))
+    opened = HypothesisStore.open(hypotheses)
+    counts = np.diff(opened.first)
+    assert opened.per_sentence(number) == opened.per_sentence() == counts.mean()
+    assert opened.per_sentence(1) == (counts > 0).mean() < opened.per_sentence(2) < counts.mean()
+
+
+def test_a_training_with_draws_resumes_to_the_same_student(data, hypotheses, tmp_path):
+    flags = flags_of("sequence", hypotheses, None, "--kd-weight", 1, "--hypotheses-drawn", 1)
+    train(data, tmp_path / "whole", *flags)
+    train(data, tmp_path / "parts", *flags, "--max-update", 5)
+    train(data, tmp_path / "parts", *flags)
+    train(data, tmp_path / "all", *flags[:-2])
+    whole, parts, every = (
+        read_checkpoint(str(tmp_path / name / "checkpoint_last.pt"), "checkpoint")["model"]
+        for name in ("whole", "parts", "all")
+    )
+    assert all(weight.equal(parts[name]) for name, weight in whole.items())
+    assert not all(weight.equal(every[name]) for name, weight in whole.items())
+
+
 def test_in_validation_the_reference_alone_counts(data, teacher, hypotheses):
     task, model, criterion = build(data, *flags_of("both", hypotheses, teacher, "--kd-weight", 1, "--temperature", 2))
     task.load_dataset("valid")
@@ -261,6 +366,8 @@ def test_workers_without_hypotheses_or_without_a_batch_train_along(select, data,
         ),
         (["--kd-level", "sequence", "--hypotheses", "STORE", "--truncate-source"], "leave out --truncate-source"),
         (["--kd-level", "sequence", "--hypotheses", "STORE", "--max-target-positions", "4"], "up to 7 subwords"),
+        (["--kd-level", "sequence", "--hypotheses", "STORE", "--hypotheses-drawn", "-1"], "--hypotheses-drawn is -1"),
+        (["--teacher-path", "TEACHER", "--hypotheses-drawn", "2"], "2 and --hypotheses is not given"),
         (["--kd-level", "both", "--hypotheses", "STORE"], "neither --teacher-path nor --teacher-store is given"),
     ],
 )

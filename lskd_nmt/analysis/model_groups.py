@@ -16,6 +16,7 @@ class Group(NamedTuple):
     top_k: int | None
     kd_weight: float
     method: str | None
+    hypotheses_drawn: int | None
 
 
 def groups(models: Iterable[PlannedModel]) -> Mapping[Group, list[PlannedModel]]:
@@ -30,8 +31,9 @@ def groups(models: Iterable[PlannedModel]) -> Mapping[Group, list[PlannedModel]]
 def name_of(group: Group) -> str:
     """A group, in the name of a file: what is not usual in it."""
     whole = None if group.kd_level in (None, "word") else f"{group.kd_level}-{group.hypotheses}"
+    drawn = f"drawn{group.hypotheses_drawn}" if group.hypotheses_drawn else None
     weight = None if group.kd_weight == 1 else f"w{group.kd_weight:g}"
-    parts = [group.method, whole, f"{group.tail or 'dense'}{group.top_k or ''}", weight]
+    parts = [group.method, whole, drawn, f"{group.tail or 'dense'}{group.top_k or ''}", weight]
     return "-".join(part for part in parts if part)
 
 

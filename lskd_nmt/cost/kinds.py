@@ -20,6 +20,7 @@ FREE = {
     "teacher-path",
     "teacher-store",
     "hypotheses",
+    "hypotheses-drawn",
     "lr",
     "warmup-updates",
     "warmup-init-lr",
@@ -78,9 +79,15 @@ def kind(model: PlannedModel, models: Mapping[str, PlannedModel]) -> str:
     facts = [f"{name}={value}" for name, value in sorted(flags(command).items()) if name not in FREE]
     facts.append(f"signal={signal(command)}")
     if model.teacher is not None:
-        facts.append(f"hypotheses={learned(model.hypotheses, 0)}")  # 0: as many as are decoded
+        facts.append(f"hypotheses={at_an_update(model)}")
         facts.append(f"teacher=({kind(models[model.teacher], models)})")
     return " ".join([command[1], *facts])
+
+
+def at_an_update(model: PlannedModel) -> int:
+    """How many hypotheses of a sentence an update learns, at most; 0: as many as are decoded."""
+    chosen, drawn = learned(model.hypotheses, 0), model.hypotheses_drawn
+    return chosen if drawn is None else min(drawn, chosen or drawn)
 
 
 def groups(models: Sequence[PlannedModel]) -> list[list[PlannedModel]]:

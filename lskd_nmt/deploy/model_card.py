@@ -167,6 +167,7 @@ def of_method(found: Recorded) -> Iterable[str]:
         "weight of the teacher's loss": model.kd_weight if model.teacher else None,
         "label smoothing of the teacher" if model.teacher else "label smoothing": model.label_smoothing,
         "translations that it learned": model.hypotheses,
+        "of these at each update, drawn at random": model.hypotheses_drawn,
         "symbols of the teacher that were known, the most probable ones": model.top_k or None,
         "what became of the others": model.tail if model.top_k else None,
     }

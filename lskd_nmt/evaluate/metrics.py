@@ -38,6 +38,7 @@ RESERVED = frozenset(
         *("updates_per_second", "commit", "translations", "signature", "seeds", "teachers", "members", "runs"),
         *("named_runs", "differs_in", "cost", "interval", "baseline", "difference", "over", "published", "role"),
         *("label_smoothing", "kd_level", "hypotheses", "tail", "top_k", "kd_weight", "temperature", "method"),
+        "hypotheses_drawn",
         *("step_cost", "hyp_sha256", "ref_sha256", "other_refs_sha256", "decode", "needed", "set"),
         *("model", "p", "note"),  # columns of the table that people read
     }

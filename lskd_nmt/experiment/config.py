@@ -34,6 +34,7 @@ from lskd_nmt.experiment.config_values import (
     tail,
     text,
     truth,
+    whole,
     word,
     word_or_none,
 )
@@ -111,6 +112,7 @@ CONFIG: Checks = {
         "temperature": several(method_files.READ["temperature"]),
         "kd_level": several(choice(*get_args(Level))),
         "hypotheses": several(choosing),
+        "hypotheses_drawn": several(whole),  # at an update, of a choice of several; 0: all
         "kd_weight": several(number(0, 1, "a number above 0, at most 1", low_included=False)),
         "tail": several(tail),
         "store": choice("none", "top-k", "features"),

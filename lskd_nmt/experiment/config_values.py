@@ -47,6 +47,13 @@ def integer(value: Json) -> int:
     return value
 
 
+def whole(value: Json) -> int:
+    """A whole number from 0."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST:
+        raise ValueError(f"a whole number from 0{'' if not isinstance(value, int) or value < 0 else f' to {MOST}'}")
+    return value
+
+
 def truth(value: Json) -> bool:
     """A YAML true or false."""
     if not isinstance(value, bool):

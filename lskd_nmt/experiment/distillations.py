@@ -5,8 +5,11 @@ Both are `Distillation`s, so that a plan has one way from there to a student.
 
 from dataclasses import dataclass, field
 
+from lskd_nmt.experiment.choices import learned
 from lskd_nmt.experiment.run_config import KD_WEIGHT, Flags, Method, StudentConfig
 from lskd_nmt.losses.settings import DEFAULTS, default_tail
+
+SEVERAL = 2  # the fewest decoded translations of a sentence of which `multi` has several
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Distillation:
     live: bool = False  # whether it needs the teacher itself for that, whatever `student.store` says
     level: str | None = None  # word, sequence or both
     hypotheses: str | None = None  # of sequence and both: which translations
+    drawn: int | None = None  # how many of these at an update; None: all
     temperature: float | None = None
     kd_weight: float = 0.0
     tail: str | None = None  # what becomes of the symbols outside of the top k
@@ -40,8 +44,9 @@ def distillations(student: StudentConfig) -> list[Distillation]:
     if student.methods:
         return [of_method(name, method) for name, method in student.methods.items()]
     return [
-        combination(student, level, hypotheses, weight, tail, temperature)
+        combination(student, level, hypotheses, drawn, weight, tail, temperature)
         for level, hypotheses in levels(student)
+        for drawn in draws(student, hypotheses)
         for weight in student.kd_weight or ()
         for tail in (student.tail or () if level != "sequence" else [None])
         for temperature in (student.temperature or () if level != "sequence" else [None])
@@ -57,10 +62,17 @@ def levels(student: StudentConfig) -> list[tuple[str, str | None]]:
     ]
 
 
+def draws(student: StudentConfig, hypotheses: str | None) -> list[int | None]:
+    """How many of these translations are learned at an update; None: all, as of a choice that has one of a sentence."""
+    wanted = student.hypotheses_drawn if learned(hypotheses, SEVERAL) > 1 else None
+    return [number or None for number in wanted or (0,)]
+
+
 def combination(
     student: StudentConfig,
     level: str,
     hypotheses: str | None,
+    drawn: int | None,
     weight: float,
     mode: str | None,
     temperature: float | None,
@@ -78,10 +90,11 @@ def combination(
     if top_k:
         flags |= {"top-k": top_k, "tail": tail}
     return Distillation(
-        title(level, hypotheses, f"{tail}{top_k}" if top_k else "", temperature, weight),
+        title(level, hypotheses, drawn, f"{tail}{top_k}" if top_k else "", temperature, weight),
         probabilities=temperature is not None,
         level=level,
         hypotheses=hypotheses,
+        drawn=drawn,
         temperature=temperature,
         kd_weight=weight,
         tail=tail,
@@ -91,9 +104,12 @@ def combination(
     )
 
 
-def title(level: str, hypotheses: str | None, tail: str, temperature: float | None, weight: float) -> str:
+def title(
+    level: str, hypotheses: str | None, drawn: int | None, tail: str, temperature: float | None, weight: float
+) -> str:
     """A combination as a part of the student's name, such as `both-beam-bucket8-t2-w0.5`; what is usual is left out."""
     parts = [f"{level}-{hypotheses}"] if hypotheses else []
+    parts += [f"drawn{drawn}"] if drawn else []
     parts += [tail] if tail else []
     parts += [f"t{temperature:g}"] if temperature is not None else []
     parts += [f"w{weight:g}"] if weight != KD_WEIGHT else []

@@ -58,6 +58,7 @@ RESERVED = {
     "tail": "student.tail",
     "kd-level": "student.kd_level",
     "hypotheses": "student.hypotheses",
+    "hypotheses-drawn": "student.hypotheses_drawn",
     "cpu": "--device",
     "fp16": "--precision",
     "bf16": "--precision",

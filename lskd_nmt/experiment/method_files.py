@@ -27,7 +27,10 @@ METHOD: Checks = {
 }
 DEFAULTS: Mapping[str, Json] = to_json(Method())
 # keys of the section student that a method's flags say
-AXES = ("temperature", "kd_level", "hypotheses", "kd_weight", "tail", "temper", "temperature_squared")
+AXES = (
+    *("temperature", "kd_level", "hypotheses", "hypotheses_drawn", "kd_weight", "tail", "temper"),
+    "temperature_squared",
+)
 TAKEN = ("plain", "student", "teacher")  # rows of a table that are no methods
 # flags that a table reads
 READ = {

@@ -186,6 +186,7 @@ def student(
         kd_weight=how.kd_weight,
         kd_level=how.level,
         hypotheses=how.hypotheses,
+        hypotheses_drawn=how.drawn,
         tail=how.tail,
         top_k=how.top_k,
     )
@@ -201,6 +202,8 @@ def read_of(source: PlannedModel, how: Distillation, store: str, dictionaries: s
     folder, found = f"models/{source.name}", Flags()
     if how.hypotheses is not None:
         found |= {"kd-level": how.level, "hypotheses": f"{folder}/hypotheses/{how.hypotheses}"}
+    if how.drawn is not None:
+        found["hypotheses-drawn"] = how.drawn
     if how.probabilities:
         live = how.live or store == "none"
         path: Flags = {"teacher-path": f"{folder}/model.pt", "teacher-data": dictionaries}

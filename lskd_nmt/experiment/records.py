@@ -19,7 +19,7 @@ Command = tuple[str, ...]
 DATA_KEYS = ("folder", "corpus", "form", "source_lang", "target_lang", "tokenize", "options")
 MODEL_KEYS = (
     *("name", "role", "teacher", "label_smoothing", "method", "temperature", "kd_weight"),
-    *("kd_level", "hypotheses", "tail", "top_k", "seqkd_commands", "store_command"),
+    *("kd_level", "hypotheses", "hypotheses_drawn", "tail", "top_k", "seqkd_commands", "store_command"),
     *("average", "arch", "seed", "train_command", "decode_command", "origin"),
 )
 
@@ -79,6 +79,7 @@ class PlannedModel:
     train_command: Command = ()
     decode_command: Command = ()
     origin: str | None = absent()  # of a model that the run does not train: KIND:PLACE
+    hypotheses_drawn: int | None = absent()  # of its translations at each update; None: all
 
     @property
     def kind(self) -> str:

@@ -117,6 +117,7 @@ class StudentConfig:
     temperature_squared: bool | None = not DEFAULTS.no_temperature_squared
     average: dict[str, int] | None = None
     train: Flags = field(default_factory=dict)
+    hypotheses_drawn: tuple[int, ...] | None = absent()  # at an update, of a choice of several; 0: all
 
 
 @record

@@ -98,6 +98,7 @@ COUNTS = (
     "save-interval-updates",
     "validate-interval-updates",
     "top-k",
+    "hypotheses-drawn",
     "seed",
 )
 SWITCHES = (

@@ -64,6 +64,7 @@ class Settings:
     teacher_store: str | None = None
     kd_level: Level = "word"
     hypotheses: str | None = None
+    hypotheses_drawn: int = 0  # of each sentence's at an update; 0: all
     temperature: float = 1.0
     kd_weight: float = 0.5
     kd_weight_schedule: str = "constant"

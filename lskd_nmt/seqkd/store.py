@@ -10,7 +10,7 @@ A pair may have no hypothesis: the filters left none.
 """
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import field, replace
 from pathlib import Path
@@ -45,6 +45,13 @@ WAITING: dict[str, DType] = {
     "lengths": np.dtype(np.int32),
 }
 CHUNK = 50_000  # sentences that are sorted into their place at a time
+
+Which = Callable[[int, int], Iterable[int]]  # of a pair's M hypotheses, by its key and M: places from 0
+
+
+def every_one(key: int, count: int) -> range:
+    """All hypotheses of a pair."""
+    return range(count)
 
 
 @record
@@ -171,15 +178,20 @@ class HypothesisStore:
         require(fits, f"{KIND.name} {folder}: the sizes of its arrays do not fit together: {KIND.again}")
         return cls(folder, header, arrays)
 
-    def lookup(self, pairs: Sequence[Pair]) -> list[list[Ids]]:
-        """The hypotheses of each pair, with their end symbol; a pair may have none."""
+    def lookup(self, pairs: Sequence[Pair], which: Which = every_one) -> list[list[Ids]]:
+        """The hypotheses of each pair that `which` names, with their end symbol; a pair may have none."""
         return [
             [
                 np.asarray(self.ids[self.start[h] : self.start[h + 1]], dtype=np.int64)
-                for h in range(self.first[at], self.first[at + 1])
+                for h in (self.first[at] + place for place in which(int(self.keys[at]), int(count)))
             ]
-            for at in positions(self, pairs)
+            for at, count in ((at, self.first[at + 1] - self.first[at]) for at in positions(self, pairs))
         ]
+
+    def per_sentence(self, most: int = 0) -> float:
+        """The mean number of a sentence's hypotheses, counting at most `most` of each; 0: all."""
+        counts = np.diff(self.first)
+        return float(np.minimum(counts, most or counts).sum() / max(len(self.keys), 1))
 
 
 class StoreWriter:

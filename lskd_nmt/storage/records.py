@@ -39,6 +39,7 @@ MODEL = {
     "kd_weight": COST,
     "kd_level": TEXT,
     "hypotheses": TEXT,
+    "hypotheses_drawn": COUNT,
     "tail": TEXT,
     "top_k": COUNT,
     "method": TEXT,

@@ -42,6 +42,10 @@ class KdLsConfig(FairseqDataclass):
     hypotheses: Optional[str] = field(
         default=DEFAULTS.hypotheses, metadata={"help": "the teacher's translations, which `lskd seqkd select` wrote"}
     )
+    hypotheses_drawn: int = field(
+        default=DEFAULTS.hypotheses_drawn,
+        metadata={"help": "learn N of each sentence's hypotheses at each update, drawn at random; 0: all of them"},
+    )
     temperature: float = field(default=DEFAULTS.temperature, metadata={"help": "T of the divergence, above 0"})
     kd_weight: float = field(
         default=DEFAULTS.kd_weight,

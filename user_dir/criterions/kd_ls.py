@@ -28,7 +28,7 @@ from lskd_nmt.teacher.source import pairs_of
 from .batch import Batch, Logs, NetInput
 from .compatible import check_flags
 from .flags import KdLsConfig
-from .hypotheses import hypotheses_of
+from .hypotheses import Drawn, hypotheses_of
 from .iterated_prefixes import iterated_terms
 from .kd_weight import Weight
 from .logs import divergence_logs, r_drop_logs, reduce_metrics
@@ -51,7 +51,7 @@ class KdLsCriterion(FairseqCriterion):
     """(1-λ)·LS-NLL(ε) + λ·T²·KL(p(T)‖q(T)), summed over the real target tokens of a batch.
 
     With hypotheses h_1 … h_M of the teacher instead (1-λ)·LS-NLL(ε) + (λ/M)·Σ_m Σ_t -log q(h_m,t), to which the level
-    `both` adds (λ/M)·Σ_m Σ_t T²·KL(p(T)‖q(T)) on their prefixes.
+    `both` adds (λ/M)·Σ_m Σ_t T²·KL(p(T)‖q(T)) on their prefixes. N of them may be drawn: see `Drawn`.
     On translations that the student samples T²·KL(p(T)‖q(T)) alone.
     """
 
@@ -76,6 +76,7 @@ class KdLsCriterion(FairseqCriterion):
         memory = self.options.selection.memory
         self.queue = LossQueue(memory) if memory else None
         self._updates = Updates(task)
+        self._drawn = Drawn(cfg, self._updates)
         self._weight = Weight(cfg, task, self._updates)
         self._on_policy = OnPolicy(cfg, task.target_dictionary, self._updates) if cfg.on_policy else None
         self._dense_reported = False
@@ -162,7 +163,7 @@ class KdLsCriterion(FairseqCriterion):
         weight, net_input = options.kd_weight, sample["net_input"]
         pad, eos = self.padding_idx, self.task.target_dictionary.eos()
         pairs = pairs_of(net_input, sample["target"], self._teacher.pads)
-        hypotheses = hypotheses_of(self._hypotheses, pairs, sample["target"], pad, eos)
+        hypotheses = hypotheses_of(self._hypotheses, self._drawn, pairs, sample["target"], pad, eos)
         found = hypotheses.target.numel() > 0
         with torch.set_grad_enabled(weight < 1 or not found):  # its weight is 0, and it is only logged
             terms = self.terms(student, net_input, sample["target"], self.reference_options)

@@ -53,7 +53,7 @@ def check_store(cfg: FairseqConfig, student: DictionaryPair, splits: Sequence[Sp
 
 
 def check_hypotheses(cfg: FairseqConfig, student: DictionaryPair) -> tuple[float, int]:
-    """Refuse hypotheses not of this training's data; how many there are for a sentence, and the longest's symbols."""
+    """Refuse hypotheses not of this training's data; how many of a sentence are learned, and the longest's symbols."""
     task = cfg.task._name
     require(task == "translation", f"--hypotheses is for the translation task, this is {task}: train on its bin folder")
     require(not cfg.task.truncate_source, "--hypotheses are of whole sentences: leave out --truncate-source")
@@ -78,7 +78,7 @@ def check_hypotheses(cfg: FairseqConfig, student: DictionaryPair) -> tuple[float
             f"corpus alone: train on {cfg.criterion.hypotheses}/{hypotheses.BIN}",
         )
     require_pairs(opened, cfg.task.data, student.langs, [cfg.dataset.train_subset])
-    return float((len(opened.start) - 1) / max(len(opened.keys), 1)), longest
+    return opened.per_sentence(cfg.criterion.hypotheses_drawn), longest
 
 
 def check_own_prefixes(cfg: FairseqConfig, opened: hypotheses.HypothesisStore) -> None:

@@ -38,13 +38,14 @@ def in_order(cells: Sequence[Cell], methods: Sequence[str | None]) -> list[Cell]
     return sorted(by_setting, key=lambda cell: (*rank(cell.setting), methods.index(cell.setting.method)))
 
 
-def order(setting: Setting) -> tuple[Number, int, str, bool, str, int, Number, Number]:
+def order(setting: Setting) -> tuple[Number, int, str, int, bool, str, int, Number, Number]:
     """What cells of one label and method are sorted by: α, level, translations, tail, weight and temperature."""
     levels = ("word", "sequence", "both")
     return (
         setting.label_smoothing or 0,
         levels.index(setting.kd_level) if setting.kd_level in levels else -1,
         setting.hypotheses or "",
+        setting.hypotheses_drawn or 0,
         setting.tail != "dense",
         setting.tail or "",
         setting.top_k or 0,

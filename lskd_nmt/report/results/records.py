@@ -27,6 +27,7 @@ class Setting:
     kd_weight: Number
     temperature: Number | None
     method: str | None = None  # the name of a method of distillation; None: the loss of the other fields
+    hypotheses_drawn: int | None = None  # how many of these translations at an update; None: all
 
 
 @record

@@ -22,6 +22,7 @@ def setting(model: PlannedModel) -> Setting:
         kd_weight=model.kd_weight,
         temperature=model.temperature,
         method=model.method,
+        hypotheses_drawn=model.hypotheses_drawn,
     )
 
 
@@ -48,10 +49,11 @@ def title(setting: Setting) -> str:
 
 
 def level(setting: Setting) -> str:
-    """What a student learns of its teacher: `word`, `sequence (beam)`, `both (interpolate)`; – for others."""
+    """What a student learns of its teacher: `word`, `sequence (beam)`, `both (multi, 1 drawn)`; – for others."""
     if setting.kd_level is None:
         return "–"
-    return f"{setting.kd_level} ({setting.hypotheses})" if setting.hypotheses else setting.kd_level
+    drawn = f", {setting.hypotheses_drawn} drawn" if setting.hypotheses_drawn else ""
+    return f"{setting.kd_level} ({setting.hypotheses}{drawn})" if setting.hypotheses else setting.kd_level
 
 
 def tail(setting: Setting) -> str:

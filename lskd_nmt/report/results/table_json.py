@@ -31,6 +31,7 @@ IN_PLACE: dict[type, set[str]] = {
     Tests: {"settings"},
 }
 LEFT_OUT: dict[type, set[str]] = {
+    Setting: {"hypotheses_drawn"},
     Cell: {"cost", "over", "needed"},
     OverBaseline: {"needed"},
     Effect: {"needed"},

@@ -38,6 +38,8 @@ def notes(table: ResultsTable) -> list[str]:
             "KD level: probabilities on references (word), translations (sequence), or both; in brackets, "
             "which translations"
         )
+    if any(setting.hypotheses_drawn for setting in settings):
+        lines.append("N drawn: of a sentence's translations that many, drawn anew at each update, instead of all")
     lines += methods.notes(table)
     if any(len(cell.seeds) > 1 for cell in table.cells):
         lines.append("scores are the mean ± standard deviation over seeds; hours are their sum")

@@ -25,7 +25,7 @@ from lskd_nmt.storage.typed import Json
 T = TypeVar("T")
 
 # what a run varies: cells that agree in this are compared if no students agree in their whole setting
-VARIED = ("role", "label_smoothing", "kd_level", "hypotheses", "temperature", "method")
+VARIED = ("role", "label_smoothing", "kd_level", "hypotheses", "hypotheses_drawn", "temperature", "method")
 
 
 def pairs(
