@@ -15,11 +15,13 @@
 #                    which goes on to analyse every model and to write RUN/report, one page
 #   --retries N      times that a failed job is tried again (1); with --profile what it says
 #   --profile DIR    jobs go where this Snakemake profile says (experiments/profiles/slurm: to SLURM)
+#   --prolong yes    where the YAML raises max-epoch, max-update or patience of teachers: train their students anew
 #   --dry-run yes    only say what would be done
 #   --graph STEM     draw who learns of whom and how far it is, STEM.{png,svg}, and do nothing else
 set -euo pipefail
-options='config out device precision jobs gpus threads until retries profile dry_run graph'
-config='' out='' device=auto precision=fp32 jobs='' gpus='' threads=0 until=table retries='' profile='' dry_run=no graph=''
+options='config out device precision jobs gpus threads until retries profile prolong dry_run graph'
+config='' out='' device=auto precision=fp32 jobs='' gpus='' threads=0 until=table retries='' profile='' prolong=no
+dry_run=no graph=''
 # shellcheck source=experiments/lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 arguments=("$@")
@@ -34,6 +36,7 @@ done
 is_whole "$threads" || die "--threads is '$threads': a whole number"
 is_whole "${retries:-1}" || die "--retries is '$retries': a whole number"
 [[ $dry_run =~ ^(yes|no)$ ]] || die "--dry-run is '$dry_run': yes or no"
+[[ $prolong =~ ^(yes|no)$ ]] || die "--prolong is '$prolong': yes or no"
 [[ -z $profile || -r $profile/config.yaml ]] || die "--profile $profile has no config.yaml: see experiments/profiles"
 case $until in
   data) target=prepared ;;
@@ -71,7 +74,11 @@ fi
 log "run.sh ${arguments[*]}"
 export LSKD_CALLED_IN=$PWD            # where programs of metrics run, while steps run in the run folder
 lskd() { "$python" -m lskd_nmt.cli "$@"; }
-checked=$(lskd plan "$config" ${out:+--out "$out"} --check)
+agreed=()                             # nothing is thrown away without it
+if [[ $prolong == yes ]]; then agreed=(--prolong); fi
+asking=("${agreed[@]}")
+if [[ $dry_run == yes || -n $graph ]]; then asking=(--prolong); fi    # it only looks
+checked=$(lskd plan "$config" ${out:+--out "$out"} --check "${asking[@]}")
 out=$("$python" -c 'import json, sys; print(json.loads(sys.argv[1])["run"])' "$checked")
 engine=("$python" -m snakemake "$target" --snakefile "$root/experiments/Snakefile" --nolock
   --rerun-incomplete --rerun-triggers mtime --keep-going --scheduler greedy --nocolor "${machines[@]}"
@@ -102,7 +109,7 @@ if ! flock --nonblock "$run_lock"; then
   fi
   die "$out is at work already, by $(named <<< "$working"): wait for these, or end them with: $(ending <<< "$working")"
 fi
-lskd plan "$config" --out "$out" --call "run.sh ${arguments[*]}" > /dev/null
+lskd plan "$config" --out "$out" "${agreed[@]}" --call "run.sh ${arguments[*]}" > /dev/null
 rm -rf -- "$out/.failed"
 
 # The engine has a session of its own: whatever ends this script ends all of it, trainings too. Jobs on other machines

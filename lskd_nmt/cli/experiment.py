@@ -12,7 +12,7 @@ from lskd_nmt.errors import require
 from lskd_nmt.evaluate.records import read_metrics
 from lskd_nmt.experiment import adopt as adopting
 from lskd_nmt.experiment import plan as planning
-from lskd_nmt.experiment import run_metrics, set_steps, steps, stock_data, tracking
+from lskd_nmt.experiment import prolonging, run_metrics, set_steps, steps, stock_data, tracking
 from lskd_nmt.experiment.config import read_config
 from lskd_nmt.experiment.run import Run, record_run
 
@@ -29,6 +29,8 @@ def register(verbs: Verbs) -> None:
     parser.add_argument("--call", metavar="TEXT", help="the command to record in RUN/run.json instead of this one")
     parser.add_argument("--preview", type=Path, metavar="DIR", help="leave RUN as it is: show there what it would be")
     parser.add_argument("--check", action="store_true", help="write nothing: check the config and say which run folder")
+    text = "where the config raises a teacher's max-epoch, max-update or patience: train its students anew"
+    parser.add_argument("--prolong", action="store_true", help=text)
 
     graph = add("graph", run_graph, "who learns of whom in a run, and how far it is, as a figure")
     graph.add_argument("folder", type=Path, metavar="RUN")
@@ -96,16 +98,25 @@ def run_plan(args: argparse.Namespace) -> None:
     for flags in (tracking.flags_of(config.track), config.train, config.teacher.train, config.student.train):
         tracking.require_packages({name: value for name, value in flags.items() if name in tracking.PACKAGES})
     if args.check:
-        planning.planned(config, run)
-        answer(run=str(run))
+        longer = prolonging.prolonging(planning.plan_of(run), planning.planned(config, run), run)
+        prolonging.require_consent(longer, args.prolong)
+        answer(run=str(run), **({"prolongs": prolonging.line(longer)} if longer else {}))
         return
     if args.preview is not None:
-        models = planning.preview(config, run, args.preview).models
+        models = planning.preview(config, run, args.preview, show).models
         answer(run=str(args.preview), models=[model.name for model in models])
         return
-    plan = planning.plan(config, args.config.read_text(encoding="utf-8"), run)
+    source = args.config.read_text(encoding="utf-8")
+    plan = planning.plan(config, source, run, args.prolong, lambda name: signature_of(run, name), show)
     record_run(run, args.call or args.command)
     answer(run=str(run), models=[model.name for model in plan.models])
+
+
+def signature_of(run: Path, name: str) -> str:
+    """The signature of a scored model's row in the table."""
+    from lskd_nmt.report.results import signature  # noqa: PLC0415  of no use to most calls
+
+    return signature.short(signature.expansion(Run(run), Run(run).model(name)))
 
 
 def run_graph(args: argparse.Namespace) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.cli.common import held, origin, show, verb_of
+from lskd_nmt.cli.common import answer, held, origin, show, verb_of
 from lskd_nmt.cli.verbs import Verbs
 from lskd_nmt.errors import require
 from lskd_nmt.experiment import plan as planning
+from lskd_nmt.experiment import prolonging
 from lskd_nmt.experiment.config import read_config
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.storage import files, provenance
@@ -57,7 +58,12 @@ def run_forecast(args: argparse.Namespace) -> None:
     machine = machine_of(args)
     folder = args.out or Path("runs") / config.name
     other_load = round(os.getloadavg()[0], 1)  # before anything of ours runs
-    planning.planned(config, folder)  # refuses before there is a folder
+    after = planning.planned(config, folder)  # refuses before there is a folder
+    longer = prolonging.prolonging(planning.plan_of(folder), after, folder)
+    if longer:  # its own trainings say more than a probe: nothing is planned or run
+        show(prolonging.line(longer))
+        answer(seconds_on=longer.seconds_on, seconds_anew=longer.seconds_anew, at_most=longer.at_most)
+        return
     with held(folder, "wait for it, or give another --out"):
         planning.plan(config, args.config.read_text(encoding="utf-8"), folder)
         prepare(folder)

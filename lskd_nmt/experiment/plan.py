@@ -1,12 +1,12 @@
 """A run folder's plan: every model with its commands, which a person can read, copy and run."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from lskd_nmt.errors import LskdError, require
-from lskd_nmt.experiment import method_files, same_data, test_sets, tracking
+from lskd_nmt.experiment import history, method_files, prolonging, same_data, test_sets, tracking
 from lskd_nmt.experiment.accepted import require_accepted
 from lskd_nmt.experiment.config import resolve
 from lskd_nmt.experiment.lengths import limits_of, require_fitting
@@ -43,13 +43,30 @@ SCORING = ("metrics = ", "metric_commands")  # keys of a YAML that no model and 
 YAML_KEYS = {"teacher.origin": "teacher.from"}  # records cannot have this name
 
 
-def plan(config: RunConfig, source: str, run: Path) -> Plan:
+Tell = Callable[[str], None]  # shows a line to a person
+
+
+def silent(text: str) -> None:
+    """Show nothing, and sign nothing."""
+
+
+def plan(
+    config: RunConfig,
+    source: str,
+    run: Path,
+    prolong: bool = False,
+    sign: prolonging.Sign = silent,
+    tell: Tell = silent,
+) -> Plan:
     """Write RUN/plan.json and its commands for a config; an existing plan stays, or grows by new models.
 
-    `source` is the text of the YAML, of which the run folder gets a copy.
+    `source` is the text of the YAML, of which the run folder gets a copy. With `prolong` students may begin anew whose
+    teachers go on; `sign` gives the signature of a model's row, by which its history names it; `tell` shows a line.
     """
-    before = read_record(run / "plan.json", Plan) if (run / "plan.json").is_file() else None
+    before = plan_of(run)
     resolved = planned(config, run)
+    if before is not None:
+        make_ready(before, resolved, run, prolong, sign, tell)
     shared = shared_teachers(resolved, run)
     names = {model.name for model in resolved.models}
     for model in before.models if before is not None else ():
@@ -76,11 +93,28 @@ def plan(config: RunConfig, source: str, run: Path) -> Plan:
     return resolved
 
 
-def preview(config: RunConfig, run: Path, view: Path) -> Plan:
+def make_ready(before: Plan, after: Plan, run: Path, prolong: bool, sign: prolonging.Sign, tell: Tell) -> None:
+    """Set aside what the trainings leave that go on by the new plan: see `plan` and `prolonging`."""
+    for model in after.models:
+        history.settle(run / "models" / model.name)
+    longer = prolonging.prolonging(before, after, run)
+    prolonging.require_consent(longer, prolong)
+    if longer:
+        tell(prolonging.line(longer))
+        prolonging.carry_out(longer, before, run, sign)
+
+
+def preview(config: RunConfig, run: Path, view: Path, tell: Tell = silent) -> Plan:
     """Show in the folder `view` what `plan` would make of RUN, by links to what is there; RUN stays as it is."""
     resolved = planned(config, run)
     shared = shared_teachers(resolved, run)
+    longer = prolonging.prolonging(plan_of(run), resolved, run)
     shown = {f"models/{model.name}": shared.get(model.name, run / "models" / model.name) for model in resolved.models}
+    if longer:
+        tell(prolonging.line(longer))
+    for name in longer.finished:  # without what would be set aside
+        there = shown.pop(f"models/{name}")
+        shown |= {f"models/{name}/{file.name}": file for file in there.glob("*") if file.name not in history.RESULTS}
     shown |= {file.name: file for file in run.glob(f"{SCORED}*")}
     shown |= {name: run / name for name in ("data", ".snakemake", SETS, "table.json", "table.md", "curves.png")}
     for name, there in shown.items():
@@ -90,6 +124,11 @@ def preview(config: RunConfig, run: Path, view: Path) -> Plan:
             os.utime(view / name, ns=(times.st_atime_ns, times.st_mtime_ns), follow_symlinks=False)
     write_json(view / "plan.json", plan_json(resolved))
     return resolved
+
+
+def plan_of(run: Path) -> Plan | None:
+    """The plan that a run folder has."""
+    return read_record(run / "plan.json", Plan) if (run / "plan.json").is_file() else None
 
 
 def planned(config: RunConfig, run: Path) -> Plan:
@@ -108,8 +147,7 @@ def planned(config: RunConfig, run: Path) -> Plan:
     adopted = adopted_models(run)
     planned_too = {model.name for model in models} & {model.name for model in adopted}
     require(not planned_too, f"{', '.join(planned_too)} was adopted by {run}, and the config plans it: rename one")
-    before = read_record(run / "plan.json", Plan) if (run / "plan.json").is_file() else None
-    found = replace(found, models=(*models, *adopted), tests=test_sets.set_names(config.data, before))
+    found = replace(found, models=(*models, *adopted), tests=test_sets.set_names(config.data, plan_of(run)))
     test_sets.wanted(found, run)
     finished = [model.name for model in models if (run / "models" / model.name / "test.hyp").exists()]
     require_there(found, run)
@@ -119,16 +157,15 @@ def planned(config: RunConfig, run: Path) -> Plan:
 
 def adopted_models(run: Path) -> list[PlannedModel]:
     """The models of a run that were made outside of it: they stay, whatever the config says."""
-    file = run / "plan.json"
-    return [model for model in read_record(file, Plan).models if model.is_adopted] if file.is_file() else []
+    found = plan_of(run)
+    return [model for model in found.models if model.is_adopted] if found is not None else []
 
 
 def followed(config: RunConfig, run: Path) -> Plan:
     """The plan that `planned` describes, not yet compared with the lengths of the data."""
-    file = run / "plan.json"
-    if not file.is_file():
+    old = plan_of(run)
+    if old is None:
         return first(config)
-    old = read_record(file, Plan)
     old = replace(old, models=tuple(model for model in old.models if not model.is_adopted))
     made = [model.name for model in old.models if begun(run / "models" / model.name)]
     place = config.data.dir
@@ -204,7 +241,8 @@ def leaves(config: Mapping[str, Json], prefix: str = "") -> Iterator[tuple[str, 
 def grown(old: Plan, new: Plan, changed: list[str], made: list[str], run: Path) -> Plan:
     """The new plan, if it leaves as it is what was made of the old one: the data, and the models `made`.
 
-    A finished model keeps the command that made it, where that differs in what is logged only.
+    A finished model keeps the command that made it, where that differs in what is logged only. A model that was begun
+    may be trained longer: see `prolonging`.
     """
     now = {model.name: model for model in new.models}
     own_data = old.data.options is not None and (run / "data").is_dir() and any((run / "data").iterdir())
@@ -215,7 +253,8 @@ def grown(old: Plan, new: Plan, changed: list[str], made: list[str], run: Path) 
     require(same, f"{run} was made with {telling(changed)}: {way}, or give another --out")
     finished = [model for model in old.models if (run / "models" / model.name / "model.pt").exists()]
     for model in finished:
-        now[model.name] = replace(now[model.name], train_command=model.train_command)
+        if not prolonging.raised(model.train_command, now[model.name].train_command):
+            now[model.name] = replace(now[model.name], train_command=model.train_command)
     return replace(new, models=tuple(now.values()))
 
 
@@ -224,7 +263,9 @@ def unchanged(old: PlannedModel, new: PlannedModel) -> bool:
     return (
         old.average == new.average
         and old.origin == new.origin
-        and alike(old.train_command, new.train_command)
+        and (
+            alike(old.train_command, new.train_command) or prolonging.raised(old.train_command, new.train_command) != {}
+        )
         and alike(old.decode_command, new.decode_command)
         and {*old.seqkd_commands} <= {*new.seqkd_commands}  # another choice among the same decodings may be added
         and old.store_command in ((), new.store_command)
@@ -238,6 +279,8 @@ def alike(first: Sequence[str], second: Sequence[str]) -> bool:
 
 
 def telling(changed: Sequence[str]) -> str:
-    """The first difference that changes more than what is logged, to name it to the user."""
-    keys = [text.partition(" = ")[0].rpartition(".")[2] for text in changed]
-    return next((text for text, key in zip(changed, keys, strict=True) if key not in LOGGING), changed[0])
+    """The first difference that changes more than what is logged, to name it to the user; of limits the last."""
+    keys = {text: text.partition(" = ")[0].rpartition(".")[2] for text in changed}
+    told = [text for text in changed if keys[text] not in LOGGING]
+    other = [text for text in told if keys[text] not in prolonging.LIMITS]
+    return next(iter([*other, *told]), changed[0])

@@ -19,6 +19,7 @@ from lskd_nmt.evaluate import scoring
 from lskd_nmt.evaluate.records import Metrics, ScoringFacts, write_metrics
 from lskd_nmt.experiment import (
     ctranslate2_decoding,
+    history,
     input_hashes,
     lengths,
     test_sets,
@@ -89,6 +90,8 @@ def run_step(run: Run, name: str, step: str, machine: Machine, tell: Tell, log: 
     if step in ("hypotheses", "store") and not (folder / f"{step}.sh").exists():
         log(f"{step} {name}: none {'is' if step == 'store' else 'are'} needed")
         return 0
+    if step in history.MADE and history.drop_stale(folder, step):
+        log(f"{step} {name}: made before its training went on, removed")
     if what.result and (results if step in TESTING else folder).joinpath(what.result).exists():
         log(f"{step} {name}{on}: done, skipped")
         return 0

@@ -3,10 +3,12 @@
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lskd_nmt.errors import require
+from lskd_nmt.experiment import history
 from lskd_nmt.experiment.records import CurvePoint
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.report.figures.style import COLOURS, FAINT, STYLES, tidy
@@ -15,14 +17,18 @@ from lskd_nmt.report.results.rows import label, setting
 FEW = 8  # rows that can be told apart by their colours
 NAMED = 24  # rows with panels of their own
 WIDEST = 6  # panels in a line
+NOTED = " (ring: trained on from here)"
 TITLES = ("validation loss, one-hot (bits per subword)", "validation BLEU, greedy")  # of the two panels
 
 Curves = Mapping[str, Sequence[CurvePoint]]  # by the model's name
 Rows = Mapping[str, Sequence[str]]  # names of models by that of their row
+Ends = Mapping[str, frozenset[int]]  # by the model's name: epochs at which its training had ended, and went on later
 
 
 def curves(folder: Path) -> Figure:
     """Validation loss and greedy BLEU after each epoch, a line for each model that has begun; seeds look alike.
+
+    A ring is where a training had ended before it went on (`max-epoch` was raised, for example).
 
     Up to `FEW` rows have a colour each, in one panel of loss and one of BLEU; of more each has small panels of its own,
     with all others in grey. Of more than `NAMED` rows teachers, the student without KD and the best have panels.
@@ -31,17 +37,18 @@ def curves(folder: Path) -> Figure:
     models = [model for model in run.models if (run.model_folder(model.name) / "curve.json").is_file()]
     begun = {model.name: run.curve(model.name) for model in models}
     require(bool(begun), f"{folder} has no learning curve: run experiments/steps/train.sh first")
+    ends = {name: prolonged(run.model_folder(name)) for name in begun}
     rows: dict[str, list[str]] = {}
     for name in begun:
         rows.setdefault(without_seed(name), []).append(name)
     if len(rows) <= FEW:
-        return two_panels(begun, rows)
+        return two_panels(begun, rows, ends)
     students = {without_seed(model.name) for model in run.models if label(setting(model)) == "student"}
     named = in_colour({row: [best_bleu(begun[name]) for name in names] for row, names in rows.items()}, students)
-    return small_panels(begun, rows, named)
+    return small_panels(begun, rows, named, ends)
 
 
-def two_panels(begun: Curves, rows: Rows) -> Figure:
+def two_panels(begun: Curves, rows: Rows, ends: Ends) -> Figure:
     """All rows in a panel of loss and in one of BLEU, each row in a colour."""
     figure = Figure(figsize=(10, 4))
     panels = figure.subplots(1, 2)
@@ -51,29 +58,33 @@ def two_panels(begun: Curves, rows: Rows) -> Figure:
             text = titled(row, names) if name == names[0] else f"_{name}"
             for axes, points in zip(panels, points_of(begun[name]), strict=True):
                 axes.plot(*points, label=text, marker=".", linewidth=1.4, color=colour, linestyle=style)
+                ring(axes, points, ends[name], colour)
     for axes, title in zip(panels, TITLES, strict=True):
         axes.set_title(title, loc="left", fontsize=11)
-        axes.set_xlabel("epoch")
+        axes.set_xlabel(f"epoch{NOTED if any(ends.values()) else ''}")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         tidy(axes, grid="y")
     panels[1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=9)
     return figure
 
 
-def small_panels(begun: Curves, rows: Rows, named: Sequence[str]) -> Figure:
+def small_panels(begun: Curves, rows: Rows, named: Sequence[str], ends: Ends) -> Figure:
     """A small panel of loss and one of BLEU for each named row, with the lines of all models in grey behind it."""
     lines = -(-len(named) // WIDEST)
     columns = -(-len(named) // lines)
     figure = Figure(figsize=(2.05 * columns, 1.75 * lines * 2 + 0.8), layout="constrained")
     for block in range(2):
         part = figure.add_subfigure(figure.add_gridspec(2, 1)[block])
-        part.suptitle(f"{TITLES[block]}, by epoch; grey: all other models", x=0.01, ha="left", fontsize=11)
+        noted = NOTED if any(ends.values()) else ""
+        part.suptitle(f"{TITLES[block]}, by epoch{noted}; grey: all other models", x=0.01, ha="left", fontsize=11)
         grid = list(part.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).flat)
         for axes, row in zip(grid, named, strict=False):
             for name in begun:
                 axes.plot(*points_of(begun[name])[block], label=f"_{name}", color=FAINT, linewidth=0.4, zorder=1)
             for name in rows[row]:
-                axes.plot(*points_of(begun[name])[block], label=name, marker=".", linewidth=1.2, color=COLOURS[0])
+                points = points_of(begun[name])[block]
+                axes.plot(*points, label=name, marker=".", linewidth=1.2, color=COLOURS[0])
+                ring(axes, points, ends[name], COLOURS[0])
             axes.set_title(titled(row, rows[row]), loc="left", fontsize=7, parse_math=False)
             axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
             axes.tick_params(labelsize=7)
@@ -81,6 +92,19 @@ def small_panels(begun: Curves, rows: Rows, named: Sequence[str]) -> Figure:
         for axes in grid[len(named) :]:
             axes.set_axis_off()
     return figure
+
+
+def prolonged(folder: Path) -> frozenset[int]:
+    """The epochs at which a model's training had ended before it went on."""
+    return frozenset(entry.epochs for entry, is_continued in history.earlier(folder) if is_continued)
+
+
+def ring(axes: Axes, points: tuple[list[int], list[float]], epochs: frozenset[int], colour: str) -> None:
+    """Mark the points of some epochs with a ring."""
+    found = [(at, value) for at, value in zip(*points, strict=True) if at in epochs]
+    if found:
+        where = [list(each) for each in zip(*found, strict=True)]
+        axes.plot(*where, label="_", marker="o", markersize=8, fillstyle="none", linestyle="none", color=colour)
 
 
 def titled(row: str, names: Sequence[str]) -> str:

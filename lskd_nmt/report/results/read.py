@@ -13,7 +13,7 @@ from lskd_nmt.evaluate.scoring import remark
 from lskd_nmt.experiment.records import CurvePoint, PlannedModel
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.experiment.untrained import record_of, said
-from lskd_nmt.report.results import methods, signature
+from lskd_nmt.report.results import methods, prolonged, signature
 from lskd_nmt.report.results.over_seeds import in_order, seeds_of_cells, summary, tell_apart
 from lskd_nmt.report.results.records import Expansion, Number, ResultsTable, RunData, StepCost, TableRow
 from lskd_nmt.report.results.rows import setting
@@ -55,7 +55,12 @@ def results(
         table,
         not_scored=tuple(found.not_scored),
         without_folder=tuple(found.without_folder),
-        remarks=(*remarks(runs, table.rows), *engines(table.rows, found.expansions), *lacking),
+        remarks=(
+            *remarks(runs, table.rows),
+            *engines(table.rows, found.expansions),
+            *lacking,
+            *prolonged.notes(runs, next(iter(signatures))),
+        ),
     )
 
 
