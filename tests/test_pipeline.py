@@ -144,8 +144,12 @@ def test_a_changed_or_unknown_key_stops_the_run(bench):
     assert bench.experiment("--until", "data").returncode == 0
     (bench.model(MODELS[0]) / "model.pt").touch()
     text = bench.config.read_text()
+    bench.config.write_text(text.replace("max-epoch: 2", "max-epoch: 1"))
+    assert "runs/tiny was made with teacher.train.max-epoch = 2, the config now says 1" in error_line(
+        bench.experiment()
+    )
     bench.config.write_text(text.replace("max-epoch: 2", "max-epoch: 3"))
-    assert "runs/tiny was made with teacher.train.max-epoch = 2, the config now says 3" in error_line(
+    assert "checkpoints has no checkpoint_last.pt to go on from: change max-epoch back to 2" in error_line(
         bench.experiment()
     )
     bench.config.write_text(text + "sedes: [1, 2]\n")

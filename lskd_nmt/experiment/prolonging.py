@@ -109,8 +109,8 @@ def with_students(
 
 
 def is_begun(folder: Path) -> bool:
-    """Whether a model has checkpoints, its own or those of another run."""
-    return any((folder / "checkpoints").glob("checkpoint*"))
+    """Whether a model is finished or has checkpoints, its own or those of another run."""
+    return (folder / "model.pt").exists() or any((folder / "checkpoints").glob("checkpoint*"))
 
 
 def would_go_on(folder: Path, old: Command, new: Command) -> bool:

@@ -96,7 +96,8 @@ def small_panels(begun: Curves, rows: Rows, named: Sequence[str], ends: Ends) ->
 
 def prolonged(folder: Path) -> frozenset[int]:
     """The epochs at which a model's training had ended before it went on."""
-    return frozenset(entry.epochs for entry, is_continued in history.earlier(folder) if is_continued)
+    last = max((epoch.epoch for epoch in history.curve_of(folder)), default=0)
+    return frozenset(entry.epochs for entry, is_on in history.earlier(folder) if is_on and entry.epochs < last)
 
 
 def ring(axes: Axes, points: tuple[list[int], list[float]], epochs: frozenset[int], colour: str) -> None:
