@@ -298,6 +298,18 @@ def test_killed_before_it_had_its_number_an_entry_gets_it_at_the_next_call(run):
     assert history.numbers(folder) == [1] and not (folder / "history" / "part").exists()
 
 
+def test_killed_before_the_new_plan_was_written_old_and_new_limits_are_possible(run, monkeypatch):
+    def killed(*words):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killing, pytest.raises(KeyboardInterrupt):
+        killing.setattr("lskd_nmt.experiment.plan.write_json", killed)
+        planned(run, student={"train": {"max-epoch": 4}})
+    assert flag(planned(run)[PLAIN], "max-epoch") == "2" and results_of(run, PLAIN) == []  # published again at once
+    assert flag(planned(run, student={"train": {"max-epoch": 4}})[PLAIN], "max-epoch") == "4"
+    assert history.numbers(run / "models" / PLAIN) == history.numbers(run / "models" / STUDENT) == [1]
+
+
 def test_a_model_at_work_is_not_touched(run):
     import fcntl
 

@@ -55,15 +55,15 @@ def run_forecast(args: argparse.Namespace) -> None:
         other in ("", "none"),
         f"teacher.from is {other}, which is not trained: a forecast needs teachers that the run trains",
     )
-    machine = machine_of(args)
     folder = args.out or Path("runs") / config.name
     other_load = round(os.getloadavg()[0], 1)  # before anything of ours runs
     after = planning.planned(config, folder)  # refuses before there is a folder
     longer = prolonging.prolonging(planning.plan_of(folder), after, folder)
-    if longer:  # its own trainings say more than a probe: nothing is planned or run
+    if longer.finished or longer.stands:  # its own trainings say more than a probe: nothing is planned or run
         show(prolonging.line(longer))
         answer(seconds_on=longer.seconds_on, seconds_anew=longer.seconds_anew, at_most=longer.at_most)
         return
+    machine = machine_of(args)
     with held(folder, "wait for it, or give another --out"):
         planning.plan(config, args.config.read_text(encoding="utf-8"), folder)
         prepare(folder)

@@ -112,6 +112,9 @@ def goes_on(before: Sequence[CurvePoint], now: Sequence[CurvePoint]) -> bool:
 
 def drop_stale(folder: Path, step: str) -> bool:
     """Remove what an earlier state of a teacher made for its students, a step's folder; whether there was any."""
+    leaving = folder / f"{step}.part"
+    if leaving.is_dir():
+        shutil.rmtree(leaving)  # of a call that was killed
     files = [folder / file for file in MADE[step] if (folder / file).is_file()]
     if not files or not (folder / "model.pt").is_file():
         return False
@@ -120,7 +123,8 @@ def drop_stale(folder: Path, step: str) -> bool:
     before = {entry.model_sha256 for entry, _ in earlier(folder)}
     if not hashes & before or sha256(folder / "model.pt") in hashes:
         return False
-    shutil.rmtree(folder / step)
+    (folder / step).replace(leaving)  # a part of it would be taken for one that was killed in the making
+    shutil.rmtree(leaving)
     return True
 
 

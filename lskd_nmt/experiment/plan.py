@@ -65,9 +65,9 @@ def plan(
     """
     before = plan_of(run)
     resolved = planned(config, run)
+    shared = shared_teachers(resolved, run)
     if before is not None:
         make_ready(before, resolved, run, prolong, sign, tell)
-    shared = shared_teachers(resolved, run)
     names = {model.name for model in resolved.models}
     for model in before.models if before is not None else ():
         if model.name not in names:

@@ -233,7 +233,7 @@ def listed(names: Sequence[str]) -> str:
 def takes(time: float | None, found: Prolonging) -> str:
     """A time one model after the other, as a person reads it."""
     if time is None:
-        return "nobody knows how long"
+        return "for a time that is not known"
     return f"{'at most ' if found.at_most else ''}{duration(time)} of training"
 
 
