@@ -43,6 +43,7 @@ setup(
         "matplotlib",
         "numpy",
         "pandas",
+        "protobuf",  # of sentencepiece's models, which its own package does not ask for
         "pydantic>=2.9",
         "pyyaml",
         "sacrebleu",

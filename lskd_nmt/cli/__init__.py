@@ -29,6 +29,7 @@ MODULES = (
     "report",
     "track",
     "import_teacher",
+    "trim",
     "teacher_store",
     "seqkd",
     "deploy",

@@ -85,6 +85,10 @@ GROUPS: Mapping[str, Mapping[str, Verb]] = {
             "a Hugging Face model as a teacher of words, with its dictionary",
             "lskd import-teacher opus-mt-en-de --source-lang en --target-lang de --out teacher",
         ),
+        "trim": Verb(
+            "a model with the symbols alone that a text needs",
+            "lskd trim --checkpoint teacher.pt --data data/my/bin --keep-for train.en train.de --out small",
+        ),
         "teacher-store": Verb(
             "store a teacher's probabilities of every target token",
             "lskd teacher-store --teacher-path teacher.pt --data data/iwslt14/bin --top-k 8 --out store",

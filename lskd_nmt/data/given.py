@@ -80,6 +80,11 @@ def langs(folder: Path) -> tuple[str, str]:
     return read_record(folder / NAME, Given).langs
 
 
+def kind(folder: Path) -> str | None:
+    """The kind of model that gave a folder's subwords; None where they were learned."""
+    return read_record(folder / NAME, Given).kind if (folder / NAME).is_file() else None
+
+
 def text_of(folder: Path, lang: str, lines: Sequence[str]) -> list[str]:
     """Lines of the target's subwords as text, by what a prepared folder (spm) cuts it with."""
     if has_merges(folder):
