@@ -210,6 +210,12 @@ EXPERIMENT_BROKEN = {
         "seqkd.monolingual is given, and student.store is features: use none",
     ),
     "from-and-engine": ({"origin": "ct2", "engine": "fairseq"}, "seqkd.engine is fairseq, and teacher.from is ct2: "),
+    "init-and-origin": ({"init": True, "origin": "hf"}, "student.init is given, and teacher.from is hf, which has no"),
+    "init-and-methods": ({"init": True, "methods": True}, "student.init is given, and no method reads a teacher"),
+    "init-and-finetune": (
+        {"init": True, "begins": ("finetune-from-model",)},
+        "student.init and train.finetune-from-model are both given: remove one",
+    ),
     "no-teacher": ({"origin": "none", "axes": ("kd_level",)}, "student.kd_level is given, and teacher is none: remove"),
     "nothing-to-train": ({"origin": "none", "plain": False}, "teacher is none, student.plain is false, and no student"),
 }
@@ -281,6 +287,8 @@ def test_the_rules_of_a_yaml_leave_alone_what_is_used_together():
         ExperimentSettings(kd_level=("sequence",), origin="translations", hypotheses=("interpolate",)),
         ExperimentSettings(kd_level=("word", "both"), origin="fairseq", of_kind=("data",), probabilities=("tail",)),
         ExperimentSettings(origin="none", methods=True),
+        ExperimentSettings(init=True, kd_level=("word",)),
+        ExperimentSettings(init=True, methods=True, taught=("kd",), origin="fairseq"),
     ):
         assert complaints(EXPERIMENT_RULES, settings) == []
     assert complaints(METHOD_RULES, MethodSettings(live=True, kd_passes=3, on_policy="1")) == []

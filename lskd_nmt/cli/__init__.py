@@ -30,6 +30,7 @@ MODULES = (
     "track",
     "import_teacher",
     "trim",
+    "init_student",
     "teacher_store",
     "seqkd",
     "deploy",

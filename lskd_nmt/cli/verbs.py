@@ -89,6 +89,10 @@ GROUPS: Mapping[str, Mapping[str, Verb]] = {
             "a model with the symbols alone that a text needs",
             "lskd trim --checkpoint teacher.pt --data data/my/bin --keep-for train.en train.de --out small",
         ),
+        "init-student": Verb(
+            "chosen layers of a teacher, for a student to start from",
+            "lskd init-student --checkpoint teacher.pt --encoder 0,1 --decoder 0,1 --data data/my/bin --out init.pt",
+        ),
         "teacher-store": Verb(
             "store a teacher's probabilities of every target token",
             "lskd teacher-store --teacher-path teacher.pt --data data/iwslt14/bin --top-k 8 --out store",

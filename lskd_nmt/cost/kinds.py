@@ -21,6 +21,7 @@ FREE = {
     "teacher-store",
     "hypotheses",
     "hypotheses-drawn",
+    "finetune-from-model",
     "lr",
     "warmup-updates",
     "warmup-init-lr",

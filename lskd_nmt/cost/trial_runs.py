@@ -70,7 +70,7 @@ class TrialRuns:
         name, command = model.name, self.short(model)
         if signal(command) != "plain":
             command = self.with_stores(model, command)
-        plan = replace(self.run.plan, models=(replace(model, train_command=tuple(command)),))
+        plan = replace(self.run.plan, models=(replace(model, train_command=tuple(command), init_command=None),))
         write_json(self.folder / "plan.json", plan_json(plan))
         trial = Run(self.folder)
         (trial.model_folder(name) / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -96,6 +96,8 @@ class TrialRuns:
         if "eval-bleu-args" in given:  # an untrained model never ends: its translations are cut at the source's length
             search = {**json.loads(given["eval-bleu-args"]), "max_len_a": 1.0, "max_len_b": 0}
             changes["eval-bleu-args"] = json.dumps(search)
+        if model.init_command is not None:
+            changes["finetune-from-model"] = None  # where weights start costs no time
         if model.role != "teacher":
             changes["no-save"] = ""
         return with_flags(model.train_command, changes)

@@ -18,6 +18,7 @@ ALIKE = {
     "teacher-data",
     "teacher-store",
     "hypotheses",
+    "finetune-from-model",
     "temperature",
     "kd-weight",
     "label-smoothing",

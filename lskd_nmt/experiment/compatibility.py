@@ -37,6 +37,8 @@ class ExperimentSettings:
     drops: tuple[str, ...] = ()  # and those that drop candidates by them
     monolingual: bool = False  # whether seqkd.monolingual is given
     translated: bool = False  # whether its translations are
+    init: bool = False  # whether student.init is given
+    begins: tuple[str, ...] = ()  # given flags of `train` that name a checkpoint to start from
 
     @property
     def several(self) -> str:
@@ -261,6 +263,27 @@ EXPERIMENT_RULES: tuple[Rule[ExperimentSettings], ...] = (
         "fairseq's generator decodes fairseq's models.",
         lambda s: s.origin in ("hf", "ct2") and s.engine == "fairseq",
         "seqkd.engine is fairseq, and teacher.from is {0.origin}: remove it",
+    ),
+    Rule(
+        "init-and-origin",
+        ("student.init", "teacher.from"),
+        "Layers are taken of a model of fairseq; lskd import-teacher makes one of Hugging Face's.",
+        lambda s: s.init and (s.gives_text or s.origin == "none"),
+        "student.init is given, and teacher.from is {0.origin}, which has no layers of fairseq's: remove it",
+    ),
+    Rule(
+        "init-and-methods",
+        ("student.init", "student.methods"),
+        "Students without a teacher start at random.",
+        lambda s: s.init and s.methods and not s.taught,
+        "student.init is given, and no method reads a teacher: remove it",
+    ),
+    Rule(
+        "init-and-finetune",
+        ("student.init", "train.finetune-from-model"),
+        "A training starts from one checkpoint.",
+        lambda s: s.init and bool(s.begins),
+        "student.init and train.{0.begins[0]} are both given: remove one",
     ),
     Rule(
         "no-teacher",

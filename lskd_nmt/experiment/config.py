@@ -22,6 +22,7 @@ from lskd_nmt.experiment.config_values import (
     filters,
     flags,
     hub,
+    init,
     integer,
     line,
     metric_name,
@@ -120,6 +121,7 @@ CONFIG: Checks = {
         "temperature_squared": truth,
         "average": average,
         "train": flags,
+        "init": init,  # {from: teacher, encoder: [0, 3, 5], decoder: [0, 5]}: the start of students with a teacher
     },
     "seqkd": {
         "engine": choice(*ENGINES),
@@ -325,19 +327,14 @@ def settings_of(config: RunConfig, axes: Sequence[str]) -> ExperimentSettings:
         scores=tuple(name for name in ("scores", "score_command") if getattr(seqkd, name) is not None),
         drops=tuple(name for name in ("drop_worst", "min_score") if getattr(seqkd, name) is not None),
         monolingual=seqkd.monolingual is not None,
+        init=student.init is not None,
+        begins=tuple(flag for flag in ("finetune-from-model",) if flag in config.train | student.train),
         translated=seqkd.monolingual is not None and seqkd.monolingual.translations is not None,
     )
 
 
-TRAINED = (
-    "arch",
-    "label_smoothing",
-    "smoothing_over",
-    "average",
-    "seed",
-    "run",
-    "train",
-)  # of a teacher that is trained
+# keys of a teacher that is trained
+TRAINED = ("arch", "label_smoothing", "smoothing_over", "average", "seed", "run", "train")
 OF_KIND = ("data", "source_lang", "target_lang", "prefix", "prompt", "tokenizer")  # of one that is there already
 PROBABILITIES = ("temperature", "tail", "temper", "temperature_squared", "store")  # what is read of probabilities
 DECODING = tuple(name for name in SeqkdConfig.__dataclass_fields__ if name in DecodeSettings.__dataclass_fields__)

@@ -182,6 +182,20 @@ def monolingual(value: Json) -> dict[str, Json]:
     return found
 
 
+def init(value: Json) -> dict[str, Json]:
+    """The layers of its teacher that a student starts from."""
+    form = "{from: teacher, encoder: [0, 3, 5], decoder: [0, 5]}: layers from 0, each once"
+    if not isinstance(value, dict) or {*value} - {"from"} != {"encoder", "decoder"}:
+        raise ValueError(form)
+    given = value["encoder"], value["decoder"]
+    sides: list[list[Json]] = [list(each) if isinstance(each, list) else [each] for each in given]
+    whole = all(isinstance(each, int) and not isinstance(each, bool) and each >= 0 for side in sides for each in side)
+    once = whole and all(side and len(set(side)) == len(side) for side in sides)
+    if not once or value.get("from", "teacher") != "teacher":
+        raise ValueError(form)
+    return {"encoder": sides[0], "decoder": sides[1]}
+
+
 def path_of_several(value: Json) -> str:
     """A path without a colon, which would separate two."""
     found = path(value)

@@ -17,6 +17,7 @@ FILE = "inputs.json"
 Hashes = dict[str, str]
 # the flags that name what a training reads of its teacher, and which file of it is written last, with all hashes
 LAST_WRITTEN = {"--teacher-path": "", "--teacher-store": "store.json", "--hypotheses": "hypotheses.json"}
+LAST_WRITTEN |= {"--checkpoint": ""}  # of the command that makes a student's start
 # what is made of a trained model: of no worth once it is trained anew
 DERIVED_FILES = (
     "train.log",
@@ -36,7 +37,7 @@ DERIVED_FILES = (
 
 def inputs(run: Run, model: PlannedModel) -> Hashes:
     """Hashes of the binarised data and of what is read of the teacher, by file or flag."""
-    words = model.train_command
+    words = (*model.train_command, *(model.init_command or ()))
     found = {f"data {name}": digest for name, digest in data_hashes(run.data).items()}
     for flag, value in pairwise(words):
         file = run.folder / value / LAST_WRITTEN.get(flag, "")

@@ -8,6 +8,7 @@ from lskd_nmt import __version__
 from lskd_nmt.errors import LskdError, require, require_file
 from lskd_nmt.evaluate.metrics import METRICS, EvaluationSet
 from lskd_nmt.evaluate.scoring import bleu_tokenizer
+from lskd_nmt.experiment import student_start
 from lskd_nmt.experiment.config import languages
 from lskd_nmt.experiment.distillations import PLAIN, Distillation, distillations
 from lskd_nmt.experiment.fairseq_commands import decode_command, with_commands
@@ -175,8 +176,11 @@ def student(
         if source.label_smoothing is not None:
             title = f"ls{source.label_smoothing:g}{'-' if how.title else ''}{how.title}"
         objective |= read_of(source, how, section.store, config.teacher.data)
+    init = section.init if source is not None else None
+    name = f"student-{title}{f'-{student_start.title(init)}' if init is not None else ''}-s{seed}"
+    objective |= student_start.objective(init, name)
     found = PlannedModel(
-        f"student-{title}-s{seed}",
+        name,
         "student",
         seed,
         teacher=source.name if source is not None else None,
@@ -191,6 +195,7 @@ def student(
         top_k=how.top_k,
     )
     made = with_commands(found, objective | how.flags, config, data)
+    made = student_start.planned(made, init, data, config.teacher.data)
     if source is None:
         return made
     folder = corpus(source.name, how.hypotheses, config, data)

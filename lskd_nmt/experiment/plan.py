@@ -16,6 +16,7 @@ from lskd_nmt.experiment.run_config import RunConfig
 from lskd_nmt.experiment.run_metrics import SCORED
 from lskd_nmt.experiment.scripts import command_script, prepare_script, teacher_scripts
 from lskd_nmt.experiment.shared_teachers import link, share, shared_teachers
+from lskd_nmt.experiment.student_start import require_startable
 from lskd_nmt.experiment.untrained import described, require_there
 from lskd_nmt.fairseq_io.flag_values import LOGGING, without
 from lskd_nmt.storage.files import read_json, write_json, write_text
@@ -27,6 +28,8 @@ LEFT = (
     "decode.sh",
     "hypotheses.sh",
     "store.sh",
+    "init.sh",
+    "init.pt",
     ".lock",
     ".lock.*",
     ".said",
@@ -185,6 +188,7 @@ def first(config: RunConfig) -> Plan:
     """The plan of a new run; with the hashes of a prepared folder, which tell whether it is the same once moved."""
     found = expand(config)
     require_accepted(found)
+    require_startable(found)
     if found.data.options is not None:
         return found
     hashes = read_json(Path(found.data.folder) / "prep.json").get("sha256")

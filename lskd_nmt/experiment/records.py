@@ -20,7 +20,7 @@ DATA_KEYS = ("folder", "corpus", "form", "source_lang", "target_lang", "tokenize
 MODEL_KEYS = (
     *("name", "role", "teacher", "label_smoothing", "method", "temperature", "kd_weight"),
     *("kd_level", "hypotheses", "hypotheses_drawn", "tail", "top_k", "seqkd_commands", "store_command"),
-    *("average", "arch", "seed", "train_command", "decode_command", "origin"),
+    *("average", "arch", "seed", "train_command", "decode_command", "origin", "init_command"),
 )
 
 GIVEN = "given.json"  # of a model that the run does not train
@@ -80,6 +80,7 @@ class PlannedModel:
     decode_command: Command = ()
     origin: str | None = absent()  # of a model that the run does not train: KIND:PLACE
     hypotheses_drawn: int | None = absent()  # of its translations at each update; None: all
+    init_command: Command | None = absent()  # of a student that starts from layers of its teacher: it writes these
 
     @property
     def kind(self) -> str:

@@ -96,6 +96,14 @@ class TeacherConfig:
 
 
 @record
+class InitConfig:
+    """The layers of its teacher, counted from 0, that a student starts from."""
+
+    encoder: tuple[int, ...]
+    decoder: tuple[int, ...]
+
+
+@record
 class StudentConfig:
     """The students: plain ones, and those that learn of a teacher, by `methods` or by all combinations of settings.
 
@@ -118,6 +126,7 @@ class StudentConfig:
     average: dict[str, int] | None = None
     train: Flags = field(default_factory=dict)
     hypotheses_drawn: tuple[int, ...] | None = absent()  # at an update, of a choice of several; 0: all
+    init: InitConfig | None = absent()  # of students that learn of a teacher; None: random weights
 
 
 @record

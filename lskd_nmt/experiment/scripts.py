@@ -9,7 +9,7 @@ from lskd_nmt.experiment.records import PlannedModel
 from lskd_nmt.storage.provenance import INSTALLED, ROOT
 from lskd_nmt.storage.typed import Json
 
-READING = {"import", "select"}  # steps of `lskd seqkd` that run no model, and take no device
+READING = {"import", "select", "init-student"}  # steps of `lskd seqkd` that run no model, and take no device
 USER_DIR = "user_dir"  # as a plan has it; a script has the plugin's real place
 
 
@@ -77,8 +77,9 @@ def flag_lines(argv: Sequence[str], first: int) -> list[str]:
 
 
 def teacher_scripts(model: PlannedModel) -> dict[str, str]:
-    """The scripts that make what a teacher's students read, by name."""
+    """The scripts that make what a teacher's students read, or what a student starts from, by name."""
     found = {"hypotheses": model.seqkd_commands, "store": (model.store_command,) if model.store_command else ()}
+    found["init"] = (model.init_command,) if model.init_command else ()
     return {
         f"{what}.sh": steps_script(f"{what}: {model.name}", commands) for what, commands in found.items() if commands
     }

@@ -22,6 +22,7 @@ from lskd_nmt.experiment import (
     history,
     input_hashes,
     lengths,
+    student_start,
     test_sets,
     tracking,
     training_costs,
@@ -169,6 +170,7 @@ def train(run: Run, name: str, flags: Sequence[str], tell: Tell) -> int:
     if long:
         tell(f"{long:,} of {pairs:,} pairs of train are longer than it takes: fairseq leaves them out")
     input_hashes.begin(run, model, tell)
+    student_start.make(run, model)
     progress = training_log.Progress(training_log.limits(model.train_command))
     before = read_lines(log) if log.is_file() else []
     cost = Cost()

@@ -58,7 +58,7 @@ from lskd_nmt.fairseq_io.models import (
     unwrapped,
 )
 from lskd_nmt.fairseq_io.plugin import load_plugin, plugin_folder, quiet
-from lskd_nmt.fairseq_io.training_flags import flag_complaint
+from lskd_nmt.fairseq_io.training_flags import flag_complaint, model_settings
 
 __all__ = [
     "SYMBOLS_KEY",
@@ -78,6 +78,7 @@ __all__ = [
     "load_plugin",
     "log_probs",
     "max_source_positions",
+    "model_settings",
     "net_input",
     "not_left_to_right",
     "of_data",

@@ -122,6 +122,7 @@ TEXTS = (
     "teacher-path",
     "teacher-store",
     "hypotheses",
+    "finetune-from-model",
     "eval-bleu-args",
     "eval-bleu-detok-args",
     "adam-betas",

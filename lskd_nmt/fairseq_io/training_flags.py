@@ -29,6 +29,19 @@ def flag_complaint(command: Sequence[str]) -> tuple[str, str] | None:
         return complaint_of(list(command[1:]))
 
 
+def model_settings(command: Sequence[str]) -> dict[str, object]:
+    """The settings of the model that a fairseq-train command builds, by their names, as `section` has a checkpoint's.
+
+    The command is one that `flag_complaint` does not refuse.
+    """
+    with quiet(), contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+        load_plugin()
+        from fairseq import options
+
+        args, _ = options.parse_args_and_arch(options.get_training_parser(), list(command[1:]), parse_known=True)
+    return dict(vars(args))
+
+
 class _RefusedError(Exception):
     """What argparse would print before it ends the process."""
 

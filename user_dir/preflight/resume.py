@@ -1,6 +1,7 @@
 """The checkpoint that a training would resume from: read, and loaded into a model, before anything is written."""
 
 import copy
+from argparse import Namespace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,8 +10,9 @@ from fairseq.dataclass.configs import FairseqConfig
 from fairseq.optim import OPTIMIZER_REGISTRY
 
 from lskd_nmt.errors import LskdError, require
-from lskd_nmt.fairseq_io import DictionaryPair, quiet, read_checkpoint
+from lskd_nmt.fairseq_io import DictionaryPair, quiet, read_checkpoint, section
 from lskd_nmt.fairseq_io.types import CheckpointState, OptimizerEntry
+from lskd_nmt.teacher.first_layers import START, misfit
 from lskd_nmt.teacher.vocabulary import differences, stored_symbols
 
 from ..patches.building import explaining
@@ -81,12 +83,22 @@ def check_resume(cfg: FairseqConfig, student: DictionaryPair | None) -> None:
         return
     state = readable(found, cfg)
     history = training_state(found, state)
+    if START in state:
+        require_same_symbols(found, state, student, cfg)
+        wrong = misfit(section(state, "model"), vars_of(cfg))
+        require(wrong is None, f"checkpoint {found.path} is no start for --arch {cfg.model._name}: {wrong}")
     if not found.fresh:
         require_same_symbols(found, state, student, cfg)
         if history.get("last_optimizer_state") is not None:
             require_same_optimizer(found, history["optimizer_history"][-1], cfg)
     if not has_sharded_checkpoints(cfg):
         require_fitting(found, state, cfg)
+
+
+def vars_of(cfg: FairseqConfig) -> dict[str, object]:
+    """The settings of the model, by their names."""
+    model = cfg.model
+    return dict(vars(model)) if isinstance(model, Namespace) else {str(name): model[name] for name in model}
 
 
 def readable(found: Resumed, cfg: FairseqConfig) -> CheckpointState:

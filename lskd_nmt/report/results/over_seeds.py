@@ -38,10 +38,11 @@ def in_order(cells: Sequence[Cell], methods: Sequence[str | None]) -> list[Cell]
     return sorted(by_setting, key=lambda cell: (*rank(cell.setting), methods.index(cell.setting.method)))
 
 
-def order(setting: Setting) -> tuple[Number, int, str, int, bool, str, int, Number, Number]:
-    """What cells of one label and method are sorted by: α, level, translations, tail, weight and temperature."""
+def order(setting: Setting) -> tuple[str, Number, int, str, int, bool, str, int, Number, Number]:
+    """What cells of one label and method are sorted by: start, α, level, translations, tail, weight, temperature."""
     levels = ("word", "sequence", "both")
     return (
+        setting.init or "",
         setting.label_smoothing or 0,
         levels.index(setting.kd_level) if setting.kd_level in levels else -1,
         setting.hypotheses or "",

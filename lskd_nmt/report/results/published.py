@@ -63,8 +63,13 @@ def pair_of(wish: str, runs: Sequence[RunData]) -> str | None:
 
 
 def bleu(pair: str | None, setting: Setting) -> float | None:
-    """The published BLEU of a setting: of teachers, and of students of word-level distillation without a method."""
+    """The published BLEU of a setting: of teachers, and of students of word-level distillation without a method.
+
+    They start at random.
+    """
     if pair is None or title(setting) not in ("teacher", "student") or setting.kd_level not in (None, "word"):
+        return None
+    if setting.init is not None:
         return None
     return BLEU[pair].get((setting.label_smoothing, setting.temperature))
 

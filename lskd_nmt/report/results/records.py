@@ -28,6 +28,7 @@ class Setting:
     temperature: Number | None
     method: str | None = None  # the name of a method of distillation; None: the loss of the other fields
     hypotheses_drawn: int | None = None  # how many of these translations at an update; None: all
+    init: str | None = None  # the teacher's layers that a student starts from: encoder + decoder; None: random weights
 
 
 @record
@@ -186,6 +187,7 @@ class Expansion:
     reference: str | None = None  # the hash of the references
     versions: dict[str, str] = field(default_factory=dict)
     given: dict[str, str] | None = None  # hashes of a model or of translations that were there already
+    init: dict[str, str] | None = None  # the teacher's layers that a student starts from
 
 
 @record

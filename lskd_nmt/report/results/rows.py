@@ -23,7 +23,13 @@ def setting(model: PlannedModel) -> Setting:
         temperature=model.temperature,
         method=model.method,
         hypotheses_drawn=model.hypotheses_drawn,
+        init=None if model.init_command is None else start(model.init_command),
     )
+
+
+def start(command: Sequence[str]) -> str:
+    """The layers that a student starts from, by the command that chose them: `0,3,5 + 0,5`."""
+    return " + ".join(flag(command, f"--{side}") or "" for side in ("encoder", "decoder"))
 
 
 def flag(command: Sequence[str], name: str) -> str | None:
@@ -68,7 +74,8 @@ def group(setting: Setting) -> str:
     if setting.method:
         return f"method {setting.method}"
     tails = [f"tail {tail(setting)}"] if setting.tail else []
-    return ", ".join([f"level {level(setting)}", *tails, f"KD weight {setting.kd_weight:g}"])
+    starts = [f"from layers {setting.init}"] if setting.init else []
+    return ", ".join([f"level {level(setting)}", *tails, f"KD weight {setting.kd_weight:g}", *starts])
 
 
 def row_title(cell: Cell) -> str:
@@ -85,4 +92,6 @@ def setting_title(setting: Setting) -> str:
         text += f", {level(setting)}"
     if setting.tail not in (None, "dense") and not setting.method:
         text += f", {tail(setting)}"
+    if setting.init:
+        text += f", from layers {setting.init}"
     return text + (f", T = {setting.temperature:g}" if setting.temperature is not None and not setting.method else "")

@@ -77,8 +77,12 @@ def expansion(run: Run, model: PlannedModel) -> Expansion:
     """What the signature of a trained and scored model says; a teacher stands in it as its own signature."""
     metrics, training = read_metrics(run.results(model.name) / "metrics.json"), run.run_record(model.name)
     versions = training.versions or {}
+    init = flags(model.init_command) if model.init_command is not None else {}
+    train = flags(training.attempts[-1].command if training.attempts else model.train_command)
+    if init:
+        train.pop("finetune-from-model", None)  # its path has the seed in it
     return Expansion(
-        train=flags(training.attempts[-1].command if training.attempts else model.train_command),
+        train=train,
         average=model.average,
         data=training.data,
         teacher=teacher(run, model),
@@ -92,6 +96,7 @@ def expansion(run: Run, model: PlannedModel) -> Expansion:
         reference=metrics.facts.references,
         versions={name: versions[name] for name in VERSIONS if name in versions},
         given=given_hashes(run, model) or None,
+        init={side: init[side] for side in ("encoder", "decoder")} if init else None,
     )
 
 

@@ -40,6 +40,10 @@ def notes(table: ResultsTable) -> list[str]:
         )
     if any(setting.hypotheses_drawn for setting in settings):
         lines.append("N drawn: of a sentence's translations that many, drawn anew at each update, instead of all")
+    if any(setting.init for setting in settings):
+        lines.append(
+            "start: the layers of its teacher that a student starts from, of encoder + decoder, counted from 0"
+        )
     lines += methods.notes(table)
     if any(len(cell.seeds) > 1 for cell in table.cells):
         lines.append("scores are the mean ± standard deviation over seeds; hours are their sum")

@@ -42,6 +42,7 @@ def columns(table: ResultsTable) -> dict[str, bool]:
     return {
         "KD level": any(setting.kd_level not in (None, "word") for setting in students),
         "tail": any(setting.tail not in (None, "dense") for setting in students),
+        "start": any(setting.init for setting in students),
         "KD weight": len({setting.kd_weight for setting in students}) > 1,
         "run": any(cell.named_runs for cell in cells),
         STEP_COST: any(cell.setting.method for cell in cells),
@@ -60,6 +61,7 @@ def line(cell: Cell) -> dict[str, str]:
         "teacher LS": optional(setting.label_smoothing),
         "KD level": level(setting),
         "tail": tail(setting),
+        "start": setting.init or ("random" if setting.role == "student" else texts.NONE),
         "KD weight": f"{setting.kd_weight:g}",
         "T": optional(setting.temperature),
         "seeds": str(len(cell.seeds)),
