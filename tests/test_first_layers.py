@@ -51,7 +51,7 @@ def test_with_all_layers_its_loss_is_the_teachers(data, deep, tmp_path):
     for file in (deep, tmp_path / "init.pt"):
         task, model, criterion = build(data, *DEEP, *WIDE, "--kd-weight", 0)
         model.load_state_dict(dict(weights(file)), strict=True)
-        losses.append(float(criterion(model.eval(), batch_of(task))[0]))
+        losses.append(criterion(model.eval(), batch_of(task))[0].item())
     assert losses[0] == losses[1] > 0
 
 
@@ -199,3 +199,30 @@ def test_tables_and_signatures_say_what_a_student_started_from():
     assert rows.setting_title(settings[1]) == "student, teacher LS 0.1, T = 1"
     shown = [table_json.record_json(setting) for setting in settings]
     assert shown[0]["init"] == "0,2 + 1" and "init" not in shown[1]  # tables of before are as they were
+
+
+def test_seeds_of_one_start_have_one_signature_and_others_another(tmp_path, plugin, monkeypatch):
+    from types import SimpleNamespace
+
+    from lskd_nmt.experiment.plan import plan
+    from lskd_nmt.experiment.run import Run
+    from lskd_nmt.report.results import signature
+
+    facts = SimpleNamespace(decode={}, references="r")
+    monkeypatch.setattr(signature, "read_metrics", lambda file: SimpleNamespace(scores={}, facts=facts))
+    found = {}
+    for place, init in (("a", INIT), ("b", {**INIT, "encoder": [0, 1]}), ("c", None)):
+        content = planned(init=init, seeds=[1, 2]).config
+        plan(content, "", tmp_path / place)
+        run = Run(tmp_path / place)
+        for model in run.models:
+            if model.teacher is not None:
+                (run.model_folder(model.name) / "run.json").write_text("{}")
+                found[place, model.seed] = signature.expansion(run, model)
+    shorts = {key: signature.short(each) for key, each in found.items()}
+    assert shorts["a", 1] == shorts["a", 2] and len({*shorts.values()}) == 3
+    assert found["a", 1].init == {"encoder": "0,2", "decoder": "1"} and found["c", 1].init is None
+    assert "finetune-from-model" not in found["a", 1].train and signature.as_json(found["c", 1]).get("init", 0) == 0
+    assert (tmp_path / "a" / "models" / "student-ls0.1-t1-init0.2x1-s1" / "init.sh").is_file()
+    assert not list((tmp_path / "c").rglob("init.sh"))
+    assert signature.differing(found["a", 1], found["b", 1]) == ["init.encoder (0,2 or 0,1)"]
