@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -131,22 +131,6 @@ def tune(args: argparse.Namespace, langs: tuple[str, str]) -> list[dict[str, Any
     ]
 
 
-class Mapped(CTranslate2Engine):
-    """One that uses the vocabulary map of its model."""
-
-    def reseed(self, seed: int) -> None:
-        """A translator whose every call uses the map."""
-        super().reseed(seed)
-        self.translator = Translating(partial(self.translator.translate_batch, use_vmap=True))
-
-
-class Translating:
-    """Something with a `translate_batch`."""
-
-    def __init__(self, translate_batch: Callable[..., Any]) -> None:
-        self.translate_batch = translate_batch
-
-
 def timed(
     arrangement: Arrangement, part: Part, args: argparse.Namespace, langs: tuple[str, str], folder: Path
 ) -> tuple[float, list[str]]:
@@ -162,7 +146,7 @@ def timed(
         result = translate_all(engine, part.sources, settings)
         return len(part.sources) / (time.monotonic() - start), [best[0].pieces for best in result]
     whole = [
-        (Mapped if vmap else CTranslate2Engine)(folder / "model", args.device, compute_type=kind, threads=threads)
+        CTranslate2Engine(folder / "model", args.device, compute_type=kind, threads=threads, use_vmap=vmap)
         for _ in range(workers)
     ]
     slices = [part.sources[worker::workers] for worker in range(workers)]

@@ -16,7 +16,7 @@ THIRD_PARTY |= {"fastchrf", "lingua", "subword_nmt", "tensorboardX", "transforme
 HOUSE: dict[str, tuple[int, set[str], set[str]]] = {
     "user_dir": (7, {"fairseq", "numpy", "omegaconf", "sacrebleu", "torch"}, set()),
     "cli": (7, set(), set()),
-    "deploy": (6, {"torch"}, {"ctranslate2"}),
+    "deploy": (6, {"numpy", "scipy", "torch"}, {"ctranslate2"}),
     "cost": (6, {"pandas"}, set()),
     "doctor": (6, {"torch"}, set()),
     "analysis": (6, {"numpy", "sacrebleu", "torch"}, set()),

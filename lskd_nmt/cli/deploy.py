@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.cli.common import (
@@ -22,6 +23,9 @@ from lskd_nmt.errors import require
 from lskd_nmt.storage import folders, provenance
 from lskd_nmt.storage.files import write_json, write_text
 from lskd_nmt.storage.typed import read_record, to_json
+
+if TYPE_CHECKING:
+    from lskd_nmt.deploy.vocabulary_map import MapSettings
 
 
 def register(verbs: Verbs) -> None:
@@ -55,6 +59,36 @@ def register_export(verbs: Verbs) -> None:
     export.add_argument("--to", choices=("fairseq", "ctranslate2", "transformers"), required=True)
     export.add_argument("--quantization", default="float32", help="of ctranslate2, such as int8 (default: %(default)s)")
     export.add_argument("--split", default="valid", help="that it is proved on (default: %(default)s)")
+    register_map(export)
+
+
+def register_map(export: argparse.ArgumentParser) -> None:
+    """The flags of a vocabulary map."""
+    about = "of ctranslate2: learn which target symbols a source symbol allows, so that translating is faster"
+    export.add_argument("--vocabulary-map", action="store_true", help=about)
+    about = "what it is learned from: a folder of lskd seqkd select, or binarised text (default: train of --data)"
+    export.add_argument("--map-from", type=Path, metavar="DIR", help=about)
+    about = "alignments of its subwords, as eflomal and fast_align write them (default: what stands in the same pairs)"
+    export.add_argument("--map-alignments", type=Path, metavar="FILE", help=about)
+    about = "target symbols that each source symbol allows, at most (default: 50)"
+    export.add_argument("--map-candidates", type=int, metavar="N", help=about)
+    about = "the most frequent target symbols, always allowed, as are single characters (default: 100)"
+    export.add_argument("--map-common", type=int, metavar="N", help=about)
+
+
+def map_settings(args: argparse.Namespace) -> "MapSettings | None":
+    """How a vocabulary map is to be learned, if one is."""
+    from lskd_nmt.deploy.vocabulary_map import MapSettings
+
+    names = ("map_from", "map_alignments", "map_candidates", "map_common")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    if not args.vocabulary_map:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        require(not given, f"{flags} is about a vocabulary map: give --vocabulary-map, too")
+        return None
+    require(args.to == "ctranslate2", f"--vocabulary-map is of --to ctranslate2, and --to is {args.to}: leave it out")
+    fields = {name.removeprefix("map_").replace("from", "source"): value for name, value in given.items()}
+    return MapSettings(**fields)
 
 
 def register_benchmark(verbs: Verbs) -> None:
@@ -110,6 +144,7 @@ def run_export(args: argparse.Namespace) -> None:
     from lskd_nmt.deploy import export
     from lskd_nmt.deploy.sealed import export_json
 
+    wished = map_settings(args)
     fairseq_io.require_data(str(args.data), several=False)
     with fairseq_io.quiet():
         langs = direction_of(args, str(args.data), str(args.checkpoint))
@@ -123,7 +158,7 @@ def run_export(args: argparse.Namespace) -> None:
         elif args.to == "fairseq":
             facts = to_json(export.export_fairseq(*place, split=args.split))
         else:
-            how = (args.quantization, args.split, Stated(args.spm, args.bpe_codes, args.form))
+            how = (args.quantization, args.split, Stated(args.spm, args.bpe_codes, args.form), wished)
             facts = export_json(export.export_ctranslate2(*place, *how))
     print(json.dumps({"out": str(args.out), **facts}))
 

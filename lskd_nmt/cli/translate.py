@@ -56,6 +56,8 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--document", action="store_true", help=about)
     about = "add ' ||| 0-0 1-2', pairs of words of source and translation, counted from 0, by the model's attention"
     verb.add_argument("--alignment", action="store_true", help=about)
+    about = "choose from all target symbols, where the model was exported with a vocabulary map"
+    verb.add_argument("--no-vocabulary-map", action="store_true", help=about)
     about = "do not split lines into sentences, each of which is translated by itself"
     verb.add_argument("--one-sentence-a-line", action="store_true", help=about)
     about = (
@@ -84,6 +86,7 @@ def run(args: argparse.Namespace) -> None:
         args.workers,
         args.compute_type,
         args.batch_tokens,
+        not args.no_vocabulary_map,
     )
     if not translator.is_sealed:
         show(f"{args.model} has no hashes, as older versions made it: its files cannot be proved to be those exported")

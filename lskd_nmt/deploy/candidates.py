@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lskd_nmt import fairseq_io
-from lskd_nmt.deploy.sealed import open_folder
+from lskd_nmt.deploy.sealed import MAP, open_folder
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.storage.records import load
@@ -26,6 +26,7 @@ class Candidate:
     parameters: int | None
     megabytes: float | None  # of 10⁶ bytes; without the optimizer's state
     file_megabytes: float | None
+    vocabulary_map: bool = False  # the folder has one, and it is to be used
 
 
 def parse_models(words: Sequence[str]) -> dict[str, Path]:
@@ -59,8 +60,11 @@ def own_direction(path: Path) -> tuple[str, str] | None:
     return (export.source_lang, export.target_lang) if export.source_lang and export.target_lang else None
 
 
-def examine(name: str, path: Path, symbols: DictionaryPair) -> Candidate:
-    """The model at a path with its size; refused are paths without a model and models of another vocabulary."""
+def examine(name: str, path: Path, symbols: DictionaryPair, use_map: bool = True) -> Candidate:
+    """The model at a path with its size; refused are paths without a model and models of another vocabulary.
+
+    `use_map`: a vocabulary map of the folder is used, and weighs.
+    """
     require(
         path.exists(),
         f"model '{name}': {path} does not exist: give a fairseq checkpoint (.pt) or a folder of "
@@ -68,7 +72,7 @@ def examine(name: str, path: Path, symbols: DictionaryPair) -> Candidate:
     )
     if is_translations(path):
         return Candidate(name, str(path), TRANSLATIONS, None, None, None, None)
-    return examine_folder(name, path, symbols) if path.is_dir() else examine_checkpoint(name, path, symbols)
+    return examine_folder(name, path, symbols, use_map) if path.is_dir() else examine_checkpoint(name, path, symbols)
 
 
 def examine_checkpoint(name: str, path: Path, symbols: DictionaryPair) -> Candidate:
@@ -98,16 +102,17 @@ def examine_checkpoint(name: str, path: Path, symbols: DictionaryPair) -> Candid
     )
 
 
-def examine_folder(name: str, path: Path, symbols: DictionaryPair) -> Candidate:
-    """A CTranslate2 folder with its size."""
+def examine_folder(name: str, path: Path, symbols: DictionaryPair, use_map: bool) -> Candidate:
+    """A CTranslate2 folder with its size, that of its vocabulary map included if it is used."""
     file = path / "model.bin"
     try:
         export = open_folder(path)
     except LskdError as error:
         raise LskdError(f"model '{name}': {error}") from None
     require_vocabulary(name, folder_vocabulary(name, path, symbols.langs), symbols)
-    size = megabytes(file.stat().st_size)
-    return Candidate(name, str(path), "ctranslate2", export.quantization, export.parameters, size, size)
+    has_map = use_map and export.vocabulary_map is not None
+    size = megabytes(sum(each.stat().st_size for each in (file, *([path / MAP] if has_map else []))))
+    return Candidate(name, str(path), "ctranslate2", export.quantization, export.parameters, size, size, has_map)
 
 
 def folder_vocabulary(name: str, path: Path, langs: tuple[str, str]) -> DictionaryPair:

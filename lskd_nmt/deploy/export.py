@@ -19,14 +19,17 @@ from lskd_nmt.data import given
 from lskd_nmt.data.subwords import joined
 from lskd_nmt.data.text_form import Stated, advise, require_cut_alike, text_form
 from lskd_nmt.decode_settings import QUANTIZATIONS, DecodeSettings
-from lskd_nmt.deploy.sealed import PROOF, SUBWORDS, Export, export_json, seal
+from lskd_nmt.deploy import vocabulary_map
+from lskd_nmt.deploy.map_cost import with_map
+from lskd_nmt.deploy.sealed import MAP, PROOF, SUBWORDS, Export, export_json, seal
+from lskd_nmt.deploy.vocabulary_map import MapSettings
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.evaluate.references import references
 from lskd_nmt.evaluate.scoring import available_tokenizer, corpus_bleu, hypotheses
 from lskd_nmt.fairseq_io.types import CheckpointState
 from lskd_nmt.seqkd.engines import CTranslate2Engine, best, convert, translate_all
 from lskd_nmt.storage import folders
-from lskd_nmt.storage.files import read_json, sha256, write_json
+from lskd_nmt.storage.files import read_json, sha256, write_json, write_text
 from lskd_nmt.storage.typed import record
 
 WHAT = "lskd export"
@@ -171,11 +174,13 @@ def export_ctranslate2(
     quantization: str = "float32",
     split: str = "valid",
     stated: Stated = NOTHING_STATED,
+    map_settings: MapSettings | None = None,
 ) -> Export:
     """Make a CTranslate2 folder with what cuts words beside it, proved by BLEU on the split, and seal it.
 
     BLEU is that of the pieces' words against the binarised reference, at most half a point from fairseq's. Of data that
     others prepared, `stated` says what cuts words; how text becomes words is found out, proved on the split, and said.
+    With `map_settings` a vocabulary map is learned. It has no part in that proof; what it costs is measured and said.
     """
     require(quantization in QUANTIZATIONS, f"--quantization is {quantization}: one of {', '.join(QUANTIZATIONS)}")
     state = fairseq_io.read_checkpoint(str(checkpoint), "student")  # refuses what is none
@@ -201,6 +206,7 @@ def export_ctranslate2(
             if cut.is_bpe or not is_ours:
                 text = text_form(cut, (source, target), langs, stated, same)
                 show(str(text))
+        learned = map_settings and vocabulary_map.learn(map_settings, data, langs, show)
         with folders.part_of(out, WHAT, held) as folder:
             new = folder / "model"
             convert(new, str(checkpoint), str(data), langs, quantization)
@@ -208,6 +214,10 @@ def export_ctranslate2(
                 shutil.copyfile(file, new / name)
             show("translating with both models")
             proved = replace(proof(checkpoint, new, data, langs, split, source), quantization=quantization, text=text)
+            if learned and map_settings:
+                write_text(new / MAP, learned.text())
+                proved = with_map(proved, new, learned, map_settings, (data, langs, split))
+                show(str(proved.vocabulary_map))
             sealed = seal(new, described(proved, state, data, langs))
             write_json(new / PROOF, export_json(sealed))
             new.replace(out)

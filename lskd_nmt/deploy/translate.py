@@ -61,6 +61,7 @@ class Search(Protocol):
         return_scores: bool,
         return_attention: bool,
         max_decoding_length: int,
+        use_vmap: bool,
     ) -> list[Future]:
         """The answers for pieces, in order."""
 
@@ -134,6 +135,7 @@ class Translator:
         workers: int = 0,
         compute_type: str = "default",
         batch_tokens: int = BATCH_TOKENS,
+        vocabulary_map: bool = True,
     ) -> None:
         """Open a folder that `lskd export --to ctranslate2` made.
 
@@ -141,7 +143,8 @@ class Translator:
         at a time, and `threads` those of one batch on the CPU; if neither is given, there is a worker of one thread for
         each core. `compute_type` is CTranslate2's: what the model computes in, as a rule (`default`) what it was
         exported in. A batch has at most `batch_tokens` padded subwords. Lines are split into sentences, each of which
-        is translated by itself, unless there is `one_sentence_a_line`.
+        is translated by itself, unless there is `one_sentence_a_line`. Where the folder was exported with a vocabulary
+        map it is used, unless `vocabulary_map` is false.
         """
         require(0 <= workers <= MOST_WORKERS, f"--workers is {workers}: give 1 to {MOST_WORKERS}, or 0 for all cores")
         require(batch_tokens > 0, f"--max-batch-tokens is {batch_tokens}: give a number above 0")
@@ -158,6 +161,7 @@ class Translator:
         require(min(limits) > 1, f"{model / sealed.PROOF}: {limits} are no numbers of positions: {sealed.AGAIN}")
         self.longest, self.most = min(LONGEST, limits[0] - 1), min(MOST, limits[1])  # a source has an end besides
         self.one_sentence_a_line, self.batch_tokens = one_sentence_a_line, batch_tokens
+        self.uses_map = vocabulary_map and export.vocabulary_map is not None
         self.prefix = given.prefix(model)
         self.subwords = _open_subwords(model, SPM if text is None else text.subwords)
         self.begins = begins_word if text is None or text.subwords == SPM else follows_word
@@ -224,6 +228,7 @@ class Translator:
                 return_scores=True,
                 return_attention=attention,
                 max_decoding_length=self.most,
+                use_vmap=self.uses_map,
             )
 
         flight = Flight(begin, self.model.num_translators, self.batch_tokens)

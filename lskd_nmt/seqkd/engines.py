@@ -25,8 +25,12 @@ class CTranslate2Engine:
         compute_type: str = "default",
         threads: int = 1,
         workers: int = 1,
+        use_vmap: bool = False,
     ) -> None:
-        """`threads` are those of one batch; `index` is the GPU's; `workers` is how many batches it does at a time."""
+        """`threads` are those of one batch; `index` is the GPU's; `workers` is how many batches it does at a time.
+
+        With `use_vmap` it chooses from the symbols that the folder's vocabulary map allows.
+        """
         self.place = {
             "device": device,
             "compute_type": compute_type,
@@ -34,7 +38,7 @@ class CTranslate2Engine:
             "device_index": index,
             "inter_threads": workers,
         }
-        self.model = str(model)
+        self.model, self.use_vmap = str(model), use_vmap
         self.reseed(0)
 
     def reseed(self, seed: int) -> None:
@@ -63,6 +67,7 @@ class CTranslate2Engine:
             max_input_length=0,
             return_scores=True,
             asynchronous=True,
+            use_vmap=self.use_vmap,
             **search,
         )
         return lambda: [
