@@ -205,7 +205,7 @@ def test_a_comparison_is_written_as_it_is_read(compared):
 
 
 def test_table_and_figure_are_written_from_the_json(compared):
-    names = {f"compare.{kind}" for kind in ("json", "md", "csv", "tex", "png", "svg")}
+    names = {f"compare.{kind}" for kind in ("json", "md", "csv", "tex", "png", "svg")} | {"fronts.png", "fronts.svg"}
     assert {file.name for file in compared.iterdir()} == names
     content = json.loads((compared / "compare.json").read_text())
     assert (compared / "compare.md").read_text() == tables_benchmark.markdown(record(content))
@@ -299,6 +299,8 @@ def test_what_is_no_model_of_the_data_is_refused(models, part, checkpoint, model
         (["--sentences", "-1"], "--sentences is -1"),
         (["--threads", "5"], "--threads is 5 and this process may use 4 cores"),
         (["--batch-tokens", "0"], "--batch-tokens is 0"),
+        (["--within", "2"], "--within is 2: give a share such as 0.02 or 2%, or points"),
+        (["--no-vocabulary-map", "b"], "--no-vocabulary-map names b: give names of --models"),
         (["--data", "nowhere"], "--data nowhere does not exist"),
         (["--split", "dev"], "has no 'dev' of aa-bb"),
         (["--out", "FILE"], "cannot be written"),

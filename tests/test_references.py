@@ -108,7 +108,7 @@ def foreign(plugin, tmp_path):
 def compared(data, monkeypatch, translations, **settings):
     """The scores of a model that translates so."""
     monkeypatch.setattr(
-        benchmark, "examine", lambda name, path, _: Candidate(name, str(path), "fairseq", None, 1, 1.0, 1.0)
+        benchmark, "examine", lambda name, path, *_: Candidate(name, str(path), "fairseq", None, 1, 1.0, 1.0)
     )
     monkeypatch.setattr(benchmark, "load_model", lambda *_: lambda sentences, threads: translations[: len(sentences)])
     timing = Timing((), Latency(*[Spread(1, 1, 1, (1,))] * 2))

@@ -26,6 +26,7 @@ from lskd_nmt.storage.typed import read_record, to_json
 
 if TYPE_CHECKING:
     from lskd_nmt.deploy.vocabulary_map import MapSettings
+    from lskd_nmt.evaluate.benchmark import Comparison
 
 
 def register(verbs: Verbs) -> None:
@@ -117,6 +118,13 @@ def register_benchmark(verbs: Verbs) -> None:
     )
     add_tokenize(verb)
     verb.add_argument("--metrics", metavar="NAMES", help="of sacreBLEU beside BLEU and chrF, such as ter,chrf++")
+    about = (
+        "name the smallest model within so much of the first model's score: a share such as 0.02, the same as 2%%, or "
+        "points such as 0.5points (default: %(default)s)"
+    )
+    verb.add_argument("--within", default="0.02", metavar="X", help=about)
+    about = "translate without the vocabulary map of these models' folders, or of all"
+    verb.add_argument("--no-vocabulary-map", nargs="*", metavar="NAME", help=about)
     verb.add_argument(
         "--batch-tokens", type=whole(1), default=2048, help="padded source subwords of a batch (default: %(default)s)"
     )
@@ -170,6 +178,8 @@ def run_benchmark(args: argparse.Namespace) -> None:
     from lskd_nmt.deploy.candidates import own_direction, parse_models
     from lskd_nmt.evaluate.benchmark import comparison_json
 
+    models = parse_models(args.models)
+    without = args.no_vocabulary_map
     settings = CompareSettings(
         args.split,
         args.beam,
@@ -179,8 +189,9 @@ def run_benchmark(args: argparse.Namespace) -> None:
         args.batch_tokens,
         args.tokenize,
         tuple(words_of(args.metrics, "--metrics") or ()),
+        args.within,
+        tuple(models) if without == [] else tuple(without or ()),
     )
-    models = parse_models(args.models)
     fairseq_io.require_data(str(args.data), several=False)
     require_writable(args.out)
     with folders.hold(args.out, "lskd benchmark"), fairseq_io.quiet():
@@ -196,18 +207,30 @@ def run_benchmark(args: argparse.Namespace) -> None:
                 "compare": str(args.out / "compare.json"),
                 "models": list(models),
                 "bleu": [model.bleu for model in content.models],
+                "smallest_within": smallest_within(content),
             }
         )
     )
 
 
+def smallest_within(content: "Comparison") -> dict[str, str | None]:
+    """The smallest model that is almost as good as the first, by metric; said, too, with what that means."""
+    from lskd_nmt.evaluate.pareto import margin_of, smallest
+
+    found = smallest(content, margin_of(content.settings.within or "0.02"))
+    for each in found:
+        show(each.text)
+    return {each.metric: each.model.name if each.model else None for each in found}
+
+
 def report_comparison(folder: Path) -> None:
     """The tables and the figure of the folder's compare.json, beside it."""
     from lskd_nmt.evaluate.benchmark import Benchmark
-    from lskd_nmt.report.figures import bleu_by_speed, style
+    from lskd_nmt.report.figures import bleu_by_speed, fronts, style
     from lskd_nmt.report.tables import benchmark
 
     content = read_record(folder / "compare.json", Benchmark)
     for kind, text in (("md", benchmark.markdown), ("tex", benchmark.latex), ("csv", benchmark.csv)):
         write_text(folder / f"compare.{kind}", text(content))
     style.save(bleu_by_speed.comparison(content), folder / "compare")
+    style.save(fronts.fronts(content), folder / "fronts")

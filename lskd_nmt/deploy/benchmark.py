@@ -22,6 +22,7 @@ from lskd_nmt.evaluate.benchmark import (
     Timed,
 )
 from lskd_nmt.evaluate.metrics import EvaluationSet, metric
+from lskd_nmt.evaluate.pareto import margin_of
 from lskd_nmt.evaluate.records import Score
 from lskd_nmt.evaluate.references import References, references
 from lskd_nmt.evaluate.scoring import bleu_tokenizer, scores
@@ -54,7 +55,11 @@ def compare(
     what = f"--models begins with the translations {first_name}={path}, of which no size and no speed is known"
     require(not is_translations(path), f"{what}: give a model first, which the others' ratios are to")
     langs, symbols = vocabulary_of(data, langs)
-    candidates = [examine(name, path, symbols) for name, path in models.items()]
+    if settings.within is not None:
+        margin_of(settings.within)
+    unknown = sorted({*settings.without_map} - {*models})
+    require(not unknown, f"--no-vocabulary-map names {', '.join(unknown)}: give names of --models")
+    candidates = [examine(name, path, symbols, name not in settings.without_map) for name, path in models.items()]
     tokenizer = bleu_tokenizer(langs[1], settings.tokenize)  # refused before anything is translated
     others = other_metrics(settings.metrics, langs[1])
     source, _ = fairseq_io.piece_lines(str(data), langs, settings.split)
@@ -73,12 +78,18 @@ def compare(
     first, *_ = rows = [row(each, quality[each.name], timings.get(each.name, Timing()), others) for each in candidates]
     about = (langs, len(sentences), truth.source, truth.changed_by_subwords, tokenizer)
     return Comparison(
-        BenchmarkSettings(**{**asdict(settings), "metrics": tuple(others) or None}),
+        settings_record(settings, others),
         BenchmarkData(*about, folder=str(data), form=truth.form),
         Timed(len(timed), round(load_before, 2), len(list(batches(timed, settings.batch_tokens)))),
         {name: ScoreSignature(score.signature, score.text) for name, score in quality[first.name].items()},
         tuple(replace(each, ratios=ratios(each, first)) for each in rows),
     )
+
+
+def settings_record(settings: CompareSettings, others: Sequence[str]) -> BenchmarkSettings:
+    """The settings as compare.json has them, where what nobody asked for is left out."""
+    optional = {"metrics": tuple(others) or None, "without_map": settings.without_map or None}
+    return BenchmarkSettings(**{**asdict(settings), **optional})
 
 
 def other_metrics(names: Sequence[str], lang: str) -> list[str]:
@@ -152,6 +163,7 @@ def row(
         Ratios(1, (1,) * len(timing.subwords_per_second), 1),
         path=candidate.path,
         scores={name: quality[name].score for name in others} or None,
+        vocabulary_map=candidate.vocabulary_map or None,
     )
 
 

@@ -24,6 +24,8 @@ class CompareSettings:
     batch_tokens: int = DecodeSettings.batch_tokens
     tokenize: str | None = None  # of BLEU, instead of the target language's own
     metrics: tuple[str, ...] = ()  # beside BLEU and chrF
+    within: str | None = None  # of the first model's score the smallest model is named, see `pareto.Margin`
+    without_map: tuple[str, ...] = ()  # models whose vocabulary map is left out
 
     def __post_init__(self) -> None:
         self.decoding()  # refuses what it cannot do

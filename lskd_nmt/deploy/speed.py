@@ -59,7 +59,10 @@ def load_model(candidate: Candidate, data: Path, langs: tuple[str, str], setting
 
         return with_fairseq
     try:
-        engines = {count: CTranslate2Engine(Path(candidate.path), workers=count) for count in settings.thread_counts()}
+        engines = {
+            count: CTranslate2Engine(Path(candidate.path), workers=count, use_vmap=candidate.vocabulary_map)
+            for count in settings.thread_counts()
+        }
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise LskdError(

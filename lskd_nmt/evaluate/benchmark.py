@@ -61,6 +61,12 @@ class BenchmarkedModel:
     latency: Latency | None
     ratios: Ratios
     scores: dict[str, Number] | None = absent()  # by the metrics beside BLEU and chrF
+    vocabulary_map: bool | None = absent()  # it translated with one, whose file counts as part of its size
+
+    @property
+    def all_scores(self) -> dict[str, Number]:
+        """Its score by each metric of the comparison."""
+        return {"bleu": self.bleu, "chrf": self.chrf, **(self.scores or {})}
 
 
 @record
@@ -96,6 +102,8 @@ class BenchmarkSettings:
     batch_tokens: int
     tokenize: str | None = None  # of BLEU, if the user wished another tokeniser
     metrics: tuple[str, ...] | None = absent()  # beside BLEU and chrF
+    within: str | None = absent()  # of the first model's score the smallest model is named
+    without_map: tuple[str, ...] | None = absent()  # models whose vocabulary map was left out
 
 
 @record

@@ -61,13 +61,18 @@ def limits(axes: Axes, speeds: Sequence[float], scores: Sequence[float]) -> None
 
 
 def place_names(
-    axes: Axes, points: Sequence[tuple[float, float]], radii: Sequence[float], names: Sequence[str]
+    axes: Axes,
+    points: Sequence[tuple[float, float]],
+    radii: Sequence[float],
+    names: Sequence[str],
+    others: Sequence[tuple[float, float]] = (),
 ) -> list[Annotation]:
     """Write each name beside its point, at the first place that covers no point and no earlier name.
 
-    Where all places are taken, it gets the one that covers least. `radii` are in printer's points.
+    Where all places are taken, it gets the one that covers least. `radii` are in printer's points. `others` are places
+    that have no name and are not to be covered either, such as those of a line.
     """
-    taken = boxes(axes, points, radii)
+    taken = [*boxes(axes, points, radii), *boxes(axes, others, [1.0] * len(others))]
     frame = axes.get_window_extent()
     written = []
     for point, radius, name in zip(points, radii, names, strict=True):

@@ -6,6 +6,7 @@ import pandas as pd
 
 from lskd_nmt.evaluate.benchmark import Benchmark, BenchmarkData, BenchmarkedModel, Spread
 from lskd_nmt.evaluate.metrics import described
+from lskd_nmt.evaluate.pareto import margin_of, smallest
 from lskd_nmt.evaluate.scoring import remark
 from lskd_nmt.report.results.read import rewritten
 from lskd_nmt.report.tables import texts
@@ -37,7 +38,7 @@ def line(model: BenchmarkedModel, counts: Sequence[int]) -> dict[str, str]:
     known = dict(zip(counts, zip(speeds, ratios.subwords_per_second, strict=True), strict=False))
     return {
         "model": model.name,
-        "kind": " ".join(filter(None, (model.kind, model.quantization))),
+        "kind": " ".join(filter(None, (model.kind, model.quantization, "with map" * bool(model.vocabulary_map)))),
         "parameters": texts.optional(model.parameters, ","),
         "MB": texts.optional(model.megabytes, ".1f"),
         "BLEU": f"{model.bleu:.2f}",
@@ -73,12 +74,27 @@ def notes(content: Benchmark) -> list[str]:
         f"repeats: {settings.repeats}, interleaved over the models; their median (smallest–largest)",
         f"size, speed and BLEU share: relative to {content.models[0].name}",
         "MB: 10⁶ bytes, of a checkpoint its weights alone, of a CTranslate2 folder model.bin",
+        *maps(content.models),
+        *nearest(content),
         *others(content.models),
         *busy([model for model in content.models if model.subwords_per_second]),
         f"machine: {content.host.cores} cores, load {timed.load_before:g} before the measurement, "
         f"commit {content.commit}",
         f"command: {content.command}",
     ]
+
+
+def maps(models: Sequence[BenchmarkedModel]) -> list[str]:
+    """What is said of vocabulary maps, where there are any."""
+    names = [model.name for model in models if model.vocabulary_map]
+    return [f"with map: with a vocabulary map, whose vmap.txt is part of the MB: {', '.join(names)}"] if names else []
+
+
+def nearest(content: Benchmark) -> list[str]:
+    """The smallest model that is almost as good as the first one, by each metric; older comparisons did not ask."""
+    if content.settings.within is None:
+        return []
+    return [found.text for found in smallest(content, margin_of(content.settings.within))]
 
 
 def about_scores(data: BenchmarkData) -> list[str]:
@@ -123,7 +139,10 @@ def latex(content: Benchmark) -> str:
 
 def csv(content: Benchmark) -> str:
     """One line per model, numbers only."""
-    return texts.csv([numbers(model) for model in content.models])
+    has_map = any(model.vocabulary_map for model in content.models)
+    rows = [numbers(model) for model in content.models]
+    maps = [{"vocabulary_map": bool(model.vocabulary_map)} if has_map else {} for model in content.models]
+    return texts.csv([{**row, **of_map} for row, of_map in zip(rows, maps, strict=True)])
 
 
 def numbers(model: BenchmarkedModel) -> dict[str, Json]:
