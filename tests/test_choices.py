@@ -10,6 +10,7 @@ from test_plan import complaint, config, expanded
 
 from lskd_nmt import cli, fairseq_io
 from lskd_nmt.cost import kinds
+from lskd_nmt.errors import LskdError
 from lskd_nmt.experiment.config import resolve
 from lskd_nmt.experiment.plan import plan
 from lskd_nmt.experiment.records import Plan, model_json
@@ -45,6 +46,34 @@ def test_students_of_mbr_and_of_scores_are_named_and_chosen_by_the_yaml(tmp_path
     assert dict(pairwise(low.seqkd_commands[-1]))["--min-score"] == "-0.00001"  # argparse takes -1e-05 for a flag
     plan(resolve(config(student=student, seqkd=seqkd)), "", tmp_path)
     assert read_record(tmp_path / "plan.json", Plan).config.seqkd.score_batch == 99
+
+
+def test_a_model_of_the_other_direction_is_named_in_the_yaml(tmp_path):
+    student = {"kd_level": "sequence", "hypotheses": ["beam", "multi"]}
+    seqkd = {"nbest": 4, "reverse": str(tmp_path / "r.pt"), "drop_worst_reverse": 0.1, "forward": "teacher"}
+
+    def flags(section):
+        steps = expanded(student=student, seqkd=section)["teacher-ls0.1-s1"].seqkd_commands[1:]
+        names = ("--reverse-model", "--drop-worst-reverse", "--forward-model")
+        return [[dict(pairwise(step)).get(name) for name in names] for step in steps]
+
+    assert flags(seqkd) == [[str(tmp_path / "r.pt"), "0.1", "models/teacher-ls0.1-s1/model.pt"]] * 2
+    assert (
+        flags(seqkd | {"forward": str(tmp_path / "f.pt")})
+        == [[str(tmp_path / "r.pt"), "0.1", str(tmp_path / "f.pt")]] * 2
+    )
+    assert flags({"nbest": 4}) == [[None] * 3] * 2
+    content = config(student=student, seqkd=seqkd)
+    with pytest.raises(LskdError, match=r"^seqkd.reverse is .*/r.pt, which is not there: give a checkpoint, or a run"):
+        plan(resolve(content), "", tmp_path / "run")
+    (tmp_path / "r.pt").touch()
+    assert plan(resolve(content), "", tmp_path / "run").config.seqkd.forward == "teacher"
+    for kind in ("beam", "multi"):
+        folder = tmp_path / "run" / "models" / "teacher-ls0.1-s1" / "hypotheses" / kind
+        folder.mkdir(parents=True)
+        (folder / "hypotheses.json").touch()
+    (tmp_path / "r.pt").unlink()  # all is chosen: it may be gone
+    plan(resolve(content), "", tmp_path / "run")
 
 
 def test_a_method_and_how_many_hypotheses_are_one_name():

@@ -8,7 +8,9 @@ import pytest
 from conftest import ROOT
 
 from lskd_nmt.errors import LskdError
+from lskd_nmt.experiment.choice_rules import CHOICE_RULES, ChoiceSettings
 from lskd_nmt.experiment.compatibility import EXPERIMENT_RULES, METHOD_RULES, ExperimentSettings, MethodSettings
+from lskd_nmt.experiment.run_config import SeqkdConfig
 from lskd_nmt.losses import compatibility
 from lskd_nmt.losses.compatibility import RULES
 from lskd_nmt.losses.options import KdOptions
@@ -219,6 +221,14 @@ EXPERIMENT_BROKEN = {
     "no-teacher": ({"origin": "none", "axes": ("kd_level",)}, "student.kd_level is given, and teacher is none: remove"),
     "nothing-to-train": ({"origin": "none", "plain": False}, "teacher is none, student.plain is false, and no student"),
 }
+CHOICE_BROKEN = {
+    "reverse-lacking": ({"forward": "teacher"}, {}, "seqkd.forward is given, and seqkd.reverse is not: name a model"),
+    "forward-and-teacher": (
+        {"forward": "teacher", "reverse": "/r.pt"},
+        {"origin": "ct2"},
+        "seqkd.forward is teacher, and teacher.from is ct2, which scores no subwords of the data: give a checkpoint",
+    ),
+}
 METHOD_BROKEN = {
     "live-without-teacher": ({"teacher": False, "live": True}, "live is true, and teacher is false: remove one"),
     "method-kd-passes": ({"kd_passes": 3}, "flags.kd-passes needs the teacher beside the student: set live: true"),
@@ -227,7 +237,8 @@ METHOD_BROKEN = {
 
 
 def test_every_rule_has_settings_that_break_it():
-    for rules, examples in ((RULES, BROKEN), (EXPERIMENT_RULES, EXPERIMENT_BROKEN), (METHOD_RULES, METHOD_BROKEN)):
+    tables = [(RULES, BROKEN), (EXPERIMENT_RULES, EXPERIMENT_BROKEN), (METHOD_RULES, METHOD_BROKEN)]
+    for rules, examples in [*tables, (CHOICE_RULES, CHOICE_BROKEN)]:
         assert sorted(rule.name for rule in rules) == sorted(examples)
 
 
@@ -251,6 +262,13 @@ def test_keys_of_a_yaml_that_do_not_go_together_get_one_line(name):
     changed, line = EXPERIMENT_BROKEN[name]
     settings = ExperimentSettings(**{"kd_level": ("word",), **changed})
     assert refusal(EXPERIMENT_RULES, name, settings).startswith(line)
+
+
+@pytest.mark.parametrize("name", sorted(CHOICE_BROKEN))
+def test_keys_of_seqkd_that_do_not_go_together_get_one_line(name):
+    section, changed, line = CHOICE_BROKEN[name]
+    settings = ChoiceSettings(**{"seqkd": SeqkdConfig(**section), "methods": ("beam",), **changed})
+    assert refusal(CHOICE_RULES, name, settings).startswith(line)
 
 
 @pytest.mark.parametrize("name", sorted(METHOD_BROKEN))
@@ -311,7 +329,9 @@ def test_the_rules_name_options_that_there_are():
     named = {option.removeprefix("--").replace("-", "_") for rule in RULES for option in rule.options}
     assert named - {"eval_bleu"} <= {field.name for field in dataclasses.fields(Settings)}
     assert {*WORD_FLAGS, *REAL_TEACHER_FLAGS} <= {field.name for field in dataclasses.fields(Settings)}
-    assert all(rule.reason.endswith(".") and rule.options for rule in (*RULES, *EXPERIMENT_RULES, *METHOD_RULES))
+    assert all(
+        rule.reason.endswith(".") and rule.options for rule in (*RULES, *EXPERIMENT_RULES, *METHOD_RULES, *CHOICE_RULES)
+    )
 
 
 def test_the_docs_table_has_a_row_for_every_rule():

@@ -1,4 +1,4 @@
-"""A model of the other direction scores sources as fairseq does, and its worst translations go."""
+"""Models of both directions score pairs as fairseq does, and their worst translations go."""
 
 import json
 import math
@@ -13,10 +13,11 @@ from conftest import train
 from lskd_nmt import cli, fairseq_io
 from lskd_nmt.data.filters.screen import BLOCK
 from lskd_nmt.errors import LskdError
+from lskd_nmt.experiment.shared_teachers import checkpoint_of
 from lskd_nmt.seqkd import corpus, ledger, reverse
 from lskd_nmt.seqkd.chooser import Chooser, SelectSettings
 from lskd_nmt.seqkd.ledger import Hypothesis, Row
-from lskd_nmt.seqkd.reverse import ReverseFilter, ReverseModel
+from lskd_nmt.seqkd.reverse import DualModel, ForwardModel, ReverseFilter, ReverseModel, dual_cross_entropy
 from lskd_nmt.seqkd.screening import text_ahead
 from lskd_nmt.storage.files import sha256, write_json
 from lskd_nmt.storage.header import Origin
@@ -45,11 +46,11 @@ def reverse_model(backwards, data) -> ReverseModel:
     return ReverseModel(str(backwards), str(data), fairseq_io.read_symbols(str(data), LANGS))
 
 
-def slow_cross_entropy(checkpoint: Path, data: Path, source: str, translation: str) -> float:
-    """One sentence through fairseq's model, symbol by symbol from its logits."""
+def slow_cross_entropy(checkpoint: Path, data: Path, source: str, translation: str, langs=LANGS[::-1]) -> float:
+    """Of `source` given `translation`, through fairseq's model of these languages, symbol by symbol from its logits."""
     fairseq_io.load_plugin()
-    model = fairseq_io.load_model(str(checkpoint), fairseq_io.of_data(str(data), LANGS[::-1])).eval()
-    theirs, ours = fairseq_io.dictionaries(str(data), LANGS[::-1])
+    model = fairseq_io.load_model(str(checkpoint), fairseq_io.of_data(str(data), langs)).eval()
+    theirs, ours = fairseq_io.dictionaries(str(data), langs)
     given = torch.tensor([[*map(theirs.index, translation.split()), theirs.eos()]])
     wanted = [*map(ours.index, source.split()), ours.eos()]
     before = torch.tensor([[ours.eos(), *wanted[:-1]]])
@@ -121,6 +122,89 @@ def test_the_worst_translations_leave_the_choice(reverse_model, backwards, data,
     assert header["selection"]["reverse_model"]["sha256"] == sha256(backwards)
     lines = (tmp_path / "h" / "dropped.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == len(worst) and all(json.loads(line)["reason"] == "reverse" for line in lines)
+
+
+@pytest.mark.parametrize(
+    "forward, reverse, expected",
+    [
+        (1.0, 1.0, 1.0),  # two models that agree: their mean alone
+        (1.0, 2.0, 2.5),  # |1 − 2| + (1 + 2) / 2
+        (2.0, 1.0, 2.5),
+        (0.0, 4.0, 6.0),  # one that believes it does not help: worse than (3, 3), whose mean is larger
+        (3.0, 3.0, 3.0),
+        (math.inf, 1.0, math.inf),
+        (1.0, math.inf, math.inf),
+        (math.inf, math.inf, math.inf),
+    ],
+)
+def test_the_dual_cross_entropy_by_hand(forward, reverse, expected):
+    assert dual_cross_entropy(forward, reverse) == expected
+
+
+def test_both_models_score_a_pair_in_their_direction(reverse_model, teacher, backwards, data, sources):
+    forward = ForwardModel(str(teacher), str(data), fairseq_io.read_symbols(str(data), LANGS))
+    pairs = [*pairwise(sources[:4]), ("a b", "c d e f g h")]
+    ahead = [slow_cross_entropy(teacher, data, translation, source, LANGS) for source, translation in pairs]
+    back = [slow_cross_entropy(backwards, data, source, translation) for source, translation in pairs]
+    assert forward.cross_entropies(pairs) == pytest.approx(ahead, abs=1e-4)
+    expected = [abs(one - other) + (one + other) / 2 for one, other in zip(ahead, back, strict=True)]
+    assert DualModel(forward, reverse_model).cross_entropies(pairs) == pytest.approx(expected, abs=3e-4)
+
+
+def test_the_worst_translations_by_both_models_leave_the_choice(
+    reverse_model, teacher, backwards, data, sources, tmp_path, capsys
+):
+    texts = [(source, " ".join(reversed(source.split()))) for source in sources]
+    decoded = decoding_of(tmp_path / "decoded", data, texts)
+    words = ["seqkd", "select", "--data", data, "-s", "aa", "-t", "bb", "--decoded", decoded, "--method", "multi"]
+    flags = ["--reverse-model", backwards, "--forward-model", teacher, "--drop-worst-reverse", 0.3, "--examples", 1000]
+    assert cli.main([*map(str, [*words, *flags, "--out", tmp_path / "h"])]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    pairs = [(source, text) for source, own in zip(sources, texts, strict=True) for text in own]
+    forward = ForwardModel(str(teacher), str(data), fairseq_io.read_symbols(str(data), LANGS))
+    scores = [math.exp(-each) for each in DualModel(forward, reverse_model).cross_entropies(pairs)]
+    lowest = sorted(scores)[: facts["dropped"]["dual"]]
+    header = json.loads((tmp_path / "h" / "hypotheses.json").read_text())
+    assert "reverse" not in facts["dropped"] and len(lowest) == pytest.approx(0.3 * len(scores), abs=2)
+    assert max(lowest) < header["dual_limit"] + 1e-5 < sorted(scores)[len(lowest)] + 1e-4
+    assert "reverse_limit" not in header and header["selection"]["forward_model"]["sha256"] == sha256(teacher)
+    lines = (tmp_path / "h" / "dropped.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == len(lowest) and all(json.loads(line)["reason"] == "dual" for line in lines)
+
+
+def test_a_forward_model_of_the_other_direction_is_refused(backwards, data):
+    with pytest.raises(LskdError, match=r"--forward-model .* translates bb to aa: give one of aa to bb"):
+        reverse.forward_facts_of(str(backwards), fairseq_io.read_symbols(str(data), LANGS))
+
+
+def test_a_forward_model_alone_is_refused(data, tmp_path, capsys):
+    words = ["seqkd", "select", "--data", data, "--decoded", "x", "--out", tmp_path / "h", "--forward-model", "f.pt"]
+    assert cli.main([*map(str, words)]) == 2
+    assert "--forward-model is f.pt, and no --reverse-model is given: the dual" in capsys.readouterr().err
+
+
+def run_with(folder: Path, teachers: list[str]) -> Path:
+    """A run folder's plan of these teachers, and a checkpoint of the first."""
+    models = [{"name": name, "role": "teacher", "seed": 1} for name in teachers]
+    plan = {"name": "r", "data": {"folder": "data", "source_lang": "bb", "target_lang": "aa"}, "models": models}
+    (folder / "models" / teachers[0]).mkdir(parents=True)
+    write_json(folder / "plan.json", plan)
+    return folder
+
+
+def test_a_run_stands_for_its_only_teacher(tmp_path):
+    run = run_with(tmp_path / "run", ["teacher-s1"])
+    checkpoint = run / "models" / "teacher-s1" / "model.pt"
+    with pytest.raises(LskdError, match=r"^seqkd.reverse is .*, which has not finished teacher-s1: run it first$"):
+        checkpoint_of("seqkd.reverse", str(run))
+    checkpoint.touch()
+    assert checkpoint_of("seqkd.reverse", str(run)) == str(checkpoint)
+    assert checkpoint_of("x", str(checkpoint)) == str(checkpoint) and checkpoint_of("x", None) is None
+    two = run_with(tmp_path / "two", ["teacher-s1", "teacher-s2"])
+    with pytest.raises(LskdError, match=f"which has 2 teachers: give .* such as {two}/models/teacher-s1/model.pt$"):
+        checkpoint_of("seqkd.reverse", str(two))
+    with pytest.raises(LskdError, match=r"a folder without plan.json: give a checkpoint, or a run folder"):
+        checkpoint_of("seqkd.reverse", str(tmp_path))
 
 
 def test_lines_of_text_are_scored_a_block_at_a_time():

@@ -146,8 +146,10 @@ def register_select(steps: Verbs) -> None:
     select.add_argument("--workers", type=int, default=0, help="processes of mbr; 0: one for each core")
     select.add_argument("--drop-copies", action="store_true", help="drop hypotheses that repeat the source")
     add_filters(select)
-    about = "a fairseq checkpoint of the other direction, with the data's dictionaries: drop what it scores worst"
-    select.add_argument("--reverse-model", metavar="R.pt", help=about)
+    about = "a fairseq checkpoint of the other direction, with the data's dictionaries, or a run with one teacher: "
+    select.add_argument("--reverse-model", metavar="R.pt", help=f"{about}drop what it scores worst")
+    both = "one of the data's direction, such as the teacher that decoded: drop what is worst by the dual conditional "
+    select.add_argument("--forward-model", metavar="F.pt", help=f"{both}cross-entropy of it and --reverse-model")
     share = "the share of translations that --reverse-model drops"
     select.add_argument("--drop-worst-reverse", type=float, default=0.05, metavar="SHARE", help=share)
 
@@ -248,6 +250,7 @@ def run_candidates(args: argparse.Namespace) -> None:
 def run_select(args: argparse.Namespace) -> None:
     """`lskd seqkd select --decoded DIR --data bin --out HYPOTHESES`."""
     from lskd_nmt.data.filters.screen import FILE, names_of
+    from lskd_nmt.experiment.shared_teachers import checkpoint_of
     from lskd_nmt.seqkd.chooser import SelectSettings
     from lskd_nmt.seqkd.mixture import Monolingual
     from lskd_nmt.seqkd.quality import Scoring
@@ -255,6 +258,8 @@ def run_select(args: argparse.Namespace) -> None:
     from lskd_nmt.teacher.online import split_paths
 
     args.filters = names_of(args.filters)
+    for name in ("reverse_model", "forward_model"):
+        setattr(args, name, checkpoint_of(f"--{name.replace('_', '-')}", getattr(args, name)))
     settings = SelectSettings(**{name: getattr(args, name) for name in SelectSettings.__dataclass_fields__})
     decoded, texts = (tuple(map(Path, split_paths(given))) for given in (args.decoded, args.monolingual))
     symbols = symbols_of(args, decoded=next(iter((*decoded, *texts)), None))

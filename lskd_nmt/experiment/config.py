@@ -12,6 +12,7 @@ from lskd_nmt.decode_settings import ENGINES, DecodeSettings
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.evaluate.metrics import METRICS
 from lskd_nmt.experiment import method_files
+from lskd_nmt.experiment.choice_rules import CHOICE_RULES, TEACHER, choice_settings
 from lskd_nmt.experiment.choices import choosing, learned
 from lskd_nmt.experiment.compatibility import EXPERIMENT_RULES, ExperimentSettings
 from lskd_nmt.experiment.config_keys import Checks, Required, resolve_section
@@ -31,6 +32,7 @@ from lskd_nmt.experiment.config_values import (
     number,
     origin,
     path,
+    path_or,
     several,
     tail,
     text,
@@ -143,6 +145,9 @@ CONFIG: Checks = {
         "score_batch": integer,
         "drop_worst": number(0, 1, "a share between 0 and 1", low_included=False, high_included=False),
         "min_score": number(-math.inf, math.inf, "a number"),
+        "reverse": path,  # a model of the other direction drops the worst translations, see docs/filters.md
+        "drop_worst_reverse": number(0, 1, "a share between 0 and 1", low_included=False, high_included=False),
+        "forward": path_or(TEACHER),
         "monolingual": monolingual,  # {files: …, share: 0.5}: source text without a target side
     },
     "train": flags,
@@ -186,6 +191,7 @@ def resolve(content: Json, file: str = "config") -> RunConfig:
     config = from_json(RunConfig, found, file)
     settings = settings_of(config, method_files.given_axes(content["student"]))
     complaints = data_complaints(config.data) + broken(EXPERIMENT_RULES, settings)
+    complaints += broken(CHOICE_RULES, choice_settings(config))
     complaints += metric_complaints(config.metrics or (), config.metric_commands or {})
     require(not complaints, f"{file}: {'; '.join(complaints)}")
     if not config.methods and config.teacher.kind != "none":
@@ -205,15 +211,8 @@ def with_origin(content: dict[str, Json]) -> dict[str, Json]:
     return {**content, "teacher": {"from": section["origin"], **{k: v for k, v in section.items() if k != "origin"}}}
 
 
-STOCK = (
-    "dir",
-    "tests",
-    "source_lang",
-    "target_lang",
-    "form",
-    "spm",
-    "tokenize",
-)  # keys of a folder of fairseq-preprocess
+# keys of a folder of fairseq-preprocess
+STOCK = ("dir", "tests", "source_lang", "target_lang", "form", "spm", "tokenize")
 
 
 def data_complaints(data: DataConfig) -> list[str]:

@@ -108,6 +108,18 @@ def path(value: Json) -> str:
         raise ValueError("a path, and no user's folder that is not there") from None
 
 
+def path_or(name: str) -> Check:
+    """A path, or the one `name` that means something else."""
+
+    def check(value: Json) -> str:
+        try:
+            return name if value == name else path(value)
+        except ValueError as error:
+            raise ValueError(f"{name}, or {error}") from None
+
+    return check
+
+
 def metric_name(value: Json) -> str:
     """The name of a metric: a key of files, and the name of one."""
     if not isinstance(value, str) or not re.fullmatch(r"[a-z][a-z0-9_.+-]{0,39}", value) or value in RESERVED:

@@ -162,6 +162,9 @@ class SeqkdConfig:
     score_batch: int | None = absent()  # candidates that it is asked about at a time
     drop_worst: float | None = absent()  # the share of all candidates with the lowest scores
     min_score: float | None = absent()
+    reverse: str | None = absent()  # a checkpoint of the other direction, or a run with one: its worst are dropped
+    drop_worst_reverse: float | None = absent()  # the share that goes by it
+    forward: str | None = absent()  # a checkpoint of the data's direction, or `teacher`: they go by both
 
 
 @record

@@ -1,4 +1,4 @@
-"""Teachers of another run: found, compared with the plan, and linked instead of trained again."""
+"""Teachers of another run: found; for `teacher.run` compared with the plan, and linked instead of trained again."""
 
 from itertools import zip_longest
 from pathlib import Path
@@ -29,6 +29,23 @@ def shared_teachers(plan: Plan, run: Path) -> dict[str, Path]:
             require(same, f"{place} is not the one of teacher.run {other}: give another --out")
             found[model.name] = folder
     return found
+
+
+def checkpoint_of(name: str, place: str | None) -> str | None:
+    """The checkpoint that `name`, a flag or a key, means: a file, or a run folder's only teacher, which is finished."""
+    if place is None or not Path(place).is_dir():
+        return place
+    file = Path(place) / "plan.json"
+    require(file.is_file(), f"{name} is {place}, a folder without plan.json: give a checkpoint, or a run folder")
+    teachers = [model.name for model in read_record(file, Plan).models if model.role == "teacher"]
+    found = [Path(place) / "models" / teacher / "model.pt" for teacher in teachers]
+    require(
+        len(found) == 1,
+        f"{name} is {place}, which has {len(found)} teachers: give the checkpoint of one, such as "
+        f"{found[0] if found else f'{place}/models/NAME/model.pt'}",
+    )
+    require(found[0].is_file(), f"{name} is {place}, which has not finished {teachers[0]}: run it first")
+    return str(found[0])
 
 
 def link(place: Path, folder: Path) -> None:

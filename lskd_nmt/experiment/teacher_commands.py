@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 from lskd_nmt.decode_settings import DecodeSettings
+from lskd_nmt.experiment.choice_rules import TEACHER
 from lskd_nmt.experiment.choices import method_of
 from lskd_nmt.experiment.distillations import levels
 from lskd_nmt.experiment.records import Command, PlannedData
@@ -52,6 +53,7 @@ def seqkd_commands(name: str, config: RunConfig, data: PlannedData) -> tuple[Com
             **binarised(data),
             "out": f"{folder}/{kind}",
             **choice_of(kind, config, data),
+            **reverse_of(name, config.seqkd),
         }
         for kind in chosen
     ]
@@ -73,6 +75,13 @@ def choice_of(kind: str, config: RunConfig, data: PlannedData) -> Flags:
     if method == "best-score" or section.drop_worst is not None or section.min_score is not None:
         found |= {"scores": section.scores, "score-command": section.score_command, "score-batch": section.score_batch}
     return found
+
+
+def reverse_of(name: str, section: SeqkdConfig) -> Flags:
+    """The flags that drop the worst translations by a model of the other direction, alone or with `name`, a teacher."""
+    forward = f"models/{name}/model.pt" if section.forward == TEACHER else section.forward
+    worst = section.drop_worst_reverse
+    return {"reverse-model": section.reverse, "drop-worst-reverse": worst, "forward-model": forward}
 
 
 def binarised(data: PlannedData) -> Flags:

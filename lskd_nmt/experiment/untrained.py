@@ -1,13 +1,16 @@
 """Models that a run does not train: teachers that are there already, and trainings made outside of it."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path, PurePath
 
 from lskd_nmt import fairseq_io
 from lskd_nmt.errors import require, require_file
-from lskd_nmt.experiment.records import GIVEN, Given, Plan, PlannedModel, RunRecord, write_curve
+from lskd_nmt.experiment.choice_rules import TEACHER
+from lskd_nmt.experiment.records import GIVEN, Command, Given, Plan, PlannedModel, RunRecord, write_curve
 from lskd_nmt.experiment.run import Run
+from lskd_nmt.experiment.shared_teachers import checkpoint_of
 from lskd_nmt.fairseq_io.types import CheckpointState
 from lskd_nmt.storage.files import read_lines, sha256
 from lskd_nmt.storage.provenance import data_hashes
@@ -40,6 +43,7 @@ def require_there(plan: Plan, run: Path) -> None:
     text = plan.config.seqkd.monolingual
     for name in (*text.files, *(text.translations or ())) if text is not None else ():
         require(Path(name).is_file(), f"seqkd.monolingual names {name}, which is no file: give text, a sentence a line")
+    require_scorers(plan, run)
     for model in plan.models:
         folder, place = run / "models" / model.name, place_of(model)
         if model.origin is None or (folder / model.published).is_file():
@@ -55,6 +59,26 @@ def require_there(plan: Plan, run: Path) -> None:
                 f"give a translation of each line of {source}" if model.kind == "translations" else "give a checkpoint"
             )
             require(place.is_file(), f"{named}, which is no file: {way}")
+
+
+def require_scorers(plan: Plan, run: Path) -> None:
+    """Refuse a plan whose models of seqkd.reverse and seqkd.forward are not there, unless all was chosen by them."""
+    choices = [Path(word) for model in plan.models for command in model.seqkd_commands for word in outs(command)]
+    if all((run / choice / "hypotheses.json").is_file() for choice in choices):
+        return
+    for key in ("reverse", "forward"):
+        named = getattr(plan.config.seqkd, key)
+        place = None if named == TEACHER else checkpoint_of(f"seqkd.{key}", named)
+        require(
+            place is None or Path(place).is_file(),
+            f"seqkd.{key} is {named}, which is not there: give a checkpoint, or a run folder with one teacher",
+        )
+
+
+def outs(command: Command) -> Iterator[str]:
+    """Where a command of `lskd seqkd select` writes; nothing of others."""
+    if "select" in command:
+        yield from (word for flag, word in pairwise(command) if flag == "--out")
 
 
 def take(run: Run, model: PlannedModel) -> None:

@@ -47,6 +47,7 @@ class SelectSettings:
     examples: int = EXAMPLES  # of each reason, that are kept of what `filters` drop
     reverse_model: str | None = None  # a checkpoint of the other direction, see `reverse.py`
     drop_worst_reverse: float = WORST_REVERSE  # the share that goes by it
+    forward_model: str | None = None  # one of the data's direction: the share goes by the dual cross-entropy of both
 
     def __post_init__(self) -> None:
         require(self.method in METHODS, f"--method is {self.method}: one of {', '.join(METHODS)}")
@@ -78,6 +79,11 @@ class SelectSettings:
             self.reverse_model is not None or self.drop_worst_reverse == WORST_REVERSE,
             f"--drop-worst-reverse is {self.drop_worst_reverse:g}, and no --reverse-model is given: give one, or leave "
             "it out",
+        )
+        require(
+            self.reverse_model is not None or self.forward_model is None,
+            f"--forward-model is {self.forward_model}, and no --reverse-model is given: the dual cross-entropy needs "
+            "both",
         )
         require(self.examples >= 0, f"--examples is {self.examples}: give a number above 0, or 0 for none")
 
@@ -151,6 +157,7 @@ class ReverseScreen(Protocol):
     """What knows a model of the other direction; it is `reverse.ReverseFilter`."""
 
     limit: float
+    reason: str
 
     def look(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Look at the pairs of a block together, sources and translations in subwords."""

@@ -24,7 +24,7 @@ from lskd_nmt.seqkd.encoder import HELD_OUT, SPLITS, known_sources, splits_of
 from lskd_nmt.seqkd.mbr import Utility
 from lskd_nmt.seqkd.mixture import Monolingual, Pool
 from lskd_nmt.seqkd.quality import NO_SCORES, Scoring, quality_of
-from lskd_nmt.seqkd.reverse import REVERSE, ReverseFilter, ReverseModel, facts_of, sample_of
+from lskd_nmt.seqkd.reverse import DUAL, REVERSE, facts_of, filter_of, forward_facts_of
 from lskd_nmt.seqkd.screening import bitext_ahead, screen_of
 from lskd_nmt.seqkd.store import HypothesesHeader, Mixture, ScoredFacts, Selection
 from lskd_nmt.storage import folders
@@ -96,12 +96,15 @@ def select(
 
 
 def selection_of(settings: SelectSettings, symbols: DictionaryPair, scoring: Scoring) -> Selection:
-    """What decides the choice, with the model of the other direction by its hash."""
+    """What decides the choice, with the models that score by their hashes."""
     found = settings.content(symbols.langs[1], scoring)
     if settings.reverse_model is None:
         return found
     model = facts_of(settings.reverse_model, symbols).origin()
-    return replace(found, reverse_model=model, drop_worst_reverse=settings.drop_worst_reverse)
+    found = replace(found, reverse_model=model, drop_worst_reverse=settings.drop_worst_reverse)
+    if settings.forward_model is None:
+        return found
+    return replace(found, forward_model=forward_facts_of(settings.forward_model, symbols).origin())
 
 
 def require_all_samples(decoded: Decoded, settings: SelectSettings) -> None:
@@ -159,10 +162,7 @@ class Choice:
         quality = quality_of(reader, scoring, *drop, show) if scoring.given else None
         screen = screen_of(settings, symbols.langs, [*self.bitext, *self.texts], self.data, split)
         self.chooser = Chooser(settings, symbols.langs[1], workers, quality, screen)
-        if settings.reverse_model is not None:
-            sample = sample_of([*self.bitext, *self.texts], self.data, symbols.langs, split, self.encoder)
-            model = ReverseModel(settings.reverse_model, self.data, symbols)
-            self.chooser.reverse = ReverseFilter(model, settings.drop_worst_reverse, sample)
+        self.chooser.reverse = filter_of(settings, reader)
         self.report = Diversity(), Diversity()  # of the hypotheses; of the references
         self.learned, self.learned_text, self.available = 0, 0, 0  # sentences of the bitext; lines; and to draw from
 
@@ -186,7 +186,7 @@ class Choice:
         fairseq_io.write_pairs(str(folder / store.BIN), langs, split, pairs, sizes)
         dropped = dict(self.chooser.dropped)
         flags = {"--min-score": SCORE in dropped, "--filters": self.chooser.screen is not None}
-        flags["--drop-worst-reverse"] = REVERSE in dropped
+        flags["--drop-worst-reverse"] = REVERSE in dropped or DUAL in dropped
         looser = "".join(f" or {flag}" for flag, is_given in flags.items() if is_given)
         require(self.report[0].count > 0, f"no hypothesis is left ({dropped} dropped): loosen --max-ratio{looser}")
         counts = replace(
@@ -217,8 +217,12 @@ class Choice:
         if self.chooser.settings.is_filtered:
             self.chooser.examples.write(folder / FILE)
         typical = round(screen.typical, 4) if screen is not None and LENGTH in screen.names else None
-        limit = None if reverse is None or math.isinf(reverse.limit) else round(reverse.limit, 6)
-        return replace(counts, typical_ratio=typical, reverse_limit=limit)
+        counts = replace(counts, typical_ratio=typical)
+        if reverse is None or math.isinf(reverse.limit):
+            return counts
+        if reverse.reason == DUAL:
+            return replace(counts, dual_limit=round(math.exp(-reverse.limit), 6))
+        return replace(counts, reverse_limit=round(reverse.limit, 6))
 
     def pairs(
         self, split: str, monolingual: Monolingual, writer: store.StoreWriter, show: Callable[[str], None]

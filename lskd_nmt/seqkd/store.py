@@ -72,6 +72,7 @@ class Selection:
     filters: dict[str, str] | None = absent()  # the version of each that was asked for
     reverse_model: Origin | None = absent()
     drop_worst_reverse: float | None = absent()  # the share that goes by this model
+    forward_model: Origin | None = absent()  # with it, by the dual cross-entropy of both
 
 
 @record
@@ -149,6 +150,7 @@ class HypothesesHeader:
     scored: ScoredFacts | None = absent()  # where candidates have scores
     typical_ratio: float | None = absent()  # of the two lengths in characters, for the filter `length`
     reverse_limit: float | None = absent()  # the largest reverse cross-entropy that stays, in nats a subword
+    dual_limit: float | None = absent()  # the lowest score by dual cross-entropy that stays, from 0 to 1
     longest: int = 0  # target symbols of a hypothesis, with its end
     arrays: dict[str, str] = field(default_factory=dict)  # the hash of each file
     digest: str | None = absent()
