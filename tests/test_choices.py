@@ -15,10 +15,13 @@ from lskd_nmt.experiment.config import resolve
 from lskd_nmt.experiment.plan import plan
 from lskd_nmt.experiment.records import Plan, model_json
 from lskd_nmt.experiment.scripts import teacher_scripts
+from lskd_nmt.experiment.teacher_commands import as_read
 from lskd_nmt.report.results import rows
 from lskd_nmt.report.results.table_json import record_json
 from lskd_nmt.seqkd import ledger
-from lskd_nmt.seqkd.store import HypothesisStore
+from lskd_nmt.seqkd.chooser import SelectSettings
+from lskd_nmt.seqkd.select import deciding
+from lskd_nmt.seqkd.store import HypothesisStore, Selection
 from lskd_nmt.storage.typed import read_record
 
 
@@ -74,6 +77,81 @@ def test_a_model_of_the_other_direction_is_named_in_the_yaml(tmp_path):
         (folder / "hypotheses.json").touch()
     (tmp_path / "r.pt").unlink()  # all is chosen: it may be gone
     plan(resolve(content), "", tmp_path / "run")
+
+
+UNREAD = [
+    (["--similarity", "chrf"], "--similarity is chrf, and --method is beam: it is of interpolate"),
+    (["--utility", "bleu"], "--utility is bleu, and --method is beam: it is of mbr"),
+    (["--aggregate"], "--aggregate is given and --method is beam: it is of mbr"),
+    (["--hypotheses", 2], "--hypotheses is 2 and --method is beam: it is of multi, mbr, best-score"),
+    (["--tokenize", "char"], "--tokenize is char, and nothing computes BLEU: it is of --method interpolate, and of"),
+    (["--method", "mbr", "--tokenize", "char"], "--tokenize is char, and nothing computes BLEU"),
+    (["--examples", 9], "--examples is 9, and nothing is filtered: give --filters, or leave it out"),
+    (["--score-batch", 9], "--score-batch is 9, and no --score-command is asked: give one, or leave it out"),
+    (["--drop-worst-reverse", 0.1], "--drop-worst-reverse is 0.1, and no --reverse-model is given: give one, or"),
+    (["--seed", 2], "--seed is 2, and nothing is drawn: it is of --share, give that or leave it out"),
+    (["--share", 0.5], "--share is of --monolingual beside --decoded: name both, or leave it out"),
+    (["--workers", 3], "--workers is 3, and --method is beam: it is of mbr"),
+]
+
+
+@pytest.mark.parametrize("words, line", UNREAD, ids=[" ".join(map(str, words)) for words, _ in UNREAD])
+def test_flags_of_select_that_nothing_reads_are_refused(words, line, data, tmp_path, capsys):
+    call = ["seqkd", "select", "--data", data, "--decoded", "d", "--out", tmp_path / "h", *words]
+    assert cli.main([*map(str, call)]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert line in said and not (tmp_path / "h").exists()
+
+
+def test_the_data_of_a_decoding_that_is_not_named_are_refused(data, tmp_path, capsys):
+    call = ["seqkd", "select", "--data", data, "--monolingual", "m", "--decoded-data", data, "--out", tmp_path / "h"]
+    assert cli.main([*map(str, call)]) == 2
+    assert "and no --decoded is given, of which these are the data: give both" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("spelt", [["--similarity", "bleu"], ["--utility", "chrf"], ["--examples", "5"]])
+def test_defaults_may_be_spelled_out_as_scripts_of_before_do(spelt, data, tmp_path, capsys):
+    call = ["seqkd", "select", "--data", str(data), "--decoded", str(tmp_path / "d"), "--out", str(tmp_path / "h")]
+    assert cli.main([*call, *spelt]) == 2
+    assert f"{tmp_path / 'd'} has no ledger.json" in capsys.readouterr().err  # the next thing that is wrong
+
+
+def test_select_is_given_what_it_reads_alone():
+    student = {"kd_level": "sequence", "hypotheses": ["beam", "interpolate", "mbr", "best-score"]}
+    seqkd = {"nbest": 4, "similarity": "bleu", "utility": "bleu", "scores": "/s"}
+    found = expanded(student=student, seqkd=seqkd, data={"tokenize": "char"})["teacher-ls0.1-s1"].seqkd_commands[1:]
+    flags = [dict(pairwise(command)) for command in found]
+    assert [each.get("--similarity") for each in flags] == [None, "bleu", None, None]
+    assert [each.get("--tokenize") for each in flags] == [None, "char", "char", None]
+    old = ("lskd", "seqkd", "select", "--method", "beam", "--similarity", "chrf", "--tokenize", "char", "--out", "o")
+    assert as_read(old) == ("lskd", "seqkd", "select", "--method", "beam", "--out", "o")
+    assert all(as_read(command) == command for command in found)
+    decode = ("lskd", "seqkd", "decode", "--similarity", "chrf")
+    assert as_read(decode) == decode
+
+
+def test_a_plan_of_before_goes_on_and_its_translations_stay(tmp_path):
+    """With --similarity in every command: a new student is added to it, and what was chosen is not chosen again."""
+    student = {"kd_level": "sequence", "hypotheses": ["beam"]}
+    before = plan(resolve(config(student=student, seqkd={"nbest": 4})), "", tmp_path)
+    content = json.loads((tmp_path / "plan.json").read_text())
+    teacher = next(model for model in content["models"] if model["role"] == "teacher")
+    teacher["seqkd_commands"][-1][5:5] = ["--similarity", "chrf"]
+    content["config"]["seqkd"]["similarity"] = "chrf"  # in the YAML of then: it is refused now
+    (tmp_path / "plan.json").write_text(json.dumps(content))
+    (tmp_path / "models" / teacher["name"] / "hypotheses" / "beam").mkdir(parents=True)
+    more = student | {"hypotheses": ["beam", "multi"]}
+    after = plan(resolve(config(student=more, seqkd={"nbest": 4})), "", tmp_path)
+    (old,), (new,) = ([model for model in found.models if model.role == "teacher"] for found in (before, after))
+    assert new.seqkd_commands[:2] == old.seqkd_commands and len(new.seqkd_commands) == 3
+    assert "--similarity" not in (tmp_path / "models" / old.name / "hypotheses.sh").read_text()
+
+
+def test_a_choice_of_before_is_the_same_without_a_similarity_that_it_did_not_read():
+    old = Selection("beam", 0, "chrf")
+    assert deciding(old) == SelectSettings().content("de")
+    compared = Selection("interpolate", 0, "chrf")
+    assert deciding(compared) == compared and deciding(None) is None
 
 
 def test_a_method_and_how_many_hypotheses_are_one_name():

@@ -222,6 +222,10 @@ EXPERIMENT_BROKEN = {
     "nothing-to-train": ({"origin": "none", "plain": False}, "teacher is none, student.plain is false, and no student"),
 }
 CHOICE_BROKEN = {
+    "similarity-unread": ({"similarity": "chrf"}, {}, "seqkd.similarity is chrf, and student.hypotheses has no interp"),
+    "utility-unread": ({"utility": "bleu"}, {}, "seqkd.utility is bleu, and student.hypotheses has no mbr: remove it"),
+    "aggregate-unread": ({"aggregate": True}, {}, "seqkd.aggregate is true, and student.hypotheses has no mbr: remove"),
+    "score-batch-unread": ({"score_batch": 9}, {}, "seqkd.score_batch is 9, and there is no seqkd.score_command:"),
     "reverse-lacking": ({"forward": "teacher"}, {}, "seqkd.forward is given, and seqkd.reverse is not: name a model"),
     "forward-and-teacher": (
         {"forward": "teacher", "reverse": "/r.pt"},
@@ -269,6 +273,13 @@ def test_keys_of_seqkd_that_do_not_go_together_get_one_line(name):
     section, changed, line = CHOICE_BROKEN[name]
     settings = ChoiceSettings(**{"seqkd": SeqkdConfig(**section), "methods": ("beam",), **changed})
     assert refusal(CHOICE_RULES, name, settings).startswith(line)
+
+
+def test_keys_that_are_read_or_spell_out_a_default_break_no_rule():
+    spelt = SeqkdConfig(similarity="bleu", utility="chrf", aggregate=False)
+    read = SeqkdConfig(similarity="chrf", utility="bleu", score_batch=9, score_command="x", reverse="r", forward="f")
+    assert complaints(CHOICE_RULES, ChoiceSettings(spelt, ("beam",), "hf")) == []
+    assert complaints(CHOICE_RULES, ChoiceSettings(read, ("mbr", "interpolate"), "hf")) == []
 
 
 @pytest.mark.parametrize("name", sorted(METHOD_BROKEN))

@@ -31,6 +31,34 @@ def choice_settings(config: RunConfig) -> ChoiceSettings:
 
 CHOICE_RULES: tuple[Rule[ChoiceSettings], ...] = (
     Rule(
+        "similarity-unread",
+        ("seqkd.similarity", "student.hypotheses"),
+        "It is to the reference, which interpolate alone compares with.",
+        lambda s: s.seqkd.similarity != SeqkdConfig().similarity and "interpolate" not in s.methods,
+        "seqkd.similarity is {0.seqkd.similarity}, and student.hypotheses has no interpolate: remove it, or add that",
+    ),
+    Rule(
+        "utility-unread",
+        ("seqkd.utility", "student.hypotheses"),
+        "It is what mbr compares translations by.",
+        lambda s: s.seqkd.utility not in (None, "chrf") and "mbr" not in s.methods,
+        "seqkd.utility is {0.seqkd.utility}, and student.hypotheses has no mbr: remove it, or add that",
+    ),
+    Rule(
+        "aggregate-unread",
+        ("seqkd.aggregate", "student.hypotheses"),
+        "It is how mbr compares translations.",
+        lambda s: bool(s.seqkd.aggregate) and "mbr" not in s.methods,
+        "seqkd.aggregate is true, and student.hypotheses has no mbr: remove it, or add that",
+    ),
+    Rule(
+        "score-batch-unread",
+        ("seqkd.score_batch", "seqkd.score_command"),
+        "A command is asked about so many translations at a time.",
+        lambda s: s.seqkd.score_batch is not None and s.seqkd.score_command is None,
+        "seqkd.score_batch is {0.seqkd.score_batch}, and there is no seqkd.score_command: remove it, or give one",
+    ),
+    Rule(
         "reverse-lacking",
         ("seqkd.forward", "seqkd.drop_worst_reverse", "seqkd.reverse"),
         "They say how translations are dropped by a model of the other direction.",

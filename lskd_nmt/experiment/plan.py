@@ -17,6 +17,7 @@ from lskd_nmt.experiment.run_metrics import SCORED
 from lskd_nmt.experiment.scripts import command_script, prepare_script, teacher_scripts
 from lskd_nmt.experiment.shared_teachers import link, share, shared_teachers
 from lskd_nmt.experiment.student_start import require_startable
+from lskd_nmt.experiment.teacher_commands import as_read
 from lskd_nmt.experiment.untrained import described, require_there
 from lskd_nmt.fairseq_io.flag_values import LOGGING, without
 from lskd_nmt.storage.files import read_json, write_json, write_text
@@ -169,7 +170,7 @@ def followed(config: RunConfig, run: Path) -> Plan:
     old = plan_of(run)
     if old is None:
         return first(config)
-    old = replace(old, models=tuple(model for model in old.models if not model.is_adopted))
+    old = replace(old, models=tuple(as_read_now(model) for model in old.models if not model.is_adopted))
     made = [model.name for model in old.models if begun(run / "models" / model.name)]
     place = config.data.dir
     if made and old.data.options is None and place not in (None, old.data.folder):
@@ -182,6 +183,11 @@ def followed(config: RunConfig, run: Path) -> Plan:
         metrics, programs = config.metrics, config.metric_commands
         return replace(old, config=replace(old.config, metrics=metrics, metric_commands=programs))
     return grown(old, first(config), changed, made, run) if changed else old
+
+
+def as_read_now(model: PlannedModel) -> PlannedModel:
+    """A model of a plan of before, without flags of its steps that were never read, and are refused now."""
+    return replace(model, seqkd_commands=tuple(map(as_read, model.seqkd_commands)))
 
 
 def first(config: RunConfig) -> Plan:

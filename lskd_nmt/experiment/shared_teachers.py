@@ -1,5 +1,6 @@
 """Teachers of another run: found; for `teacher.run` compared with the plan, and linked instead of trained again."""
 
+import shlex
 from itertools import zip_longest
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from lskd_nmt.errors import require
 from lskd_nmt.experiment import same_data
 from lskd_nmt.experiment.records import Plan, PlannedModel
 from lskd_nmt.experiment.scripts import teacher_scripts
+from lskd_nmt.experiment.teacher_commands import as_read
 from lskd_nmt.fairseq_io.flag_values import LOGGING, without
 from lskd_nmt.storage.files import write_text
 from lskd_nmt.storage.typed import read_record
@@ -93,8 +95,10 @@ def require_same_training(other: str, theirs: PlannedModel, ours: PlannedModel) 
 def share(folder: Path, model: PlannedModel) -> None:
     """Write the scripts of another run's teacher where it has none; refuse it if it has them with other settings."""
 
-    def settings(text: str) -> list[str]:
-        return [line for line in text.splitlines() if not line.startswith(("cd ", "  --data "))]  # the same folder
+    def settings(text: str) -> list[list[str]]:
+        lines = text.replace("\\\n", "").splitlines()
+        commands = (shlex.split(line) for line in lines if not line.startswith(("cd ", "#")))
+        return [without(as_read(tuple(words)), {"data"}) for words in commands]  # it is the same folder
 
     for script, text in teacher_scripts(model).items():
         file = folder / script

@@ -1,6 +1,7 @@
 """The commands that make what students read of a teacher: its translations, and its store."""
 
 from decimal import Decimal
+from itertools import pairwise
 
 from lskd_nmt.decode_settings import DecodeSettings
 from lskd_nmt.experiment.choice_rules import TEACHER
@@ -9,6 +10,7 @@ from lskd_nmt.experiment.distillations import levels
 from lskd_nmt.experiment.records import Command, PlannedData
 from lskd_nmt.experiment.run_config import Flags, RunConfig, SeqkdConfig
 from lskd_nmt.experiment.scripts import words_of
+from lskd_nmt.fairseq_io.flag_values import without
 from lskd_nmt.storage.typed import to_json
 
 TEST = "decoded-test"  # in the folder of a teacher that gives text: its translations of the test set
@@ -65,9 +67,12 @@ def seqkd_commands(name: str, config: RunConfig, data: PlannedData) -> tuple[Com
 def choice_of(kind: str, config: RunConfig, data: PlannedData) -> Flags:
     """The flags of `lskd seqkd select` that say which translations are taken: beam, mbr-3, …"""
     (method, count), section = method_of(kind), config.seqkd
-    found: Flags = {"method": method, "similarity": section.similarity, "max-ratio": section.max_ratio}
-    found |= {"drop-copies": section.drop_copies, "tokenize": data.tokenize, "hypotheses": count}
-    found |= {"filters": section.filters}
+    similarity = section.similarity if method == "interpolate" else None
+    found: Flags = {"method": method, "similarity": similarity, "max-ratio": section.max_ratio}
+    found |= {"drop-copies": section.drop_copies}
+    if "bleu" in (similarity, section.utility if method == "mbr" else None):
+        found["tokenize"] = data.tokenize
+    found |= {"hypotheses": count, "filters": section.filters}
     if method == "mbr":
         found |= {"utility": section.utility, "aggregate": section.aggregate}
     lowest = None if section.min_score is None else f"{Decimal(repr(section.min_score)):f}"  # -1e-05 would be a flag
@@ -75,6 +80,18 @@ def choice_of(kind: str, config: RunConfig, data: PlannedData) -> Flags:
     if method == "best-score" or section.drop_worst is not None or section.min_score is not None:
         found |= {"scores": section.scores, "score-command": section.score_command, "score-batch": section.score_batch}
     return found
+
+
+def as_read(command: Command) -> Command:
+    """A command of `lskd seqkd` without the flags that earlier plans gave to `select`, and that it did not read."""
+    if "select" not in command[:3]:
+        return command
+    flags = dict(pairwise(command))
+    similarity, utility = flags.get("--similarity", "bleu"), flags.get("--utility", "chrf")
+    compared = {"interpolate": similarity, "mbr": utility}.get(flags.get("--method", ""))
+    is_read = {"similarity": flags.get("--method") == "interpolate", "tokenize": compared == "bleu"}
+    is_read["score-batch"] = "--score-command" in flags
+    return tuple(without(command, [flag for flag, read in is_read.items() if not read]))
 
 
 def reverse_of(name: str, section: SeqkdConfig) -> Flags:

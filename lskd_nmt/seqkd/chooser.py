@@ -52,6 +52,8 @@ class SelectSettings:
     def __post_init__(self) -> None:
         require(self.method in METHODS, f"--method is {self.method}: one of {', '.join(METHODS)}")
         require(self.similarity in SIMILARITIES, f"--similarity is {self.similarity}: one of {', '.join(SIMILARITIES)}")
+        require(self.examples >= 0, f"--examples is {self.examples}: give a number above 0, or 0 for none")
+        self.require_read()
         require(self.hypotheses >= 0, f"--hypotheses is {self.hypotheses}: give a number above 0, or 0 for all")
         require(
             self.method in OF_SEVERAL or not self.hypotheses,
@@ -85,7 +87,30 @@ class SelectSettings:
             f"--forward-model is {self.forward_model}, and no --reverse-model is given: the dual cross-entropy needs "
             "both",
         )
-        require(self.examples >= 0, f"--examples is {self.examples}: give a number above 0, or 0 for none")
+
+    def require_read(self) -> None:
+        """Refuse settings that nothing reads; the defaults may be spelled out."""
+        unread = f"and --method is {self.method}: it is of"
+        require(
+            self.method == "interpolate" or self.similarity == SIMILARITIES[0],
+            f"--similarity is {self.similarity}, {unread} interpolate",
+        )
+        require(self.method == "mbr" or self.utility == "chrf", f"--utility is {self.utility}, {unread} mbr")
+        require(
+            self.tokenize is None or self.reads_bleu,
+            f"--tokenize is {self.tokenize}, and nothing computes BLEU: it is of --method interpolate, and of --method "
+            "mbr with --utility bleu",
+        )
+        require(
+            self.is_filtered or self.examples == EXAMPLES,
+            f"--examples is {self.examples}, and nothing is filtered: give --filters, or leave it out",
+        )
+
+    @property
+    def reads_bleu(self) -> bool:
+        """Whether translations are compared by sentence BLEU."""
+        compared = {"interpolate": self.similarity, "mbr": self.utility}
+        return compared.get(self.method) == "bleu"
 
     @property
     def is_filtered(self) -> bool:
@@ -119,7 +144,7 @@ class SelectSettings:
         if self.method == "mbr":
             found = replace(found, utility=f"{self.utility}, aggregated" if self.aggregate else self.utility)
         found = replace(found, filters=versions_of(self.filters) or None)
-        if (self.method, self.similarity) == ("interpolate", "bleu") or (self.method, self.utility) == ("mbr", "bleu"):
+        if self.reads_bleu:
             tokenizer = bleu_tokenizer(lang, self.tokenize)
             return replace(found, tokenizer=tokenizer if tokenizer != USUAL else None)
         return found

@@ -43,6 +43,10 @@ class Monolingual:
         )
         require(bool(self.decoded) or has_bitext, "there is nothing to choose from: give --decoded or --monolingual")
         require(0 <= self.seed < 1 << 31, f"--seed is {self.seed}: give a number from 0 to {(1 << 31) - 1}")
+        require(
+            self.share is not None or self.seed == 1,
+            f"--seed is {self.seed}, and nothing is drawn: it is of --share, give that or leave it out",
+        )
 
 
 class Line(NamedTuple):

@@ -28,6 +28,7 @@ from lskd_nmt.storage.typed import Json, read_record, record, write_record
 
 FOLDER = "scores"  # beside a decoding
 COMMAND = "--score-command"
+BATCH = 10_000
 SAME = 1e-3  # of its size: a program's scores of one candidate in two batches may differ by so much
 SHOWN = 80  # characters quoted of a text
 
@@ -38,7 +39,7 @@ class Scoring:
 
     file: Path | None = None
     command: str | None = None
-    batch: int = 10_000  # candidates that a command is asked about at a time
+    batch: int = BATCH  # candidates that a command is asked about at a time
 
     def __post_init__(self) -> None:
         require(
@@ -47,6 +48,10 @@ class Scoring:
         )
         require(self.command is None or bool(self.command.strip()), "--score-command is empty: give a command")
         require(self.batch > 0, f"--score-batch is {self.batch}: give at least 1")
+        require(
+            self.command is not None or self.batch == BATCH,
+            f"--score-batch is {self.batch}, and no --score-command is asked: give one, or leave it out",
+        )
 
     @property
     def given(self) -> bool:

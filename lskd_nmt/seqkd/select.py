@@ -16,7 +16,7 @@ from lskd_nmt.fairseq_io import DictionaryPair
 from lskd_nmt.progress import Progress
 from lskd_nmt.seqkd import store
 from lskd_nmt.seqkd.candidates import CandidateReader
-from lskd_nmt.seqkd.chooser import SCORE, Candidates, Chooser, SelectSettings
+from lskd_nmt.seqkd.chooser import SCORE, SIMILARITIES, Candidates, Chooser, SelectSettings
 from lskd_nmt.seqkd.corpus import SentencePair, corpus_pairs
 from lskd_nmt.seqkd.decodings import Decoded, of_bitext, of_monolingual
 from lskd_nmt.seqkd.diversity import Diversity
@@ -60,6 +60,10 @@ def select(
     each hypothesis is the target. `workers` are the processes of `mbr` (0: one for each core), which change nothing.
     """
     require(workers >= 0, f"--workers is {workers}: give a number above 0, or 0 for one for each core")
+    require(
+        settings.method == "mbr" or workers in (0, 1),
+        f"--workers is {workers}, and --method is {settings.method}: it is of mbr",
+    )
     if settings.method == "mbr":
         Utility(settings.utility).require_ready()
     settings.require_scores(scoring)
@@ -132,6 +136,10 @@ def opened(
     decoded_data: str | None = None,
 ) -> CandidateReader:
     """Decodings of a bitext, and of text without a target side, proved to be of the data; see `select`."""
+    require(
+        bool(decoded) or decoded_data is None,
+        f"--decoded-data is {decoded_data}, and no --decoded is given, of which these are the data: give both",
+    )
     hashes = data_hashes(data, symbols.langs, (split,))
     bitext = of_bitext(decoded, data, symbols.langs, split, hashes, decoded_data)
     return CandidateReader(bitext, of_monolingual(monolingual), data, symbols, split)
@@ -313,10 +321,18 @@ def same_store(out: Path, facts: HypothesesHeader, show: Callable[[str], None]) 
         asked = replace(header.mixture, bitext=0, monolingual=0, available=0)
         there = replace(header, mixture=asked, data=facts.data if facts.mixture else header.data)
     names = ("selection", "decoded", "split", "data", "symbols", "mixture")
+    there, facts = (replace(each, selection=deciding(each.selection)) for each in (there, facts))
     other = [name for name in names if getattr(there, name) != getattr(facts, name)]
     require(not other, f"--out {out} holds hypotheses with other {', '.join(other)}: give another folder, or remove it")
     show(f"{out} is complete: nothing to do")
     return header
+
+
+def deciding(selection: Selection | None) -> Selection | None:
+    """What decided a choice: earlier versions took a similarity that nothing read."""
+    if selection is None or selection.method == "interpolate":
+        return selection
+    return replace(selection, similarity=SIMILARITIES[0])
 
 
 def to_ids(pieces: str, symbols: Dictionary) -> Ids:
