@@ -31,14 +31,13 @@ IN_PLACE: dict[type, set[str]] = {
     Tests: {"settings"},
 }
 LEFT_OUT: dict[type, set[str]] = {
-    Setting: {"hypotheses_drawn"},
+    Setting: {"hypotheses_drawn", "init"},
     Cell: {"cost", "over", "needed"},
     OverBaseline: {"needed"},
     Effect: {"needed"},
     RunData: {"methods"},
     Estimate: {"p_by_seed", "uncertainty"},
     Expansion: {"given", "init"},
-    Setting: {"init"},
     Scatter: {"deviation", "degrees", "rows", "smallest", "largest"},
     TwoTables: {"lower_is_better", "main_set", "sets"},
     ResultsTable: {"lower_is_better", "main_set", "sets", "over_sets"},
