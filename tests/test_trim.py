@@ -12,6 +12,7 @@ from conftest import binarise, train
 from lskd_nmt import Translator
 from lskd_nmt.cli import main
 from lskd_nmt.data.fewer_pieces import Pieces, spells
+from lskd_nmt.deploy import trim, trim_sides
 
 LANGS = ("aa", "bb")
 NAMED = ["--source-lang", "aa", "--target-lang", "bb"]
@@ -165,6 +166,28 @@ def test_logits_are_those_of_the_kept_symbols(world, small):
     assert all(counts[line.split()[0]] == line.split()[1] for line in (small / "dict.aa.txt").read_text().splitlines())
 
 
+def test_two_dictionaries_are_cut_apart_each_with_its_own_subwords(world, tmp_path):
+    """So that a piece which the other side needs is not cut where this side's dictionary has lost it."""
+    from lskd_nmt.data import given
+
+    folder, out = world[0], tmp_path / "small"
+    data = tmp_path / "bin"
+    shutil.copytree(folder / "bin", data)
+    for lang, unwanted in (("aa", "k"), ("bb", "b")):
+        lines = (data / f"dict.{lang}.txt").read_text().splitlines(keepends=True)
+        (data / f"dict.{lang}.txt").write_text("".join(line for line in lines if unwanted not in line.split()[0]))
+    side = trim_sides.sides_of(data, LANGS, [str(folder / "text" / "valid")], None)
+    used, _, _ = trim.read(side, lambda line: None)
+    kept = trim.kept_of(side, used)
+    assert kept[0].symbols != kept[1].symbols and kept[0].spm != kept[1].spm
+    out.mkdir()
+    trim.write_vocabulary(kept, side, data, out)
+    for one, cut, full, known in zip(kept, given.of_folder(out), given.of_folder(data), side, strict=True):
+        for line in (folder / "text" / f"train.{known.lang}").read_text().splitlines():
+            if {*known.symbols}.issuperset(full.pieces(line)):
+                assert {*one.symbols}.issuperset(cut.pieces(line))
+
+
 def prepared(world, small, out):
     """The data of the world's text in the trimmed vocabulary, as prepare.sh makes them."""
     folder = world[0]
@@ -294,8 +317,6 @@ def test_a_trim_that_loses_a_needed_symbol_publishes_nothing(world, tmp_path, ca
 
 
 def test_weights_of_another_order_publish_nothing(world, tmp_path, capsys, monkeypatch):
-    from lskd_nmt.deploy import trim
-
     monkeypatch.setitem(trim.TABLES, "decoder.embed_tokens.weight", 1)
     right = trim.trimmed
 
