@@ -40,6 +40,13 @@ def test_the_first_line_may_say_what_the_program_is(tmp_path):
     assert found.scores == [-0.5] and found.about == {"signature": "stub|1"}
 
 
+def test_a_program_finds_modules_beside_itself_as_if_it_were_started_by_hand(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")  # as run.sh sets it for our own programs
+    (tmp_path / "beside.py").write_text("SCORE = 7\n")
+    code = "import sys\nfrom beside import SCORE\nfor line in sys.stdin: print(SCORE)"
+    assert ask(tmp_path, code, [item("a"), item("b")]).scores == [7, 7]
+
+
 def test_more_than_a_pipe_holds_in_both_directions(tmp_path):
     code = "import sys\nlines = sys.stdin.readlines()\nfor line in lines: print(len(line), flush=True)"
     items = [item("x" * (number % 700)) for number in range(20_000)]

@@ -249,6 +249,26 @@ def test_a_programs_metric_is_of_all_sets_and_of_their_mean(learned, stub, tmp_p
     assert test_learned_metrics.runs(tmp_path) == 2  # no table runs it
 
 
+def test_a_program_is_started_once_for_all_test_sets(learned, stub, tmp_path):
+    test_learned_metrics.grown(learned, metrics=["mine", "bleu"], metric_commands={"mine": stub()})
+    views = [give(learned, name, test_learned_metrics.REFS[::step]) for name, step in (("second", -1), ("third", 2))]
+    run_metrics.add_planned(Run(learned), print)
+    assert test_learned_metrics.runs(tmp_path) == 1
+    for view in (Run(learned), *views):
+        refs = (view.text("test", "target")).read_text().splitlines()
+        for model in view.models:
+            hyps = (view.results(model.name) / "test.hyp").read_text().splitlines()
+            shares = [
+                sum(word in ours.split() for word in theirs.split()) / len(theirs.split())
+                for ours, theirs in zip(hyps, refs, strict=True)
+            ]
+            found = read_json(view.results(model.name) / "metrics.json")["mine"]
+            assert found["score"] == pytest.approx(sum(shares) / len(shares), abs=0.006)
+    (views[1].results(views[1].models[0].name) / "metrics.json").unlink()  # of a model that is not decoded there
+    run_metrics.add_planned(Run(learned), print)
+    assert test_learned_metrics.runs(tmp_path) == 1
+
+
 def test_the_page_has_a_choice_of_test_sets_and_their_mean(run, tmp_path):
     give(run, "second", MORE["second"])
     assert main(["report", str(run), "--out", str(tmp_path / "page"), "--sentences", "0"]) == 0

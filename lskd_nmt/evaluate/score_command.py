@@ -8,6 +8,7 @@ the program says of itself, such as `{"signature": "wmt22-comet-da|version:2.2.7
 
 import json
 import math
+import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ from lskd_nmt.progress import Progress
 from lskd_nmt.storage.typed import Json
 
 Heard = Callable[[float | dict[str, Json]], None]  # takes each whole line that a command said, as it comes
+SAFE_PATH = "PYTHONSAFEPATH"  # run.sh sets it for our programs; with it, others do not find modules beside themselves
 LONGEST = 200  # characters quoted of what a command printed
 
 
@@ -51,7 +53,10 @@ def scored_by(
         asked.writelines(f"{json.dumps(dict(each), ensure_ascii=False)}\n" for each in items)
         asked.flush()
         asked.seek(0)
-        process = subprocess.Popen(["bash", "-c", command], stdin=asked, stdout=subprocess.PIPE, stderr=said)
+        theirs = {name: value for name, value in os.environ.items() if name != SAFE_PATH}
+        process = subprocess.Popen(
+            ["bash", "-c", command], stdin=asked, stdout=subprocess.PIPE, stderr=said, env=theirs
+        )
         assert process.stdout is not None
         with process:
             try:

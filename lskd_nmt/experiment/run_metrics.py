@@ -1,7 +1,7 @@
 """Metrics beside the usual three for the models of a run: those that the plan names, or that are asked for later.
 
 What a model is scored by already stays as it is, and so do its translations and its row's signature. A program is
-started once for all models that lack its scores.
+started once for all models that lack its scores, on all test sets together.
 """
 
 import hashlib
@@ -70,35 +70,42 @@ def add(run: Run, names: Sequence[str], show: Show, models: Sequence[str] = ()) 
 
     No metrics.json is changed unless all scores were made.
     """
-    programs = run.plan.config.metric_commands or {}
-    for name in names:
-        require_known(name, programs)
-    found = {model: scored_of(run, model) for model in models or scored_models(run)}
-    scores: dict[str, dict[str, Score]] = {model: dict(each.metrics.scores) for model, each in found.items()}
-    for name in names:
-        lacking = {model: each for model, each in found.items() if each.lacks(name)}
-        asked = [each.asked for each in lacking.values()]
-        if described(name).by_program:
-            made = scores_by_program(name, programs[name], asked, show) if asked else []
-        else:
-            made = [scoring.score(name, each.translations, each.data, each.file) for each in asked]
-        for model, score in zip(lacking, made, strict=True):
-            scores[model][name] = score
-    for model, each in found.items():
-        if scores[model] != each.metrics.scores:
-            write_metrics(each.file, replace(each.metrics, scores=scores[model]))
-    return {model: replace(each.metrics, scores=scores[model]) for model, each in found.items()}
+    return add_to([(run, models or scored_models(run))], names, show)[0]
 
 
 def add_everywhere(run: Run, names: Sequence[str], show: Show, models: Sequence[str] = ()) -> dict[str, Metrics]:
     """As `add`, on all test sets that models are scored on; the scores on the main one."""
     main, *others = run.views
-    found = add(main, names, show, models)
+    views = [(main, models or scored_models(main))]
     for view in others:
         there = [name for name in models or [model.name for model in view.models] if is_scored(view, name)]
-        if there:
-            add(view, names, show, there)
-    return found
+        views += [(view, there)] if there else []
+    return add_to(views, names, show)[0]
+
+
+def add_to(views: Sequence[tuple[Run, Sequence[str]]], names: Sequence[str], show: Show) -> list[dict[str, Metrics]]:
+    """As `add`, of models on several test sets, for each its scores; a program is started once for all of them."""
+    programs = views[0][0].plan.config.metric_commands or {}
+    for name in names:
+        require_known(name, programs)
+    found = [{model: scored_of(view, model) for model in models} for view, models in views]
+    every = [each for of_set in found for each in of_set.values()]
+    scores = {each.file: dict(each.metrics.scores) for each in every}
+    for name in names:
+        lacking = [each for each in every if each.lacks(name)]
+        asked = [each.asked for each in lacking]
+        if described(name).by_program:
+            made = scores_by_program(name, programs[name], asked, show) if asked else []
+        else:
+            made = [scoring.score(name, each.translations, each.data, each.file) for each in asked]
+        for scored, score in zip(lacking, made, strict=True):
+            scores[scored.file][name] = score
+    for each in every:
+        if scores[each.file] != each.metrics.scores:
+            write_metrics(each.file, replace(each.metrics, scores=scores[each.file]))
+    return [
+        {model: replace(each.metrics, scores=scores[each.file]) for model, each in of_set.items()} for of_set in found
+    ]
 
 
 def add_planned(run: Run, show: Show) -> dict[str, Metrics]:
