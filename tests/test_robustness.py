@@ -426,6 +426,39 @@ def test_a_run_is_measured_and_decoded_once(run, tmp_path, capsys, monkeypatch):
     assert {**again, "command": None} == {**found, "command": None}
 
 
+def test_a_further_test_set_is_measured_beside_the_main_one(tmp_path, capsys):
+    folder, results = tmp_path / "run", tmp_path / "run" / "models" / "other" / "sets" / "second"
+    results.mkdir(parents=True)
+    model = {"name": "other", "role": "student", "seed": 1, "method": "other", "origin": "adopted-text:/x"}
+    data = {"folder": "data", "source_lang": "aa", "target_lang": "bb"}
+    plan = {"name": "x", "data": data, "models": [model], "tests": ["test", "second"]}
+    (folder / "plan.json").write_text(json.dumps(plan))
+    main_set = [f"{word} b c" for word in "abcdefghijkl"]
+    for place, lines in (("data", main_set), ("tests/second", ["a b c", "d e f", "g h a"])):
+        (folder / place / "clean").mkdir(parents=True)
+        for name in ("test.aa", "test.bb", "train.aa", "train.bb"):
+            (folder / place / "clean" / name).write_text("".join(f"{line}\n" for line in lines))
+    (results.parents[1] / "test.hyp").write_text("".join(f"{line}\n" for line in [*main_set[:10], *["a " * 9] * 2]))
+    (results / "test.hyp").write_text("a b c\nd d d d d d d d\ng h a\n")
+    words = ["robustness", str(folder), "--perturbations"]
+    assert main(words) == 0, capsys.readouterr().err
+    assert main([*words, "--set", "second"]) == 0, capsys.readouterr().err
+    both = [json.loads((folder / "analysis" / each / "robustness.json").read_text()) for each in ("", "sets/second")]
+    assert [each.get("set") for each in both] == [None, "second"]
+    assert [each["test_sentences"] for each in both] == [12, 3]
+    loops = [each["models"][-1]["texts"]["loops"] for each in both]
+    assert [each["count"] for each in loops] == [2, 1] and [each["of"] for each in loops] == [12, 3]
+    assert both[1]["sha256"]["other"] == hashlib.sha256((results / "test.hyp").read_bytes()).hexdigest()
+    from lskd_nmt.report.page.analysed import sections
+    from lskd_nmt.report.page.sources import analyses
+
+    (section,) = sections(analyses({"x": folder}))
+    mine = [part for part in section.parts if part.kind in ("table", "drawing") and "second" in part.id]
+    assert [part.kind for part in mine] == ["table"]  # its defects alone
+    assert main([*words, "--set", "third"]) == 2
+    assert "has no test set 'third': one of test, second" in capsys.readouterr().err
+
+
 def test_a_kill_leaves_what_is_decoded_and_the_rest_is_done_later(run, tmp_path, capsys, monkeypatch):
     from lskd_nmt.experiment.line_decoding import LineTranslator
 

@@ -21,7 +21,9 @@ def register(verbs: Verbs) -> None:
     )
     verb = verb_of(verbs, "robustness", about, run_robustness)
     verb.add_argument("folder", type=Path, metavar="RUN")
-    verb.add_argument("--out", type=Path, metavar="DIR", help="(default: RUN/analysis)")
+    verb.add_argument("--set", metavar="NAME", help="the test set (default: the main one)")
+    place = "(default: RUN/analysis, of a further test set RUN/analysis/sets/NAME)"
+    verb.add_argument("--out", type=Path, metavar="DIR", help=place)
     names = "their names, with -s1 or without for all seeds (default: all with translations)"
     verb.add_argument("--models", nargs="+", default=[], metavar="NAME", help=names)
     verb.add_argument(
@@ -41,7 +43,7 @@ def register(verbs: Verbs) -> None:
 
 
 def run_robustness(args: argparse.Namespace) -> None:
-    """`lskd robustness RUN [--models NAME …] [--perturbations NAME …] [--out DIR]`."""
+    """`lskd robustness RUN [--set NAME] [--models NAME …] [--perturbations NAME …] [--out DIR]`."""
     from lskd_nmt.analysis.robustness.asked import ASKED, Settings
     from lskd_nmt.analysis.robustness.decodings import Machine
     from lskd_nmt.analysis.robustness.measure import robustness
@@ -52,12 +54,14 @@ def run_robustness(args: argparse.Namespace) -> None:
     wished = tuple(ASKED) if args.perturbations is None else tuple(dict.fromkeys(args.perturbations))
     settings = Settings(tuple(args.models), wished, args.sentences)
     threads = int(os.environ.get("OMP_NUM_THREADS") or 0) or len(os.sched_getaffinity(0))
-    args.out = args.out or args.folder / "analysis"
+    run = Run(args.folder) if args.set is None else Run(args.folder).on(args.set)
+    args.out = args.out or args.folder / "analysis" / (f"sets/{run.test_set}" if run.test_set else "")
     with fairseq_io.quiet():
-        found = robustness(Run(args.folder), settings, Machine(DEVICES[args.device], threads), show)
+        found = robustness(run, settings, Machine(DEVICES[args.device], threads), show)
     args.out.mkdir(parents=True, exist_ok=True)
     drawn = {"robustness": figures.texts(found), "robustness-changes": figures.changes(found)}
     content = {"analysis": "robustness", "settings": to_json(settings), **to_json(found)}
+    content |= {"set": run.test_set} if run.test_set else {}
     write(args, "robustness", content, {stem: figure for stem, figure in drawn.items() if figure is not None})
     write_text(args.out / "robustness.md", document(found))
     why = {model.name: model.not_decoded for model in found.models if model.not_decoded}

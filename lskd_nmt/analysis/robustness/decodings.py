@@ -1,7 +1,8 @@
 """Changed sources as the models of a run translate them: each is decoded once, kept, and found again.
 
 RUN/robustness/MODEL/TASK.json has a model's translations of one task (a perturbation), with a hash of all that decides
-them: sources, checkpoint, subwords and search.
+them: sources, checkpoint, subwords and search. Of a further test set it is MODEL/sets/NAME/TASK.json, but for the tasks
+of train, which all test sets share.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from lskd_nmt.analysis.robustness.asked import BEGINNINGS, TRAINING
 from lskd_nmt.data.given import MODEL
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.experiment.ctranslate2_decoding import only_one
@@ -109,7 +111,10 @@ def kept(run: Run, model: PlannedModel, keys: Mapping[str, str]) -> dict[str, Tr
 
 def place(run: Run, model: PlannedModel, task: str) -> Path:
     """Where a model's translations of a task are kept."""
-    file = run.folder / FOLDER / model.name / f"{task}.json"
+    folder = run.folder / FOLDER / model.name
+    if run.test_set is not None and task not in (TRAINING, BEGINNINGS):
+        folder = folder / "sets" / run.test_set
+    file = folder / f"{task}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     return file
 

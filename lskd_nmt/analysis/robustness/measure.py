@@ -58,8 +58,9 @@ def robustness(run: Run, settings: Settings, machine: Machine, show: Show) -> Ro
 
 def chosen(run: Run, names: Sequence[str]) -> list[PlannedModel]:
     """The models that have translations of the test set, or those of them that are named, alone or by their seeds."""
-    there = [model for model in run.models if (run.model_folder(model.name) / "test.hyp").is_file()]
-    require(bool(there), f"{run.folder} has no model with translations of the test set: decode it first")
+    there = [model for model in run.models if (run.results(model.name) / "test.hyp").is_file()]
+    which = f"the test set {run.test_set}" if run.test_set else "the test set"
+    require(bool(there), f"{run.folder} has no model with translations of {which}: decode it first")
     if not names:
         return there
     known = {model.name: [model] for model in there} | groups_of(there)
@@ -71,7 +72,7 @@ def chosen(run: Run, names: Sequence[str]) -> list[PlannedModel]:
 
 def translations(run: Run, model: PlannedModel, sentences: int) -> list[str]:
     """A model's translations of the test set."""
-    file = run.model_folder(model.name) / "test.hyp"
+    file = run.results(model.name) / "test.hyp"
     lines = read_lines(file)
     require(
         len(lines) == sentences,
@@ -138,7 +139,7 @@ def compared(
 def hashes(run: Run, models: Sequence[PlannedModel]) -> dict[str, str]:
     """The hashes of the texts that were measured."""
     texts = {f"{split} {side}": run.text(split, side) for split in ("test", "train") for side in ("source", "target")}
-    files = texts | {model.name: run.model_folder(model.name) / "test.hyp" for model in models}
+    files = texts | {model.name: run.results(model.name) / "test.hyp" for model in models}
     return {name: sha256(file) for name, file in files.items()}
 
 

@@ -11,13 +11,19 @@ from lskd_nmt.report.page.sources import Analysis
 from lskd_nmt.report.tables import robustness as tables
 from lskd_nmt.report.tables.texts import NONE
 
+SETS = "sets/"  # in the folder of analyses those of further test sets
+
 
 def robustness(mine: Sequence[Analysis]) -> list[Part]:
-    """Figures first, then the tables, then examples where there are any."""
+    """Figures first, then the tables, then examples where there are any; of a further test set its first table."""
     parts: list[Part] = []
     for each in mine:
         content = each.read(Robustness)
         title = "" if each.title == each.kind else f"{each.title}: "
+        if each.name.startswith(SETS):  # what it lacks is in its folder: the page does not grow with test sets
+            name, found = next(iter(tables.frames(content).items()))
+            parts.append(table(f"{each.id}-1", f"{title}{name}", found))
+            continue
         parts += drawings(each.id, title, content)
         for number, (name, found) in enumerate(tables.frames(content).items(), start=1):
             notes = tables.notes(content) if number == 1 else ()
