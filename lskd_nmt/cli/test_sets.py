@@ -9,6 +9,7 @@ from lskd_nmt.cli.experiment import log, teller
 from lskd_nmt.cli.verbs import Verbs
 from lskd_nmt.evaluate.records import read_metrics
 from lskd_nmt.experiment import run_metrics, set_steps, steps
+from lskd_nmt.experiment.in_train import in_train
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.storage.files import read_lines
 
@@ -37,4 +38,6 @@ def run_score_set(args: argparse.Namespace) -> None:
             sys.exit(code)
         run_metrics.add(view, run_metrics.wanted(view.plan), show, names)
     scores = {name: read_metrics(view.results(name) / "metrics.json").scores["bleu"].score for name in names}
-    answer(set=args.name, sentences=len(read_lines(view.text("test", "source"))), bleu=scores)
+    known = in_train(view)
+    counted = {} if known is None else {"in_train": {"pairs": known.pairs, "sources": known.sources}}
+    answer(set=args.name, sentences=len(read_lines(view.text("test", "source"))), **counted, bleu=scores)

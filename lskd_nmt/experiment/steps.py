@@ -199,7 +199,7 @@ def decode(run: Run, name: str, machine: Machine, tell: Tell) -> tuple[int, int]
     """
     wish, why = run.plan.decode.engine, None
     command = [*run.decode_command(name), *machine.flags]
-    test_sets.binarise(run)
+    test_sets.binarise(run, tell)
     test_sets.require_fits(run, name)
     run.results(name).mkdir(parents=True, exist_ok=True)
     if command[0] == "lskd":

@@ -7,7 +7,7 @@ Of the main test set only the references after the first are here: the rest is t
 
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from lskd_nmt.data.bitext import normalised, read_lines
 from lskd_nmt.data.tokenisation import PREPARED, Tokenisation
 from lskd_nmt.errors import LskdError, require
 from lskd_nmt.experiment import ctranslate2_decoding, lengths
+from lskd_nmt.experiment.in_train import in_train
 from lskd_nmt.experiment.records import MAIN_SET, SETS, Plan, PlannedData
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.experiment.run_config import DataConfig, brings_test
@@ -177,8 +178,11 @@ def write(run: Path, text: SetText) -> None:
         new.replace(out)
 
 
-def binarise(run: Run) -> None:
-    """Write the test set of this view in the subwords and symbols of the run's data, once, as fairseq reads it."""
+def binarise(run: Run, tell: Callable[[str], None] = lambda line: None) -> None:
+    """Write the test set of this view in the subwords and symbols of the run's data, once, as fairseq reads it.
+
+    How much of it stands in train is counted then, and told.
+    """
     folder, langs = run.binarised_test, run.plan.data.langs
     if run.test_set is None or fairseq_io.split_files(str(folder), langs, "test") is not None:
         return
@@ -210,6 +214,9 @@ def binarise(run: Run) -> None:
             with fairseq_io.quiet():
                 fairseq_io.write_pairs(str(new), langs, "test", pairs(), sizes)
             new.replace(folder)
+        found = in_train(run)
+        if found is not None and found.sources:
+            tell(found.line(run.set_name))
 
 
 def cutting(run: Run) -> tuple[subwords.Cuts, subwords.Cuts]:
