@@ -26,7 +26,7 @@ class BuildWithScripts(build_py):
 setup(
     cmdclass={"build_py": BuildWithScripts},
     name="lskd_nmt",
-    version="0.1.0",
+    version="0.2.0",
     description="Distillation toolkit for neural machine translation, on fairseq",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lskd_nmt.deploy.translate import Translator as Translator
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Translator", "__version__"]
 PUBLIC = {"Translator": "lskd_nmt.deploy.translate"}  # imported when they are first asked for: importing stays light
 
