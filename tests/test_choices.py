@@ -14,9 +14,10 @@ from lskd_nmt.errors import LskdError
 from lskd_nmt.experiment.config import resolve
 from lskd_nmt.experiment.plan import plan
 from lskd_nmt.experiment.records import Plan, model_json
+from lskd_nmt.experiment.run import Run
 from lskd_nmt.experiment.scripts import teacher_scripts
 from lskd_nmt.experiment.teacher_commands import as_read
-from lskd_nmt.report.results import rows
+from lskd_nmt.report.results import rows, signature
 from lskd_nmt.report.results.table_json import record_json
 from lskd_nmt.seqkd import ledger
 from lskd_nmt.seqkd.chooser import SelectSettings
@@ -145,6 +146,56 @@ def test_a_plan_of_before_goes_on_and_its_translations_stay(tmp_path):
     (old,), (new,) = ([model for model in found.models if model.role == "teacher"] for found in (before, after))
     assert new.seqkd_commands[:2] == old.seqkd_commands and len(new.seqkd_commands) == 3
     assert "--similarity" not in (tmp_path / "models" / old.name / "hypotheses.sh").read_text()
+
+
+def select_flags(run, name):
+    """What a student's signature says of the choice of its translations."""
+    return signature.hypotheses(run, run.model(name))[-1]
+
+
+@pytest.mark.parametrize("tokenize", [None, "char"])
+def test_a_row_of_before_keeps_its_signature_once_its_plan_is_written_anew(tokenize, tmp_path):
+    """Plans of before gave --similarity and --tokenize to every choice; those of now to the ones that read them."""
+    student = {"kd_level": "sequence", "hypotheses": ["beam", "mbr"]}
+    content = config(student=student, seqkd={"nbest": 4}, data={"tokenize": tokenize} if tokenize else {})
+    plan(resolve(content), "", tmp_path)
+    new = Run(tmp_path)
+    before = json.loads((tmp_path / "plan.json").read_text())
+    words = ["--similarity", "bleu", *(["--tokenize", tokenize] if tokenize else [])]
+    for model in before["models"]:
+        model["seqkd_commands"] = [
+            [*command, *words] if "select" in command else command for command in model.get("seqkd_commands", [])
+        ]
+    (tmp_path / "plan.json").write_text(json.dumps(before))
+    old = Run(tmp_path)
+    for kind in student["hypotheses"]:
+        name = f"student-ls0.1-sequence-{kind}-s1"
+        found = select_flags(old, name)
+        assert found == select_flags(new, name)
+        assert found["similarity"] == "bleu" and found.get("tokenize") == tokenize
+
+
+def test_seeds_whose_own_teacher_scored_have_one_signature_and_other_scorers_another(tmp_path):
+    student, found = {"kd_level": "sequence", "hypotheses": "beam"}, {}
+    (tmp_path / "r.pt").touch()
+    (tmp_path / "f.pt").touch()
+    for forward in ("teacher", str(tmp_path / "f.pt"), None):
+        seqkd = {"nbest": 4, "reverse": str(tmp_path / "r.pt"), **({"forward": forward} if forward else {})}
+        folder = tmp_path / str(len(found))
+        planned = plan(resolve(config(student=student, seqkd=seqkd, seeds=[1, 2])), "", folder)
+        for model in planned.models:
+            if model.hypotheses is None:
+                continue
+            chosen = folder / "models" / model.teacher / "hypotheses" / "beam" / "hypotheses.json"
+            chosen.parent.mkdir(parents=True, exist_ok=True)
+            scorers = {"reverse_model": {"file": "r.pt", "sha256": "1" * 64}}
+            scorers |= {"forward_model": {"file": "model.pt", "sha256": f"{model.seed}" * 64}} if forward else {}
+            chosen.write_text(json.dumps({"selection": {"method": "beam", **scorers}}))
+            of_choice = select_flags(Run(folder), model.name), signature.scores(Run(folder), model)
+            found.setdefault(forward, []).append(json.dumps(of_choice, sort_keys=True))
+    assert [len(set(each)) for each in found.values()] == [1, 2, 1]  # f.pt has changed between the seeds
+    assert len({each[0] for each in found.values()}) == 3
+    assert all(str(tmp_path) not in text for each in found.values() for text in each)  # where files are says nothing
 
 
 def test_a_choice_of_before_is_the_same_without_a_similarity_that_it_did_not_read():

@@ -4,11 +4,13 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from lskd_nmt.evaluate.metrics import METRICS
 from lskd_nmt.evaluate.records import read_metrics
-from lskd_nmt.experiment.records import PlannedModel
+from lskd_nmt.experiment.choice_rules import TEACHER
+from lskd_nmt.experiment.records import Command, PlannedModel
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.experiment.teacher_commands import TEST, monolingual_folder
 from lskd_nmt.experiment.untrained import record_of
@@ -53,7 +55,10 @@ IRRELEVANT = {
     "shard-sentences",
     "scores",
     "score-batch",
+    "reverse-model",
+    "forward-model",
 } | LOGGING
+SIMILARITY = "bleu"  # the usual one; plans of before give it to every choice
 VERSIONS = ("torch", "fairseq-fixed", "sacrebleu")
 
 
@@ -134,11 +139,20 @@ def given_hashes(run: Run, model: PlannedModel) -> dict[str, str]:
 
 
 def scores(run: Run, model: PlannedModel) -> dict[str, str]:
-    """The hash of the file whose scores chose the translations that a model learns."""
+    """Hashes of the scores, and of the models, that chose the translations that a model learns.
+
+    Its own teacher is not among them: a row has one for each seed.
+    """
     chosen = run.folder / f"models/{model.teacher}/hypotheses/{model.hypotheses}/hypotheses.json"
     selection = read_json(chosen).get("selection") if model.hypotheses and chosen.is_file() else None
-    found = selection.get("scores") if isinstance(selection, dict) else None
-    return {"scores": str(found)} if found else {}
+    if not isinstance(selection, dict):
+        return {}
+    found = {"scores": str(selection["scores"])} if selection.get("scores") else {}
+    own = any(is_own_teacher(command, model) for command in choices_of(run, model))
+    for key in ("reverse_model", *(() if own else ("forward_model",))):
+        if isinstance(selection.get(key), dict):
+            found[key.replace("_", " ")] = str(selection[key].get("sha256"))
+    return found
 
 
 def monolingual(run: Run, model: PlannedModel) -> dict[str, str]:
@@ -158,8 +172,31 @@ def hypotheses(run: Run, model: PlannedModel) -> list[dict[str, str]] | None:
     """How the translations that the model learns were decoded and chosen: the flags of each command."""
     if not model.hypotheses:
         return None
+    return [of_step(run, model, command) for command in choices_of(run, model)]
+
+
+def choices_of(run: Run, model: PlannedModel) -> list[Command]:
+    """The commands that decoded and chose the translations that a model learns."""
     commands = [command for other in run.models if other.name == model.teacher for command in other.seqkd_commands]
-    return [flags(command) for command in commands if chosen_by(command) in (None, model.hypotheses)]
+    return [command for command in commands if chosen_by(command) in (None, model.hypotheses)]
+
+
+def is_own_teacher(command: Command, model: PlannedModel) -> bool:
+    """Whether a choice asks the model's own teacher how probable a translation is."""
+    return ("--forward-model", f"models/{model.teacher}/model.pt") in pairwise(command)
+
+
+def of_step(run: Run, model: PlannedModel, command: Command) -> dict[str, str]:
+    """The flags of a step; of a choice as plans of before have them, so that one choice has one signature.
+
+    These gave --similarity and --tokenize to every choice, also where nothing read them.
+    """
+    found = flags(command)
+    if chosen_by(command) is None:
+        return found
+    found |= {"forward-model": TEACHER} if is_own_teacher(command, model) else {}
+    usual = {"similarity": SIMILARITY} | ({"tokenize": run.plan.data.tokenize} if run.plan.data.tokenize else {})
+    return dict(sorted((usual | found).items()))
 
 
 def chosen_by(command: Sequence[str]) -> str | None:
