@@ -239,6 +239,28 @@ def test_students_of_some_of_several_translations_are_named_after_how_many_are_d
     assert all("hypotheses_drawn" not in model_json(usual[name]) for name in usual)
 
 
+def test_to_draw_as_many_as_a_choice_has_is_no_other_student():
+    """It would be trained twice, to the same weights."""
+    student = {"kd_level": "sequence", "hypotheses": ["mbr-2", "mbr-3", "multi"], "plain": False}
+    names = [*expanded(student={**student, "hypotheses_drawn": [0, 2, 3]}, seqkd={"nbest": 4})][1:]
+    wanted = ("mbr-2", "mbr-3", "mbr-3-drawn2", "multi", "multi-drawn2", "multi-drawn3")
+    assert names == [f"student-ls0.1-sequence-{name}-s1" for name in wanted]
+
+
+@pytest.mark.parametrize(
+    "student", [{"kd_level": "sequence", "hypotheses": ["beam", "mbr"]}, {"kd_level": "word", "hypotheses": "multi"}]
+)
+def test_a_number_to_draw_that_no_student_reads_is_refused(student):
+    said = complaint(config(student={**student, "hypotheses_drawn": [0, 2]}, seqkd={"nbest": 4}))
+    assert "no student learns several translations of a sentence: remove it, or take" in said
+    expanded(student={**student, "hypotheses_drawn": 0}, seqkd={"nbest": 4})  # the default may be spelled out
+
+
+def test_a_model_of_the_other_direction_that_drops_nothing_is_refused():
+    said = complaint(config(student={"kd_level": "word"}, seqkd={"reverse": "/r.pt"}))
+    assert "seqkd.reverse is given, and no student learns translations: set student.kd_level" in said
+
+
 @pytest.mark.parametrize("number", [-1, 0.5, "many", True])
 def test_a_number_to_draw_that_is_none_is_refused(number):
     student = {"kd_level": "sequence", "hypotheses": "multi", "hypotheses_drawn": number}
@@ -260,7 +282,7 @@ def test_students_of_draws_are_forecast_by_what_they_learn_at_an_update():
     found = {tuple(model.name[22:-3] for model in group) for group in kinds.groups([*models.values()])[1:]}
     assert found == {
         ("-beam", "-mbr-3-drawn1", "-multi-drawn1"),
-        ("-mbr-3", "-mbr-3-drawn5"),
+        ("-mbr-3",),
         ("-multi",),
         ("-multi-drawn5",),
     }

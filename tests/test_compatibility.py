@@ -226,6 +226,8 @@ CHOICE_BROKEN = {
     "utility-unread": ({"utility": "bleu"}, {}, "seqkd.utility is bleu, and student.hypotheses has no mbr: remove it"),
     "aggregate-unread": ({"aggregate": True}, {}, "seqkd.aggregate is true, and student.hypotheses has no mbr: remove"),
     "score-batch-unread": ({"score_batch": 9}, {}, "seqkd.score_batch is 9, and there is no seqkd.score_command:"),
+    "drawn-unread": ({}, {"drawn": (1, 2)}, "student.hypotheses_drawn is 2, and no student learns several transl"),
+    "reverse-unread": ({"reverse": "/r.pt"}, {"learns": False}, "seqkd.reverse is given, and no student learns transl"),
     "reverse-lacking": ({"forward": "teacher"}, {}, "seqkd.forward is given, and seqkd.reverse is not: name a model"),
     "forward-and-teacher": (
         {"forward": "teacher", "reverse": "/r.pt"},

@@ -1,8 +1,8 @@
-"""Which keys of a YAML's `seqkd` say how translations are chosen and dropped, and go together; see `losses/rule.py`."""
+"""Which keys of a YAML that say how translations are chosen, dropped and drawn go together; see `losses/rule.py`."""
 
 from dataclasses import dataclass
 
-from lskd_nmt.experiment.choices import method_of
+from lskd_nmt.experiment.choices import learned, method_of
 from lskd_nmt.experiment.run_config import RunConfig, SeqkdConfig
 from lskd_nmt.losses.rule import Rule
 
@@ -16,6 +16,14 @@ class ChoiceSettings:
     seqkd: SeqkdConfig
     methods: tuple[str, ...] = ()  # of `lskd seqkd select`; none where no student learns translations
     origin: str = ""  # the kind of teacher.from
+    learns: bool = True  # whether any student learns translations
+    several: bool = False  # and whether several of a sentence
+    drawn: tuple[int, ...] = ()  # student.hypotheses_drawn
+
+    @property
+    def most_drawn(self) -> int:
+        """The largest number that is to be drawn; 0: all are learned."""
+        return max(self.drawn, default=0)
 
     @property
     def of_reverse(self) -> str:
@@ -25,8 +33,12 @@ class ChoiceSettings:
 
 def choice_settings(config: RunConfig) -> ChoiceSettings:
     """What the rules ask of an experiment."""
-    methods = (method_of(name)[0] for name in config.student.hypotheses or ())
-    return ChoiceSettings(config.seqkd, tuple(dict.fromkeys(methods)), config.teacher.kind)
+    names, levels = config.student.hypotheses or (), config.student.kd_level or ()
+    methods = tuple(dict.fromkeys(method_of(name)[0] for name in names))
+    learns = any(level != "word" for level in levels)
+    several = learns and any(learned(name, 2) > 1 for name in names)  # of two that are decoded `multi` has two
+    drawn = config.student.hypotheses_drawn or ()
+    return ChoiceSettings(config.seqkd, methods, config.teacher.kind, learns, several, drawn)
 
 
 CHOICE_RULES: tuple[Rule[ChoiceSettings], ...] = (
@@ -57,6 +69,21 @@ CHOICE_RULES: tuple[Rule[ChoiceSettings], ...] = (
         "A command is asked about so many translations at a time.",
         lambda s: s.seqkd.score_batch is not None and s.seqkd.score_command is None,
         "seqkd.score_batch is {0.seqkd.score_batch}, and there is no seqkd.score_command: remove it, or give one",
+    ),
+    Rule(
+        "drawn-unread",
+        ("student.hypotheses_drawn", "student.hypotheses", "student.kd_level"),
+        "They are drawn from several translations of a sentence.",
+        lambda s: s.most_drawn > 0 and not s.several,
+        "student.hypotheses_drawn is {0.most_drawn}, and no student learns several translations of a sentence: remove "
+        "it, or take student.hypotheses multi or mbr-3",
+    ),
+    Rule(
+        "reverse-unread",
+        ("seqkd.reverse", "student.kd_level"),
+        "It drops translations that students would learn.",
+        lambda s: s.seqkd.reverse is not None and not s.learns,
+        "seqkd.reverse is given, and no student learns translations: set student.kd_level: sequence, or both",
     ),
     Rule(
         "reverse-lacking",

@@ -9,8 +9,6 @@ from lskd_nmt.experiment.choices import learned
 from lskd_nmt.experiment.run_config import KD_WEIGHT, Flags, Method, StudentConfig
 from lskd_nmt.losses.settings import DEFAULTS, default_tail
 
-SEVERAL = 2  # the fewest decoded translations of a sentence of which `multi` has several
-
 
 @dataclass(frozen=True)
 class Distillation:
@@ -63,9 +61,10 @@ def levels(student: StudentConfig) -> list[tuple[str, str | None]]:
 
 
 def draws(student: StudentConfig, hypotheses: str | None) -> list[int | None]:
-    """How many of these translations are learned at an update; None: all, as of a choice that has one of a sentence."""
-    wanted = student.hypotheses_drawn if learned(hypotheses, SEVERAL) > 1 else None
-    return [number or None for number in wanted or (0,)]
+    """How many of these translations are learned at an update; None: all, as of a choice that has no more of them."""
+    most = learned(hypotheses, 0)  # 0: as many as are decoded
+    wanted = student.hypotheses_drawn or (0,)
+    return list(dict.fromkeys(None if number == 0 or 0 < most <= number else number for number in wanted))
 
 
 def combination(
