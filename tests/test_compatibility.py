@@ -222,6 +222,11 @@ EXPERIMENT_BROKEN = {
     "nothing-to-train": ({"origin": "none", "plain": False}, "teacher is none, student.plain is false, and no student"),
 }
 CHOICE_BROKEN = {
+    "forward-and-dictionaries": (
+        {"forward": "teacher", "reverse": "/r.pt"},
+        {"apart": True},
+        "seqkd.forward is teacher, and teacher.data names its dictionaries, which lskd seqkd select does not read: ",
+    ),
     "similarity-unread": ({"similarity": "chrf"}, {}, "seqkd.similarity is chrf, and student.hypotheses has no interp"),
     "utility-unread": ({"utility": "bleu"}, {}, "seqkd.utility is bleu, and student.hypotheses has no mbr: remove it"),
     "aggregate-unread": ({"aggregate": True}, {}, "seqkd.aggregate is true, and student.hypotheses has no mbr: remove"),

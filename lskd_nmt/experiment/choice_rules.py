@@ -19,6 +19,7 @@ class ChoiceSettings:
     learns: bool = True  # whether any student learns translations
     several: bool = False  # and whether several of a sentence
     drawn: tuple[int, ...] = ()  # student.hypotheses_drawn
+    apart: bool = False  # whether the teacher's dictionaries are named by teacher.data
 
     @property
     def most_drawn(self) -> int:
@@ -38,7 +39,8 @@ def choice_settings(config: RunConfig) -> ChoiceSettings:
     learns = any(level != "word" for level in levels)
     several = learns and any(learned(name, 2) > 1 for name in names)  # of two that are decoded `multi` has two
     drawn = config.student.hypotheses_drawn or ()
-    return ChoiceSettings(config.seqkd, methods, config.teacher.kind, learns, several, drawn)
+    apart = config.teacher.data is not None
+    return ChoiceSettings(config.seqkd, methods, config.teacher.kind, learns, several, drawn, apart)
 
 
 CHOICE_RULES: tuple[Rule[ChoiceSettings], ...] = (
@@ -99,5 +101,13 @@ CHOICE_RULES: tuple[Rule[ChoiceSettings], ...] = (
         lambda s: s.seqkd.forward == TEACHER and s.origin in ("hf", "ct2", "translations"),
         "seqkd.forward is teacher, and teacher.from is {0.origin}, which scores no subwords of the data: give a "
         "checkpoint of fairseq",
+    ),
+    Rule(
+        "forward-and-dictionaries",
+        ("seqkd.forward", "teacher.data"),
+        "The models that score translations have their symbols in them, or in dict.*.txt beside them.",
+        lambda s: s.seqkd.forward == TEACHER and s.apart,
+        "seqkd.forward is teacher, and teacher.data names its dictionaries, which lskd seqkd select does not read: "
+        "give seqkd.forward the checkpoint, with its dict.*.txt beside it",
     ),
 )
