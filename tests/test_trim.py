@@ -86,6 +86,27 @@ def test_a_piece_that_kept_ones_do_not_spell_stays(tmp_path):
     assert spells({"ab", "c"}, "abcab") and not spells({"ab", "c"}, "abb")
 
 
+def test_bytes_that_the_dictionary_lacks_are_no_way_to_write_a_character(tmp_path):
+    """`qua` goes, as `qu` and `a` spell it; a `q` of bytes before `ua` would have a better score, and be `<unk>`."""
+    from sentencepiece.sentencepiece_model_pb2 import ModelProto
+
+    model = ModelProto()
+    model.ParseFromString(learned(["a qua"] * 20, "unigram", 300, byte_fallback=True))
+    types = ModelProto.SentencePiece.Type
+    others = [each for each in model.pieces if each.type != types.Value("NORMAL")]
+    scores = {"▁": -1.0, "a": -14.8, "u": -15.0, "q": -15.0, "qu": -14.9, "ua": -3.0, "qua": -5.0}
+    normal = [ModelProto.SentencePiece(piece=piece, score=score) for piece, score in scores.items()]
+    del model.pieces[:]
+    model.pieces.extend([*others, *normal])
+    file = tmp_path / "spm.model"
+    file.write_bytes(model.SerializeToString())
+    assert cutter(file.read_bytes())("qua") == ["▁", "qua"]
+    full, dictionary = Pieces(file), {*scores} - {"q"}
+    kept = full.kept(dictionary, {"ua"})
+    assert kept == dictionary - {"qua"}
+    assert cutter(full.model(kept).SerializeToString())("qua") == ["▁", "qu", "a"]
+
+
 @pytest.fixture(scope="module")
 def world(plugin, tmp_path_factory):
     """A text, data with a joined dictionary over sentencepiece's subwords, and a teacher trained on them."""

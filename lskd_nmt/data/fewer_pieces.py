@@ -37,7 +37,7 @@ class Pieces:
         kind = self.proto.trainer_spec.model_type
         whole = len(self.proto.pieces) > 0 and kind in (UNIGRAM, BPE)
         require(whole, f"{file} is no sentencepiece model of kind unigram or bpe: {REMEDY}")
-        self.is_bpe, self.has_bytes = kind == BPE, bool(self.proto.trainer_spec.byte_fallback)
+        self.is_bpe = kind == BPE
         types = self.proto.SentencePiece.Type
         found = {
             name: {each.piece for each in self.proto.pieces if each.type == types.Value(name)}
@@ -86,16 +86,18 @@ class Pieces:
         """The model, sentencepiece's own message, that cuts text into these pieces alone.
 
         A single character that is not kept is one that the dictionary lacks, and is cut where nothing else is left,
-        unless the model has bytes for such.
+        unless all bytes are kept, which spell it.
         """
         proto = parsed(self.proto.SerializeToString())
         types = proto.SentencePiece.Type
         unused, normal = types.Value("UNUSED"), types.Value("NORMAL")
         lowest = min((each.score for each in proto.pieces if each.type == normal), default=0.0)
+        of_bytes = [each.piece for each in proto.pieces if each.type == types.Value("BYTE")]
+        has_bytes = bool(of_bytes) and all(piece in kept for piece in of_bytes)
         del proto.pieces[:]
         for each in self.proto.pieces:
             goes, is_single = each.type == normal and each.piece not in kept, len(each.piece) == 1
-            if goes and (self.has_bytes if is_single else not self.is_bpe):
+            if goes and (has_bytes if is_single else not self.is_bpe):
                 continue
             added = proto.pieces.add()
             added.CopyFrom(each)
