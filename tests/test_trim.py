@@ -4,6 +4,7 @@ import io
 import json
 import random
 import shutil
+from pathlib import Path
 
 import foreign_words
 import pytest
@@ -13,6 +14,7 @@ from lskd_nmt import Translator
 from lskd_nmt.cli import main
 from lskd_nmt.data.fewer_pieces import Pieces, spells
 from lskd_nmt.deploy import trim, trim_sides
+from lskd_nmt.errors import LskdError
 
 LANGS = ("aa", "bb")
 NAMED = ["--source-lang", "aa", "--target-lang", "bb"]
@@ -319,9 +321,18 @@ def test_files_of_other_models_are_refused(world, small, tmp_path, capsys):
     assert "is no readable sentencepiece model" in refusal(capsys, other, out)
     (tmp_path / "other.model").write_bytes(learned(["a b c ab bc"] * 9, "char", 9))
     assert "of kind unigram or bpe" in refusal(capsys, other, out)
+    plain = command(world, out)
+    at = plain.index("--data")
+    assert "give the model's binarised data as --data" in refusal(capsys, plain[:at] + plain[at + 2 :], out)
     trimmed = command(world, out, checkpoint=small / "checkpoint.pt")
     assert "has other symbols than --data" in refusal(capsys, trimmed, out)
     assert "is there already" in refusal_of_existing(capsys, command(world, small))
+
+
+def test_a_model_that_is_read_in_the_other_direction_is_refused():
+    state = {"cfg": {"task": {"source_lang": "en", "target_lang": "de"}}, "model": {}}
+    with pytest.raises(LskdError, match="translates en to de, and --data bin is read as de-en"):
+        trim.require_own(state, Path("m.pt"), Path("bin"), (), ("de", "en"))
 
 
 def refusal_of_existing(capsys, words):

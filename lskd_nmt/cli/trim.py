@@ -43,6 +43,10 @@ def run_trim(args: argparse.Namespace) -> None:
     from lskd_nmt.deploy import trim, trim_sides
 
     data: Path = args.data or args.checkpoint.parent
+    require(
+        args.data is not None or any(data.glob("dict.*.txt")),
+        f"{data}, the checkpoint's folder, has no dict.*.txt: give the model's binarised data as --data",
+    )
     fairseq_io.require_data(str(data), several=False)
     if (data / "prep.json").is_file() and (data / "bin").is_dir():
         data = data / "bin"

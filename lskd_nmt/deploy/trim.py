@@ -137,7 +137,8 @@ def require_own(
     task = fairseq_io.section(state, "task")
     says = task.get("source_lang"), task.get("target_lang")
     require(
-        says != langs[::-1], f"{checkpoint} translates {says[0]} to {says[1]}, and --data {data} is read as {langs}"
+        says != langs[::-1],
+        f"{checkpoint} translates {says[0]} to {says[1]}, and --data {data} is read as {'-'.join(langs)}",
     )
     stored = stored_symbols(state, langs)
     ours = DictionaryPair(sides[0].symbols, sides[1].symbols, langs)
