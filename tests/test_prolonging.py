@@ -8,14 +8,17 @@ from pathlib import Path
 import pytest
 from bench import MODELS
 from test_plan import config, flag
+from test_replan import folder as prepared
 
 from lskd_nmt.cli import main
 from lskd_nmt.errors import LskdError
-from lskd_nmt.experiment import history, prolonging
+from lskd_nmt.experiment import history, input_hashes, prolonging
+from lskd_nmt.experiment import plan as plan_module
 from lskd_nmt.experiment.config import resolve
 from lskd_nmt.experiment.plan import plan, preview
-from lskd_nmt.experiment.records import CurvePoint
+from lskd_nmt.experiment.records import Costs, CurvePoint, RunRecord
 from lskd_nmt.experiment.run import Run
+from lskd_nmt.experiment.run_command import record_attempt
 from lskd_nmt.report.figures import learning_curves
 from lskd_nmt.report.results import prolonged
 from lskd_nmt.storage.files import sha256, write_json
@@ -154,6 +157,58 @@ def test_students_of_a_longer_teacher_begin_anew_only_with_consent(run):
     assert (run / "models" / STUDENT / "history" / "1" / "model.pt").is_file()
     write_json(run / "models" / STUDENT / "curve.json", [{"epoch": at, "updates": 10 * at} for at in (1, 2)])
     assert [is_continued for _, is_continued in history.earlier(run / "models" / STUDENT)] == [False]
+
+
+def test_the_costs_of_a_student_that_began_anew_are_its_new_trainings(run, monkeypatch):
+    planned(run, prolong=True, teacher={"train": {"max-epoch": 6}})
+    folder, now = run / "models" / STUDENT, {"data train": "1", "--teacher-path": "the longer teacher"}
+    write_json(folder / "inputs.json", {**now, "--teacher-path": "the shorter teacher"})
+    monkeypatch.setattr(input_hashes, "inputs", lambda run, model: now)
+
+    def trained(seconds):
+        """As the train step does it: `begin`, and an attempt of so many seconds."""
+        model = Run(run).model(STUDENT)
+        input_hashes.begin(Run(run), model, lambda text: None)
+        (folder / "checkpoints" / "checkpoint_last.pt").write_text("begun")
+        costs = Costs(wall_seconds=seconds, cpu_seconds=seconds)
+        record_attempt(folder / "run.json", RunRecord(name=STUDENT), model.train_command, 0, costs, None)
+        return Run(run).run_record(STUDENT)
+
+    assert trained(7.0).wall_seconds == 7.0
+    assert trained(5.0).wall_seconds == 12.0 and len(Run(run).run_record(STUDENT).attempts) == 2  # it was interrupted
+    assert history.earlier(folder)[0][0].wall_seconds == 120.0
+    assert json.loads((folder / "history" / "1" / "run.json").read_text())["wall_seconds"] == 120.0
+
+
+def test_the_time_is_not_known_if_that_of_one_training_is_not(run):
+    (run / "models" / PLAIN / "run.json").unlink()
+    longer = plan_module.planned(resolve(config(student={"train": {"max-epoch": 4}})), run)
+    found = prolonging.prolonging(plan_module.plan_of(run), longer, run)
+    assert found.seconds_on is None and "for a time that is not known" in prolonging.line(found)
+
+
+def test_students_of_another_runs_longer_teacher_begin_anew_only_with_consent(tmp_path):
+    own, theirs, longer = tmp_path / "own", tmp_path / "theirs", {"max-epoch": 6}
+    prepared(tmp_path / "data")
+    data = {"corpus": None, "dir": str(tmp_path / "data")}
+    planned(theirs, data=data)
+    finish(theirs, TEACHER, 3)
+    planned(own, data=data, teacher={"run": str(theirs)})
+    finish(own, STUDENT, 2)
+    planned(theirs, data=data, teacher={"train": longer})
+    finish(theirs, TEACHER, 6)
+    before = files(own), files(theirs)
+    with pytest.raises(LskdError, match=f"trained {TEACHER} with --max-epoch 6"):
+        planned(own, data=data, teacher={"run": str(theirs)})
+    both = {"data": data, "teacher": {"run": str(theirs), "train": longer}}
+    with pytest.raises(LskdError, match=f"{TEACHER} was trained on by another run .* {STUDENT} would begin anew"):
+        planned(own, **both)
+    assert (files(own), files(theirs)) == before
+    told = []
+    plan(resolve(config(**both)), "", own, True, tell=told.append)
+    assert told[0].startswith(f"{TEACHER} was trained on by another run; {STUDENT} anew, as the teacher changes")
+    assert results_of(own, STUDENT) == [] and history.numbers(own / "models" / STUDENT) == [1]
+    assert results_of(theirs, TEACHER) == list(RESULTS) and history.numbers(theirs / "models" / TEACHER) == [1]
 
 
 def test_what_a_teacher_made_for_its_students_needs_consent_too(run):

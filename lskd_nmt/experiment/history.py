@@ -4,11 +4,13 @@ import fcntl
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from lskd_nmt.errors import LskdError
 from lskd_nmt.evaluate.records import read_metrics
 from lskd_nmt.experiment.records import CurvePoint, RunRecord, read_curve
+from lskd_nmt.experiment.run_command import together
 from lskd_nmt.storage.files import read_json, sha256
 from lskd_nmt.storage.typed import Json, read_record, record, write_record
 
@@ -108,6 +110,18 @@ def goes_on(before: Sequence[CurvePoint], now: Sequence[CurvePoint]) -> bool:
         return False
     last, same = before[-1], now[len(before) - 1]
     return last == same or (last.updates or 0) < (same.updates or 0)
+
+
+def forget_costs(folder: Path) -> None:
+    """Leave out of run.json what the history has: a training that begins anew has costs of its own."""
+    kept = [folder / FOLDER / str(number) / "run.json" for number in numbers(folder)[-1:]]
+    if not (folder / "run.json").is_file() or not all(file.is_file() for file in kept) or not kept:
+        return
+    before, now = (read_record(file, RunRecord) for file in (*kept, folder / "run.json"))
+    count = len(before.attempts)
+    if now.attempts[:count] == before.attempts:  # else an earlier call did it
+        own = now.attempts[count:]
+        write_record(folder / "run.json", replace(now, attempts=own, **vars(together(own))))
 
 
 def drop_stale(folder: Path, step: str) -> bool:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from lskd_nmt.errors import require
-from lskd_nmt.experiment import tracking
+from lskd_nmt.experiment import history, tracking
 from lskd_nmt.experiment.records import PlannedModel, RunRecord
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.storage.files import sha256, write_json
@@ -70,6 +70,7 @@ def begin(run: Run, model: PlannedModel, show: Callable[[str], None]) -> None:
         (folder / tracking.FILE).unlink(missing_ok=True)  # another training is another run
     if not (checkpoints / "checkpoint_last.pt").is_file():
         forget(folder)
+        history.forget_costs(folder)
     write_json(folder / FILE, now)
 
 

@@ -28,6 +28,7 @@ class Prolonging:
     raised: dict[str, dict[str, tuple[str, str]]]  # of each model whose training goes on: flag, before and after
     stands: tuple[PlannedModel, ...] = ()  # finished, and a longer training would have ended where they did
     teachers: tuple[str, ...] = ()  # of those that go on
+    is_shared: bool = False  # these are of another run, which has trained them on
     anew: tuple[str, ...] = ()  # students that were begun, of teachers that go on
     remade: tuple[str, ...] = ()  # teachers that go on and whose store or translations are made again
     finished: tuple[str, ...] = ()  # of those that go on or begin anew, students first
@@ -99,6 +100,7 @@ def with_students(
         raised=ups,
         stands=tuple(model for model in stands if model.name not in anew),
         teachers=tuple(model.name for model in after.models if model.name in ups and model.role == "teacher"),
+        is_shared=len(own) < len(ups),
         anew=tuple(anew),
         remade=tuple(name for name in own if any((folders[name] / made).exists() for made in history.MADE)),
         finished=tuple(name for name in (*anew, *reversed(on)) if (folders[name] / "model.pt").is_file()),
@@ -185,9 +187,9 @@ def seconds(folder: Path, command: Command, again: bool) -> float | None:
 
 
 def total(values: Sequence[float | None]) -> float | None:
-    """The sum of what is known; None where nothing is."""
+    """The sum; None where one is not known, as it would be more than that of the others."""
     known = [value for value in values if value is not None]
-    return sum(known) if known or not values else None
+    return sum(known) if len(known) == len(values) else None
 
 
 def require_consent(found: Prolonging, consent: bool) -> None:
@@ -197,22 +199,27 @@ def require_consent(found: Prolonging, consent: bool) -> None:
     lost = [f"{listed(found.anew)} would begin anew ({takes(found.seconds_anew, found)})"] if found.anew else []
     if found.remade:
         lost.append(f"what {listed(found.remade)} made for students would be made again")
+    went = "was trained on by another run" if found.is_shared else "would be trained on"
     raise LskdError(
-        f"{listed(found.teachers)} would be trained on ({changes(found)}), and so {' and '.join(lost)}: consent with "
+        f"{listed(found.teachers)} {went} ({changes(found)}), and so {' and '.join(lost)}: consent with "
         "--prolong yes (lskd plan: --prolong), or raise it under student.train alone"
     )
 
 
 def line(found: Prolonging) -> str:
     """What will go on, how long that takes, and what begins anew: one line for the user before it starts."""
-    on = [name for name in found.raised if name not in found.anew]
-    parts = [f"{listed(on)} will be trained on ({changes(found)}; {takes(found.seconds_on, found)})"] if on else []
+    elsewhere = found.teachers if found.is_shared else ()
+    on = [name for name in found.raised if name not in (*found.anew, *elsewhere)]
+    parts = [f"{listed(elsewhere)} was trained on by another run"] if elsewhere else []
+    if on:
+        parts.append(f"{listed(on)} will be trained on ({changes(found)}; {takes(found.seconds_on, found)})")
     if found.anew:
         parts.append(f"{listed(found.anew)} anew, as the teacher changes ({takes(found.seconds_anew, found)})")
     if found.finished:
         parts.append("what they were until now is kept in models/NAME/history")
     if found.stands:
-        parts.append(f"{listed([model.name for model in found.stands])} had stopped by another limit: as before")
+        names = listed([model.name for model in found.stands])
+        parts.append(f"{names} had ended by another limit, and so would not go on: not trained again")
     return "; ".join(parts)
 
 
