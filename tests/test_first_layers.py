@@ -71,6 +71,21 @@ def test_a_training_starts_from_it_and_continues_after_an_interruption(data, dee
         assert tensor.equal(weights(two / "checkpoint_last.pt")[name])
 
 
+def test_a_start_replaces_a_start_and_nothing_else(data, deep, tmp_path, capsys):
+    teacher, notes = tmp_path / "teacher.pt", tmp_path / "notes.pt"
+    teacher.write_bytes(deep.read_bytes())
+    notes.write_text("mine")
+    for out in (teacher, notes):
+        before = out.read_bytes()
+        assert start(teacher, data, out, "0", "0") == 2
+        assert "is nothing that lskd init-student wrote: give a new file" in capsys.readouterr().err
+        assert out.read_bytes() == before
+    for encoder in ("0", "1,2"):
+        assert start(teacher, data, tmp_path / "init.pt", encoder, "0") == 0
+    layers = {name.split(".")[2] for name in weights(tmp_path / "init.pt") if name.startswith("encoder.layers")}
+    assert layers == {"0", "1"}
+
+
 @pytest.mark.parametrize(
     "encoder, decoder, part",
     [

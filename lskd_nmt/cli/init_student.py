@@ -21,7 +21,8 @@ def register(verbs: Verbs) -> None:
         "--teacher-data", metavar="DIR", help="the teacher's dict.*.txt, if the checkpoint has no symbols"
     )
     add_languages(verb)
-    verb.add_argument("--out", type=Path, required=True, metavar="INIT.pt")
+    about = "a new file, or one that this verb wrote, which is replaced"
+    verb.add_argument("--out", type=Path, required=True, metavar="INIT.pt", help=about)
 
 
 def layers_of(args: argparse.Namespace, side: str) -> tuple[int, ...]:

@@ -130,6 +130,14 @@ def started(state: CheckpointState, layers: Layers, symbols: DictionaryPair | No
     }
 
 
+def is_start(file: Path) -> bool:
+    """Whether a file is a start, which may be written anew: a teacher may not be."""
+    try:
+        return START in fairseq_io.read_checkpoint(str(file), "checkpoint", built=False)
+    except LskdError:
+        return False
+
+
 def write(
     checkpoint: Path, layers: Layers, out: Path, student: DictionaryPair | None, teacher_data: str | None = None
 ) -> None:
@@ -150,6 +158,9 @@ def write(
         symbols = teacher_symbols(state, str(checkpoint), student.langs, teacher_data)
         require_equal(symbols, student, str(checkpoint))
     require(not out.is_dir(), f"--out {out} is a folder: give a file, such as init.pt")
+    require(
+        not out.exists() or is_start(out), f"--out {out} is there, and is nothing that {WHAT} wrote: give a new file"
+    )
     with folders.hold(out, WHAT) as held, folders.part_of(out, WHAT, held) as folder:
         try:
             torch.save(started(state, layers, symbols), folder / "init.pt")
