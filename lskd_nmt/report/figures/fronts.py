@@ -33,7 +33,7 @@ def fronts(content: Benchmark) -> Figure:
     FigureCanvasAgg(figure)  # measures texts
     grid = figure.subplots(len(metrics), 2, sharey="row", squeeze=False)
     figure.suptitle(
-        f"{verbatim(content.title)}\nline: the models that no other one beats in both numbers",
+        f"{verbatim(content.title)}\nline: no other model is better in one number and as good in the other",
         x=0.01,
         ha="left",
         fontsize=10,
