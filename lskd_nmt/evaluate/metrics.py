@@ -38,9 +38,9 @@ RESERVED = frozenset(
         *("updates_per_second", "commit", "translations", "signature", "seeds", "teachers", "members", "runs"),
         *("named_runs", "differs_in", "cost", "interval", "baseline", "difference", "over", "published", "role"),
         *("label_smoothing", "kd_level", "hypotheses", "tail", "top_k", "kd_weight", "temperature", "method"),
-        "hypotheses_drawn",
+        *("hypotheses_drawn", "init"),
         *("step_cost", "hyp_sha256", "ref_sha256", "other_refs_sha256", "decode", "needed", "set"),
-        *("model", "p", "note"),  # columns of the table that people read
+        *("model", "start", "p", "note"),  # columns of the table that people read
     }
 )
 FLORES = "flores200"  # the sentencepiece model of spBLEU
