@@ -83,11 +83,11 @@ def complaint(config: RunConfig, init: InitConfig, teacher: PlannedModel, studen
 
 def make(run: Run, model: PlannedModel) -> None:
     """Write the start of a student that has no checkpoint of its own yet."""
-    from lskd_nmt.teacher import first_layers  # noqa: PLC0415  torch
-
     folder, init = run.model_folder(model.name), run.plan.config.student.init
     if model.init_command is None or init is None or (folder / "checkpoints" / "checkpoint_last.pt").is_file():
         return
+    from lskd_nmt.teacher import first_layers  # noqa: PLC0415  torch
+
     with fairseq_io.quiet():
         fairseq_io.load_plugin()
         symbols = fairseq_io.read_symbols(str(run.data / "bin"), run.plan.data.langs)
