@@ -283,7 +283,7 @@ def test_keys_of_seqkd_that_do_not_go_together_get_one_line(name):
 
 
 def test_keys_that_are_read_or_spell_out_a_default_break_no_rule():
-    spelt = SeqkdConfig(similarity="bleu", utility="chrf", aggregate=False)
+    spelt = SeqkdConfig(similarity="bleu", utility="chrf", aggregate=False, score_batch=10_000)
     read = SeqkdConfig(similarity="chrf", utility="bleu", score_batch=9, score_command="x", reverse="r", forward="f")
     assert complaints(CHOICE_RULES, ChoiceSettings(spelt, ("beam",), "hf")) == []
     assert complaints(CHOICE_RULES, ChoiceSettings(read, ("mbr", "interpolate"), "hf")) == []

@@ -13,6 +13,7 @@ from lskd_nmt.cli import text_teacher
 from lskd_nmt.cli.common import add_filters, add_tokenize, show, symbols_of
 from lskd_nmt.cli.verbs import INNER, Parser, Verbs, complete
 from lskd_nmt.errors import LskdError, require
+from lskd_nmt.evaluate.score_command import BATCH
 
 if TYPE_CHECKING:
     from lskd_nmt.seqkd.ledger import Ledger
@@ -170,7 +171,7 @@ def add_scores(select: Parser) -> None:
     select.add_argument("--scores", type=Path, metavar="FILE", help=lines)
     asked = "asked for a score of each candidate: JSON Lines in, a number a line out (see docs/sequence-level.md)"
     select.add_argument("--score-command", metavar="CMD", help=asked)
-    select.add_argument("--score-batch", type=int, default=10_000, help="candidates that it is asked about at a time")
+    select.add_argument("--score-batch", type=int, default=BATCH, help="candidates that it is asked about at a time")
     worst = "drop this share of all candidates, those of the lowest scores"
     select.add_argument("--drop-worst", type=float, default=0.0, metavar="R", help=worst)
     select.add_argument("--min-score", type=float, metavar="S", help="drop candidates with a lower score")

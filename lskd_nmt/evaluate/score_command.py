@@ -22,6 +22,7 @@ from lskd_nmt.storage.typed import Json
 Heard = Callable[[float | dict[str, Json]], None]  # takes each whole line that a command said, as it comes
 SAFE_PATH = "PYTHONSAFEPATH"  # run.sh sets it for our programs; with it, others do not find modules beside themselves
 LONGEST = 200  # characters quoted of what a command printed
+BATCH = 10_000  # items that a command is asked about at a time, where nothing else is said
 
 
 class CommandError(LskdError):

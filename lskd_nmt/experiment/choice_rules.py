@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from lskd_nmt.evaluate.score_command import BATCH
 from lskd_nmt.experiment.choices import learned, method_of
 from lskd_nmt.experiment.run_config import RunConfig, SeqkdConfig
 from lskd_nmt.losses.rule import Rule
@@ -69,7 +70,7 @@ CHOICE_RULES: tuple[Rule[ChoiceSettings], ...] = (
         "score-batch-unread",
         ("seqkd.score_batch", "seqkd.score_command"),
         "A command is asked about so many translations at a time.",
-        lambda s: s.seqkd.score_batch is not None and s.seqkd.score_command is None,
+        lambda s: s.seqkd.score_batch not in (None, BATCH) and s.seqkd.score_command is None,
         "seqkd.score_batch is {0.seqkd.score_batch}, and there is no seqkd.score_command: remove it, or give one",
     ),
     Rule(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from lskd_nmt.data.text_files import TextFile
 from lskd_nmt.errors import LskdError, require
-from lskd_nmt.evaluate.score_command import item, scored_by
+from lskd_nmt.evaluate.score_command import BATCH, item, scored_by
 from lskd_nmt.progress import Progress
 from lskd_nmt.seqkd.candidates import CandidateReader, CandidateTexts
 from lskd_nmt.storage.files import sha256
@@ -28,7 +28,6 @@ from lskd_nmt.storage.typed import Json, read_record, record, write_record
 
 FOLDER = "scores"  # beside a decoding
 COMMAND = "--score-command"
-BATCH = 10_000
 SAME = 1e-3  # of its size: a program's scores of one candidate in two batches may differ by so much
 SHOWN = 80  # characters quoted of a text
 
