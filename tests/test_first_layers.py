@@ -178,7 +178,8 @@ def test_without_the_key_a_plan_is_what_it_was():
         ({"train": SMALL | {"encoder-attention-heads": 8}}, "encoder-attention-heads is 4 in the teacher and 8"),
     ],
 )
-def test_a_plan_that_could_not_start_is_refused(changes, part, plugin):
+def test_a_plan_that_could_not_start_is_refused_from_any_folder(changes, part, plugin, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a plan says user_dir, which is in the folder of the checkout
     with pytest.raises(LskdError) as error:
         require_startable(planned(**changes))
     assert part in str(error.value) and "\n" not in str(error.value)

@@ -9,7 +9,7 @@ from lskd_nmt.errors import LskdError, require
 from lskd_nmt.experiment.records import Plan, PlannedData, PlannedModel
 from lskd_nmt.experiment.run import Run
 from lskd_nmt.experiment.run_config import Flags, InitConfig, RunConfig
-from lskd_nmt.experiment.scripts import words_of
+from lskd_nmt.experiment.scripts import runnable, words_of
 from lskd_nmt.storage.typed import Json
 
 FILE = "init.pt"  # in the folder of the student
@@ -69,13 +69,13 @@ def complaint(config: RunConfig, init: InitConfig, teacher: PlannedModel, studen
     """Why a student cannot start from its teacher, or None."""
     from lskd_nmt.teacher import first_layers  # noqa: PLC0415  torch
 
-    theirs = fairseq_io.model_settings(teacher.train_command) if teacher.train_command else None
+    theirs = fairseq_io.model_settings(runnable(teacher.train_command)) if teacher.train_command else None
     if theirs is None:
         place = Path(config.teacher.place)
         if not place.is_file():
             return None  # said elsewhere
         theirs = fairseq_io.section(fairseq_io.read_checkpoint(str(place), "teacher", built=False), "model")
-    ours = fairseq_io.model_settings(student.train_command)
+    ours = fairseq_io.model_settings(runnable(student.train_command))
     layers = first_layers.Layers(init.encoder, init.decoder)
     wrong = first_layers.lacking(theirs, layers) or first_layers.wrong_count(layers, ours)
     return wrong or first_layers.misfit(theirs, ours)

@@ -32,7 +32,7 @@ def flag_complaint(command: Sequence[str]) -> tuple[str, str] | None:
 def model_settings(command: Sequence[str]) -> dict[str, object]:
     """The settings of the model that a fairseq-train command builds, by their names, as `section` has a checkpoint's.
 
-    The command is one that `flag_complaint` does not refuse.
+    The command is one that `flag_complaint` does not refuse, with the place of the plugin as it is run.
     """
     with quiet(), contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         load_plugin()
