@@ -9,16 +9,18 @@
 #   --out DIR        2x2/, 6x2/ and 12x1/ (three runs), exports/, and compare.* and fronts.* with beam 5, greedy/ without
 #   --seeds LIST     of the students, "1" if not given; the exports are of the first
 #   --updates N      of each student, 4000 if not given
+#   --epochs N       of the teacher, 12 if not given
 #   --dry-run yes    only say what the first run would do
 # A second call goes on: it trains and exports what is not there, and measures again.
 set -euo pipefail
-options='out seeds updates dry_run'
-out='' seeds=1 updates=4000 dry_run=no
+options='out seeds updates epochs dry_run'
+out='' seeds=1 updates=4000 epochs=12 dry_run=no
 # shellcheck source=experiments/lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/../experiments/lib.sh"
 parse_options "$@"
 [[ -n $out ]] || die "--out is needed: see --help"
 is_whole "$updates" || die "--updates is $updates: give a whole number"
+is_whole "$epochs" || die "--epochs is $epochs: give a whole number"
 [[ -n ${LSKD_DATA:-} ]] || die "LSKD_DATA is not set: the folder that holds multi30k/"
 files=$(realpath -- "$LSKD_DATA/multi30k")
 mkdir -p -- "$out"
@@ -32,7 +34,7 @@ teacher:
   arch: ls_transformer_iwslt_small
   label_smoothing: [0.1]
   seed: 1
-  train: {encoder-layers: 4, decoder-layers: 4, dropout: 0.3, lr: 1e-3, max-epoch: 12}
+  train: {encoder-layers: 4, decoder-layers: 4, dropout: 0.3, lr: 1e-3, max-epoch: $epochs}
 $5
 student:
   arch: ls_transformer_tiny
@@ -48,7 +50,7 @@ decode: {beam: 5}
 EOT
 }
 
-text="corpus: files, source_lang: en, target_lang: de, vocab_size: 8000, form: raw, keep_repeated: true"
+text="corpus: files, source_lang: en, target_lang: de, vocab_size: 4000, form: raw, keep_repeated: true"
 config 2x2 2 2 "$text, train: $files/train, valid: $files/valid, test: $files/test2016" '' > 2x2.yaml
 config 6x2 6 2 'dir: 2x2/data' '  run: 2x2' > 6x2.yaml
 config 12x1 12 1 'dir: 2x2/data' '  run: 2x2' > 12x1.yaml
@@ -57,7 +59,11 @@ if [[ $dry_run == yes ]]; then
   "${run[@]}" --config 2x2.yaml --out 2x2 --dry-run yes
   exit
 fi
-for shape in 2x2 6x2 12x1; do "${run[@]}" --config "$shape.yaml" --out "$shape"; done
+"${run[@]}" --config 2x2.yaml --out 2x2
+trap 'kill $(jobs -p) 2> /dev/null || true' EXIT # a background job does not hear Ctrl-C
+"${run[@]}" --config 6x2.yaml --out 6x2 & # both wait for the translations of 2x2's teacher, and take a core each
+"${run[@]}" --config 12x1.yaml --out 12x1
+wait $!
 
 first() {                            # first ROLE RUN: the checkpoint of the first model of a role
   "$python" -c '
