@@ -4,8 +4,8 @@
 
 Makes corpora of random subwords (Zipf's law over 8,000 of them) and decodings of them, runs lskd seqkd select on each,
 and notes the largest resident memory of the process, its seconds, and a hash of all that it wrote. --checkout names
-another version of this repository to measure beside this one. --filters are those of select; of random words with
-digits, numbers and length leave next to nothing, and language is refused.
+another version of this repository to measure beside this one. --filters are those of select; language is refused,
+as these are none.
 """
 
 import hashlib
@@ -15,7 +15,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import islice, product
 from pathlib import Path
+from string import ascii_lowercase
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -58,7 +60,8 @@ def make(folder: Path, rows: int, hypotheses: int) -> None:
     draw, (data, decoded) = np.random.default_rng(1), (folder / "bin", folder / "decoded")
     data.mkdir(parents=True)
     decoded.mkdir()
-    words = [f"▁w{number}" if number % 3 else f"w{number}" for number in range(SYMBOLS)]
+    names = ["".join(letters) for letters in islice(product(ascii_lowercase, repeat=3), SYMBOLS)]
+    words = [f"▁{name}" if number % 3 else name for number, name in enumerate(names)]
     for lang in LANGS:
         (data / f"dict.{lang}.txt").write_text("".join(f"{word} 1\n" for word in words), encoding="utf-8")
     ends = (np.append(ids, EOS) for ids in sentences(draw, 2 * rows))
