@@ -44,7 +44,12 @@ def test_pairs_and_sources_of_train_are_counted_by_hand(tmp_path):
     assert [(each.sentences, each.pairs, each.sources) for each in found.values()] == [(2, 0, 0), (4, 1, 3), (2, 1, 2)]
     line = "test set some: of 4 sentences 1 stand in train with a reference, and 3 by their source: "
     assert found["some"].line("some") == f"{line}scores on them say less"
-    assert json.loads((tmp_path / "tests" / "some" / FILE).read_text()) == {"sentences": 4, "pairs": 1, "sources": 3}
+    assert json.loads((tmp_path / "tests" / "some" / FILE).read_text()) == {
+        "sentences": 4,
+        "pairs": 1,
+        "sources": 3,
+        "data": "",
+    }
     (tmp_path / "data" / "clean" / "train.aa").unlink()
     assert in_train(run.on("some")) == found["some"]  # it is counted once
     (tmp_path / "tests" / "some" / FILE).unlink()
@@ -53,3 +58,15 @@ def test_pairs_and_sources_of_train_are_counted_by_hand(tmp_path):
 
 def test_the_main_set_is_not_counted(tmp_path):
     assert in_train(Run(run_with(tmp_path, TRAIN, {"second": (["x"], ["X"])}))) is None
+
+
+def test_data_that_are_prepared_anew_are_counted_anew(tmp_path):
+    run = Run(run_with(tmp_path, TRAIN, {"second": (["a b", "x"], ["A B", "X"])}))
+    (tmp_path / "data" / "prep.json").write_text("{}")
+    assert in_train(run.on("second")).pairs == 1
+    for side, line in {"aa": "x", "bb": "X"}.items():
+        with (tmp_path / "data" / "clean" / f"train.{side}").open("a") as file:
+            file.write(f"{line}\n")
+    assert in_train(run.on("second")).pairs == 1  # the same preparation: text is not read again
+    (tmp_path / "data" / "prep.json").write_text('{"seed": 2}')
+    assert in_train(run.on("second")).pairs == 2

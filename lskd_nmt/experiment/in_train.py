@@ -4,7 +4,7 @@ from collections import defaultdict
 
 from lskd_nmt.data.bitext import lines_of
 from lskd_nmt.experiment.run import Run
-from lskd_nmt.storage.files import read_lines
+from lskd_nmt.storage.files import read_lines, sha256
 from lskd_nmt.storage.typed import read_record, record, write_record
 
 FILE = "in_train.json"  # in the folder of a test set
@@ -17,6 +17,7 @@ class InTrain:
     sentences: int  # of the test set
     pairs: int  # that stand in train with one of their references
     sources: int  # whose source stands in train, with any target
+    data: str = ""  # the hash of the prep.json of these data; empty: there was none, or an older version counted
 
     def line(self, name: str) -> str:
         """For a person."""
@@ -27,10 +28,12 @@ class InTrain:
 
 
 def in_train(run: Run) -> InTrain | None:
-    """The count for the further test set of this view, made once; None where the text of train is not there."""
-    file = run.set_folder(run.set_name) / FILE
-    if file.is_file():
-        return read_record(file, InTrain)
+    """The count for the further test set of this view, made once for the data; None where train's text is not there."""
+    file, prepared = run.set_folder(run.set_name) / FILE, run.data / "prep.json"
+    data = sha256(prepared) if prepared.is_file() else ""
+    known = read_record(file, InTrain) if file.is_file() else None
+    if known is not None and known.data == data:
+        return known
     train = [run.text("train", side) for side in ("source", "target")]
     if run.test_set is None or not all(each.is_file() for each in train):
         return None
@@ -44,6 +47,6 @@ def in_train(run: Run) -> InTrain | None:
             sources.add(row)
             if any(lines[row] == target for lines in references):
                 pairs.add(row)
-    found = InTrain(sum(map(len, rows.values())), len(pairs), len(sources))
+    found = InTrain(sum(map(len, rows.values())), len(pairs), len(sources), data)
     write_record(file, found)
     return found
