@@ -93,7 +93,10 @@ def require_same_training(other: str, theirs: PlannedModel, ours: PlannedModel) 
 
 
 def share(folder: Path, model: PlannedModel) -> None:
-    """Write the scripts of another run's teacher where it has none; refuse it if it has them with other settings."""
+    """Write the scripts of another run's teacher where it has none; refuse it if it has them with other settings.
+
+    It may have more commands, such as choices among its translations that this run does not need.
+    """
 
     def settings(text: str) -> list[list[str]]:
         lines = text.replace("\\\n", "").splitlines()
@@ -104,6 +107,6 @@ def share(folder: Path, model: PlannedModel) -> None:
         file = folder / script
         if not file.is_file():
             write_text(file, text)
-        now = file.read_text(encoding="utf-8")
-        same = settings(now) == settings(text)
+        theirs = settings(file.read_text(encoding="utf-8"))
+        same = all(words in theirs for words in settings(text))
         require(same, f"{file} has other settings than the config: change it to these, or train another teacher")
