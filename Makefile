@@ -2,8 +2,9 @@
 # make test-portable         the numeric tests under other processors' kernels, see tests/portable.py
 # make test-slurm            not part of test: on a real SLURM controller, which needs apt install slurm-wlm munge
 SHELL := /bin/bash
-# the newest Python on PATH that serves: one that only a version manager lists does not run
-PYTHON ?= $(firstword $(foreach version,3.12 3.11,$(shell python$(version) -c 'import ensurepip; print("python$(version)")' 2> /dev/null)))
+# the first of these on PATH that serves (for 3.12 there is a wheel of fairseq-fixed, on 3.13 not all tests were run);
+# one that only a version manager lists does not run
+PYTHON ?= $(firstword $(foreach version,3.12 3.11 3.13,$(shell python$(version) -c 'import ensurepip; print("python$(version)")' 2> /dev/null)))
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 READY := .venv/.ready
@@ -19,10 +20,10 @@ fairseq: $(FAIRSEQ)
 # Where fairseq-fixed has no wheel (any but Python 3.12 on Linux x86-64), it is built without isolation, against the
 # torch just installed; otherwise pip would fetch gigabytes of CUDA into its build environment. The Dockerfile makes this a layer of its own.
 $(FAIRSEQ): constraints.txt
-	@command -v "$(PYTHON)" > /dev/null || { echo "make: error: $(or $(PYTHON),Python 3.11 or 3.12) is not on PATH, with its venv: install it or name one, PYTHON=…" >&2; exit 2; }
+	@command -v "$(PYTHON)" > /dev/null || { echo "make: error: $(or $(PYTHON),Python 3.11, 3.12 or 3.13) is not on PATH, with its venv: install it or name one, PYTHON=…" >&2; exit 2; }
 	@echo "[1/4] virtual environment in .venv, of $(PYTHON)" && $(PYTHON) -m venv .venv
 	@echo "[2/4] torch, numpy and build tools" && $(PIP) pip setuptools wheel cython numpy torch
-	@echo "[3/4] fairseq-fixed, which Python 3.11 compiles here (2-3 minutes)" && $(PIP) --no-build-isolation 'fairseq-fixed==0.12.3.1'
+	@echo "[3/4] fairseq-fixed, which Pythons other than 3.12 compile here (2-3 minutes)" && $(PIP) --no-build-isolation 'fairseq-fixed==0.12.3.1'
 	@$(BIN)/pip uninstall --quiet --yes torchaudio  # fairseq uses it for speech only; no release of it loads beside this torch
 	@touch $@
 

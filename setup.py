@@ -31,7 +31,7 @@ setup(
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
-    python_requires=">=3.11,<3.13",
+    python_requires=">=3.11,<3.14",
     packages=find_packages(include=["lskd_nmt", "lskd_nmt.*", "user_dir", "user_dir.*"]),
     package_data={
         "lskd_nmt": ["py.typed"],
