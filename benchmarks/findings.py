@@ -22,11 +22,13 @@ from common import ROOT, markdown_table, show
 from lskd_nmt.evaluate.power import quantiles
 from lskd_nmt.report.results.records import Cell, ResultsTable
 from lskd_nmt.report.results.table_json import table_of
+from lskd_nmt.report.tables import texts
+from lskd_nmt.report.tables.latex import MINUS
+from lskd_nmt.report.tables.texts import NONE
 from lskd_nmt.storage.files import read_json, write_text
 
 MARKED = re.compile(r"<!-- table: (?P<name>[\w-]+) -->\n\n?(?P<table>(?:\|.*\n)+)")
 LEVEL = 0.05  # below it a p-value after Holm's correction makes a difference bold
-NONE = "–"
 Lines = tuple[Sequence[str], Iterable[Sequence[str]]]  # the names of the columns, and the rows
 
 CHOICES = {
@@ -76,22 +78,19 @@ def cells(*files: Path) -> dict[str, Cell]:
 
 def score(cell: Cell, metric: str = "bleu") -> str:
     """Mean ± standard deviation over the seeds."""
-    mean = cell.scores[metric]
-    return f"{mean.mean:.2f}" if mean.deviation is None else f"{mean.mean:.2f} ± {mean.deviation:.2f}"
+    return texts.score(cell.scores[metric])
 
 
 def signed(value: float, digits: int = 2) -> str:
     """With a sign, and a minus that is as wide as a plus."""
-    return f"{value:+.{digits}f}".replace("-", "−")
+    return MINUS.sub("−", f"{value:+.{digits}f}")
 
 
 def over(cell: Cell, baseline: str) -> str:
     """The difference to a baseline with its interval, bold if it is significant after Holm's correction."""
     found = cell.over[baseline].difference
-    if found is None:
-        return NONE
-    text = f"{signed(found.value)} [{signed(found.low)}, {signed(found.high)}]"
-    return f"**{text}**" if found.p_holm is not None and found.p_holm < LEVEL else text
+    text = MINUS.sub("−", texts.interval(found))
+    return f"**{text}**" if found and found.p_holm is not None and found.p_holm < LEVEL else text
 
 
 def grid(results: Path) -> Lines:
